@@ -1,0 +1,1 @@
+"""How does Prefect see it? The only room that imports Prefect."""

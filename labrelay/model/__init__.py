@@ -1,0 +1,1 @@
+"""The words that all rooms use: frozen models, the state reducer, errors, safe names, digests, fault points."""

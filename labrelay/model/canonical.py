@@ -1,0 +1,27 @@
+"""One spelling for one value: canonical JSON and digests of it.
+
+Two values that are equal as JSON have the same bytes here, whatever order their keys came in, so that a digest of
+them can be an identity (`WorkflowRun.key`, tokens, the audit chain).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+JSONValue = str | int | float | bool | None | Sequence["JSONValue"] | Mapping[str, "JSONValue"]
+
+
+def canonical_json(value: JSONValue) -> str:
+    """Return `value` as JSON with sorted keys, no white space, and no NaN or infinity.
+
+    Raises:
+        ValueError: A number is not finite, which JSON cannot say.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: JSONValue) -> str:
+    """Return the SHA-256 of the canonical JSON of `value`, as 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -1,0 +1,68 @@
+"""Quality metrics, thresholds and the verdict that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from labrelay.model.problem import Frozen
+
+
+class Verdict(StrEnum):
+    """What the thresholds say; `NONE` means that no threshold was set or the metric is missing."""
+
+    PASS = "pass"  # noqa: S105 (a verdict)
+    WARN = "warn"
+    FAIL = "fail"
+    NONE = "none"
+
+
+class QCMetric(Frozen):
+    """A number with its name, unit and scope.
+
+    Attributes:
+        name: lower_snake, such as `mapped_percent`.
+        value: The number; None when the tool says that it has none (never 0 in its place).
+        unit: `percent`, `x`, `bp`, `count`, `phred`, `s`, `bytes` …
+        scope: What it is about: a sample, a lane (`lane 1`), a file or the run.
+        source: The file that it was read from, relative to the run or the result.
+    """
+
+    name: str
+    value: float | None
+    unit: str = ""
+    scope: str = "run"
+    source: str | None = None
+
+
+class Threshold(Frozen):
+    """Bounds of one metric: outside `fail_*` is a failure, outside `warn_*` a warning; all bounds are inclusive."""
+
+    metric: str
+    fail_below: float | None = None
+    warn_below: float | None = None
+    warn_above: float | None = None
+    fail_above: float | None = None
+
+    def judge(self, value: float | None) -> Verdict:
+        """Return the verdict on `value`; a missing value fails, because a threshold says that it is needed."""
+        if value is None:
+            return Verdict.FAIL
+        if _outside(value, self.fail_below, self.fail_above):
+            return Verdict.FAIL
+        return Verdict.WARN if _outside(value, self.warn_below, self.warn_above) else Verdict.PASS
+
+
+def _outside(value: float, below: float | None, above: float | None) -> bool:
+    return (below is not None and value < below) or (above is not None and value > above)
+
+
+def judge_all(metrics: Mapping[str, float | None], thresholds: Sequence[Threshold]) -> dict[str, Verdict]:
+    """Return the verdict of each threshold's metric, by metric name."""
+    return {t.metric: t.judge(metrics.get(t.metric)) for t in thresholds}
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the worst of the verdicts; `NONE` when there is none."""
+    order = (Verdict.FAIL, Verdict.WARN, Verdict.PASS)
+    return next((v for v in order if v in verdicts), Verdict.NONE)

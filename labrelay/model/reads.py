@@ -1,0 +1,134 @@
+"""Reads and references as the read store keeps them."""
+
+from __future__ import annotations
+
+from labrelay.model.files import FileRef
+from labrelay.model.ids import derived_id
+from labrelay.model.problem import Frozen
+
+
+class FastqStats(Frozen):
+    """What one pass over a FASTQ file gives.
+
+    Attributes:
+        sha256: Of the file's bytes as stored (compressed if it is).
+        md5: Of the same bytes, when asked for (a supplier's checksum is to be compared).
+        size: Bytes of the file.
+        reads: Records; 0 is a state, not an error.
+        bases: Sum of read lengths.
+        gc_bases: G and C.
+        n_bases: N.
+        q20_bases, q30_bases: Bases of at least that Phred quality.
+        quality_sum: Sum of Phred qualities, so that the mean of several files can be had.
+        min_length, max_length: None when there are no reads.
+        names_digest: Digest of the read names in order without mate suffix; equal for true mates.
+        first_name: The first read's name, for messages.
+    """
+
+    sha256: str
+    md5: str | None = None
+    size: int
+    reads: int
+    bases: int
+    gc_bases: int
+    n_bases: int
+    q20_bases: int
+    q30_bases: int
+    quality_sum: int
+    min_length: int | None
+    max_length: int | None
+    names_digest: str
+    first_name: str | None = None
+
+    @property
+    def mean_quality(self) -> float | None:
+        """Arithmetic mean of the Phred qualities; None without bases."""
+        return self.quality_sum / self.bases if self.bases else None
+
+    @property
+    def q30_percent(self) -> float | None:
+        """Percent of bases with Phred ≥ 30; None without bases."""
+        return 100 * self.q30_bases / self.bases if self.bases else None
+
+    @property
+    def gc_percent(self) -> float | None:
+        """Percent G and C of the called bases (N left out); None without any."""
+        called = self.bases - self.n_bases
+        return 100 * self.gc_bases / called if called else None
+
+
+class BamStats(Frozen):
+    """What the gate learns of a BAM, unaligned BAM or CRAM file."""
+
+    sha256: str
+    md5: str | None = None
+    size: int
+    reads: int | None
+    sample_names: tuple[str, ...]
+    aligned: bool
+
+
+class ReadSource(Frozen):
+    """What is asked of a read store: one sample's reads of one lane (or all) as one read set.
+
+    Attributes:
+        sample_id: Our `smp_…` id, or the sheet's id while the run is unassigned.
+        subject: The subject (patient, animal, culture) when known.
+        name: What a person calls it.
+        file_type: `FASTQ`, `BAM`, `UBAM` or `CRAM`, as HealthOmics names them.
+        files: One file, or R1 then R2.
+        reference_id: For CRAM and aligned BAM.
+    """
+
+    sample_id: str
+    subject: str | None = None
+    name: str
+    file_type: str
+    files: tuple[FileRef, ...]
+    reference_id: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The read set's id, derived from its files, so that importing twice finds the first."""
+        return derived_id("rds", self.sample_id, [list(f.identity) for f in self.files])
+
+
+class ReadSet(Frozen):
+    """Reads in a read store: status as HealthOmics names it (ACTIVE, ARCHIVED, …)."""
+
+    id: str
+    source: ReadSource
+    status: str
+    created: str
+
+
+class Contig(Frozen):
+    """One sequence of a reference."""
+
+    name: str
+    length: int
+    md5: str
+
+
+class Reference(Frozen):
+    """A reference genome as the read store keeps it, normalised, with its index and, if it had one, its annotation.
+
+    Attributes:
+        id: `ref_…`, derived from name and content.
+        name: What people call it in rules and commands.
+        fasta: The normalised FASTA (LF line ends, 60 bases a line).
+        fai: Its index.
+        annotation: GFF3 made from a GenBank file's features, when it came as one.
+        contigs: In order; md5 of the upper-case sequence (as SAM's M5).
+        source_sha256: Of the file as it was given.
+        notes: What the import changed, in sentences.
+    """
+
+    id: str
+    name: str
+    fasta: FileRef
+    fai: FileRef
+    annotation: FileRef | None = None
+    contigs: tuple[Contig, ...]
+    source_sha256: str
+    notes: tuple[str, ...] = ()
