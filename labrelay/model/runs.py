@@ -1,4 +1,4 @@
-"""Workflow runs: what is asked of an engine, and what it reports. Identity and tokens are made here and nowhere else."""
+"""Workflow runs: what is asked of an engine and what it reports. Identity and tokens are made here, nowhere else."""
 
 from __future__ import annotations
 

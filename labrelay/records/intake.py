@@ -1,0 +1,133 @@
+"""What was taken in: instrument runs, their files, datasets and read sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from labrelay.model.files import FileRef
+from labrelay.model.ids import derived_id
+from labrelay.model.instrument import InstrumentRun
+from labrelay.model.qc import QCMetric, Verdict
+from labrelay.model.reads import ReadSource
+from labrelay.records import audit
+from labrelay.records.database import now
+from labrelay.records.schema import (
+    DatasetFileRow,
+    DatasetRow,
+    FileRow,
+    InstrumentRunRow,
+    MetricRow,
+    ReadSetRow,
+)
+from labrelay.records.upsert import insert_missing
+
+
+def see(session: Session, run: InstrumentRun, folder: str) -> InstrumentRunRow:
+    """Write the instrument run as it was parsed, or find it; a stored one keeps what was stored."""
+    values = {"id": run.id, "platform": run.platform, "run_id": run.run_id, "folder": folder, "state": "seen"}
+    rest = {"flow_cell": run.flow_cell, "content": content_of(run), "created_at": now()}
+    if insert_missing(session, InstrumentRunRow, [values | rest]):
+        audit.record(session, "instrument_run.seen", run.id, run=run.run_id)
+    row = session.get_one(InstrumentRunRow, run.id)
+    if row.state != "stored":
+        row.folder, row.content, row.reason = folder, content_of(run), None
+    return row
+
+
+def content_of(run: InstrumentRun) -> dict[str, Any]:
+    """Return the parsed run as JSON, without the listing of files, which have rows of their own."""
+    return run.model_dump(mode="json", exclude={"files"})
+
+
+def refuse(session: Session, run_id: str, reason: str) -> None:
+    """Mark an instrument run as refused with the reason; the next look may take it."""
+    session.execute(
+        update(InstrumentRunRow).where(InstrumentRunRow.id == run_id).values(state="refused", reason=reason)
+    )
+    audit.record(session, "instrument_run.refused", run_id, reason=reason)
+
+
+def mark_stored(session: Session, run_id: str, fingerprint: str, manifest_key: str) -> None:
+    """Mark an instrument run as stored, after its manifest."""
+    values = {"state": "stored", "reason": None, "fingerprint": fingerprint, "manifest_key": manifest_key}
+    session.execute(update(InstrumentRunRow).where(InstrumentRunRow.id == run_id).values(**values, stored_at=now()))
+    audit.record(session, "instrument_run.stored", run_id, manifest=manifest_key)
+
+
+def add_files(session: Session, files: Iterable[tuple[FileRef, str, Mapping[str, Any] | None]]) -> None:
+    """Write stored files with their role and what the gate learned of them. Cost: one statement per 500."""
+    rows = [
+        dict(ref.model_dump(), id=ref.id, role=role, stats=dict(stats) if stats else None, created_at=now())
+        for ref, role, stats in files
+    ]
+    insert_missing(session, FileRow, rows)
+
+
+def ref_of(row: FileRow) -> FileRef:
+    """Return the stored file that a row holds."""
+    return FileRef.model_validate({name: getattr(row, name) for name in FileRef.model_fields})
+
+
+def files_under(session: Session, storage: str, prefix: str) -> dict[str, FileRow]:
+    """Return the rows of all files below `prefix` (which ends with `/`), by key, in one query."""
+    below = FileRow.key.startswith(prefix, autoescape=True)
+    return {row.key: row for row in session.scalars(select(FileRow).where(FileRow.storage == storage, below))}
+
+
+def dataset_id(instrument_run_id: str, label: str) -> str:
+    """Return the id of the dataset of this sample label in this instrument run."""
+    return derived_id("dat", instrument_run_id, label)
+
+
+def add_dataset(
+    session: Session, instrument_run_id: str, label: str, state: str, sample_id: str | None, matched_by: str | None
+) -> DatasetRow:
+    """Write a dataset, or find it; one that a person assigned stays assigned."""
+    found = dataset_id(instrument_run_id, label)
+    values = {"id": found, "instrument_run_id": instrument_run_id, "label": label, "sample_id": sample_id}
+    rest = {"state": state, "matched_by": matched_by, "created_at": now()}
+    insert_missing(session, DatasetRow, [values | rest])
+    return session.get_one(DatasetRow, found)
+
+
+def assign(session: Session, row: DatasetRow, sample_id: str, matched_by: str) -> None:
+    """Say whose reads a dataset holds."""
+    previous = row.sample_id
+    row.sample_id, row.matched_by = sample_id, matched_by
+    row.state = "assigned" if row.state == "unassigned" else row.state
+    session.execute(update(ReadSetRow).where(ReadSetRow.dataset_id == row.id).values(sample_id=sample_id))
+    audit.record(session, "dataset.assigned", row.id, sample=sample_id, previous=previous, by=matched_by)
+
+
+def link_files(session: Session, dataset: str, files: Sequence[tuple[str, int | None, int | None]]) -> None:
+    """Say which files (id, lane, mate) belong to a dataset."""
+    rows = [{"dataset_id": dataset, "file_id": file, "lane": lane, "read": read} for file, lane, read in files]
+    insert_missing(session, DatasetFileRow, rows)
+
+
+def add_metrics(
+    session: Session, owner_id: str, metrics: Iterable[QCMetric], verdicts: Mapping[str, Verdict] | None = None
+) -> None:
+    """Write quality metrics of an entity; what is there already stays."""
+    judged = verdicts or {}
+    rows = [dict(m.model_dump(), owner_id=owner_id, verdict=judged.get(m.name, Verdict.NONE).value) for m in metrics]
+    insert_missing(session, MetricRow, rows)
+
+
+def add_read_set(session: Session, dataset: DatasetRow, source: ReadSource, store: str, lane: int | None) -> str:
+    """Write the intent to import a read set, before the read store is asked; return its id."""
+    values = {"id": source.id, "dataset_id": dataset.id, "sample_id": dataset.sample_id, "store": store, "lane": lane}
+    rest = {"file_type": source.file_type, "status": "WANTED", "source": source.model_dump(mode="json")}
+    insert_missing(session, ReadSetRow, [values | rest | {"created_at": now()}])
+    return source.id
+
+
+def settle_read_set(session: Session, read_set_id: str, status: str, job_id: str, reason: str | None = None) -> None:
+    """Write what the read store said of one source."""
+    values = {"status": status, "job_id": job_id, "reason": reason}
+    session.execute(update(ReadSetRow).where(ReadSetRow.id == read_set_id).values(**values))
+    audit.record(session, "read_set.settled", read_set_id, status=status)

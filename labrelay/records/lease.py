@@ -1,0 +1,95 @@
+"""Leases with a fencing number: one worker at a time, and a worker that slept past its lease cannot write any more."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from labrelay.model.errors import Busy
+from labrelay.model.problem import Frozen
+from labrelay.records.database import Database, now
+from labrelay.records.schema import LeaseRow
+
+SECONDS = 60
+
+
+class Lease(Frozen):
+    """A held lease; `fence` goes with every write that it protects."""
+
+    name: str
+    holder: str
+    fence: int
+
+
+def acquire(db: Database, name: str, seconds: int = SECONDS) -> Lease:
+    """Take the lease, or say who has it.
+
+    A holder on this machine whose process is gone is not waited for: its lease is taken over at once.
+
+    Raises:
+        Busy: Somebody else holds it and it has not run out.
+    """
+    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+    with db.write() as session:
+        row = session.get(LeaseRow, name)
+        if row is not None and row.until > now() and _alive(row.holder):
+            raise Busy(f"{name} is being worked on by {row.holder} until {row.until}: try again after that")
+        fence = 1 if row is None else row.fence + 1
+        if row is None:
+            session.add(LeaseRow(name=name, holder=holder, fence=fence, until=_until(seconds)))
+        else:
+            row.holder, row.fence, row.until = holder, fence, _until(seconds)
+    return Lease(name=name, holder=holder, fence=fence)
+
+
+def confirm(session: Session, lease: Lease, seconds: int = SECONDS) -> None:
+    """Prolong the lease in the caller's transaction, so that what it writes is refused when the lease is not its own.
+
+    Raises:
+        Busy: Another holder has taken over since (its number is higher); the caller's transaction must not commit.
+    """
+    mine = (LeaseRow.name == lease.name) & (LeaseRow.holder == lease.holder) & (LeaseRow.fence == lease.fence)
+    done = session.execute(update(LeaseRow).where(mine).values(until=_until(seconds)))
+    if getattr(done, "rowcount", 0) != 1:
+        raise Busy(f"{lease.name} was taken over by another worker; this one has stopped and written nothing more")
+
+
+def release(db: Database, lease: Lease) -> None:
+    """Give the lease back; the fencing number stays, so that it goes on rising."""
+    with db.write() as session:
+        mine = (LeaseRow.name == lease.name) & (LeaseRow.holder == lease.holder)
+        session.execute(update(LeaseRow).where(mine).values(until=now()))
+
+
+@contextmanager
+def held(db: Database, name: str, seconds: int = SECONDS) -> Iterator[Lease]:
+    """Hold the lease for the length of a `with` block."""
+    lease = acquire(db, name, seconds)
+    try:
+        yield lease
+    finally:
+        release(db, lease)
+
+
+def _until(seconds: int) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
+
+
+def _alive(holder: str) -> bool:
+    host, pid, _nonce = holder.rsplit(":", 2)
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,95 @@
+"""Messages that somebody outside has to be told: at least once, in order per entity, never with a transaction open.
+
+Claim in a short transaction, speak to the outside with none open, acknowledge in a third. A worker that dies between
+leaves its lease to run out; the next one repeats the message, so every channel must be idempotent.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session, aliased
+
+from labrelay.model.faults import faultpoint
+from labrelay.model.problem import Frozen
+from labrelay.records.database import Database, now
+from labrelay.records.schema import OutboxRow
+from labrelay.records.upsert import insert_missing
+
+LEASE_SECONDS = 300
+MAX_TRIES = 8
+OPEN = ("pending", "sending")
+
+
+class Message(Frozen):
+    """A claimed message."""
+
+    id: int
+    channel: str
+    entity_id: str
+    kind: str
+    payload: dict[str, Any]
+    tries: int
+
+
+def post(session: Session, channel: str, entity_id: str, kind: str, dedup: str, **payload: Any) -> None:
+    """Queue a message in the caller's transaction; the same `dedup` text is the same message."""
+    values = {"dedup_key": dedup, "channel": channel, "entity_id": entity_id, "kind": kind, "payload": payload}
+    rest = {"state": "pending", "tries": 0, "not_before": now(), "created_at": now()}
+    insert_missing(session, OutboxRow, [values | rest])
+
+
+def claim(db: Database, limit: int = 20) -> list[Message]:
+    """Take up to `limit` due messages, at most one per entity and channel, each the oldest open one of its entity."""
+    holder, moment = f"pid:{os.getpid()}", now()
+    earlier = aliased(OutboxRow)
+    blocked = select(earlier.id).where(
+        earlier.channel == OutboxRow.channel,
+        earlier.entity_id == OutboxRow.entity_id,
+        earlier.id < OutboxRow.id,
+        earlier.state.in_(OPEN),
+    )
+    due = (OutboxRow.state == "pending") | ((OutboxRow.state == "sending") & (OutboxRow.lease_until < moment))
+    with db.write() as session:
+        query = select(OutboxRow).where(due, OutboxRow.not_before <= moment, ~blocked.exists())
+        rows = session.scalars(query.order_by(OutboxRow.id).limit(limit)).all()
+        for row in rows:
+            row.state, row.lease_holder, row.lease_until = "sending", holder, _later(LEASE_SECONDS)
+            row.tries += 1
+        claimed = [Message.model_validate({n: getattr(row, n) for n in Message.model_fields}) for row in rows]
+    faultpoint("outbox.claimed")
+    return claimed
+
+
+def confirm(db: Database, message: Message) -> None:
+    """Mark a message as told and confirmed."""
+    _settle(db, message, state="confirmed", confirmed_at=now(), error=None)
+    faultpoint("outbox.confirmed")
+
+
+def fail(db: Database, message: Message, reason: str, *, retry: bool) -> None:
+    """Put a message back with a growing pause (1 min, doubling), or mark it dead after 8 tries or for good."""
+    if retry and message.tries < MAX_TRIES:
+        pause = 60 * 2 ** (message.tries - 1)
+        _settle(db, message, state="pending", not_before=_later(pause), error=reason)
+    else:
+        _settle(db, message, state="dead", error=reason)
+
+
+def waiting(session: Session) -> dict[str, int]:
+    """Return how many messages are open or dead, by state."""
+    query = select(OutboxRow.state, func.count()).where(OutboxRow.state != "confirmed").group_by(OutboxRow.state)
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
+def _settle(db: Database, message: Message, **values: Any) -> None:
+    with db.write() as session:
+        cleared = {"lease_until": None, "lease_holder": None}
+        session.execute(update(OutboxRow).where(OutboxRow.id == message.id).values(**values, **cleared))
+
+
+def _later(seconds: int) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
