@@ -1,0 +1,148 @@
+"""When is an Illumina run finished? Three facts, each with the file that says so, and what contradicts them.
+
+Base calling ends, then the copy to the network ends, then (on the instrument or elsewhere) conversion to FASTQ ends.
+Each generation of instruments marks these otherwise; a marker that is not there says nothing, and is never taken as
+a yes. Small NovaSeq runs were cleaned away too early by tools that knew only the first of the three.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from labrelay.model.instrument import Completion, Fact, Known
+from labrelay.model.names import printable
+from labrelay.model.problem import Problem
+from labrelay.parsers.illumina_runinfo import WRITES_COPY_COMPLETE, RunParameters
+from labrelay.parsers.listing import Listing, read_small
+from labrelay.parsers.text import to_int, warning
+from labrelay.parsers.xml import find_text, parse_xml
+
+ACQUIRED = (
+    "RTAComplete.txt",
+    "RTAComplete.xml",
+    "SequenceComplete.txt",
+    "SequencingComplete.txt",
+    "RTAExited.txt",
+    "Basecalling_Netcopy_complete.txt",
+)
+COPIED = ("CopyComplete.txt", "Basecalling_Netcopy_complete.txt")
+STATUS = "RunCompletionStatus.xml"
+_CONVERTED = (
+    re.compile(r"(?:.*/)?Logs/FastqComplete\.txt\Z", re.IGNORECASE),
+    re.compile(r"Analysis/\d+/Data/Secondary_Analysis_Complete\.txt\Z", re.IGNORECASE),
+    re.compile(r"(?:.*/)?Reports/Demultiplex_Stats\.csv\Z", re.IGNORECASE),
+    re.compile(r"(?:.*/)?Stats/Stats\.json\Z", re.IGNORECASE),
+    re.compile(r"(?:Alignment_\d+/[^/]+/|Data/Intensities/BaseCalls/Alignment\d*/)?CompletedJobInfo\.xml\Z", re.I),
+    re.compile(r"(?:.*/)?GenerateFASTQRunStatistics\.xml\Z", re.IGNORECASE),
+    re.compile(r"(?:.*/)?DemultiplexingStats\.xml\Z", re.IGNORECASE),
+)
+_ONBOARD = re.compile(r"(Analysis/\d+)/", re.IGNORECASE)
+_PARTIAL = re.compile(r"(?:Basecalling_Netcopy_complete_Read|RTARead|ImageAnalysis_Netcopy_complete_Read)\w*\.txt\Z")
+_CYCLES = ("Read1Cycles", "Index1ReadCycles", "Index2ReadCycles", "Read2Cycles")
+
+
+def completion_of(
+    listing: Listing, model: str | None, parameters: RunParameters, fastq_count: int
+) -> tuple[Completion, list[Problem]]:
+    """Return the three facts and what is missing or contradicts.
+
+    Args:
+        listing: The run folder.
+        model: The instrument's, which says whether a missing CopyComplete.txt means something.
+        parameters: RunParameters.xml, which has planned and completed cycles on some instruments.
+        fastq_count: FASTQ files in the folder.
+    """
+    problems: list[Problem] = []
+    acquired = _acquired(listing, parameters, problems)
+    copied = _copied(listing, model, acquired, problems)
+    return Completion(acquired=acquired, copied=copied, converted=_converted(listing, fastq_count, problems)), problems
+
+
+def _marker(listing: Listing, names: Iterable[str]) -> Fact | None:
+    entry = next((entry for name in names if (entry := listing.find(name))), None)
+    return Fact(value=Known.YES, evidence=entry.path) if entry else None
+
+
+def _acquired(listing: Listing, parameters: RunParameters, problems: list[Problem]) -> Fact:
+    marker = _marker(listing, ACQUIRED)
+    status = _status(listing, problems)
+    if status is not None and status.value is Known.NO:
+        if marker is not None:
+            text = f"{marker.evidence} says that the run is complete, and this file says that it did not end as planned"
+            problems.append(warning("MARKER_CONTRADICTS", text, status.evidence))
+        return status
+    if parameters.completed is not None and parameters.completed < (parameters.planned or 0):
+        text = f"{parameters.completed} of {parameters.planned} planned cycles were run"
+        problems.append(warning("INCOMPLETE_CYCLES", text, "RunParameters.xml"))
+        return Fact(value=Known.NO, evidence="RunParameters.xml")
+    known = marker or status
+    if known is not None:
+        return known
+    if listing.find("RunInfo.xml"):
+        text = "no marker says that the instrument has finished (RTAComplete.txt or its like); is the run still going?"
+        problems.append(warning("MARKER_MISSING", text))
+    partial = next((entry.path for entry in listing.files if _PARTIAL.match(entry.path)), None)
+    return Fact(value=Known.NO, evidence=partial) if partial else Fact()
+
+
+def _status(listing: Listing, problems: list[Problem]) -> Fact | None:
+    """Return what RunCompletionStatus.xml says: YES only for a run that ended as planned with all its cycles."""
+    entry = listing.find(STATUS)
+    if entry is None:
+        return None
+    data = read_small(listing.root, entry.path)
+    if isinstance(data, Problem):
+        problems.append(data)
+        return None
+    root, found = parse_xml(data, entry.path)
+    problems.extend(found)
+    if root is None:
+        return None
+    word = find_text(root, "CompletionStatus", "RunStatus") or ""
+    planned = [to_int(find_text(root, f"Planned{name}")) for name in _CYCLES]
+    completed = [to_int(find_text(root, f"Completed{name}")) for name in _CYCLES]
+    short = any(p is not None and c is not None and c < p for p, c in zip(planned, completed, strict=True))
+    if short:
+        problems.append(warning("INCOMPLETE_CYCLES", "fewer cycles were run than were planned", entry.path))
+    if word.lower() in ("completedasplanned", "runcompleted", "completed") and not short:
+        return Fact(value=Known.YES, evidence=entry.path)
+    text = f"the instrument says that the run ended with status {printable(word, 60) or '(none)'}"
+    problems.append(warning("NOT_AS_PLANNED", f"{text}; decide whether its data may be used", entry.path))
+    return Fact(value=Known.NO, evidence=entry.path)
+
+
+def _copied(listing: Listing, model: str | None, acquired: Fact, problems: list[Problem]) -> Fact:
+    marker = _marker(listing, COPIED)
+    if marker is None:
+        if listing.find("RunInfo.xml") and (model or "").startswith(WRITES_COPY_COMPLETE):
+            text = f"a {model} writes CopyComplete.txt when all files have arrived, and it is not there; wait for it"
+            problems.append(warning("MARKER_MISSING", text))
+        return Fact()
+    if acquired.value is Known.UNKNOWN:
+        text = "it says that all was copied, and no marker says that base calling has ended"
+        problems.append(warning("MARKER_CONTRADICTS", text, marker.evidence))
+    return marker
+
+
+def _converted(listing: Listing, fastq_count: int, problems: list[Problem]) -> Fact:
+    paths = [entry.path for entry in listing.files]
+    unfinished = _unfinished_onboard(listing, paths)
+    if unfinished is not None:
+        text = "the instrument's own conversion has not written Secondary_Analysis_Complete.txt; wait for it"
+        problems.append(warning("MARKER_MISSING", text, unfinished))
+        return Fact(value=Known.NO, evidence=unfinished)
+    for pattern in _CONVERTED:
+        evidence = next((path for path in paths if pattern.match(path)), None)
+        if evidence is not None:
+            return Fact(value=Known.YES, evidence=evidence)
+    return Fact() if fastq_count else Fact(value=Known.NO)
+
+
+def _unfinished_onboard(listing: Listing, paths: Sequence[str]) -> str | None:
+    """Return the newest `Analysis/N` of an instrument with onboard conversion when it has no end marker."""
+    folders = {match[1] for path in paths if (match := _ONBOARD.match(path))}
+    if not folders:
+        return None
+    newest = max(folders, key=lambda folder: int(folder.rpartition("/")[2]))
+    return None if listing.find(f"{newest}/Data/Secondary_Analysis_Complete.txt") else newest

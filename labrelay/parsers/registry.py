@@ -1,0 +1,107 @@
+"""Which platform wrote a folder, and the run that it holds.
+
+Each platform is a module with `NAME`, `LOOKED_FOR`, `detect(listing)` and `read(folder, listing)`. A platform of
+somebody else's package joins by the entry-point group `labrelay.parsers` (an object with these four).
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from labrelay.model.errors import RefusedInput
+from labrelay.model.instrument import Detection, InstrumentRun
+from labrelay.model.problem import Problem
+from labrelay.parsers import illumina
+from labrelay.parsers.listing import MAX_FILES, Listing, walk
+from labrelay.parsers.text import error
+
+GROUP = "labrelay.parsers"
+_log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Platform(Protocol):
+    """What a platform module offers.
+
+    Attributes:
+        NAME: The platform's word in `InstrumentRun.platform`.
+        LOOKED_FOR: The files that would have been recognised, for the message when nothing was.
+    """
+
+    NAME: str
+    LOOKED_FOR: str
+
+    def detect(self, listing: Listing, /) -> Detection | None:
+        """Say what the folder seems to be, from the listing and the heads of a few small files."""
+
+    def read(self, folder: Path, listing: Listing, /) -> InstrumentRun:
+        """Return the run; what is wrong with it stands in its problems and is not raised."""
+
+
+@cache
+def platforms() -> tuple[Platform, ...]:
+    """Return the platforms, ours first; one of another package that cannot be loaded is logged and left out."""
+    found: list[Platform] = [illumina]
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            loaded = point.load()
+        except Exception:
+            # Whatever another package raises must not take our own platforms away.
+            _log.exception("the platform %s could not be loaded and is left out", point.name)
+            continue
+        if isinstance(loaded, Platform):
+            found.append(loaded)
+        else:
+            _log.error("the platform %s lacks NAME, LOOKED_FOR, detect or read and is left out", point.name)
+    return tuple(found)
+
+
+def detect(folder: Path, limit: int = MAX_FILES) -> list[Detection]:
+    """Return what the folder seems to be, the likeliest first; nothing when no platform knows it.
+
+    Args:
+        folder: The run's root.
+        limit: Most files that are listed.
+
+    Raises:
+        RefusedInput: `folder` is not a folder that can be read.
+    """
+    return [found for _, found in _ranked(walk(folder, limit))]
+
+
+def _ranked(listing: Listing) -> list[tuple[Platform, Detection]]:
+    found = [(platform, seen) for platform in platforms() if (seen := platform.detect(listing)) is not None]
+    return sorted(found, key=lambda pair: -pair[1].confidence)
+
+
+def read_run(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> InstrumentRun:
+    """Return the instrument run in a folder, read as the likeliest platform.
+
+    Whatever is wrong inside the folder stands in the run's problems; an error among them means that the folder cannot
+    be taken.
+
+    Args:
+        folder: The run's root.
+        platform: Read it as this one instead.
+        limit: Most files that are listed.
+
+    Raises:
+        RefusedInput: `folder` cannot be read, or no platform knows it.
+    """
+    listing = walk(folder, limit)
+    ranked = [(found, seen) for found, seen in _ranked(listing) if platform in (None, seen.platform)]
+    if not ranked:
+        raise RefusedInput(str(folder), [_unknown(listing, platform)])
+    return ranked[0][0].read(folder, listing)
+
+
+def _unknown(listing: Listing, platform: str | None) -> Problem:
+    wanted = [known for known in platforms() if platform in (None, known.NAME)]
+    looked = "; ".join(f"{known.NAME}: {known.LOOKED_FOR}" for known in wanted) or f"no platform is called {platform}"
+    inner = next((entry.folder for entry in listing.named("runinfo.xml")), None)
+    hint = f"; {inner} looks like a run, so give that folder" if inner else ""
+    return error("UNKNOWN_FOLDER", f"among its {len(listing.files)} files is no sign of a run ({looked}){hint}")

@@ -1,0 +1,103 @@
+"""Which sheet sample a file of reads belongs to, and what the sheet and the files do not share.
+
+Converters name files by Sample_Name or Sample_ID, put them in folders of Sample_ID, and replace signs that they do
+not like; the MiSeq Reporter turns `_` into `-`. A name that fits several samples fits none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from labrelay.model.files import FileRole
+from labrelay.model.instrument import RunFile, SheetSample
+from labrelay.model.names import printable
+from labrelay.model.problem import Problem
+from labrelay.parsers.text import warning
+
+_SIGNS = re.compile(r"[^A-Za-z0-9]+")
+_SHOWN = 8
+
+
+class SheetIndex:
+    """Finds the sheet's Sample_ID for what a file is called."""
+
+    def __init__(self, samples: Iterable[SheetSample]) -> None:
+        self._ids: set[str] = set()
+        self._names: dict[str, set[str]] = {}
+        self._folded: dict[str, set[str]] = {}
+        for sample in samples:
+            self._ids.add(sample.sample_id)
+            for name in {sample.sample_id, sample.name or sample.sample_id}:
+                self._names.setdefault(name, set()).add(sample.sample_id)
+                self._folded.setdefault(_fold(name), set()).add(sample.sample_id)
+
+    def sample_id(self, called: str, path: str) -> str | None:
+        """Return the Sample_ID of the file at `path`, whose name says `called`, or None when it is not clear."""
+        fitting = self._names.get(called) or self._folded.get(_fold(called), set())
+        folder = path.split("/")[-2] if "/" in path else ""
+        if folder in fitting:
+            return folder
+        if called in self._ids:
+            return called
+        return next(iter(fitting)) if len(fitting) == 1 else None
+
+
+def _fold(name: str) -> str:
+    return _SIGNS.sub("-", name).strip("-").lower()
+
+
+def match_reads(files: Sequence[RunFile], samples: Sequence[SheetSample]) -> tuple[list[RunFile], list[Problem]]:
+    """Return the files with the sheet's Sample_ID where one is clear, and what sheet and files do not share.
+
+    A sample without reads is a state, not an error: its library may have failed.
+
+    Args:
+        files: All files of the run; only reads and index reads are matched.
+        samples: The sheet's rows; without any nothing is matched and nothing reported.
+    """
+    if not samples:
+        return list(files), []
+    index = SheetIndex(samples)
+    matched, strangers, with_reads = [], dict[str, str](), set[str]()
+    for file in files:
+        if file.role not in (FileRole.READS, FileRole.INDEX_READS) or file.sample is None:
+            matched.append(file)
+            continue
+        found = index.sample_id(file.sample, file.path)
+        if found is None:
+            strangers.setdefault(file.sample, file.path)
+        elif file.role is FileRole.READS:
+            with_reads.add(found)
+        matched.append(file.model_copy(update={"sample": found or file.sample}))
+    problems = [_stranger(sample, path) for sample, path in strangers.items()]
+    return matched, [*problems, *_without(samples, with_reads)]
+
+
+def _stranger(sample: str, path: str) -> Problem:
+    text = f"the sheet has no sample {printable(sample, 80)}, so these reads are taken in as unassigned"
+    return warning("READS_WITHOUT_SAMPLE", text, path)
+
+
+def _without(samples: Sequence[SheetSample], with_reads: set[str]) -> list[Problem]:
+    problems = []
+    seen = set(with_reads)
+    for sample in samples:
+        if sample.sample_id not in seen:
+            seen.add(sample.sample_id)
+            text = f"sample {printable(sample.sample_id, 80)} has no file of reads"
+            problems.append(warning("SAMPLE_WITHOUT_READS", text, line=sample.line))
+    return problems
+
+
+def sheets_differ(
+    used: Sequence[SheetSample], other: Sequence[SheetSample], used_path: str, path: str
+) -> list[Problem]:
+    """Return a warning when two sheets of one run name different samples; the one used made the FASTQ files."""
+    ours, theirs = {s.sample_id for s in used}, {s.sample_id for s in other}
+    if not theirs or ours == theirs:
+        return []
+    only = sorted(ours ^ theirs)
+    names = ", ".join(printable(name, 40) for name in only[:_SHOWN]) + (" …" if len(only) > _SHOWN else "")
+    text = f"it does not name the samples of {printable(used_path)}, which is used; they differ in {names}"
+    return [warning("SHEETS_DIFFER", text, path)]
