@@ -1,0 +1,67 @@
+# Everything that a new machine needs is set up by these targets; none needs root, Docker or a cloud account.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_DIR := demo-home
+UV := $(BIN)/uv
+INSTALL := $(UV) pip install --quiet --require-hashes
+
+.PHONY: help demo test check format bench soak clean-demo lock
+
+help: ## what can be made
+	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.venv: $(VENV)/.ready ## the environment, from the hashed lock
+$(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
+	@echo "setting up $(VENV) …"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Labrelay needs Python 3.11 or newer: make PYTHON=python3.x")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
+	@$(INSTALL) --python $(BIN)/python -r locks/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-crate: .venv-crate/.ready ## the crate validator's own environment (it cannot live beside ours)
+.venv-crate/.ready: locks/crate-validator.txt $(VENV)/.ready
+	@echo "setting up .venv-crate …"
+	@$(PYTHON) -m venv .venv-crate
+	@$(INSTALL) --python .venv-crate/bin/python -r locks/crate-validator.txt
+	@touch $@
+
+demo: $(VENV)/.ready ## the main job on real reads, in ./demo-home
+	@$(BIN)/python demo/run.py --home $(HOME_DIR)
+
+clean-demo: ## stop what the demo left running and remove its home
+	@if [ -x $(BIN)/labrelay ] && [ -f $(HOME_DIR)/labrelay.toml ]; then $(BIN)/labrelay --home $(HOME_DIR) down --all; fi
+	@rm -rf $(HOME_DIR)
+
+test: $(VENV)/.ready .venv-crate/.ready ## all set-up, then the tests (PYTEST_ARGS="-k …")
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+check: $(VENV)/.ready ## lint, types, import directions, and proof that the checkers still fail
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tests/tools/check_checkers.py
+
+format: $(VENV)/.ready ## rewrite the code's layout
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.ready ## the figures of benchmarks/README.md
+	@$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.ready ## a thousand kill -9 trials and more (SOAK_TRIALS=1000)
+	@LABRELAY_SOAK_TRIALS=$${SOAK_TRIALS:-1000} $(BIN)/python -m pytest tests/crash -k soak
+
+lock: $(VENV)/.ready ## resolve the locks again
+	@for extra in uv crate-validator; do \
+	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --custom-compile-command "make lock" --upgrade locks/$$extra.in -o locks/$$extra.txt; done
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" --extra dev --upgrade pyproject.toml -o locks/dev.txt

@@ -1,0 +1,69 @@
+"""Step 1, announce: an experiment and its samples are known before the instrument runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from labrelay.model.errors import Conflict, UsageError
+from labrelay.model.experiment import Experiment, Sample
+from labrelay.parsers.announcement import AnnouncedRow, read_announcement
+from labrelay.records import experiments
+from labrelay.records.experiments import Announced
+from labrelay.steps.home import Home
+
+
+def announce(
+    home: Home, table: Path, experiment: str | None = None, *, correct: bool = False, reason: str | None = None
+) -> list[Announced]:
+    """Announce the experiments and samples of a CSV or TSV file; announcing it again changes nothing.
+
+    Args:
+        home: Where to.
+        table: See `labrelay.parsers.announcement`.
+        experiment: For tables without an `experiment` column.
+        correct: Take differing samples as corrections: each gets a new revision, older results become stale.
+        reason: Why they are corrected, for the record.
+
+    Raises:
+        RefusedInput: The table is not acceptable.
+        Conflict: Samples differ from what was announced and `correct` was not asked for; nothing is changed.
+        UsageError: A row names no experiment and none was given.
+    """
+    by_experiment = _by_experiment(read_announcement(table), experiment, table)
+    outcomes = []
+    with home.records.write() as session:
+        for name, rows in by_experiment.items():
+            wanted = Experiment(name=name, project=_common(row.project for row in rows))
+            samples = [_sample(wanted, row) for row in rows]
+            outcomes.append(experiments.announce(session, wanted, samples, correct=correct, reason=reason))
+        differing = [name for outcome in outcomes for name in outcome.differing]
+        if differing:
+            raise Conflict(
+                f"{len(differing)} sample(s) were announced with other content before ({', '.join(differing[:5])}): "
+                "add --correct with a --reason to raise their revision; nothing was changed"
+            )
+    return outcomes
+
+
+def _by_experiment(rows: tuple[AnnouncedRow, ...], given: str | None, table: Path) -> dict[str, list[AnnouncedRow]]:
+    grouped: dict[str, list[AnnouncedRow]] = defaultdict(list)
+    for row in rows:
+        name = row.experiment or given
+        if not name:
+            raise UsageError(f"{table}:{row.line}: no experiment is named: add the column or give --experiment NAME")
+        grouped[name].append(row)
+    return grouped
+
+
+def _common(values: Iterable[str | None]) -> str | None:
+    unique = set(values)
+    return unique.pop() if len(unique) == 1 else None
+
+
+def _sample(experiment: Experiment, row: AnnouncedRow) -> Sample:
+    return Sample(
+        experiment_id=experiment.id,
+        **row.model_dump(include={"name", "aliases", "barcode", "subject", "assay", "project", "attributes"}),
+    )

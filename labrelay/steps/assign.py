@@ -1,0 +1,140 @@
+"""Step 4, match: datasets of a stored run get their announced samples; what cannot be settled waits for a person."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labrelay.model.errors import NotFound, UsageError
+from labrelay.model.ids import looks_like_id
+from labrelay.model.instrument import SheetSample
+from labrelay.model.problem import Frozen
+from labrelay.records import experiments, intake, outbox
+from labrelay.records.schema import DatasetRow, ExperimentRow, InstrumentRunRow, SampleRow
+from labrelay.steps.home import Home
+from labrelay.steps.matching import Match, match
+
+Row = TypeVar("Row")
+
+
+class Dataset(Frozen):
+    """A dataset as people see it: whose reads, and how that was found out."""
+
+    id: str
+    label: str
+    state: str
+    sample: str | None = None
+    sample_id: str | None = None
+    matched_by: str | None = None
+    reason: str | None = None
+
+
+def match_run(home: Home, instrument_run_id: str, experiment: str | None = None) -> list[Dataset]:
+    """Match the unassigned datasets of a stored run with announced samples; what is assigned stays.
+
+    Args:
+        home: Where.
+        instrument_run_id: `ins_…`.
+        experiment: Look only at this experiment's samples.
+
+    Raises:
+        NotFound: No such experiment.
+    """
+    with home.records.write() as session:
+        wanted = None if experiment is None else find_experiment(session, experiment).id
+        index = experiments.index_of(session, wanted)
+        rows = _sheet_rows(session, instrument_run_id)
+        query = select(DatasetRow).where(DatasetRow.instrument_run_id == instrument_run_id).order_by(DatasetRow.label)
+        found = []
+        for row in session.scalars(query).all():
+            outcome = None if row.sample_id else match(row.label, rows.get(row.label, []), index)
+            if outcome is not None and outcome.sample is not None:
+                intake.assign(session, row, outcome.sample.id, outcome.by or "id")
+            elif outcome is not None:
+                _needs_person(session, row, outcome)
+            found.append(_dataset(session, row, outcome.reason if outcome else None))
+        return found
+
+
+def assign(home: Home, dataset: str, sample: str) -> Dataset:
+    """Say whose reads a dataset holds, as a person; results of the earlier assignment become stale by reprocessing.
+
+    Args:
+        home: Where.
+        dataset: `dat_…`, or the label when only one dataset has it.
+        sample: `smp_…`, or the name when only one announced sample has it.
+
+    Raises:
+        NotFound: No such dataset or sample.
+        UsageError: The name fits several.
+    """
+    with home.records.write() as session:
+        row, target = _dataset_row(session, dataset), _sample_row(session, sample)
+        if row.sample_id != target.id:
+            intake.assign(session, row, target.id, "person")
+        return _dataset(session, row, None)
+
+
+def find_experiment(session: Session, name_or_id: str) -> ExperimentRow:
+    """Return the experiment of this name or id.
+
+    Raises:
+        NotFound: There is none.
+    """
+    column = ExperimentRow.id if looks_like_id(name_or_id, "exp") else ExperimentRow.name
+    row = session.scalar(select(ExperimentRow).where(column == name_or_id))
+    if row is None:
+        raise NotFound(f"no experiment is called {name_or_id}: announce it with `labrelay announce`")
+    return row
+
+
+def _dataset_row(session: Session, text: str) -> DatasetRow:
+    by_id = looks_like_id(text, "dat")
+    wanted = DatasetRow.id.startswith(text, autoescape=True) if by_id else DatasetRow.label == text
+    return _one(session.scalars(select(DatasetRow).where(wanted)).all(), "dataset", text)
+
+
+def _sample_row(session: Session, text: str) -> SampleRow:
+    by_id = looks_like_id(text, "smp")
+    wanted = SampleRow.id.startswith(text, autoescape=True) if by_id else SampleRow.name == text
+    return _one(session.scalars(select(SampleRow).where(wanted)).all(), "sample", text)
+
+
+def _one(rows: Sequence[Row], kind: str, text: str) -> Row:
+    if not rows:
+        raise NotFound(f"there is no {kind} {text}: `labrelay status` lists those that wait")
+    if len(rows) > 1:
+        raise UsageError(f"{len(rows)} {kind}s fit {text}: give its id")
+    return rows[0]
+
+
+def _sheet_rows(session: Session, instrument_run_id: str) -> dict[str, list[SheetSample]]:
+    content = session.get_one(InstrumentRunRow, instrument_run_id).content
+    rows: dict[str, list[SheetSample]] = defaultdict(list)
+    for values in content.get("samples", []):
+        sample = SheetSample.model_validate(values)
+        rows[sample.sample_id].append(sample)
+    return rows
+
+
+def _needs_person(session: Session, row: DatasetRow, outcome: Match) -> None:
+    """Tell people once per dataset and reason that its reads wait for them."""
+    reason = outcome.reason or ""
+    outbox.post(session, "notify", row.id, "needs-you", f"unassigned:{row.id}:{reason}", label=row.label, reason=reason)
+
+
+def _dataset(session: Session, row: DatasetRow, reason: str | None) -> Dataset:
+    name = None if row.sample_id is None else session.get_one(SampleRow, row.sample_id).name
+    return Dataset(
+        id=row.id,
+        label=row.label,
+        state=row.state,
+        sample=name,
+        sample_id=row.sample_id,
+        matched_by=row.matched_by,
+        reason=reason,
+    )

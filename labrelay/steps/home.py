@@ -1,0 +1,99 @@
+"""A home: one folder with settings, records, bytes and results; `open_home` wires the adapters of its profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labrelay.model.errors import UsageError
+from labrelay.model.progress import Progress, Silent
+from labrelay.records.database import Database, sqlite_url
+from labrelay.steps import rules as rules_file
+from labrelay.steps import settings as settings_file
+from labrelay.steps.settings import Settings, load_settings
+from labrelay.stores.durable import write_atomic
+from labrelay.stores.folder import FolderObjectStore
+from labrelay.stores.folder_reads import FolderReadStore
+from labrelay.stores.ports import ObjectStore, ReadStore
+from labrelay.workflows.local.engine import LocalEngine
+from labrelay.workflows.port import Engine
+
+DATABASE = "labrelay.sqlite"
+
+
+@dataclass
+class Home:
+    """What every step works with: the adapters of one home.
+
+    Attributes:
+        path: The home folder.
+        objects: Raw data, manifests, workflow bundles.
+        results: Results in a layout that a person can browse.
+        reads: Read sets and references.
+        engine: What runs workflows.
+        progress: Who is told what happens.
+    """
+
+    path: Path
+    settings: Settings
+    records: Database
+    objects: ObjectStore
+    results: ObjectStore
+    reads: ReadStore
+    engine: Engine
+    progress: Progress = field(default_factory=Silent)
+
+    @property
+    def definitions(self) -> Path:
+        """The folder of workflow definitions that were added to this home."""
+        return self.path / "definitions"
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for what is being made; anything in it may be deleted when nothing runs."""
+        return self.path / "scratch"
+
+    def close(self) -> None:
+        """Close the metadata store."""
+        self.records.close()
+
+
+def open_home(path: Path, progress: Progress | None = None) -> Home:
+    """Open a home and bring its metadata store to this program's revision.
+
+    Raises:
+        UsageError: There is no home there; the text says how to make one.
+        RefusedInput: Its settings are wrong.
+    """
+    settings = load_settings(path)
+    records = Database(settings.database_url or sqlite_url(path / DATABASE))
+    records.ensure()
+    objects = FolderObjectStore(path / "objects", name="objects")
+    return Home(
+        path=path,
+        settings=settings,
+        records=records,
+        objects=objects,
+        results=FolderObjectStore(path / "results", name="results"),
+        reads=FolderReadStore(path / "reads", objects),
+        engine=LocalEngine(path / "engine", concurrency=settings.concurrency, sandbox=settings.sandbox),
+        progress=progress or Silent(),
+    )
+
+
+def init_home(path: Path) -> bool:
+    """Make a home folder with its settings and rules files; return False when it was one already.
+
+    Raises:
+        UsageError: The folder holds other things.
+    """
+    if (path / settings_file.FILE).is_file():
+        return False
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} exists and is not empty: name a new folder for the home")
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "definitions").mkdir(exist_ok=True)
+    if not (path / rules_file.FILE).exists():
+        write_atomic(path / rules_file.FILE, rules_file.TEMPLATE.encode())
+    write_atomic(path / settings_file.FILE, settings_file.TEMPLATE.encode())
+    return True

@@ -1,0 +1,105 @@
+"""Step 6, import: the reads of assigned datasets go into the read store, each lane's mates as one read set."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labrelay.model.canonical import digest
+from labrelay.model.faults import faultpoint
+from labrelay.model.files import FileRef, FileRole
+from labrelay.model.reads import ReadSource
+from labrelay.records import intake
+from labrelay.records.schema import DatasetFileRow, DatasetRow, FileRow, ReadSetRow, SampleRow
+from labrelay.steps.home import Home
+
+BATCH = 100  # sources in one import job, HealthOmics' limit
+READY = "ACTIVE"
+
+
+@dataclass
+class Imported:
+    """What an import did: read sets imported now, there before, and refused with the reason."""
+
+    imported: int = 0
+    already: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def import_reads(home: Home, instrument_run_id: str) -> Imported:
+    """Import the reads of the assigned datasets of a stored run; one failed source does not sink the others.
+
+    Doing it again imports only what is not there. Cost: one job per 100 read sets, one transaction a job.
+    """
+    with home.records.write() as session:
+        wanted, already = _wanted(session, home, instrument_run_id)
+    faultpoint("import.intended")
+    outcome = Imported(already=already)
+    for start in range(0, len(wanted), BATCH):
+        _import(home, wanted[start : start + BATCH], outcome)
+        home.progress.advance("read sets", min(start + BATCH, len(wanted)), len(wanted))
+    return outcome
+
+
+def _import(home: Home, sources: Sequence[ReadSource], outcome: Imported) -> None:
+    token = digest([home.reads.name, [source.id for source in sources]])
+    job = home.reads.job(home.reads.import_reads(sources, token))
+    faultpoint("import.done")
+    with home.records.write() as session:
+        for read_set in job.done:
+            intake.settle_read_set(session, read_set.id, read_set.status, job.id)
+        for read_set_id, reason in job.failed:
+            intake.settle_read_set(session, read_set_id, "FAILED", job.id, reason)
+    faultpoint("import.recorded")
+    outcome.imported += len(job.done)
+    outcome.failed += job.failed
+
+
+def _wanted(session: Session, home: Home, instrument_run_id: str) -> tuple[list[ReadSource], int]:
+    """Write the intent for every read set of the run and return those that are not in the store, and how many are."""
+    query = (
+        select(DatasetRow, SampleRow, DatasetFileRow, FileRow)
+        .join(SampleRow, SampleRow.id == DatasetRow.sample_id)
+        .join(DatasetFileRow, DatasetFileRow.dataset_id == DatasetRow.id)
+        .join(FileRow, FileRow.id == DatasetFileRow.file_id)
+        .where(DatasetRow.instrument_run_id == instrument_run_id, DatasetRow.state == "assigned")
+        .order_by(DatasetRow.label, DatasetFileRow.lane, DatasetFileRow.read, FileRow.key)
+    )
+    grouped: dict[tuple[str, int | None, str], list[FileRow]] = defaultdict(list)
+    owners: dict[str, tuple[DatasetRow, SampleRow]] = {}
+    for dataset, sample, link, file in session.execute(query).tuples():
+        owners[dataset.id] = (dataset, sample)
+        # a file that is nobody's mate is a read set of its own
+        alone = "" if link.read in (1, 2) else file.id
+        grouped[(dataset.id, link.lane, alone)].append(file)
+    sources = []
+    for (dataset_id, lane, _alone), files in grouped.items():
+        dataset, sample = owners[dataset_id]
+        source = _source(sample, dataset.label, lane, files)
+        intake.add_read_set(session, dataset, source, home.reads.name, lane)
+        sources.append(source)
+    of_run = select(ReadSetRow.id).join(DatasetRow, DatasetRow.id == ReadSetRow.dataset_id)
+    ready = set(
+        session.scalars(of_run.where(DatasetRow.instrument_run_id == instrument_run_id, ReadSetRow.status == READY))
+    )
+    return [source for source in sources if source.id not in ready], len(ready & {s.id for s in sources})
+
+
+def _source(sample: SampleRow, label: str, lane: int | None, files: Sequence[FileRow]) -> ReadSource:
+    refs: tuple[FileRef, ...] = tuple(intake.ref_of(file) for file in files)
+    name = label if lane is None else f"{label} lane {lane}"
+    return ReadSource(
+        sample_id=sample.id, subject=sample.subject, name=name, file_type=_file_type(files[0]), files=refs
+    )
+
+
+def _file_type(file: FileRow) -> str:
+    if file.role != FileRole.ALIGNMENT.value:
+        return "FASTQ"
+    if file.key.lower().endswith(".cram"):
+        return "CRAM"
+    return "BAM" if (file.stats or {}).get("aligned") else "UBAM"

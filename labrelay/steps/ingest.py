@@ -1,0 +1,217 @@
+"""Step 5, ingest: the files of an instrument run are stored once, judged in the pass that reads them.
+
+Mates are stored as a group: both are held unseen, the gate judges them, and only then are they committed. The manifest
+is written last; only with it do datasets exist. A killed ingest goes on with the files that are not stored yet.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+
+from labrelay.model.canonical import digest
+from labrelay.model.errors import Conflict, RefusedInput
+from labrelay.model.faults import faultpoint
+from labrelay.model.files import FileRef, FileRole
+from labrelay.model.instrument import InstrumentRun, RunFile
+from labrelay.model.names import slug
+from labrelay.model.problem import Problem, errors_of
+from labrelay.model.qc import QCMetric
+from labrelay.model.reads import FastqStats
+from labrelay.records import intake, lease
+from labrelay.records.lease import Lease
+from labrelay.records.schema import FileRow, InstrumentRunRow
+from labrelay.steps.gate import Gate
+from labrelay.steps.home import Home
+from labrelay.stores.manifest import Manifest, ManifestFile, write_manifest
+from labrelay.stores.upload import put_group
+
+ORDER = {FileRole.READS: 1, FileRole.UNDETERMINED: 2}  # control files first: they are small and say most
+
+
+@dataclass
+class Ingested:
+    """What an ingest did: files stored now and before, and the datasets by label."""
+
+    instrument_run_id: str
+    stored: int = 0
+    bytes_stored: int = 0
+    already: int = 0
+    datasets: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def fingerprint(run: InstrumentRun) -> str:
+    """Return a digest of all file paths and sizes, to see whether a folder has changed."""
+    return digest([[file.path, file.size] for file in run.files])
+
+
+def ingest(home: Home, run: InstrumentRun, folder: Path) -> Ingested:
+    """Store an instrument run's files, judge its reads and write its datasets.
+
+    Doing it again stores nothing twice and ends the same. Cost: each new file is read exactly once; one transaction a
+    group of mates.
+
+    Raises:
+        RefusedInput: The run, or files in it, are not acceptable; carries every problem. Groups that passed stay
+            stored, unseen without a manifest, and are not read again by the next try.
+        Conflict: The folder has changed after it was stored.
+        Busy: Another process ingests this run.
+    """
+    with home.records.write() as session:
+        row = intake.see(session, run, str(folder))
+    if row.state == "stored":
+        return _stored_before(run, row)
+    _refuse(home, run, errors_of(run.problems), folder)
+    with lease.held(home.records, f"the ingest of {run.run_id}") as held:
+        return _Ingest(home, run, folder, held).run_all()
+
+
+def _stored_before(run: InstrumentRun, row: InstrumentRunRow) -> Ingested:
+    if row.fingerprint != fingerprint(run):
+        raise Conflict(
+            f"the folder of {run.run_id} has changed since it was stored on {(row.stored_at or '')[:16]}: "
+            f"stored files are never replaced; `labrelay lineage {run.id}` shows what was taken"
+        )
+    return Ingested(run.id, already=len(run.files))
+
+
+def _refuse(home: Home, run: InstrumentRun, problems: Sequence[Problem], folder: Path) -> None:
+    if problems:
+        with home.records.write() as session:
+            intake.refuse(session, run.id, f"{len(problems)} problems, first: {problems[0]}")
+        raise RefusedInput(f"the instrument run {run.run_id} in {folder}", problems)
+
+
+class _Ingest:
+    """One ingest under its lease."""
+
+    def __init__(self, home: Home, run: InstrumentRun, folder: Path, held: Lease) -> None:
+        self.home, self.run, self.folder, self.lease = home, run, folder, held
+        self.prefix = f"raw/{slug(run.platform)}/{slug(run.run_id)}/"
+        self.outcome = Ingested(run.id)
+        self.refs: dict[str, tuple[FileRef, Mapping[str, object] | None]] = {}
+        self.total = sum(file.size for file in run.files)
+        self.read_bytes, self.lock = 0, Lock()
+
+    def run_all(self) -> Ingested:
+        with self.home.records.read() as session:
+            known = intake.files_under(session, self.home.objects.name, self.prefix)
+        problems: list[Problem] = []
+        for group in groups(self.run.files):
+            if all(self._known(file, known) for file in group):
+                continue
+            problems += self._store(group)
+        _refuse(self.home, self.run, problems, self.folder)
+        self._finish()
+        return self.outcome
+
+    def key(self, file: RunFile) -> str:
+        """Return the file's key: unsafe path parts get slugs."""
+        return self.prefix + "/".join(slug(part) for part in file.path.split("/"))
+
+    def _known(self, file: RunFile, known: Mapping[str, FileRow]) -> bool:
+        row = known.get(self.key(file))
+        if row is None or row.size != file.size:
+            return False
+        self.refs[file.path] = (intake.ref_of(row), row.stats)
+        self.outcome.already += 1
+        self._advance(file.size)
+        return True
+
+    def _store(self, group: Sequence[RunFile]) -> list[Problem]:
+        """Store one group and write its rows; return what is wrong with it."""
+        gate = Gate(group, self.folder)
+        uploads = [gate.upload(file, self.key(file)) for file in group]
+        try:
+            refs = put_group(self.home.objects, uploads, gate.judge, what=gate.name, on_bytes=self._advance)
+        except RefusedInput as refused:
+            return list(refused.problems)
+        faultpoint("ingest.group_stored")
+        self._write(group, refs, gate)
+        return []
+
+    def _write(self, group: Sequence[RunFile], refs: Sequence[FileRef], gate: Gate) -> None:
+        rows = [(ref, file.role.value, gate.stats(file)) for ref, file in zip(refs, group, strict=True)]
+        with self.home.records.write() as session:
+            lease.confirm(session, self.lease)
+            intake.add_files(session, rows)
+        for file, (ref, _role, stats) in zip(group, rows, strict=True):
+            self.refs[file.path] = (ref, stats)
+            self.outcome.stored += 1
+            self.outcome.bytes_stored += ref.size
+        faultpoint("ingest.group_recorded")
+
+    def _advance(self, count: int) -> None:
+        with self.lock:
+            self.read_bytes += count
+            self.home.progress.advance("bytes", self.read_bytes, self.total)
+
+    def _finish(self) -> None:
+        entries = tuple(ManifestFile(path=f.path, role=f.role, ref=self.refs[f.path][0]) for f in self.run.files)
+        manifest = Manifest(run_id=self.run.id, files=entries, created=datetime.now(UTC))
+        stored = write_manifest(
+            self.home.objects, f"manifests/{slug(self.run.platform)}/{slug(self.run.run_id)}.json", manifest
+        )
+        faultpoint("ingest.manifest_written")
+        with self.home.records.write() as session:
+            lease.confirm(session, self.lease)
+            intake.add_files(session, [(stored, FileRole.RUN_METADATA.value, None)])
+            for label, files in self._by_label().items():
+                state = "unassigned" if self._reads(files) else "no_reads"
+                dataset = intake.add_dataset(session, self.run.id, label, state, None, None)
+                links = [(self.refs[f.path][0].id, f.lane, f.read) for f in files]
+                intake.link_files(session, dataset.id, links)
+                intake.add_metrics(session, dataset.id, _metrics(self.refs[f.path] for f in files))
+                self.outcome.datasets[label] = dataset.id
+            intake.add_metrics(session, self.run.id, self.run.qc)
+            intake.mark_stored(session, self.run.id, fingerprint(self.run), stored.key)
+        faultpoint("ingest.recorded")
+
+    def _by_label(self) -> dict[str, list[RunFile]]:
+        """Return the files of reads by sample label; a sheet's sample without files is there with none."""
+        labels: dict[str, list[RunFile]] = {sample.sample_id: [] for sample in self.run.samples}
+        for file in self.run.files:
+            if file.role in (FileRole.READS, FileRole.ALIGNMENT) and file.sample is not None:
+                labels.setdefault(file.sample, []).append(file)
+        return labels
+
+    def _reads(self, files: Sequence[RunFile]) -> int:
+        counts = [(self.refs[f.path][1] or {}).get("reads") for f in files]
+        return sum(int(str(n)) if n is not None else 1 for n in counts)  # a BAM that was not counted has reads
+
+
+def groups(files: Sequence[RunFile]) -> list[list[RunFile]]:
+    """Return the files as they have to be judged: mates of one sample and lane together, each other file alone."""
+    mates: dict[tuple[str, str, int | None], list[RunFile]] = defaultdict(list)
+    alone: list[list[RunFile]] = []
+    for file in files:
+        if file.role is FileRole.READS and file.read in (1, 2):
+            folder = file.path.rpartition("/")[0]
+            mates[(folder, file.sample or "", file.lane)].append(file)
+        else:
+            alone.append([file])
+    paired = [sorted(group, key=lambda f: (f.read or 0, f.path)) for group in mates.values()]
+    return sorted(alone + paired, key=lambda g: (ORDER.get(g[0].role, 0), g[0].path))
+
+
+def _metrics(files: Iterable[tuple[FileRef, Mapping[str, object] | None]]) -> list[QCMetric]:
+    """Return the reads' quality over all files of a dataset, from what the gate counted."""
+    counted = [FastqStats.model_validate(stats) for _ref, stats in files if stats and "quality_sum" in stats]
+    bases = sum(s.bases for s in counted)
+    metrics = [QCMetric(name="reads", value=sum(s.reads for s in counted), unit="count", scope="reads")]
+    if bases:
+        q30, quality = sum(s.q30_bases for s in counted), sum(s.quality_sum for s in counted)
+        called = bases - sum(s.n_bases for s in counted)
+        gc = sum(s.gc_bases for s in counted)
+        metrics += [
+            QCMetric(name="bases", value=bases, unit="bp", scope="reads"),
+            QCMetric(name="q30_percent", value=100 * q30 / bases, unit="percent", scope="reads"),
+            QCMetric(name="mean_quality", value=quality / bases, unit="phred", scope="reads"),
+            QCMetric(name="gc_percent", value=100 * gc / called if called else None, unit="percent", scope="reads"),
+        ]
+    return metrics if counted else []

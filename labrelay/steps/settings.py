@@ -1,0 +1,101 @@
+"""Settings: `labrelay.toml` in the home folder, then `LABRELAY_*` in the environment; the environment wins.
+
+Profiles choose adapters. `local` is the embedded default: folders, SQLite, the local engine, no account anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from labrelay.model.errors import RefusedInput, UsageError
+from labrelay.model.problem import Problem
+
+FILE = "labrelay.toml"
+DEFAULT_HOME = "labrelay-home"
+Sandbox = Literal["auto", "bubblewrap", "host", "docker", "podman", "apptainer", "udocker"]
+
+
+class Settings(BaseSettings):
+    """All settings of one home; each field's description is what `labrelay doctor` prints."""
+
+    model_config = SettingsConfigDict(env_prefix="LABRELAY_", extra="forbid", frozen=True)
+
+    profile: Literal["local"] = Field("local", description="which adapters: local = folders, SQLite, local engine")
+    database_url: str | None = Field(None, description="the metadata store; default: labrelay.sqlite in the home")
+    sandbox: Sandbox = Field("auto", description="what holds tasks; auto = bubblewrap when it works here, else host")
+    concurrency: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="workflow runs at once"
+    )
+    landing: tuple[Path, ...] = Field((), description="folders that `watch` scans for finished runs")
+    quiet_minutes: float = Field(5, ge=0, description="how long a run folder must rest between two equal observations")
+    retries: int = Field(1, ge=0, le=5, description="new attempts after a SYSTEM_ERROR, without being asked")
+    base_url: str | None = Field(
+        None, description="where people reach this Labrelay; links in the notebook start with it"
+    )
+    prefect_api_url: str | None = Field(None, description="a Prefect server to run flows on; default: the one of `up`")
+    smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port for notifications by mail")
+    mail_from: str | None = Field(None, description="sender of notifications")
+    mail_to: tuple[str, ...] = Field((), description="receivers of notifications")
+    webhook_url: SecretStr | None = Field(None, description="a Slack or Teams incoming webhook for notifications")
+    keep_work_days: float = Field(14, ge=0, description="how long work folders and caches of ended runs are kept")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file (whose values come in as init arguments)."""
+        del settings_cls, dotenv_settings, file_secret_settings  # neither dotenv nor secret files are read
+        return env_settings, init_settings
+
+
+def find_home(given: str | Path | None = None) -> Path:
+    """Return the home folder: as given, else LABRELAY_HOME, else ./labrelay-home."""
+    return Path(given or os.environ.get("LABRELAY_HOME") or DEFAULT_HOME).expanduser().resolve()
+
+
+def load_settings(home: Path) -> Settings:
+    """Read the settings of a home.
+
+    Raises:
+        UsageError: There is no such home.
+        RefusedInput: The file is no TOML, or names or values in it (or in the environment) are wrong.
+    """
+    file = home / FILE
+    if not file.is_file():
+        raise UsageError(f"there is no Labrelay home at {home}: make one with `labrelay --home {home} init`")
+    try:
+        values: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RefusedInput(f"the settings {file}", [Problem(code="NOT_TOML", message=str(error), path=FILE)]) from None
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise RefusedInput(f"the settings {file}", [_problem(e) for e in error.errors()]) from None
+
+
+def _problem(error: Any) -> Problem:
+    name = ".".join(str(part) for part in error["loc"])
+    return Problem(code="BAD_SETTING", message=f"{name}: {error['msg']}", path=FILE)
+
+
+TEMPLATE = """\
+# Labrelay settings; each can also be given as LABRELAY_<NAME> in the environment, which wins.
+# `labrelay doctor` prints all of them with what they mean.
+
+# sandbox = "auto"          # auto | bubblewrap | host | docker | podman | apptainer | udocker
+# concurrency = 2           # workflow runs at once
+# landing = ["/data/runs"]  # folders that `labrelay watch` scans
+# quiet_minutes = 5         # how long a run folder must rest before it is taken
+# webhook_url = "https://…" # Slack or Teams incoming webhook for notifications
+"""
