@@ -24,6 +24,7 @@ ROLES: Mapping[Kind, FileRole] = {
 }
 _FASTQ = r"\.(?:fastq|fq)(?:\.gz)?"
 _ANY = r"(?:\.(?:fastq|fq)(?:\.gz)?|\.bam|\.cram)"
+_OTHER_READS = re.compile(r"\.(?:(?:fastq|fq)\.(?:bz2|ora|xz|zst|zip|lz4|lzma)|sra|fast5|pod5)\Z", re.IGNORECASE)
 _READ_FILE = re.compile(_ANY + r"\Z", re.IGNORECASE)
 
 
@@ -108,6 +109,18 @@ def is_read_file(name: str) -> bool:
 def is_fastq(name: str) -> bool:
     """Tell whether the name is that of a FASTQ file, compressed or not."""
     return bool(re.search(_FASTQ + r"\Z", name, re.IGNORECASE))
+
+
+def is_other_reads(name: str) -> bool:
+    """Tell whether the name is that of reads in a form that is not taken (bzip2, ORA, SRA, POD5 …)."""
+    return bool(_OTHER_READS.search(name))
+
+
+def other_reads(path: str) -> Problem:
+    """Return the error for reads in such a form: leaving them out in silence would lose them."""
+    return error(
+        "UNSUPPORTED_READS", "reads in this form are not taken; convert them to FASTQ (gzip), BAM or CRAM", path
+    )
 
 
 def name_reads(paths: Sequence[str]) -> dict[str, ReadName]:

@@ -12,6 +12,7 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers import conversion, illumina_files
+from labrelay.parsers.checksums import attach_checksums
 from labrelay.parsers.fastq_names import ROLES, is_fastq, name_problems, name_reads, pair_reads
 from labrelay.parsers.illumina_completion import completion_of
 from labrelay.parsers.illumina_runinfo import (
@@ -231,6 +232,8 @@ def _files(reading: _Reading, chosen: list[Entry], samples: tuple[SheetSample, .
         elif not is_fastq(entry.name):
             others.append(entry)
     reading.problems += illumina_files.left_behind(others)
+    files, wrong, _ = attach_checksums(reading.listing, files)
+    reading.problems += wrong
     return sorted(files, key=lambda file: file.path)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from labrelay.model.files import FileRole
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
-from labrelay.parsers.fastq_names import is_fastq
+from labrelay.parsers.checksums import is_checksum_list
+from labrelay.parsers.fastq_names import is_fastq, is_other_reads, other_reads
 from labrelay.parsers.listing import Entry
 from labrelay.parsers.text import error, warning
 
@@ -40,6 +41,8 @@ def role_of(path: str) -> FileRole | None:
     """Return the role of a file that is no FASTQ, or None for one that is not stored."""
     if _RAW.match(path):
         return None
+    if is_checksum_list(path.rpartition("/")[2]):
+        return FileRole.CHECKSUMS
     if _SHEET.match(path):
         return FileRole.SAMPLE_SHEET
     if _REPORT.match(path):
@@ -50,17 +53,21 @@ def role_of(path: str) -> FileRole | None:
 def left_behind(files: Iterable[Entry]) -> list[Problem]:
     """Return one warning for the raw base calls and one for each top folder with other files that are not stored.
 
+    Reads in a form that is not taken are an error each.
+
     Args:
         files: Those that are neither reads nor have a role.
     """
     raw, others = 0, dict[str, list[str]]()
+    problems = []
     for entry in files:
         if _RAW.match(entry.path):
             raw += 1
+        elif is_other_reads(entry.name):
+            problems.append(other_reads(entry.path))
         else:
             top = entry.path.partition("/")[0] if "/" in entry.path else ""
             others.setdefault(top, []).append(entry.path)
-    problems = []
     if raw:
         text = f"{raw} files of raw base calls are not stored; keep the folder if you may convert it again"
         problems.append(warning("RAW_BASECALLS_LEFT", text, "Data"))

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 from labrelay.model.errors import RefusedInput
 from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.problem import Problem
-from labrelay.parsers import illumina
+from labrelay.parsers import delivery, illumina, reads
 from labrelay.parsers.listing import MAX_FILES, Listing, walk
 from labrelay.parsers.text import error
 
@@ -45,7 +45,7 @@ class Platform(Protocol):
 @cache
 def platforms() -> tuple[Platform, ...]:
     """Return the platforms, ours first; one of another package that cannot be loaded is logged and left out."""
-    found: list[Platform] = [illumina]
+    found: list[Platform] = [illumina, delivery, reads]
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             loaded = point.load()

@@ -32,6 +32,14 @@ class SheetIndex:
                 self._names.setdefault(name, set()).add(sample.sample_id)
                 self._folded.setdefault(_fold(name), set()).add(sample.sample_id)
 
+    def by_prefix(self, called: str) -> str | None:
+        """Return the Sample_ID that stands at the beginning of a file's name before `_`, `-` or `.`, the longest."""
+        for cut in reversed([match.start() for match in _SIGNS.finditer(called)]):
+            fitting = self._names.get(called[:cut], set())
+            if len(fitting) == 1:
+                return next(iter(fitting))
+        return None
+
     def sample_id(self, called: str, path: str) -> str | None:
         """Return the Sample_ID of the file at `path`, whose name says `called`, or None when it is not clear."""
         fitting = self._names.get(called) or self._folded.get(_fold(called), set())
@@ -47,7 +55,9 @@ def _fold(name: str) -> str:
     return _SIGNS.sub("-", name).strip("-").lower()
 
 
-def match_reads(files: Sequence[RunFile], samples: Sequence[SheetSample]) -> tuple[list[RunFile], list[Problem]]:
+def match_reads(
+    files: Sequence[RunFile], samples: Sequence[SheetSample], *, prefixes: bool = False
+) -> tuple[list[RunFile], list[Problem]]:
     """Return the files with the sheet's Sample_ID where one is clear, and what sheet and files do not share.
 
     A sample without reads is a state, not an error: its library may have failed.
@@ -55,6 +65,8 @@ def match_reads(files: Sequence[RunFile], samples: Sequence[SheetSample]) -> tup
     Args:
         files: All files of the run; only reads and index reads are matched.
         samples: The sheet's rows; without any nothing is matched and nothing reported.
+        prefixes: Take a file for a sample when the file's name begins with the sample's (`SAMPLE_LIBRARY_FLOWCELL`),
+            as providers name them.
     """
     if not samples:
         return list(files), []
@@ -65,6 +77,8 @@ def match_reads(files: Sequence[RunFile], samples: Sequence[SheetSample]) -> tup
             matched.append(file)
             continue
         found = index.sample_id(file.sample, file.path)
+        if found is None and prefixes:
+            found = index.by_prefix(file.sample)
         if found is None:
             strangers.setdefault(file.sample, file.path)
         elif file.role is FileRole.READS:

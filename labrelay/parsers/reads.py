@@ -1,0 +1,29 @@
+"""A folder of FASTQ, BAM or CRAM files and nothing that explains them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labrelay.model.instrument import Detection, InstrumentRun
+from labrelay.parsers.delivery import read_files
+from labrelay.parsers.fastq_names import is_read_file
+from labrelay.parsers.listing import Listing
+
+NAME = "reads"
+LOOKED_FOR = "*.fastq, *.fastq.gz, *.fq.gz, *.bam or *.cram"
+
+
+def detect(listing: Listing) -> Detection | None:
+    """Say whether the folder holds reads at all; every other platform is a better guess."""
+    found = tuple(entry.path for entry in listing.files if is_read_file(entry.name))[:3]
+    return Detection(platform=NAME, confidence=0.2, evidence=found) if found else None
+
+
+def read(folder: Path, listing: Listing) -> InstrumentRun:
+    """Return the files as a run without sheet; samples are known by the names of the files only.
+
+    Args:
+        folder: As the caller named it; its name is the run's id.
+        listing: Of that folder.
+    """
+    return read_files(folder, listing, NAME, with_list=False)
