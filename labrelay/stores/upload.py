@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Upload:
     Attributes:
         source: Where it lies now.
         key: Where it will lie.
-        watchers: See its bytes; a `RefusedInput` that one raises refuses the group.
+        watchers: See its bytes, and are closed after `finish`; a `RefusedInput` that one raises refuses the group.
         finish: Called in the reading thread after the last byte; returns what the scan found in this file alone, or
             raises `RefusedInput`.
     """
@@ -43,6 +44,16 @@ class _Outcome:
     staged: Staged | None = None
     problems: list[Problem] = field(default_factory=list)
     failure: Exception | None = None
+
+
+class _KeptOpen:
+    """A watcher that the store cannot close, because `finish` wants its last word first."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.feed = watcher.feed
+
+    def close(self) -> None:
+        """Leave the watcher open; `put_group` closes it after `finish`."""
 
 
 class _Stopped(Exception):
@@ -147,9 +158,13 @@ def _stage_all(
 
 def _stage_one(store: ObjectStore, upload: Upload, outcome: _Outcome, tick: Callable[[int], None]) -> None:
     try:
-        outcome.staged = store.stage(upload.source, upload.key, upload.watchers, tick)
-        if upload.finish is not None:
-            outcome.problems.extend(upload.finish())
+        with ExitStack() as stack:
+            for watcher in upload.watchers:
+                stack.callback(watcher.close)
+            held = [_KeptOpen(watcher) for watcher in upload.watchers]
+            outcome.staged = store.stage(upload.source, upload.key, held, tick)
+            if upload.finish is not None:
+                outcome.problems.extend(upload.finish())
     except RefusedInput as refused:
         outcome.problems.extend(refused.problems)
     except Exception as error:

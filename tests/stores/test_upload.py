@@ -26,6 +26,7 @@ class Scan:
             raise RefusedInput(self.name, [Problem(code="BAD", message="says bad", path=self.name)])
 
     def finish(self) -> list[Problem]:
+        assert not self.closed, "a closed scan knows nothing any more"
         return [Problem(code="EMPTY", message="is empty", path=self.name)] if not self.size else []
 
     def close(self) -> None:
