@@ -1,0 +1,1 @@
+"""Workflows on this machine: one runner for a home, one engine process for an attempt, one sandbox for a task."""

@@ -1,0 +1,117 @@
+"""Two container backends for miniwdl that need no daemon and no image: bubblewrap and plain host processes.
+
+miniwdl loads them by entry point and tells them through the section `[labrelay]` of its configuration: `tool_path`
+(a PATH), `read_only` (a JSON list of folders that tasks may read), `bwrap` (the program) and `sandbox` (its name).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from WDL.runtime.backend.cli_subprocess import SubprocessBase
+
+from labrelay.workflows.local import keeper
+from labrelay.workflows.local.events import USAGE_FILE
+from labrelay.workflows.local.sandbox import bubblewrap_argv
+
+GRACE_SECONDS = 3.0
+
+
+class KeptTask(SubprocessBase):  # type: ignore[misc]
+    """A task under a keeper: it dies with miniwdl, leaves no orphans, and its use of cpu and memory is measured."""
+
+    @classmethod
+    def global_init(cls, cfg: Any, logger: logging.Logger) -> None:
+        """Prepare the scheduler once, under miniwdl's lock; left to the first task it races with the second."""
+        cls.detect_resource_limits(cfg, logger)
+
+    @property
+    def cli_name(self) -> str:
+        """The name of the log file of what starts the task."""
+        return "sandbox"
+
+    def _pull(self, logger: logging.Logger, cleanup: ExitStack) -> str:
+        return str(self.runtime_values.get("docker", ""))
+
+    def _keeper(self, *options: str) -> list[str]:
+        usage = str(Path(self.host_dir, USAGE_FILE))
+        argv = [sys.executable, "-I", "-S", keeper.__file__, "--parent", str(os.getpid()), "--usage", usage]
+        return [*argv, "--grace", str(GRACE_SECONDS), *options, "--"]
+
+    def _environment(self) -> dict[str, str]:
+        path = self.cfg["labrelay"]["tool_path"]
+        return {"PATH": path, "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}  # noqa: S108
+
+
+class BubblewrapTask(KeptTask):
+    """A task that sees its inputs read-only, its own folder, the system's programs, and no network."""
+
+    def _run_invocation(self, logger: logging.Logger, cleanup: ExitStack, image: str) -> list[str]:
+        settings = self.cfg["labrelay"]
+        return self._keeper() + bubblewrap_argv(
+            settings["bwrap"],
+            self.prepare_mounts(),
+            json.loads(settings["read_only"]),
+            self._environment(),
+            str(Path(self.container_dir, "work")),
+        )
+
+
+class HostTask(KeptTask):
+    """A task as a plain process of this user: its paths are the host's, its inputs are copies."""
+
+    def __init__(self, cfg: Any, run_id: str, host_dir: str) -> None:
+        super().__init__(cfg, run_id, host_dir)
+        self.container_dir = self.host_dir
+
+    def _run_invocation(self, logger: logging.Logger, cleanup: ExitStack, image: str) -> list[str]:
+        environment = self._environment() | {"HOME": self.host_work_dir()}
+        variables = [f"{name}={value}" for name, value in environment.items()]
+        return [*self._keeper("--chdir", self.host_work_dir()), "/usr/bin/env", "-i", *variables]
+
+    def _run(self, logger: logging.Logger, terminating: Callable[[], bool], command: str) -> int:
+        if self.try_counter > 1:
+            self._fresh_streams()
+        staged = Path(self.host_dir, "work", "_miniwdl_inputs")
+        try:
+            for source, target in self.input_path_map.items():
+                _stage(Path(source.rstrip("/")), Path(target.rstrip("/")))
+            return int(super()._run(logger, terminating, command))
+        finally:
+            # miniwdl makes everything below the task writable afterwards; a hard link would carry that to the original.
+            shutil.rmtree(staged, ignore_errors=True)
+
+    def _fresh_streams(self) -> None:
+        """Let the command's `../stdout.txt` be this try's file: without a container there is no mount to do it."""
+        for current in (Path(self.host_stdout_txt()), Path(self.host_stderr_txt())):
+            fixed = Path(self.host_dir, "stdout.txt" if current.name.startswith("stdout") else "stderr.txt")
+            if fixed.exists():
+                fixed.replace(fixed.with_suffix(f".before{self.try_counter}.txt"))
+            fixed.touch()
+            current.symlink_to(fixed.name)
+
+
+def _stage(source: Path, target: Path) -> None:
+    """Put an input where the task finds it, so that the task cannot change the original."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=False, dirs_exist_ok=True)
+        return
+    if os.geteuid() != 0 and not source.stat().st_mode & 0o222:
+        # Nobody may write to the original, so a second name for it is as good as a copy.
+        try:
+            os.link(source.resolve(), target)
+        except OSError:
+            pass
+        else:
+            return
+    shutil.copyfile(source, target)
+    target.chmod(0o444)

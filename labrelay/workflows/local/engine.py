@@ -1,0 +1,188 @@
+"""The local engine: WDL on this machine, behind the same port as the engines of a cloud."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from labrelay.model.errors import EngineFailed, NotFound
+from labrelay.model.faults import faultpoint
+from labrelay.model.runs import EngineStatus, RunReport, RunRequest
+from labrelay.model.states import RunState
+from labrelay.stores.durable import make_dirs, storage_errors, write_atomic, write_json_atomic
+from labrelay.workflows.local.home import Attempt, EngineHome, RunnerSettings
+from labrelay.workflows.local.report import report_of
+from labrelay.workflows.local.runner import LOST, NO_LOCK, is_running
+from labrelay.workflows.local.sandbox import Setting, choose, display_name
+from labrelay.workflows.local.tools import search_path, write_launchers
+
+log = logging.getLogger(__name__)
+
+
+class LocalEngine:
+    """Runs workflow bundles with miniwdl on this machine, at most `concurrency` at a time.
+
+    The external id of an attempt is its token. All state is in files below `home`, so any process may submit, poll
+    and cancel; killing it touches no run.
+    """
+
+    kind = "local"
+
+    def __init__(
+        self,
+        home: Path,
+        concurrency: int = 2,
+        sandbox: Setting = "auto",
+        tool_path: Sequence[Path] = (),
+        idle_seconds: float = 30.0,
+    ) -> None:
+        """Take the settings; nothing is written or started before the first `submit`.
+
+        Args:
+            home: The home folder; `engine/`, `runs/` and `work/` are made in it.
+            concurrency: Runs at one time.
+            sandbox: What holds the tasks; `auto` is bubblewrap where it works, else plain processes.
+            tool_path: Folders that tasks search for programs before those of PATH.
+            idle_seconds: How long the runner stays without work.
+        """
+        self._home = EngineHome(home.resolve())
+        path = search_path([str(folder) for folder in tool_path], self._home.tools)
+        self._settings = RunnerSettings(
+            concurrency=concurrency, sandbox=sandbox, tool_path=path, idle_seconds=idle_seconds
+        )
+
+    @property
+    def sandbox(self) -> str:
+        """What will hold the tasks: `bubblewrap`, `host processes`, `docker` …
+
+        Raises:
+            MissingTool: The one that the settings ask for does not work here.
+        """
+        return display_name(choose(self._settings.sandbox))
+
+    def submit(self, request: RunRequest) -> str:
+        """Queue the attempt and make sure that a runner is there; the same token again starts nothing.
+
+        Raises:
+            MissingTool: The sandbox that the settings ask for does not work here.
+            StorageFailed: The disk did not take the request; nothing was started.
+        """
+        choose(self._settings.sandbox)
+        attempt = self._home.attempt(request.token)
+        if attempt.exit() is None:
+            if not attempt.request_file.exists():
+                write_json_atomic(attempt.request_file, request.model_dump(mode="json"))
+                faultpoint("runner.request_written")
+            if not attempt.queued_file.exists():
+                _touch(attempt.queued_file)
+                faultpoint("runner.queued")
+            self._prepare()
+            self.ensure_runner()
+        return request.token
+
+    def poll(self, external_ids: Sequence[str]) -> Mapping[str, EngineStatus]:
+        """Return the state of each attempt that is known here, after one look at its files.
+
+        An attempt whose runner died is SYSTEM_ERROR; one that no runner has taken up yet gets a runner.
+        """
+        found: dict[str, EngineStatus] = {}
+        for token in external_ids:
+            status = self._status(self._home.attempt(token))
+            if status is not None:
+                found[token] = status
+        self.ensure_runner()
+        return found
+
+    def report(self, external_id: str) -> RunReport:
+        """Return what happened in an ended attempt.
+
+        Raises:
+            NotFound: There is no such attempt here.
+            EngineFailed: It has not ended.
+        """
+        attempt = self._home.attempt(external_id)
+        ended = attempt.exit()
+        if ended is None:
+            if not attempt.request_file.exists():
+                raise NotFound(f"No attempt {external_id} is in {self._home.root}; list the runs to find its id.")
+            raise EngineFailed(f"The attempt {external_id} has not ended; poll it until its state is final.")
+        return report_of(attempt, ended)
+
+    def cancel(self, external_id: str) -> None:
+        """Ask for the end of an attempt; its state then says CANCELED. An ended one stays as it is.
+
+        Raises:
+            NotFound: There is no such attempt here.
+        """
+        attempt = self._home.attempt(external_id)
+        if not attempt.request_file.exists():
+            raise NotFound(f"No attempt {external_id} is in {self._home.root}; list the runs to find its id.")
+        if attempt.exit() is None:
+            _touch(attempt.cancel_file)
+            self.ensure_runner()
+
+    def ensure_runner(self) -> bool:
+        """Start a runner if something is queued and none lives; tell whether one was started."""
+        if not self._home.queued() or is_running(self._home):
+            return False
+        self._prepare()
+        faultpoint("runner.spawn")
+        argv = [sys.executable, "-P", "-m", "labrelay.workflows.local.runner", str(self._home.root)]
+        try:
+            with (self._home.engine / "runner.log").open("ab") as out:
+                subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    cwd=self._home.root,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise EngineFailed(f"The runner of {self._home.root} could not be started: {error}.") from error
+        return True
+
+    def _prepare(self) -> None:
+        make_dirs(self._home.engine)
+        write_launchers(self._home.tools)
+        # The launchers' folder may have been made just now, after the search path was looked up.
+        path = tuple(dict.fromkeys((*self._settings.tool_path, str(self._home.tools))))
+        self._home.write_settings(self._settings.model_copy(update={"tool_path": path}))
+
+    def _status(self, attempt: Attempt) -> EngineStatus | None:
+        ended = attempt.exit()
+        if ended is not None:
+            return ended.status()
+        state = attempt.state()
+        if state is None:
+            return self._queued(attempt)
+        if not is_running(self._home) and os.environ.get(NO_LOCK) != "1":
+            # The runner writes the end before it lets go of the lock: look again before calling it lost.
+            ended = attempt.exit()
+            if ended is not None:
+                return ended.status()
+            return EngineStatus(state=RunState.SYSTEM_ERROR, at=datetime.now(UTC), message=LOST)
+        return EngineStatus(
+            state=state.state, at=state.at, tasks_done=state.tasks_done, tasks_started=state.tasks_started
+        )
+
+    def _queued(self, attempt: Attempt) -> EngineStatus | None:
+        try:
+            since = attempt.request_file.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        if not attempt.queued_file.exists():
+            # A kill between request and mark; an end would be here by now, since the runner writes it first.
+            _touch(attempt.queued_file)
+        return EngineStatus(state=RunState.QUEUED, at=datetime.fromtimestamp(since, UTC))
+
+
+def _touch(path: Path) -> None:
+    with storage_errors(f"write {path.name}", path.parent):
+        make_dirs(path.parent)
+        write_atomic(path, b"")

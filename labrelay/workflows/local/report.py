@@ -1,0 +1,170 @@
+"""What happened in an attempt, read from the files that the engine, its tasks and the runner left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from labrelay.model.runs import OutputFile, RunReport, TaskReport
+from labrelay.model.states import RunState
+from labrelay.workflows.local.events import TASK_FILE, USAGE_FILE
+from labrelay.workflows.local.home import Attempt, AttemptExit
+from labrelay.workflows.local.wdl import last_lines, moment, read_json
+
+TOOL_VERSIONS = "tool_versions"  # a workflow output of this name, Map[String, String], says what ran
+COMMAND_BYTES = 65_536
+
+
+def report_of(attempt: Attempt, ended: AttemptExit) -> RunReport:
+    """Return the report of an ended attempt: outputs, tasks as they happened, logs, and the failure's sentence."""
+    tasks = tuple(_tasks(attempt))
+    outputs = read_json(attempt.engine_folder / "outputs.json") if ended.state is RunState.COMPLETE else None
+    files, values = flatten_outputs(outputs or {}, attempt.engine_folder)
+    versions = values.get(TOOL_VERSIONS)
+    return RunReport(
+        state=ended.state,
+        started=ended.started,
+        ended=ended.at,
+        engine=f"miniwdl {version('miniwdl')}",
+        sandbox=ended.sandbox,
+        files=files,
+        values=values,
+        tasks=tasks,
+        logs=_logs(attempt),
+        failure=None if ended.state is RunState.COMPLETE else ended.message,
+        exit_code=ended.exit_code,
+        tools={str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
+    )
+
+
+def flatten_outputs(outputs: dict[str, Any], folder: Path) -> tuple[tuple[OutputFile, ...], dict[str, Any]]:
+    """Split a workflow's outputs into files and values.
+
+    A list of files gives one entry each, with its index; a file inside a struct or map is named `output.member`; a
+    folder gives each file in it. What is left is a value.
+
+    Args:
+        outputs: miniwdl's outputs.json, with names such as `workflow.vcf`.
+        folder: The run's folder; miniwdl names each output file by a link below its `out/`.
+    """
+    root = f"{folder}/out/"
+    files: list[OutputFile] = []
+    values: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    for qualified, value in outputs.items():
+        name = qualified.partition(".")[2] or qualified
+        found = list(_paths(name, value, root))
+        if not found and value is not None:
+            values[name] = value
+        for output, link in found:
+            for path in _regular_files(Path(link)):
+                index = counts.get(output, 0)
+                counts[output] = index + 1
+                files.append(OutputFile(output=output, index=index, path=str(path), task=_task_of(path)))
+    return tuple(files), values
+
+
+def _paths(name: str, value: Any, root: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str) and value.startswith(root):
+        yield name, value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _paths(name, item, root)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _paths(f"{name}.{key}", item, root)
+
+
+def _regular_files(link: Path) -> list[Path]:
+    path = link.resolve()
+    if path.is_dir():
+        return sorted(found for found in path.rglob("*") if found.is_file() and not found.is_symlink())
+    return [path] if path.is_file() else []
+
+
+def _task_of(path: Path) -> str | None:
+    parts = path.parts
+    # `…/work/<key>/<token>/call-a/call-b/work/x`: a nested workflow's call stands above its task's.
+    calls = [part.removeprefix("call-") for part in parts if part.startswith("call-")]
+    return ".".join(calls) or None
+
+
+def _tasks(attempt: Attempt) -> Iterator[TaskReport]:
+    root = attempt.engine_folder
+    logs = sorted(root.rglob("task.log"), key=lambda path: path.stat().st_mtime) if root.is_dir() else []
+    for log in logs:
+        yield _task(attempt, log.parent)
+
+
+def _task(attempt: Attempt, folder: Path) -> TaskReport:
+    outputs, error = read_json(folder / "outputs.json"), read_json(folder / "error.json")
+    cached = outputs is not None and not (folder / TASK_FILE).exists()
+    source = _first_run(attempt, folder) if cached else folder
+    told, usage = _mapping(source / TASK_FILE), _mapping(source / USAGE_FILE)
+    started = moment(usage["started"]) if "started" in usage else None
+    state = _task_state(outputs, error)
+    return TaskReport(
+        name=_task_of(folder) or folder.name,
+        state=state,
+        started=started,
+        ended=_ended(started, usage),
+        exit_code=usage.get("exit_code"),
+        cached=cached,
+        command=_command(source),
+        declared_image=told.get("declared_image"),
+        ran_in=told.get("ran_in"),
+        cpus=told.get("cpus"),
+        memory_bytes=told.get("memory_bytes"),
+        cpu_seconds=usage.get("cpu_seconds"),
+        peak_memory_bytes=usage.get("peak_memory_bytes"),
+        stderr_tail="\n".join(last_lines(folder / "stderr.txt")) or None if error else None,
+        inputs=_unqualified(read_json(folder / "inputs.json")),
+        outputs=_unqualified(outputs),
+    )
+
+
+def _task_state(outputs: Any, error: Any) -> RunState:
+    if outputs is not None:
+        return RunState.COMPLETE
+    cause = error.get("cause", {}).get("error") if isinstance(error, dict) else "Terminated"
+    return RunState.CANCELED if cause in ("Terminated", "Interrupted") else RunState.EXECUTOR_ERROR
+
+
+def _ended(started: datetime | None, usage: dict[str, Any]) -> datetime | None:
+    return None if started is None else started + timedelta(seconds=float(usage.get("seconds", 0)))
+
+
+def _first_run(attempt: Attempt, folder: Path) -> Path:
+    """Return the folder of the earlier attempt's call that a cached call took its result from, else the call's own."""
+    relative = folder.relative_to(attempt.engine_folder)
+    earlier = (path / relative for path in attempt.work.iterdir() if path != attempt.engine_folder)
+    ran = [path for path in earlier if (path / TASK_FILE).exists() and (path / "outputs.json").exists()]
+    return max(ran, key=lambda path: path.stat().st_mtime, default=folder)
+
+
+def _command(folder: Path) -> str | None:
+    try:
+        with (folder / "command").open("rb") as handle:
+            return handle.read(COMMAND_BYTES).decode(errors="replace")
+    except OSError:
+        return None
+
+
+def _unqualified(values: Any) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        return {}
+    return {str(name).rpartition(".")[2]: value for name, value in values.items()}
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    return content if isinstance(content, dict) else {}
+
+
+def _logs(attempt: Attempt) -> tuple[str, ...]:
+    failed = [path.parent / "stderr.txt" for path in sorted(attempt.engine_folder.rglob("error.json"))]
+    found = [*failed, attempt.engine_folder / "workflow.log", attempt.log_file]
+    return tuple(str(path) for path in found if path.is_file())

@@ -1,0 +1,60 @@
+"""Which programs a task finds: those of the settings, those on PATH, those of this Python, and at last our stand-ins."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from labrelay.stores.durable import make_dirs, write_atomic
+
+SHIMS = ("samtools", "bcftools", "minimap2")
+SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+
+
+def write_launchers(folder: Path) -> None:
+    """Write one small script for each stand-in tool into `folder`, if they are not there as they should be."""
+    make_dirs(folder)
+    for name in SHIMS:
+        command = f"exec {shlex.quote(sys.executable)} -P -m labrelay.workflows.shims.{name}"
+        text = f'#!/bin/sh\n{command} "$@"\n'.encode()
+        path = folder / name
+        if not path.is_file() or path.read_bytes() != text:
+            write_atomic(path, text, durable=False)
+            path.chmod(0o755)
+
+
+def search_path(first: Sequence[str], launchers: Path) -> tuple[str, ...]:
+    """Return the folders that a task searches for programs, first to last.
+
+    Args:
+        first: Folders of the settings.
+        launchers: Where `write_launchers` wrote.
+    """
+    own = str(Path(sys.executable).parent)
+    inherited = [path for path in os.environ.get("PATH", "").split(os.pathsep) if path != own]
+    wanted = [*first, *inherited, *SYSTEM_PATH, own, str(launchers)]
+    return tuple(dict.fromkeys(path for path in wanted if Path(path).is_absolute() and Path(path).is_dir()))
+
+
+def readable_folders(path: Sequence[str]) -> tuple[str, ...]:
+    """Return what a sandbox has to show so that the programs on `path` work: their folders and their libraries.
+
+    A conda environment is shown whole; of another `bin` folder also the `lib` and `libexec` beside it. The system's
+    own folders are there anyhow.
+    """
+    shown: list[str] = []
+    for entry in path:
+        folder = Path(entry)
+        if entry.startswith(("/usr/", "/bin", "/sbin")):
+            continue
+        if (folder.parent / "conda-meta").is_dir():
+            shown.append(str(folder.parent))
+            continue
+        shown.append(entry)
+        if folder.name == "bin":
+            beside = (folder.parent / name for name in ("lib", "lib64", "libexec"))
+            shown += [str(found) for found in beside if found.is_dir()]
+    return tuple(dict.fromkeys(shown))
