@@ -12,13 +12,13 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.parsers.checksums import attach_checksums, is_checksum_list
 from labrelay.parsers.fastq_names import (
-    ROLES,
     is_other_reads,
     is_read_file,
     name_problems,
     name_reads,
     other_reads,
     pair_reads,
+    run_file,
 )
 from labrelay.parsers.listing import Entry, Listing, read_head, read_small
 from labrelay.parsers.sample_list import empty_file_columns, looks_like_list, no_list, read_sample_list
@@ -92,7 +92,7 @@ def read_files(folder: Path, listing: Listing, platform: str, *, with_list: bool
     tables = list(_tables(listing)) if with_list else []
     samples, given, found = _samples(listing, tables[0]) if tables else ((), {}, [no_list()])
     files = list(_files(listing, tables, problems))
-    files, wrong = _give(files, given, samples)
+    files, wrong = _give(files, given, samples, tables[0].path if tables else None)
     files, sums, complete = attach_checksums(listing, files)
     problems += [*found, *wrong, *sums, *name_problems(files), *pair_reads(files).problems]
     reads = next((file.path for file in files if file.role is FileRole.READS), None)
@@ -140,13 +140,7 @@ def _files(listing: Listing, tables: list[Entry], problems: list[Problem]) -> It
     for entry in listing.files:
         name = names.get(entry.path)
         if name is not None:
-            read_number = name.read if name.kind != "index_reads" else None
-            role = ROLES[name.kind]
-            if entry.size == 0:
-                problems.append(warning("ZERO_BYTE_FILE", "it is empty", entry.path))
-            yield RunFile(
-                path=entry.path, size=entry.size, role=role, sample=name.sample, lane=name.lane, read=read_number
-            )
+            yield run_file(entry, name)
         elif is_checksum_list(entry.name):
             yield RunFile(path=entry.path, size=entry.size, role=FileRole.CHECKSUMS)
         elif entry.path in tabled:
@@ -163,11 +157,11 @@ def _files(listing: Listing, tables: list[Entry], problems: list[Problem]) -> It
 
 
 def _give(
-    files: list[RunFile], given: dict[str, str], samples: tuple[SheetSample, ...]
+    files: list[RunFile], given: dict[str, str], samples: tuple[SheetSample, ...], table: str | None
 ) -> tuple[list[RunFile], list[Problem]]:
     """Give each file its sample: as the list says by file name, else by what the file is called."""
     told = [
         file.model_copy(update={"sample": given[name]}) if (name := file.path.rpartition("/")[2]) in given else file
         for file in files
     ]
-    return match_reads(told, samples, prefixes=True)
+    return match_reads(told, samples, table, prefixes=True)

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import RunFile
 from labrelay.model.problem import Problem
+from labrelay.parsers.listing import Entry
 from labrelay.parsers.text import error, warning
 
 Kind = Literal["reads", "index_reads", "undetermined"]
@@ -47,14 +48,17 @@ _STRONG = (
     ),
     _pattern("accession", r"(?P<sample>[SED]RR\d{5,12})(?:_(?P<read>[12]))?" + _FASTQ),
     _pattern("provider", r"(?P<sample>.+)_L(?P<lane>\d{1,3})_R?(?P<read>[12])" + _FASTQ),
-    _pattern("plain", r"(?P<sample>.+)[._]R(?P<read>[123])(?:_\d{3})?" + _FASTQ),
+    _pattern("plain", r"(?P<sample>.+)[._](?P<kind>[RI])(?P<read>[123])(?:_\d{3})?" + _FASTQ),
     _pattern("pacbio", r"(?P<sample>m\d{5}[eU]?_\d{6}_\d{6}(?:_s\d)?(?:\.[A-Za-z0-9_-]+)*)" + _ANY),
     _pattern(
         "nanopore", r"[A-Z]{3}\d{3,6}_(?:pass|fail)_(?P<sample>barcode\d{2,3}|unclassified)(?:_[0-9a-f]+)*" + _ANY
     ),
 )
-# `_1` and `_2` mean mates only when both are there: `patient_2.fastq.gz` alone is a sample called `patient_2`.
-_NUMBERED = _pattern("numbered", r"(?P<sample>.+)[._](?P<read>[12])" + _FASTQ)
+# These mean mates only when both are there: `patient_2.fastq.gz` alone is a sample called `patient_2`.
+_WEAK = (
+    _pattern("numbered", r"(?P<sample>.+)[._](?P<read>[12])" + _FASTQ),
+    _pattern("inner", r"(?P<sample>.+)[._]R(?P<read>[12])[._][A-Za-z0-9._-]{1,60}" + _FASTQ),
+)
 _SINGLE = _pattern("single", r"(?P<sample>.+?)" + _ANY)
 
 
@@ -64,7 +68,7 @@ class ReadName(NamedTuple):
     Attributes:
         sample: None for undetermined reads and when the name has an empty sample part.
         lane: From 1; None when the name has none.
-        read: The number behind R, I or the underscore; None for a single file.
+        read: The number behind R or the underscore; None for a single file and for index reads.
         kind: Reads, index reads, or undetermined.
         pattern: Which pattern it was.
         mates: Equal for files that are mates: folder and name with the read number left out.
@@ -128,17 +132,15 @@ def name_reads(paths: Sequence[str]) -> dict[str, ReadName]:
 
     All paths are given together, because `_1` and `_2` can be judged only with the names beside them.
     """
-    numbered = {path: found for path in paths if (found := _match(_NUMBERED, path))}
+    weak = [{path: found for path in paths if (found := _match(pattern, path))} for pattern in _WEAK]
     reads: dict[str, set[int | None]] = {}
-    for found in numbered.values():
+    for found in (name for names in weak for name in names.values()):
         reads.setdefault(found.mates, set()).add(found.read)
     named = {}
     for path in paths:
-        strong = next((found for pattern in _STRONG if (found := _match(pattern, path))), None)
-        weak = numbered.get(path)
-        if strong is None and weak is not None and reads[weak.mates] == {1, 2}:
-            strong = weak
-        name = strong or _match(_SINGLE, path)
+        strong = (_match(pattern, path) for pattern in _STRONG)
+        paired = (names[path] for names in weak if path in names and reads[names[path].mates] == {1, 2})
+        name = next((found for found in (*strong, *paired, _match(_SINGLE, path)) if found is not None), None)
         if name is not None:
             named[path] = name
     return named
@@ -151,14 +153,23 @@ def _match(pattern: _Pattern, path: str) -> ReadName | None:
         return None
     groups = match.groupdict()
     sample: str | None = groups["sample"] or None
-    kind: Kind = "index_reads" if (groups.get("kind") or "").upper() == "I" else "reads"
+    index = (groups.get("kind") or "").upper() == "I"
+    kind: Kind = "index_reads" if index else "reads"
     if sample is not None and sample.lower() in ("undetermined", "unclassified") and pattern.name != "single":
         sample, kind = None, "undetermined"
-    read = int(groups["read"]) if groups.get("read") else None
-    start, end = match.span("read") if read is not None else (0, 0)
-    mates = f"{folder}/{base[:start]}\0{base[end:]}" if read is not None else path
+    mates, read = path, None
+    if groups.get("read"):
+        start, end = match.span("read")
+        mates = f"{folder}/{base[:start]}\0{base[end:]}"
+        read = None if index else int(groups["read"])
     lane = int(groups["lane"]) if groups.get("lane") else None
     return ReadName(sample, lane, read, kind, pattern.name, mates)
+
+
+def run_file(entry: Entry, name: ReadName) -> RunFile:
+    """Return the file of reads as its name describes it."""
+    role = ROLES[name.kind]
+    return RunFile(path=entry.path, size=entry.size, role=role, sample=name.sample, lane=name.lane, read=name.read)
 
 
 def pair_reads(files: Iterable[RunFile]) -> Pairing:
@@ -202,10 +213,12 @@ def _settle(group: list[RunFile]) -> tuple[list[ReadPair], list[RunFile], Proble
 
 
 def name_problems(files: Iterable[RunFile]) -> list[Problem]:
-    """Return a warning for each file of reads whose name has an empty sample part."""
-    text = "the name has no sample part, so these reads belong to no sample; assign them by hand"
-    return [
-        warning("EMPTY_SAMPLE_NAME", text, file.path)
-        for file in files
-        if file.role in (FileRole.READS, FileRole.INDEX_READS) and file.sample is None
-    ]
+    """Return a warning for each file of reads that is empty or whose name has an empty sample part."""
+    problems = []
+    for file in files:
+        if file.role in (FileRole.READS, FileRole.INDEX_READS) and file.sample is None:
+            text = "the name has no sample part, so these reads belong to no sample; assign them by hand"
+            problems.append(warning("EMPTY_SAMPLE_NAME", text, file.path))
+        if file.role in ROLES.values() and file.size == 0:
+            problems.append(warning("ZERO_BYTE_FILE", "it is empty: not even a gzip header is there", file.path))
+    return problems

@@ -13,7 +13,7 @@ from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers import conversion, illumina_files
 from labrelay.parsers.checksums import attach_checksums
-from labrelay.parsers.fastq_names import ROLES, is_fastq, name_problems, name_reads, pair_reads
+from labrelay.parsers.fastq_names import is_fastq, name_problems, name_reads, pair_reads, run_file
 from labrelay.parsers.illumina_completion import completion_of
 from labrelay.parsers.illumina_runinfo import (
     RunInfo,
@@ -81,8 +81,8 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     name = folder.resolve().name
     run_id = _run_id(reading, info, parameters, stated, name)
     model = parameters.model or model_of_serial(info.instrument if info else None)
-    sheet = _sheet(reading, chosen, info.lanes if info else None)
-    files = _files(reading, chosen, sheet)
+    samples, sheet = _sheet(reading, chosen, info.lanes if info else None)
+    files = _files(reading, chosen, samples, sheet)
     completion, found = completion_of(listing, model, parameters, len(chosen))
     reading.problems += [*found, *_no_reads(completion, files)]
     return InstrumentRun(
@@ -96,7 +96,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         started_text=parameters.started_text or (info.started_text if info else None),
         lanes=info.lanes if info else None,
         reads=info.reads if info else (),
-        samples=sheet,
+        samples=samples,
         files=tuple(files),
         qc=tuple(qc),
         completion=completion,
@@ -181,8 +181,8 @@ def _quality(reading: _Reading, chosen: list[Entry]) -> tuple[list[QCMetric], di
     return metrics, stated
 
 
-def _sheet(reading: _Reading, chosen: list[Entry], lanes: int | None) -> tuple[SheetSample, ...]:
-    """Return the rows of the sheet that made the FASTQ files, else of the one in the run folder."""
+def _sheet(reading: _Reading, chosen: list[Entry], lanes: int | None) -> tuple[tuple[SheetSample, ...], str | None]:
+    """Return the rows and the path of the sheet that made the FASTQ files, else of the one in the run folder."""
     listing = reading.listing
     nested = (e for e in listing.named("samplesheet.csv") if e.folder.lower().rpartition("/")[2] == "reports")
     own = listing.find("SampleSheet.csv")
@@ -199,30 +199,26 @@ def _sheet(reading: _Reading, chosen: list[Entry], lanes: int | None) -> tuple[S
             reading.problems.append(
                 warning("NO_SAMPLE_SHEET", "the folder has no SampleSheet.csv; samples are unassigned")
             )
-        return ()
+        return (), None
     used, sheet = read_sheets[0]
     reading.problems += sheet.problems
     for other, second in read_sheets[1:]:
         reading.problems += sheets_differ(sheet.samples, second.samples, used.path, other.path)
-    return sheet.samples
+    return sheet.samples, used.path
 
 
-def _files(reading: _Reading, chosen: list[Entry], samples: tuple[SheetSample, ...]) -> list[RunFile]:
+def _files(
+    reading: _Reading, chosen: list[Entry], samples: tuple[SheetSample, ...], sheet: str | None
+) -> list[RunFile]:
     names = name_reads([entry.path for entry in chosen])
     files = []
     for entry in chosen:
         name = names[entry.path]
-        read_number = name.read if name.kind != "index_reads" else None
-        role = ROLES[name.kind]
-        files.append(
-            RunFile(path=entry.path, size=entry.size, role=role, sample=name.sample, lane=name.lane, read=read_number)
-        )
+        files.append(run_file(entry, name))
         if name.pattern == "single":
             text = "the name follows no pattern of Illumina's; the whole name is taken as the sample"
             reading.problems.append(warning("UNUSUAL_NAME", text, entry.path))
-        if entry.size == 0:
-            reading.problems.append(warning("ZERO_BYTE_FILE", "it is empty", entry.path))
-    files, found = match_reads(files, samples)
+    files, found = match_reads(files, samples, sheet)
     reading.problems += [*name_problems(files), *pair_reads(files).problems, *(found if chosen else [])]
     others = []
     for entry in reading.listing.files:

@@ -69,7 +69,7 @@ def left_behind(files: Iterable[Entry]) -> list[Problem]:
             top = entry.path.partition("/")[0] if "/" in entry.path else ""
             others.setdefault(top, []).append(entry.path)
     if raw:
-        text = f"{raw} files of raw base calls are not stored; keep the folder if you may convert it again"
+        text = f"{raw} file{'s' if raw != 1 else ''} of raw base calls not stored; keep the folder to convert again"
         problems.append(warning("RAW_BASECALLS_LEFT", text, "Data"))
     for top, paths in sorted(others.items()):
         first = ", ".join(printable(path, 80) for path in paths[:3]) + (" …" if len(paths) > 3 else "")

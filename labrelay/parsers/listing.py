@@ -104,7 +104,18 @@ def walk(folder: Path, limit: int = MAX_FILES) -> Listing:
         _folder(state, descriptor, "", 0)
     finally:
         os.close(descriptor)
+    _case_twins(state)
     return Listing(root, tuple(sorted(state.files)), tuple(sorted(state.problems, key=lambda p: p.path or "")))
+
+
+def _case_twins(state: _Walk) -> None:
+    """Warn of names that would be one file on a disk or in a tool that does not tell `a` from `A`."""
+    seen: dict[str, str] = {}
+    for entry in sorted(state.files):
+        twin = seen.setdefault(entry.path.casefold(), entry.path)
+        if twin != entry.path:
+            text = f"its name differs from {printable(twin)} in the case of letters only"
+            state.problem("CASE_TWINS", entry.path, text, Severity.WARNING)
 
 
 def _unreadable(path: str, error: OSError) -> Problem:

@@ -95,7 +95,7 @@ def read_run(folder: Path, platform: str | None = None, limit: int = MAX_FILES) 
     listing = walk(folder, limit)
     ranked = [(found, seen) for found, seen in _ranked(listing) if platform in (None, seen.platform)]
     if not ranked:
-        raise RefusedInput(str(folder), [_unknown(listing, platform)])
+        raise RefusedInput(str(folder), [_unknown(listing, platform), *listing.problems])
     return ranked[0][0].read(folder, listing)
 
 

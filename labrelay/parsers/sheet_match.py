@@ -56,7 +56,7 @@ def _fold(name: str) -> str:
 
 
 def match_reads(
-    files: Sequence[RunFile], samples: Sequence[SheetSample], *, prefixes: bool = False
+    files: Sequence[RunFile], samples: Sequence[SheetSample], sheet: str | None, *, prefixes: bool = False
 ) -> tuple[list[RunFile], list[Problem]]:
     """Return the files with the sheet's Sample_ID where one is clear, and what sheet and files do not share.
 
@@ -65,6 +65,7 @@ def match_reads(
     Args:
         files: All files of the run; only reads and index reads are matched.
         samples: The sheet's rows; without any nothing is matched and nothing reported.
+        sheet: Its path, for messages.
         prefixes: Take a file for a sample when the file's name begins with the sample's (`SAMPLE_LIBRARY_FLOWCELL`),
             as providers name them.
     """
@@ -85,7 +86,7 @@ def match_reads(
             with_reads.add(found)
         matched.append(file.model_copy(update={"sample": found or file.sample}))
     problems = [_stranger(sample, path) for sample, path in strangers.items()]
-    return matched, [*problems, *_without(samples, with_reads)]
+    return matched, [*problems, *_without(samples, with_reads, sheet)]
 
 
 def _stranger(sample: str, path: str) -> Problem:
@@ -93,14 +94,14 @@ def _stranger(sample: str, path: str) -> Problem:
     return warning("READS_WITHOUT_SAMPLE", text, path)
 
 
-def _without(samples: Sequence[SheetSample], with_reads: set[str]) -> list[Problem]:
+def _without(samples: Sequence[SheetSample], with_reads: set[str], sheet: str | None) -> list[Problem]:
     problems = []
     seen = set(with_reads)
     for sample in samples:
         if sample.sample_id not in seen:
             seen.add(sample.sample_id)
             text = f"sample {printable(sample.sample_id, 80)} has no file of reads"
-            problems.append(warning("SAMPLE_WITHOUT_READS", text, line=sample.line))
+            problems.append(warning("SAMPLE_WITHOUT_READS", text, sheet, sample.line))
     return problems
 
 
