@@ -65,6 +65,7 @@ class Result(Frozen):
         thresholds: What they were judged by.
         verdict: The worst of the judged metrics, or what a person set.
         verdicts: Verdict of each judged metric.
+        labels: The definition's headings of metrics, by metric name; a metric without one is named by its words.
         started, ended: Of the attempt, zone-aware.
         started_by: Who or what asked for it.
     """
@@ -86,6 +87,7 @@ class Result(Frozen):
     thresholds: tuple[Threshold, ...] = ()
     verdict: Verdict = Verdict.NONE
     verdicts: dict[str, Verdict] = {}
+    labels: dict[str, str] = {}
     report: RunReport
     started: datetime
     ended: datetime
