@@ -99,7 +99,9 @@ def assign(session: Session, row: DatasetRow, sample_id: str, matched_by: str) -
     previous = row.sample_id
     row.sample_id, row.matched_by = sample_id, matched_by
     row.state = "assigned" if row.state == "unassigned" else row.state
-    session.execute(update(ReadSetRow).where(ReadSetRow.dataset_id == row.id).values(sample_id=sample_id))
+    # a read set carries its sample's id into the read store, so another sample needs another read set
+    others = (ReadSetRow.dataset_id == row.id) & (ReadSetRow.sample_id != sample_id)
+    session.execute(update(ReadSetRow).where(others).values(status="SUPERSEDED"))
     audit.record(session, "dataset.assigned", row.id, sample=sample_id, previous=previous, by=matched_by)
 
 

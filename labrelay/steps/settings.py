@@ -18,7 +18,7 @@ from labrelay.model.problem import Problem
 
 FILE = "labrelay.toml"
 DEFAULT_HOME = "labrelay-home"
-Sandbox = Literal["auto", "bubblewrap", "host", "docker", "podman", "apptainer", "udocker"]
+Sandbox = Literal["auto", "bwrap", "host", "docker", "podman", "apptainer", "udocker"]
 
 
 class Settings(BaseSettings):
@@ -93,7 +93,7 @@ TEMPLATE = """\
 # Labrelay settings; each can also be given as LABRELAY_<NAME> in the environment, which wins.
 # `labrelay doctor` prints all of them with what they mean.
 
-# sandbox = "auto"          # auto | bubblewrap | host | docker | podman | apptainer | udocker
+# sandbox = "auto"          # auto | bwrap | host | docker | podman | apptainer | udocker
 # concurrency = 2           # workflow runs at once
 # landing = ["/data/runs"]  # folders that `labrelay watch` scans
 # quiet_minutes = 5         # how long a run folder must rest before it is taken

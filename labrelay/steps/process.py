@@ -1,0 +1,129 @@
+"""The main job: an instrument run goes all the way to recorded, delivered results; every part of it may be repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labrelay.model.errors import RefusedInput, UsageError
+from labrelay.model.instrument import InstrumentRun, Known
+from labrelay.model.problem import Problem, Severity
+from labrelay.parsers.registry import read_run
+from labrelay.steps.assign import Dataset, match_run
+from labrelay.steps.collect import wait_for
+from labrelay.steps.deliver import deliver
+from labrelay.steps.home import Home
+from labrelay.steps.imports import import_reads
+from labrelay.steps.ingest import ingest
+from labrelay.steps.route import route
+from labrelay.steps.submit import submit_planned
+
+
+@dataclass
+class Processed:
+    """What a process did, counted; all zero when everything had been done before."""
+
+    instrument_run_id: str
+    run_id: str
+    stored: int = 0
+    imported: int = 0
+    submitted: int = 0
+    runs: list[str] = field(default_factory=list)
+    unassigned: list[Dataset] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    delivered: int = 0
+
+
+def take_in(home: Home, folder: Path, *, assume_complete: bool = False) -> tuple[InstrumentRun, int]:
+    """Parse, check and store an instrument run; return it and how many files were stored now.
+
+    Raises:
+        UsageError: There is no such folder.
+        RefusedInput: It is not complete, or not acceptable; carries every problem.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}")
+    tell = home.progress
+    tell.stage("parse", folder.name)
+    run = read_run(folder)
+    if not assume_complete:
+        _refuse_unfinished(run, folder)
+    what = " ".join(part for part in (run.platform, run.instrument_model) if part)
+    tell.done("parse", f"{what} run {run.run_id}: {len(run.samples)} samples, {len(run.files)} files")
+    tell.stage("store", run.run_id)
+    stored = ingest(home, run, folder.resolve())
+    tell.done("store", f"{stored.stored} files stored, {stored.already} were there")
+    return run, stored.stored
+
+
+def process(
+    home: Home, folder: Path, experiment: str | None = None, *, assume_complete: bool = False, wait: bool = True
+) -> Processed:
+    """Take an instrument run through all steps; what is done already is not done again.
+
+    Args:
+        home: Where.
+        folder: The run's folder.
+        experiment: Match only with this experiment's samples.
+        assume_complete: A person says that the run is complete though its marker is missing.
+        wait: Wait for the workflow runs; else they go on, and `sweep` or the schedules record them.
+
+    Raises:
+        LabrelayError: With its sentence; repeating the call goes on where it stopped.
+    """
+    run, stored = take_in(home, folder, assume_complete=assume_complete)
+    outcome = Processed(run.id, run.run_id, stored=stored)
+    outcome.warnings = [p for p in run.problems if p.severity is Severity.WARNING]
+    return go_on(home, outcome, experiment, wait=wait)
+
+
+def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait: bool = True) -> Processed:
+    """Do the steps after storing: match, import, route, submit, and with `wait` collect, record and deliver."""
+    tell, run_id = home.progress, outcome.instrument_run_id
+    tell.stage("match", outcome.run_id)
+    datasets = match_run(home, run_id, experiment)
+    outcome.unassigned = [d for d in datasets if d.sample_id is None and d.state != "undetermined"]
+    matched = len(datasets) - len(outcome.unassigned)
+    tell.done("match", f"{matched} of {len(datasets)} samples are announced")
+    tell.stage("import", outcome.run_id)
+    imported = import_reads(home, run_id)
+    outcome.imported, outcome.failed = imported.imported, list(imported.failed)
+    tell.done("import", f"{imported.imported} read sets imported, {imported.already} were there")
+    tell.stage("route", "rules.toml")
+    routed = route(home, run_id)
+    outcome.left_out = routed.left_out
+    tell.done("route", f"{len(routed.planned)} workflow runs asked for")
+    tell.stage("submit", f"{len(routed.planned)} workflow runs")
+    submitted = submit_planned(home, routed.planned)
+    outcome.runs, outcome.submitted = submitted.runs, submitted.new
+    tell.done("submit", f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} were there")
+    if wait:
+        finish(home, outcome)
+    return outcome
+
+
+def finish(home: Home, outcome: Processed) -> None:
+    """Wait for the runs, record them and deliver once at the end."""
+    tell = home.progress
+    tell.stage("run", home.engine.kind)
+    collected = wait_for(home, outcome.runs)
+    outcome.failed += collected.stuck
+    tell.done("run", f"{len(collected.recorded)} recorded, {len(collected.retried)} tried again")
+    tell.stage("deliver", "outbox")
+    delivered = deliver(home)
+    outcome.delivered = delivered.confirmed
+    tell.done("deliver", f"{delivered.confirmed} messages delivered, {delivered.waiting} wait")
+
+
+def _refuse_unfinished(run: InstrumentRun, folder: Path) -> None:
+    facts = run.completion
+    if facts.acquired.value is Known.YES and facts.copied.value is not Known.NO:
+        return
+    if run.platform not in ("illumina",) and facts.acquired.value is not Known.NO:
+        return  # a delivery has no marker; its list of files is the signal
+    missing = "the instrument has not finished" if facts.acquired.value is Known.NO else "no file says that it finished"
+    evidence = facts.acquired.evidence or facts.copied.evidence or "RTAComplete.txt and its like are missing"
+    message = f"{missing} ({evidence}): wait for it, or add --assume-complete when you know that nothing more comes"
+    raise RefusedInput(f"the instrument run {run.run_id} in {folder}", [Problem(code="NOT_COMPLETE", message=message)])

@@ -1,0 +1,167 @@
+"""Step 7, route: `rules.toml` says which samples get which workflow; the reads of lanes and top-ups come together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labrelay.model.experiment import Experiment, Sample
+from labrelay.model.problem import Frozen
+from labrelay.model.reads import ReadSource
+from labrelay.records import experiments
+from labrelay.records.schema import DatasetRow, ExperimentRow, InstrumentRunRow, ReadSetRow, SampleRow
+from labrelay.steps.home import Home
+from labrelay.steps.imports import READY
+from labrelay.steps.rules import Rule, load_rules
+
+
+class SampleReads(Frozen):
+    """A sample with the read sets that one workflow run takes, in order of instrument run and lane."""
+
+    sample: Sample
+    read_sets: tuple[ReadSource, ...]
+    instrument_runs: tuple[str, ...]
+
+
+class Planned(Frozen):
+    """One workflow run that a rule asks for; `label` tells runs of one sample apart (a lane, when lanes stay apart)."""
+
+    rule: Rule
+    experiment: Experiment
+    samples: tuple[SampleReads, ...]
+    label: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """What the run is about, as a path part and for people: the sample's name, or `cohort`."""
+        return self.samples[0].sample.name if self.rule.scope == "sample" else "cohort"
+
+
+@dataclass
+class Routed:
+    """What the rules ask for, and for each sample that gets nothing, why."""
+
+    planned: list[Planned] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class _Reads:
+    """A sample's read sets with the instrument run and lane of each."""
+
+    sample: Sample
+    experiment: Experiment
+    sets: list[tuple[str, int | None, ReadSource]]
+    platform: str
+
+
+def route(home: Home, instrument_run_id: str) -> Routed:
+    """Return the workflow runs that the rules ask for after this instrument run.
+
+    Cost: three queries, whatever the number of samples.
+
+    Raises:
+        RefusedInput: `rules.toml` is wrong.
+    """
+    rules = load_rules(home.path)
+    with home.records.read() as session:
+        samples = _samples_of(session, instrument_run_id)
+        reads = _reads_of(session, samples)
+        cohorts = {r.experiment.id for r in reads} if any(rule.scope == "cohort" for rule in rules) else set()
+        others = _reads_of(session, _samples_of_experiments(session, cohorts)) if cohorts else []
+        empty = _without_reads(session, instrument_run_id)
+    routed = decide(rules, reads, others, instrument_run_id)
+    routed.left_out += [(label, "there are no reads of it in this run") for label in empty]
+    return routed
+
+
+def decide(rules: Sequence[Rule], reads: Sequence[_Reads], cohort: Sequence[_Reads], instrument_run_id: str) -> Routed:
+    """Apply the rules to samples with reads; pure."""
+    routed = Routed()
+    for entry in reads:
+        reasons = [(rule, rule.why_not(entry.sample, entry.platform, entry.experiment.name)) for rule in rules]
+        for rule, why_not in reasons:
+            if why_not is None and rule.scope == "sample":
+                routed.planned += _of_sample(rule, entry, instrument_run_id)
+        if all(why_not for _rule, why_not in reasons):
+            why = "; ".join(f"{rule.name}: {why_not}" for rule, why_not in reasons) or "rules.toml has no rules"
+            routed.left_out.append((entry.sample.name, why))
+    for rule in rules:
+        if rule.scope == "cohort":
+            routed.planned += _of_cohort(rule, cohort)
+    return routed
+
+
+def _of_sample(rule: Rule, entry: _Reads, instrument_run_id: str) -> Iterable[Planned]:
+    mine = [s for s in entry.sets if s[0] == instrument_run_id]
+    if rule.merge == "none":
+        for run, lane, source in mine:
+            label = f"lane{lane}" if lane is not None else source.id.removeprefix("rds_")[:8]
+            yield _planned(rule, entry, [(run, lane, source)], label if len(mine) > 1 else None)
+    else:
+        yield _planned(rule, entry, entry.sets if rule.merge == "topups" else mine, None)
+
+
+def _planned(
+    rule: Rule, entry: _Reads, sets: Sequence[tuple[str, int | None, ReadSource]], label: str | None
+) -> Planned:
+    return Planned(rule=rule, experiment=entry.experiment, samples=(_sample_reads(entry, sets),), label=label)
+
+
+def _sample_reads(entry: _Reads, sets: Sequence[tuple[str, int | None, ReadSource]]) -> SampleReads:
+    return SampleReads(
+        sample=entry.sample,
+        read_sets=tuple(source for _run, _lane, source in sets),
+        instrument_runs=tuple(dict.fromkeys(run for run, _lane, _source in sets)),
+    )
+
+
+def _of_cohort(rule: Rule, entries: Sequence[_Reads]) -> Iterable[Planned]:
+    """One run over all samples of an experiment that the rule matches and that have reads, in order of their names."""
+    grouped: dict[str, list[_Reads]] = defaultdict(list)
+    for entry in entries:
+        if rule.why_not(entry.sample, entry.platform, entry.experiment.name) is None:
+            grouped[entry.experiment.id].append(entry)
+    for members in grouped.values():
+        ordered = sorted(members, key=lambda e: e.sample.name)
+        samples = tuple(_sample_reads(e, e.sets) for e in ordered)
+        yield Planned(rule=rule, experiment=ordered[0].experiment, samples=samples)
+
+
+def _samples_of(session: Session, instrument_run_id: str) -> list[str]:
+    query = select(DatasetRow.sample_id).where(DatasetRow.instrument_run_id == instrument_run_id).distinct()
+    return [found for found in session.scalars(query) if found is not None]
+
+
+def _samples_of_experiments(session: Session, ids: Iterable[str]) -> list[str]:
+    return list(session.scalars(select(SampleRow.id).where(SampleRow.experiment_id.in_(list(ids)))))
+
+
+def _without_reads(session: Session, instrument_run_id: str) -> list[str]:
+    query = select(DatasetRow.label).where(DatasetRow.instrument_run_id == instrument_run_id)
+    return list(session.scalars(query.where(DatasetRow.state == "no_reads").order_by(DatasetRow.label)))
+
+
+def _reads_of(session: Session, sample_ids: Sequence[str]) -> list[_Reads]:
+    """Return the samples that have read sets in the store, each with all of them, in one query."""
+    query = (
+        select(SampleRow, ExperimentRow, ReadSetRow, InstrumentRunRow)
+        .join(ExperimentRow, ExperimentRow.id == SampleRow.experiment_id)
+        .join(ReadSetRow, ReadSetRow.sample_id == SampleRow.id)
+        .join(DatasetRow, DatasetRow.id == ReadSetRow.dataset_id)
+        .join(InstrumentRunRow, InstrumentRunRow.id == DatasetRow.instrument_run_id)
+        .where(SampleRow.id.in_(sample_ids), ReadSetRow.status == READY)
+        .order_by(SampleRow.name, InstrumentRunRow.created_at, ReadSetRow.lane, ReadSetRow.id)
+    )
+    found: dict[str, _Reads] = {}
+    for sample, experiment, read_set, run in session.execute(query).tuples():
+        entry = found.setdefault(
+            sample.id,
+            _Reads(experiments.sample_of(sample), experiments.experiment_of(experiment), [], run.platform),
+        )
+        entry.sets.append((run.id, read_set.lane, ReadSource.model_validate(read_set.source)))
+    return list(found.values())
