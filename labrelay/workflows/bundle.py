@@ -42,7 +42,7 @@ def write_bundle(folder: Path, target: Path) -> str:
     Raises:
         RefusedInput: A file name is not safe in an archive, or there is too much.
     """
-    problems = _name_problems(folder)
+    problems = name_problems(folder)
     if problems:
         raise RefusedInput(f"The definition {folder}", problems)
     make_dirs(target.parent)

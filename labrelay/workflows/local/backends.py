@@ -38,7 +38,7 @@ class KeptTask(SubprocessBase):  # type: ignore[misc]
         """The name of the log file of what starts the task."""
         return "sandbox"
 
-    def _pull(self, logger: logging.Logger, cleanup: ExitStack) -> str:
+    def _pull(self, _logger: logging.Logger, _cleanup: ExitStack) -> str:
         return str(self.runtime_values.get("docker", ""))
 
     def _keeper(self, *options: str) -> list[str]:
@@ -54,7 +54,7 @@ class KeptTask(SubprocessBase):  # type: ignore[misc]
 class BubblewrapTask(KeptTask):
     """A task that sees its inputs read-only, its own folder, the system's programs, and no network."""
 
-    def _run_invocation(self, logger: logging.Logger, cleanup: ExitStack, image: str) -> list[str]:
+    def _run_invocation(self, _logger: logging.Logger, _cleanup: ExitStack, _image: str) -> list[str]:
         settings = self.cfg["labrelay"]
         return self._keeper() + bubblewrap_argv(
             settings["bwrap"],
@@ -72,7 +72,7 @@ class HostTask(KeptTask):
         super().__init__(cfg, run_id, host_dir)
         self.container_dir = self.host_dir
 
-    def _run_invocation(self, logger: logging.Logger, cleanup: ExitStack, image: str) -> list[str]:
+    def _run_invocation(self, _logger: logging.Logger, _cleanup: ExitStack, _image: str) -> list[str]:
         environment = self._environment() | {"HOME": self.host_work_dir()}
         variables = [f"{name}={value}" for name, value in environment.items()]
         return [*self._keeper("--chdir", self.host_work_dir()), "/usr/bin/env", "-i", *variables]

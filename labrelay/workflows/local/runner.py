@@ -87,7 +87,7 @@ class Runner:
     def _turn(self, settings: RunnerSettings) -> bool:
         """Look at everything once; tell whether there was anything."""
         for running in list(self._running.values()):
-            self._watch(running, settings)
+            self._watch(running)
         queued = self._home.queued()
         for attempt in queued:
             if attempt.token not in self._running:
@@ -133,7 +133,7 @@ class Runner:
         pidfd = os.pidfd_open(process.pid)
         self._running[attempt.token] = Running(attempt, process, pidfd, state, display_name(backend), progress)
 
-    def _watch(self, running: Running, settings: RunnerSettings) -> None:
+    def _watch(self, running: Running) -> None:
         if running.process.poll() is not None:
             self._finish(running)
             return

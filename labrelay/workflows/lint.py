@@ -1,0 +1,109 @@
+"""Everything that is wrong or doubtful with a definition, found before anything runs: errors apart from warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from WDL import Lint
+
+from labrelay.model.errors import RefusedInput
+from labrelay.model.problem import Problem, Severity
+from labrelay.workflows.bundle import name_problems
+from labrelay.workflows.definition import FILE_NAME, Definition, InputSource, load
+from labrelay.workflows.document import at, load_document
+from labrelay.workflows.schema import FILE, input_schema, type_schema
+
+# What miniwdl finds doubtful and we pass on; the rest is taste.
+PASSED_ON = {
+    "FileCoercion",
+    "IncompleteCall",
+    "NameCollision",
+    "ImportNewerWDL",
+    "UnusedImport",
+    "UnusedDeclaration",
+    "UnusedCall",
+    "MissingVersion",
+    "UnboundDeclaration",
+    "Deprecated",
+    "UnexpectedRuntimeValue",
+}
+NEEDED_IN_THE_CLOUD = ("cpu", "memory")
+
+
+def lint(folder: Path) -> list[Problem]:
+    """Return all findings about the definition in `folder`; `errors_of` picks those that refuse it."""
+    try:
+        definition = load(folder)
+        document = load_document(folder, definition.main)
+    except RefusedInput as refused:
+        return list(refused.problems)
+    root = folder.resolve()
+    found = [*name_problems(folder), *_workflow(document, definition, root), *_mapping(document, definition)]
+    found += [*_tasks(document, root), *_miniwdl(document, root)]
+    return sorted(found, key=lambda problem: (problem.severity.value, problem.path or "", problem.line or 0))
+
+
+def _workflow(document: Any, definition: Definition, root: Path) -> Iterator[Problem]:
+    workflow = document.workflow
+    if workflow.name != definition.workflow:
+        message = f"workflow: it says {definition.workflow}, but the workflow in {definition.main} is {workflow.name}."
+        yield Problem(code="DEFINITION_WRONG_WORKFLOW", message=message, path=FILE_NAME)
+    if not list(workflow.effective_outputs):
+        message = f"the workflow {workflow.name} has no outputs, so that nothing of a run would be kept"
+        yield at(workflow.pos, root, "WDL_WITHOUT_OUTPUTS", message)
+
+
+def _mapping(document: Any, definition: Definition) -> Iterator[Problem]:
+    """Compare the names in definition.toml with those in the workflow."""
+    prefix = f"{document.workflow.name}."
+    shapes = {k.removeprefix(prefix): v for k, v in input_schema(document)["properties"].items()}
+    outputs = {binding.name: type_schema(binding.value) for binding in document.workflow.effective_outputs}
+    for name, spec in definition.inputs.items():
+        if name not in shapes:
+            yield _wrong("INPUT_UNKNOWN", f"inputs.{name}: the workflow has no such input", shapes)
+        elif spec.source in (InputSource.READS_R1, InputSource.READS_R2) and shapes[name].get("type") != "array":
+            message = f"inputs.{name}: reads are one file a lane, so the workflow has to take an Array[File]."
+            yield Problem(code="INPUT_WRONG_TYPE", message=message, path=FILE_NAME)
+    for name in definition.outputs:
+        if name not in outputs:
+            yield _wrong("OUTPUT_UNKNOWN", f"outputs.{name}: the workflow has no such output", outputs)
+    users = [(f"metrics.{name}", spec.output) for name, spec in definition.metrics.items()]
+    users += [(f"tables.{name}", table.output) for name, table in definition.tables.items()]
+    users += [(f"figures.{name}", figure.output) for name, figure in definition.figures.items()]
+    for user, output in users:
+        if outputs.get(output, {}).get("format") != FILE:
+            yield _wrong("OUTPUT_UNKNOWN", f"{user}: {output} is no output of type File", outputs)
+
+
+def _tasks(document: Any, root: Path) -> Iterator[Problem]:
+    for task in _all_tasks(document, set()):
+        if not {"container", "docker"} & set(task.runtime):
+            message = f"the task {task.name} names no container, so it runs only where its programs are installed"
+            yield at(task.pos, root, "TASK_WITHOUT_CONTAINER", message, severity=Severity.WARNING)
+        missing = [key for key in NEEDED_IN_THE_CLOUD if key not in task.runtime]
+        if missing:
+            message = f"the task {task.name} does not say how much {' and '.join(missing)} it needs"
+            yield at(task.pos, root, "TASK_WITHOUT_RESOURCES", message, severity=Severity.WARNING)
+
+
+def _all_tasks(document: Any, seen: set[str]) -> Iterator[Any]:
+    if document.pos.abspath in seen:
+        return
+    seen.add(document.pos.abspath)
+    yield from document.tasks
+    for imported in document.imports:
+        yield from _all_tasks(imported.doc, seen)
+
+
+def _miniwdl(document: Any, root: Path) -> Iterator[Problem]:
+    # The checker of shell scripts is slow and its findings are not about the workflow.
+    Lint._shellcheck_available = False
+    for position, kind, message, suppressed, *_ in Lint.collect(Lint.lint(document)):
+        if kind in PASSED_ON and not suppressed:
+            yield at(position, root, "WDL_DOUBTFUL", message, severity=Severity.WARNING)
+
+
+def _wrong(code: str, what: str, known: dict[str, Any]) -> Problem:
+    return Problem(code=code, message=f"{what}; there are {', '.join(sorted(known)) or 'none'}.", path=FILE_NAME)

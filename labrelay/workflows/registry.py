@@ -1,0 +1,133 @@
+"""Which workflows there are: those that come with Labrelay, and those that a lab has added to its home folder."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from pathlib import Path
+
+from labrelay.model.errors import Conflict, NotFound, RefusedInput
+from labrelay.model.problem import Problem, errors_of
+from labrelay.model.runs import WorkflowVersion
+from labrelay.stores.durable import make_dirs
+from labrelay.workflows.bundle import bundle_files, file_digest, write_bundle
+from labrelay.workflows.definition import Definition, find_definitions, load
+
+BUILT_IN = Path(__file__).parent / "definitions"
+
+
+class Registry:
+    """Definitions by name, and their bundles in `<home>/bundles/<sha256>.zip`.
+
+    Args:
+        home: The home folder; what a lab adds lies in its `definitions/`.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._own, self._bundles = home / "definitions", home / "bundles"
+
+    def definitions(self) -> dict[str, Definition]:
+        """Return all definitions that load, by name; one of the lab's own stands before a built-in of the same name."""
+        found: dict[str, Definition] = {}
+        for folder in find_definitions((BUILT_IN, self._own)):
+            try:
+                definition = load(folder)
+            except RefusedInput:
+                continue
+            found[definition.name] = definition
+        return dict(sorted(found.items()))
+
+    def problems(self) -> dict[Path, tuple[Problem, ...]]:
+        """Return why the definitions that do not load are refused, by folder."""
+        found: dict[Path, tuple[Problem, ...]] = {}
+        for folder in find_definitions((BUILT_IN, self._own)):
+            try:
+                load(folder)
+            except RefusedInput as refused:
+                found[folder] = refused.problems
+        return found
+
+    def get(self, name: str) -> Definition:
+        """Return the definition of this name.
+
+        Raises:
+            NotFound: There is none; the sentence names those that there are.
+        """
+        known = self.definitions()
+        if name not in known:
+            raise NotFound(f"There is no workflow {name}; there are {', '.join(known)}. Add one with its folder.")
+        return known[name]
+
+    def add(self, folder: Path) -> tuple[Definition, list[Problem]]:
+        """Copy a third-party definition into the home, after checking it; return it with the warnings.
+
+        Raises:
+            RefusedInput: It has errors; nothing was copied.
+            Conflict: The home has another definition of this name.
+        """
+        from labrelay.workflows.lint import lint
+
+        findings = lint(folder)
+        errors = errors_of(findings)
+        if errors:
+            raise RefusedInput(f"The definition {folder}", errors)
+        definition = load(folder)
+        target = self._own / definition.name
+        if target.exists():
+            if _same_files(folder, target):
+                return load(target), findings
+            raise Conflict(
+                f"The home has another workflow {definition.name} in {target}; raise its name, or remove that folder."
+            )
+        self._copy(folder, target, definition)
+        return load(target), findings
+
+    def bundle(self, definition: Definition) -> tuple[WorkflowVersion, Path]:
+        """Return the definition's identity and its bundle, which is written if it is not there.
+
+        Raises:
+            RefusedInput: A file name in the folder is not safe in an archive.
+        """
+        make_dirs(self._bundles)
+        temp = self._bundles / f".new-{secrets.token_hex(8)}.zip"
+        try:
+            digest = write_bundle(definition.folder, temp)
+            target = self._bundles / f"{digest}.zip"
+            if target.is_file() and file_digest(target) == digest:
+                temp.unlink()
+            else:
+                temp.replace(target)
+        finally:
+            temp.unlink(missing_ok=True)
+        version = WorkflowVersion(
+            name=definition.name,
+            version=definition.version,
+            digest=digest,
+            language=definition.language,
+            main=definition.main,
+        )
+        return version, target
+
+    def _copy(self, folder: Path, target: Path, definition: Definition) -> None:
+        make_dirs(target.parent)
+        temp = target.with_name(f".tmp-{secrets.token_hex(8)}")
+        try:
+            for name, path in bundle_files(folder):
+                copy = temp / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
+            if not (temp / "definition.toml").exists():
+                # The folder's name is part of what a bare definition means, so write down what it meant.
+                told = {"name": definition.name, "version": "0", "title": definition.name, "main": definition.main}
+                lines = (f"{key} = {json.dumps(value)}\n" for key, value in told.items())
+                (temp / "definition.toml").write_text("".join(lines), encoding="utf-8")
+            temp.rename(target)
+        finally:
+            shutil.rmtree(temp, ignore_errors=True)
+
+
+def _same_files(one: Path, two: Path) -> bool:
+    mine = {str(name): file_digest(path) for name, path in bundle_files(one)}
+    theirs = {str(name): file_digest(path) for name, path in bundle_files(two)}
+    return mine == theirs or mine == {name: sha for name, sha in theirs.items() if name != "definition.toml"}
