@@ -135,7 +135,8 @@ def _extract(opened: zipfile.ZipFile, folder: Path, archive: Path) -> None:
         os.utime(target, (0, 0))
 
 
-def _name_problems(folder: Path) -> list[Problem]:
+def name_problems(folder: Path) -> list[Problem]:
+    """Return why a folder cannot be bundled: unsafe names, no files, too much."""
     files = list(bundle_files(folder))
     problems = [
         _problem("BUNDLE_UNSAFE_NAME", str(name), "its name has other characters than letters, digits, . _ and -")

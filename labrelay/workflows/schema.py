@@ -148,7 +148,8 @@ def _input_problem(error: jsonschema.ValidationError, schema: Mapping[str, Any])
         words = _type_words(known.get(missing, {}))
         return Problem(code="INPUT_MISSING", message=f"{missing}{inside} is missing; give a {words}.")
     if error.validator == "additionalProperties":
-        names = ", ".join(sorted(set(error.instance) - set(known)))
+        given: dict[str, Any] = error.instance if isinstance(error.instance, dict) else {}
+        names = ", ".join(sorted(set(given) - set(known)))
         message = (
             f"{names}: {schema.get('title', 'the workflow')} has no such input; it has {', '.join(sorted(known))}."
         )
