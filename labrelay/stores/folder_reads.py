@@ -1,0 +1,49 @@
+"""The read store on a folder: read sets that are links to the objects, and references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labrelay.model.reads import Reference
+from labrelay.stores.durable import GRACE_SECONDS
+from labrelay.stores.folder_readsets import ReadSetFolder
+from labrelay.stores.folder_references import ReferenceFolder
+from labrelay.stores.ports import ObjectStore
+
+
+class FolderReadStore(ReadSetFolder):
+    """`ReadStore` on a folder of the file system where the objects lie (on another one the bytes are copied).
+
+    Args:
+        root: The folder; made at the first write.
+        objects: Where the files of the sources lie.
+        name: The store's name in this home.
+
+    Attributes:
+        genomes: Where references lie, `references` in their `FileRef`s.
+    """
+
+    def __init__(self, root: Path, objects: ObjectStore, name: str = "reads") -> None:
+        super().__init__(root, objects)
+        self.name = name
+        self.genomes = ReferenceFolder(self.root / "references")
+
+    def add_reference(self, source: Path, name: str) -> Reference:
+        """Normalise, index and store a reference; see `ReferenceFolder.add_reference`."""
+        return self.genomes.add_reference(source, name)
+
+    def reference(self, name_or_id: str) -> Reference | None:
+        """Return the newest reference of this name, or the one with this id."""
+        return self.genomes.reference(name_or_id)
+
+    def references(self) -> tuple[Reference, ...]:
+        """Return all references, by name and then age."""
+        return self.genomes.references()
+
+    def reference_location(self, reference: Reference, part: str = "fasta") -> str:
+        """Return the path of `fasta`, `fai` or `annotation`; see `ReferenceFolder.reference_location`."""
+        return self.genomes.reference_location(reference, part)
+
+    def reap(self, older_than: float = GRACE_SECONDS) -> int:
+        """Remove what killed processes left; return how many files."""
+        return super().reap(older_than) + self.genomes.reap(older_than)
