@@ -41,11 +41,12 @@ class InstrumentSource(Frozen):
 
 
 class ReferenceUsed(Frozen):
-    """The reference that the run used."""
+    """The reference that the run used; `annotation` is its GFF3, when it has one."""
 
     id: str
     name: str
     file: ResultFile
+    annotation: ResultFile | None = None
     contigs: tuple[Contig, ...] = ()
 
 
