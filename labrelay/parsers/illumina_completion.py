@@ -76,7 +76,7 @@ def _acquired(listing: Listing, parameters: RunParameters, problems: list[Proble
         text = f"{parameters.completed} of {parameters.planned} planned cycles were run"
         problems.append(warning("INCOMPLETE_CYCLES", text, "RunParameters.xml"))
         return Fact(value=Known.NO, evidence="RunParameters.xml")
-    known = marker or status
+    known = status or marker
     if known is not None:
         return known
     if listing.find("RunInfo.xml"):

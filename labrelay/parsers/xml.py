@@ -11,7 +11,7 @@ from labrelay.parsers.text import decode, error
 
 MAX_BYTES = 5 * 1024 * 1024
 MAX_DEPTH = 64
-MAX_ELEMENTS = 500_000
+MAX_ELEMENTS = 100_000
 
 
 class _Refused(Exception):

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from run_folders import CASES, RUN_ID, illumina_run, mates, put
+
+from labrelay.model.errors import RefusedInput
+from labrelay.model.instrument import Detection, InstrumentRun
+from labrelay.parsers import registry
+from labrelay.parsers.listing import Listing
+from labrelay.parsers.registry import detect, read_run
+
+
+@pytest.fixture
+def fresh_platforms() -> Iterator[None]:
+    registry.platforms.cache_clear()
+    yield
+    registry.platforms.cache_clear()
+
+
+def test_two_kinds_at_one_root_are_both_found_the_likeliest_first(tmp_path: Path) -> None:
+    root = illumina_run(tmp_path, mates("A_S1_L001"))
+    found = detect(root)
+    assert [seen.platform for seen in found] == ["illumina", "delivery", "reads"]
+    assert found[0].evidence == ("RunInfo.xml", "SampleSheet.csv")
+
+
+def test_a_run_info_in_any_case_is_recognised(tmp_path: Path) -> None:
+    root = illumina_run(tmp_path)
+    (root / "RunInfo.xml").rename(root / "runinfo.XML")
+    assert detect(root)[0].platform == "illumina"
+    assert read_run(root).run_id == RUN_ID
+
+
+def test_the_caller_may_choose_the_platform(tmp_path: Path) -> None:
+    assert read_run(illumina_run(tmp_path, mates("A_S1_L001")), platform="reads").platform == "reads"
+
+
+@pytest.mark.parametrize("platform", [None, "illumina", "nonsense"])
+def test_an_unknown_folder_is_refused_with_what_was_looked_for(tmp_path: Path, platform: str | None) -> None:
+    put(tmp_path, "holiday.jpg")
+    assert detect(tmp_path) == []
+    with pytest.raises(RefusedInput) as refused:
+        read_run(tmp_path, platform)
+    assert refused.value.problems[0].code == "UNKNOWN_FOLDER"
+    assert ("nonsense" if platform == "nonsense" else "RunInfo.xml") in str(refused.value)
+
+
+def test_the_run_one_level_down_is_named(tmp_path: Path) -> None:
+    illumina_run(tmp_path)
+    with pytest.raises(RefusedInput, match=RUN_ID):
+        read_run(tmp_path)
+
+
+def test_a_refused_folder_tells_what_was_odd_in_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "RunInfo.xml")
+    with pytest.raises(RefusedInput) as refused:
+        read_run(tmp_path)
+    assert [problem.code for problem in refused.value.problems] == ["UNKNOWN_FOLDER", "NOT_A_REGULAR_FILE"]
+
+
+def test_detection_opens_no_file_of_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = illumina_run(tmp_path, mates("A_S1_L001"))
+    put(root, "md5.txt", "0" * 32 + "  x.bam\n")
+    opened = []
+    real = os.open
+
+    def watched(path: str, *args: object, **more: object) -> int:
+        opened.append(os.fspath(path))
+        return real(path, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", watched)
+    detect(root)
+    assert "SampleSheet.csv" in opened
+    assert not [path for path in opened if str(path).endswith((".fastq.gz", ".bam"))]
+
+
+class Outside:
+    NAME = "outside"
+    LOOKED_FOR = "outside.flag"
+
+    @staticmethod
+    def detect(listing: Listing) -> Detection | None:
+        flag = listing.find("outside.flag")
+        return Detection(platform="outside", confidence=1.0, evidence=(flag.path,)) if flag else None
+
+    @staticmethod
+    def read(folder: Path, listing: Listing) -> InstrumentRun:
+        return InstrumentRun(run_id="o1", folder_name=folder.name, platform="outside")
+
+
+def test_a_platform_of_another_package_joins_and_a_broken_one_takes_none_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_platforms: None
+) -> None:
+    points = [
+        EntryPoint("a-broken", "no.such.module:x", registry.GROUP),
+        EntryPoint("b-lacking", "os:path", registry.GROUP),
+        SimpleNamespace(name="c-outside", load=lambda: Outside),
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    put(tmp_path, "outside.flag")
+    assert [platform.NAME for platform in registry.platforms()] == ["illumina", "delivery", "reads", "outside"]
+    assert read_run(tmp_path).run_id == "o1"
+
+
+def test_every_case_folder_is_recognised_as_itself() -> None:
+    folders = [path.parent for path in CASES.rglob("RunInfo.xml") if path.parent.name != "Reports"]
+    assert len(folders) == 13
+    for folder in folders:
+        assert detect(folder)[0].platform == "illumina"
+        assert read_run(folder).run_id == folder.name
