@@ -23,6 +23,7 @@ class FastqStats(Frozen):
         min_length, max_length: None when there are no reads.
         names_digest: Digest of the read names in order without mate suffix; equal for true mates.
         first_name: The first read's name, for messages.
+        mate: 1 or 2 when every name says so (`/1`, or ` 1:N:0` as Illumina writes it), else None.
     """
 
     sha256: str
@@ -39,6 +40,7 @@ class FastqStats(Frozen):
     max_length: int | None
     names_digest: str
     first_name: str | None = None
+    mate: int | None = None
 
     @property
     def mean_quality(self) -> float | None:
