@@ -72,7 +72,7 @@ def match_reads(
     if not samples:
         return list(files), []
     index = SheetIndex(samples)
-    matched, strangers, with_reads = [], dict[str, str](), set[str]()
+    matched, strangers, with_reads = [], dict[str, str](), dict[str, set[int | None]]()
     for file in files:
         if file.role not in (FileRole.READS, FileRole.INDEX_READS) or file.sample is None:
             matched.append(file)
@@ -83,7 +83,7 @@ def match_reads(
         if found is None:
             strangers.setdefault(file.sample, file.path)
         elif file.role is FileRole.READS:
-            with_reads.add(found)
+            with_reads.setdefault(found, set()).add(file.lane)
         matched.append(file.model_copy(update={"sample": found or file.sample}))
     problems = [_stranger(sample, path) for sample, path in strangers.items()]
     return matched, [*problems, *_without(samples, with_reads, sheet)]
@@ -94,14 +94,24 @@ def _stranger(sample: str, path: str) -> Problem:
     return warning("READS_WITHOUT_SAMPLE", text, path)
 
 
-def _without(samples: Sequence[SheetSample], with_reads: set[str], sheet: str | None) -> list[Problem]:
+def _without(
+    samples: Sequence[SheetSample], with_reads: dict[str, set[int | None]], sheet: str | None
+) -> list[Problem]:
+    """Return a warning for each sample without any reads, and for each lane of a sample that has none."""
     problems = []
-    seen = set(with_reads)
+    told: set[tuple[str, int | None]] = set()
     for sample in samples:
-        if sample.sample_id not in seen:
-            seen.add(sample.sample_id)
-            text = f"sample {printable(sample.sample_id, 80)} has no file of reads"
-            problems.append(warning("SAMPLE_WITHOUT_READS", text, sheet, sample.line))
+        lanes = with_reads.get(sample.sample_id, set())
+        name = printable(sample.sample_id, 80)
+        key = (sample.sample_id, sample.lane if lanes else None)
+        if key in told or (lanes and (sample.lane is None or None in lanes or sample.lane in lanes)):
+            continue
+        told.add(key)
+        if lanes:
+            text = f"sample {name} has reads of other lanes and none of lane {sample.lane}; are they still to come?"
+            problems.append(warning("LANE_WITHOUT_READS", text, sheet, sample.line))
+        else:
+            problems.append(warning("SAMPLE_WITHOUT_READS", f"sample {name} has no file of reads", sheet, sample.line))
     return problems
 
 

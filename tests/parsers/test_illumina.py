@@ -64,6 +64,15 @@ def test_a_sample_without_reads_is_a_warning_at_its_line(tmp_path: Path) -> None
     assert (problem.path, problem.line) == ("SampleSheet.csv", 4)
 
 
+def test_a_lane_that_has_not_come_yet_is_told(tmp_path: Path) -> None:
+    sheet = "[Data]\nLane,Sample_ID,index\n1,A,ACGT\n2,A,ACGT\n2,A,TTTT\n1,B,CCCC\n2,B,CCCC\n"
+    root = illumina_run(tmp_path, mates("A_S1_L001") + mates("B_S2"), sheet)
+    info = (root / "RunInfo.xml").read_text()
+    put(root, "RunInfo.xml", info.replace('LaneCount="1"', 'LaneCount="2"'))
+    (problem,) = read_run(root).problems
+    assert (problem.code, problem.path, problem.line) == ("LANE_WITHOUT_READS", "SampleSheet.csv", 4)
+
+
 def test_reads_without_a_sample_are_a_warning_and_stay(tmp_path: Path) -> None:
     run = read_run(illumina_run(tmp_path, mates("A_S1_L001") + mates("X_S2_L001")))
     assert codes(run) == ["READS_WITHOUT_SAMPLE"]
