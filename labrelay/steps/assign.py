@@ -13,10 +13,11 @@ from labrelay.model.errors import NotFound, UsageError
 from labrelay.model.ids import looks_like_id
 from labrelay.model.instrument import SheetSample
 from labrelay.model.problem import Frozen
-from labrelay.records import experiments, intake, outbox
+from labrelay.records import experiments, intake
 from labrelay.records.schema import DatasetRow, ExperimentRow, InstrumentRunRow, SampleRow
 from labrelay.steps.home import Home
 from labrelay.steps.matching import Match, match
+from labrelay.steps.notices import notify
 
 Row = TypeVar("Row")
 
@@ -55,7 +56,7 @@ def match_run(home: Home, instrument_run_id: str, experiment: str | None = None)
             if outcome is not None and outcome.sample is not None:
                 intake.assign(session, row, outcome.sample.id, outcome.by or "id")
             elif outcome is not None:
-                _needs_person(session, row, outcome)
+                _needs_person(home, session, row, outcome)
             found.append(_dataset(session, row, outcome.reason if outcome else None))
         return found
 
@@ -121,10 +122,10 @@ def _sheet_rows(session: Session, instrument_run_id: str) -> dict[str, list[Shee
     return rows
 
 
-def _needs_person(session: Session, row: DatasetRow, outcome: Match) -> None:
+def _needs_person(home: Home, session: Session, row: DatasetRow, outcome: Match) -> None:
     """Tell people once per dataset and reason that its reads wait for them."""
     reason = outcome.reason or ""
-    outbox.post(session, "notify", row.id, "needs-you", f"unassigned:{row.id}:{reason}", label=row.label, reason=reason)
+    notify(home, session, row.id, "needs-you", f"{row.id}:{reason}", label=row.label, reason=reason)
 
 
 def _dataset(session: Session, row: DatasetRow, reason: str | None) -> Dataset:

@@ -70,7 +70,7 @@ class Gate:
             problems = [problem for watcher in md5 for problem in watcher.problems()]
             if scan is not None:
                 self._stats[file.path] = scan.finish()
-                problems += scan.problems
+                problems += scan.warnings
             elif file.role is FileRole.ALIGNMENT and file.path.lower().endswith(BAM_ENDINGS):
                 self._stats[file.path], found = scan_bam(source, file.path)
                 problems += found

@@ -1,0 +1,127 @@
+"""Is this run folder finished? Pure decisions on what a parser found; a marker alone is never enough.
+
+An instrument's end, the arrival of all files, and the files that the sheet and the recipe ask for have to agree. What
+speaks against it is said in one sentence, with what a person can do who knows better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from enum import StrEnum
+
+from labrelay.model.files import FileRole
+from labrelay.model.instrument import InstrumentRun, Known, RunFile, SheetSample
+from labrelay.model.names import printable
+from labrelay.model.problem import Frozen, errors_of
+from labrelay.parsers.conversion import scope_of
+
+TAKE_ANYWAY = "when nothing more comes, take it with `labrelay process FOLDER`"
+SHOWN = 5
+
+
+class FolderState(StrEnum):
+    """What a scan makes of a folder."""
+
+    READY = "ready"
+    WAITING = "waiting"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+class Readiness(Frozen):
+    """The state of a folder and the sentence that says why."""
+
+    state: FolderState
+    reason: str
+
+
+def judge(run: InstrumentRun) -> Readiness:
+    """Say whether a folder that has come to rest can be taken; what is not finished waits, what is wrong is refused."""
+    waits = _unfinished(run) or _missing(run)
+    if waits is not None:
+        return Readiness(state=FolderState.WAITING, reason=waits)
+    errors = errors_of(run.problems)
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return Readiness(state=FolderState.REFUSED, reason=f"{errors[0]}{more}")
+    evidence = run.completion.acquired.evidence or run.completion.copied.evidence
+    return Readiness(state=FolderState.READY, reason=f"complete by {evidence}, its files and their rest")
+
+
+def resting(rested: timedelta | None, quiet: timedelta) -> Readiness | None:
+    """Return None when a folder has rested long enough between two stored looks, else what it waits for."""
+    if rested is not None and rested >= quiet:
+        return None
+    seen = "seen in this form for the first time" if rested is None else f"unchanged for {_minutes(rested)}"
+    reason = f"{seen}; it has to rest for {_minutes(quiet)} between two looks, as files may still be arriving"
+    return Readiness(state=FolderState.WAITING, reason=reason)
+
+
+def _unfinished(run: InstrumentRun) -> str | None:
+    facts = run.completion
+    for fact, what in ((facts.acquired, "the instrument has not finished"), (facts.copied, "not all files have come")):
+        if fact.value is Known.NO:
+            return f"{what} ({fact.evidence or 'no marker'})"
+    marker = next((p for p in run.problems if p.code == "MARKER_MISSING"), None)
+    if marker is not None:
+        return marker.message
+    vanished = next((p for p in run.problems if p.code == "VANISHED"), None)
+    if vanished is not None:
+        return str(vanished)
+    if Known.YES not in (facts.acquired.value, facts.copied.value):
+        return f"nothing in the folder says that it is complete (a marker, or a list of MD5 sums): {TAKE_ANYWAY}"
+    if facts.converted.value is Known.NO:
+        return "there is no file of reads of a sample yet: convert the run to FASTQ first"
+    return None
+
+
+def _missing(run: InstrumentRun) -> str | None:
+    """Return what the sheet or the recipe asks for and the folder does not hold.
+
+    A sample that the converter itself counts with no reads is not waited for: zero reads is a state.
+    """
+    gone = [*_samples_without_files(run), *_mates_without_mates(run)]
+    if not gone:
+        return None
+    more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
+    return f"expected files are missing: {', '.join(gone[:SHOWN])}{more}; {TAKE_ANYWAY}"
+
+
+def _samples_without_files(run: InstrumentRun) -> Iterator[str]:
+    by_sample: dict[str, list[RunFile]] = {}
+    for file in run.files:
+        if file.role in (FileRole.READS, FileRole.ALIGNMENT) and file.sample is not None:
+            by_sample.setdefault(file.sample, []).append(file)
+    counted = {m.scope: m.value for m in run.qc if m.name == "reads"}
+    asked: dict[tuple[str, int | None], SheetSample] = {(s.sample_id, s.lane): s for s in run.samples}
+    for sample_id, lane in asked:
+        if _has(by_sample.get(sample_id, []), lane) or _counted_empty(counted, sample_id, lane):
+            continue
+        yield printable(sample_id, 60) + (f" lane {lane}" if lane is not None else "")
+
+
+def _has(files: list[RunFile], lane: int | None) -> bool:
+    return any(lane is None or file.lane in (None, lane) for file in files)
+
+
+def _counted_empty(counted: dict[str, float | None], sample_id: str, lane: int | None) -> bool:
+    if lane is not None:
+        return counted.get(scope_of(sample_id, lane)) == 0
+    values = [value for scope, value in counted.items() if scope.startswith(scope_of(sample_id, 0)[:-1])]
+    return bool(values) and not any(values)
+
+
+def _mates_without_mates(run: InstrumentRun) -> Iterator[str]:
+    """Yield the R1 files without R2 of a run whose recipe has two reads."""
+    if sum(not segment.is_index for segment in run.reads) < 2:
+        return
+    reads = [file for file in run.files if file.role is FileRole.READS and file.read in (1, 2)]
+    second = {(file.sample, file.lane) for file in reads if file.read == 2}
+    for file in reads:
+        if file.read == 1 and (file.sample, file.lane) not in second:
+            yield f"the second read of {printable(file.path)}"
+
+
+def _minutes(span: timedelta) -> str:
+    return f"{span.total_seconds() / 60:.3g} min"

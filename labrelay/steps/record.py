@@ -1,0 +1,129 @@
+"""Step 10, record: what an ended run produced is stored, explained and written to the records in one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from labrelay.model.errors import RunFailed
+from labrelay.model.faults import faultpoint
+from labrelay.model.files import FileRef, FileRole
+from labrelay.model.ids import derived_id
+from labrelay.model.names import slug
+from labrelay.model.qc import Verdict, judge_all, worst
+from labrelay.model.runs import OutputFile, RunReport
+from labrelay.model.states import RunState
+from labrelay.records import audit, intake, outbox, runs
+from labrelay.records.database import now
+from labrelay.records.result import Result, ResultFile
+from labrelay.records.schema import CrateRow, WorkflowRunRow
+from labrelay.records.upsert import insert_missing
+from labrelay.steps.bundles import definition_of
+from labrelay.steps.documents import write_documents
+from labrelay.steps.gather import gather, result_file
+from labrelay.steps.home import Home
+from labrelay.steps.notices import notify
+from labrelay.workflows.definition import Definition
+from labrelay.workflows.metrics import read_metrics
+
+PROFILE = "https://w3id.org/ro/wfrun/provenance/0.5"
+
+
+def record_run(home: Home, run_id: str) -> None:
+    """Record the end of a workflow run; doing it again after a crash writes the same and nothing twice.
+
+    Raises:
+        LabrelayError: Outputs or documents could not be stored; the run stays unrecorded and the next collect or
+            sweep tries again.
+    """
+    with home.records.read() as session:
+        run = session.get_one(WorkflowRunRow, run_id)
+        attempt = runs.last_attempt(session, run_id)
+    report = home.engine.report(attempt.external_id or attempt.token)
+    if run.state == RunState.COMPLETE.value:
+        _record_result(home, run, attempt.token, report)
+    else:
+        _record_failure(home, run, attempt.token, report)
+    faultpoint("record.committed")
+
+
+def _record_failure(home: Home, run: WorkflowRunRow, token: str, report: RunReport) -> None:
+    with home.records.write() as session:
+        row = session.get_one(WorkflowRunRow, run.id)
+        runs.add_report(session, token, report)
+        row.failure = report.failure or row.failure
+        row.recorded_at = now()
+        audit.record(session, "workflow_run.recorded", run.id, state=row.state)
+        if row.state != RunState.CANCELED.value:
+            notify(home, session, row.id, "failed", token, run=row.id, reason=row.failure or "no reason was given")
+
+
+def _record_result(home: Home, run: WorkflowRunRow, token: str, report: RunReport) -> None:
+    definition = definition_of(home, run.workflow_digest)
+    outputs = _store_outputs(home, run, report, definition)
+    faultpoint("record.outputs_stored")
+    metrics = read_metrics(definition, {f.name: f.path for f in outputs}, scope=_scope(run))
+    verdicts = judge_all({m.name: m.value for m in metrics}, list(definition.thresholds.values()))
+    verdict = worst(list(verdicts.values()))
+    with home.records.read() as session:
+        result = gather(home, session, run, report, outputs, metrics, verdicts, verdict)
+    crate = write_documents(home, result, run.result_path)
+    faultpoint("record.documents_written")
+    _commit(home, run, token, result, crate, verdict)
+
+
+def _store_outputs(home: Home, run: WorkflowRunRow, report: RunReport, definition: Definition) -> list[ResultFile]:
+    """Store the output files below the result's path; those that are there already are not stored again.
+
+    Raises:
+        RunFailed: The run produced nothing, or an output lies outside the engine's folders.
+    """
+    if not report.files and not report.values:
+        raise RunFailed(f"{run.id} ended without any output: see its log", run.id)
+    names = Counter(Path(file.path).name for file in report.files)
+    stored = []
+    for file in report.files:
+        source = Path(file.path).resolve()
+        if not source.is_relative_to(home.path):
+            raise RunFailed(f"the output {file.output} of {run.id} lies outside this home: {source}", run.id)
+        ref = home.results.stage(source, f"{run.result_path}/{_file_name(file, names)}").commit()
+        faultpoint("record.output_stored")
+        stored.append(_described(home, file, ref, definition))
+    return stored
+
+
+def _file_name(file: OutputFile, names: Mapping[str, int]) -> str:
+    """Return the file's own name, with the output and index before it when two outputs share the name."""
+    name = Path(file.path).name
+    return slug(name if names[name] == 1 else f"{file.output}-{file.index}-{name}")
+
+
+def _described(home: Home, file: OutputFile, ref: FileRef, definition: Definition) -> ResultFile:
+    spec = definition.outputs.get(file.output)
+    role = spec.role if spec else FileRole.OUTPUT
+    made = result_file(home, file.output, file.index, ref, role, spec.media_type if spec else None)
+    return made.model_copy(update={"task": file.task})
+
+
+def _scope(run: WorkflowRunRow) -> str:
+    """Return what the metrics are about: the sample's (or cohort's) part of the result path."""
+    return run.result_path.split("/")[1]
+
+
+def _commit(home: Home, run: WorkflowRunRow, token: str, result: Result, crate: FileRef, verdict: Verdict) -> None:
+    """Write outputs, lineage, tasks, metrics, verdict, crate, audit and messages in one transaction."""
+    with home.records.write() as session:
+        row = session.get_one(WorkflowRunRow, run.id)
+        intake.add_files(session, [(f.ref, f.role.value, None) for f in result.outputs])
+        intake.add_files(session, [(crate, FileRole.CRATE.value, None)])
+        runs.add_io(session, run.id, "out", [(f.name, f.index, f.ref.id, f.task) for f in result.outputs])
+        runs.add_report(session, token, result.report)
+        intake.add_metrics(session, run.id, result.metrics, result.verdicts)
+        made = {"id": derived_id("crt", run.id, crate.version), "run_id": run.id, "file_id": crate.id}
+        insert_missing(session, CrateRow, [made | {"profile": PROFILE, "created_at": now()}])
+        row.verdict, row.recorded_at = verdict.value, now()
+        audit.record(session, "workflow_run.recorded", run.id, state=row.state, verdict=verdict.value)
+        outbox.post(session, "eln", run.experiment_id, "result", f"eln:result:{token}", run=run.id)
+        names = ", ".join(sample.name for sample in result.samples)
+        notify(home, session, run.id, "done", token, run=run.id, samples=names, verdict=verdict.value)

@@ -1,0 +1,164 @@
+"""Step 8, submit: inputs are composed and checked, intents are committed, and only then is the engine called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from labrelay.model.errors import LabrelayError, NotFound
+from labrelay.model.experiment import Experiment
+from labrelay.model.faults import faultpoint
+from labrelay.model.files import FileRef
+from labrelay.model.names import slug
+from labrelay.model.reads import Reference
+from labrelay.model.runs import RunInput, WorkflowVersion, run_key
+from labrelay.records import intake, runs
+from labrelay.records.runs import Intent
+from labrelay.steps.bundles import bundle_path, resolve
+from labrelay.steps.collect import start_intended
+from labrelay.steps.home import Home
+from labrelay.steps.route import Planned, SampleReads
+from labrelay.workflows.definition import Definition
+from labrelay.workflows.document import load_document
+from labrelay.workflows.inputs import ReferenceInputs, SampleInputs, compose_inputs
+from labrelay.workflows.schema import check_inputs, input_schema
+
+REFERENCE_ROLES = ("reference.fasta",)
+
+
+@dataclass
+class Submitted:
+    """What a submit did: the runs' ids in order, how many of them are new, and what could not be asked for."""
+
+    runs: list[str] = field(default_factory=list)
+    new: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Composer:
+    """Turns planned runs into intents; a definition is loaded and a reference looked up once for all of them."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._workflows: dict[tuple[str, str | None], tuple[Definition, WorkflowVersion, dict[str, Any]]] = {}
+        self._references: dict[str, Reference] = {}
+
+    def intent(self, planned: Planned, generation: int = 0) -> Intent:
+        """Return the complete intent of a planned run; nothing is written.
+
+        Raises:
+            RefusedInput: Inputs are missing or wrong; carries every problem.
+            NotFound: No such workflow, version or reference.
+        """
+        rule = planned.rule
+        definition, workflow, schema = self.workflow(rule.workflow, rule.version)
+        reference = self.reference(rule.reference) if rule.reference else None
+        samples = [self._sample(reads) for reads in planned.samples]
+        inputs = compose_inputs(definition, samples, self._reference_inputs(reference), rule.parameters)
+        check_inputs(schema, inputs)
+        files = _files(planned.samples, reference)
+        identities = tuple(RunInput(role=name, index=index, identity=ref.identity) for name, index, ref in files)
+        who = [[reads.sample.id, reads.sample.revision] for reads in planned.samples]
+        asked: dict[str, Any] = {"parameters": rule.parameters, "samples": who}
+        return Intent(
+            key=run_key(self.home.engine.kind, workflow.digest, asked, identities, generation),
+            experiment_id=planned.experiment.id,
+            samples=tuple((reads.sample.id, reads.sample.revision) for reads in planned.samples),
+            workflow=workflow,
+            bundle=str(bundle_path(self.home, workflow.digest)),
+            engine=self.home.engine.kind,
+            parameters=asked,
+            inputs=identities,
+            input_files=tuple(files),
+            reference_id=reference.id if reference else None,
+            rule=rule.name,
+            generation=generation,
+            result_path=result_path(planned.experiment, planned.subject, workflow, planned.label),
+            request_inputs=inputs,
+            labels={"experiment": planned.experiment.id, "subject": slug(planned.subject)},
+        )
+
+    def workflow(self, name: str, version: str | None) -> tuple[Definition, WorkflowVersion, dict[str, Any]]:
+        """Return a definition with its identity and its input schema, and see that it is published."""
+        if (name, version) not in self._workflows:
+            definition, workflow = resolve(self.home, name, version)
+            schema = input_schema(load_document(definition.folder, definition.main))
+            content = definition.model_dump(mode="json", exclude={"folder"})
+            with self.home.records.write() as session:
+                runs.publish(session, workflow, f"bundles/{workflow.digest}.zip", content)
+            self._workflows[(name, version)] = (definition, workflow, schema)
+        return self._workflows[(name, version)]
+
+    def reference(self, name: str) -> Reference:
+        """Return the newest reference of this name.
+
+        Raises:
+            NotFound: There is none.
+        """
+        if name not in self._references:
+            found = self.home.reads.reference(name)
+            if found is None:
+                raise NotFound(f"there is no reference {name}: add it with `labrelay reference add FILE --name {name}`")
+            self._references[name] = found
+        return self._references[name]
+
+    def _reference_inputs(self, reference: Reference | None) -> ReferenceInputs | None:
+        if reference is None:
+            return None
+        where = self.home.reads.reference_location
+        annotation = where(reference, "annotation") if reference.annotation else None
+        return ReferenceInputs(fasta=where(reference), fai=where(reference, "fai"), annotation=annotation)
+
+    def _sample(self, reads: SampleReads) -> SampleInputs:
+        located = [self.home.reads.locations(source.id) for source in reads.read_sets]
+        return SampleInputs(
+            name=reads.sample.name,
+            id=reads.sample.id,
+            r1=tuple(paths[0] for paths in located),
+            r2=tuple(paths[1] for paths in located if len(paths) > 1),
+        )
+
+
+def submit_planned(home: Home, planned: Sequence[Planned], composer: Composer | None = None) -> Submitted:
+    """Submit planned runs; one that was asked for before is found, not started again.
+
+    One that cannot be composed does not hold up the others. Cost: one transaction for all intents.
+    """
+    outcome, intents = Submitted(), []
+    composer = composer or Composer(home)
+    for one in planned:
+        try:
+            intents.append(composer.intent(one))
+        except LabrelayError as error:
+            outcome.failed.append((one.subject, str(error)))
+    return commit_intents(home, intents, outcome)
+
+
+def commit_intents(home: Home, intents: Sequence[Intent], outcome: Submitted) -> Submitted:
+    """Write the intents in one transaction, then give the engine what it has not been given."""
+    references = [(ref, "reference", None) for i in intents for name, _, ref in i.input_files if name in REFERENCE_ROLES]
+    with home.records.write() as session:
+        intake.add_files(session, references)
+        outcome.new += sum(runs.intend(session, intent) for intent in intents)
+    outcome.runs += [intent.run_id for intent in intents]
+    faultpoint("submit.intended")
+    start_intended(home)
+    return outcome
+
+
+def result_path(experiment: Experiment, subject: str, workflow: WorkflowVersion, label: str | None = None) -> str:
+    """Return where results shall lie: `<experiment>/<sample>/<workflow>-<version>`, with a label behind when given."""
+    last = f"{slug(workflow.name)}-{slug(workflow.version)}" + (f"-{slug(label)}" if label else "")
+    return f"{slug(experiment.name)}/{slug(subject)}/{last}"
+
+
+def _files(samples: Sequence[SampleReads], reference: Reference | None) -> list[tuple[str, int, FileRef]]:
+    """Return the input files with the role and index that lineage and the run's key name them by."""
+    files: list[tuple[str, int, FileRef]] = []
+    sources = [source for reads in samples for source in reads.read_sets]
+    for index, source in enumerate(sources):
+        files += [(f"reads.r{mate}", index, ref) for mate, ref in enumerate(source.files, 1)]
+    if reference is not None:
+        files.append(("reference.fasta", 0, reference.fasta))
+    return files

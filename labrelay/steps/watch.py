@@ -1,0 +1,193 @@
+"""Step 2, watch: one scan of the landing folders; a half-written folder is never taken.
+
+Each look costs a listing, no more, while a folder changes or after it was done; a parser reads only what has rested.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import select
+
+from labrelay.model.canonical import digest
+from labrelay.model.errors import LabrelayError, RefusedInput
+from labrelay.model.faults import faultpoint
+from labrelay.model.instrument import InstrumentRun
+from labrelay.model.names import printable
+from labrelay.model.problem import Frozen
+from labrelay.parsers.listing import Listing, walk
+from labrelay.parsers.registry import platforms, read_run
+from labrelay.records import observations
+from labrelay.records.observations import Observation
+from labrelay.records.schema import InstrumentRunRow
+from labrelay.steps import process as processing
+from labrelay.steps.home import Home
+from labrelay.steps.ingest import fingerprint
+from labrelay.steps.readiness import FolderState, Readiness, judge, resting
+
+_log = logging.getLogger(__name__)
+_REFUSED = "refused: "
+
+
+class Seen(Frozen):
+    """A folder of a landing folder and what the scan makes of it.
+
+    Attributes:
+        folder: The run's folder.
+        state: `ready` to be processed, `waiting` for something, `done`, or `refused` until it changes.
+        reason: One sentence.
+        run_id: What the instrument calls the run, once the folder was read.
+        content: Digest of the listing that this was said of.
+    """
+
+    folder: Path
+    state: FolderState
+    reason: str
+    run_id: str | None = None
+    content: str | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A child folder that looks like a run, as listed just now."""
+
+    folder: Path
+    content: str
+
+
+def scan(home: Home) -> list[Seen]:
+    """Look once at every child folder of the landing folders, and return those that look like a run.
+
+    Two looks at the same content, at least `quiet_minutes` apart, are needed before a folder is read; so the first
+    scan of a folder never says `ready`. One broken folder does not stop the others.
+    """
+    seen: list[Seen] = []
+    found: list[_Found] = []
+    for landing in home.settings.landing:
+        try:
+            found += _candidates(landing, seen)
+        except OSError as error:
+            seen.append(Seen(folder=landing, state=FolderState.REFUSED, reason=_unlisted(landing, error)))
+    with home.records.write() as session:
+        looks = [(each, observations.observe(session, str(each.folder), each.content)) for each in found]
+    faultpoint("watch.observed")
+    first: dict[str, Path] = {}
+    seen += [_judge(home, each, look, first) for each, look in looks]
+    return sorted(seen, key=lambda s: str(s.folder))
+
+
+def watch(home: Home) -> list[Seen]:
+    """Scan once and process every ready folder without waiting for its workflow runs; one failure stops no other.
+
+    A folder that is refused is not tried again before it changes; one that met a full disk or a busy store is.
+    """
+    return [_take(home, seen) if seen.state is FolderState.READY else seen for seen in scan(home)]
+
+
+def _candidates(landing: Path, seen: list[Seen]) -> Iterator[_Found]:
+    children = [c for c in landing.resolve().iterdir() if not c.name.startswith(".") and not c.is_symlink()]
+    for child in sorted(c for c in children if c.is_dir()):
+        try:
+            listing = walk(child)
+            if any(platform.detect(listing) for platform in platforms()):
+                yield _Found(child, _content(listing))
+        except (RefusedInput, OSError) as error:
+            if child.is_dir():  # renamed or taken away meanwhile: the next scan sees it where it is then
+                seen.append(Seen(folder=child, state=FolderState.REFUSED, reason=_first_line(error)))
+
+
+def _content(listing: Listing) -> str:
+    oddities = [str(problem) for problem in listing.problems]
+    return digest([[[e.path, e.size, e.mtime_ns] for e in listing.files], oddities])
+
+
+def _judge(home: Home, found: _Found, look: Observation, first: dict[str, Path]) -> Seen:
+    """Return what is to be said of one folder; `first` holds the folder that has each run id already."""
+
+    def said(readiness: Readiness, run: InstrumentRun | None = None) -> Seen:
+        values = {"state": readiness.state, "reason": readiness.reason, "run_id": run.run_id if run else None}
+        return Seen(folder=found.folder, content=found.content, **values)
+
+    if look.outcome is not None:
+        return said(_concluded(look.outcome))
+    waits = resting(look.rested, timedelta(minutes=home.settings.quiet_minutes))
+    if waits is not None:
+        return said(waits)
+    try:
+        run = read_run(found.folder)
+    except RefusedInput as error:
+        state = FolderState.REFUSED if found.folder.is_dir() else FolderState.WAITING
+        return said(Readiness(state=state, reason=_first_line(error)))
+    readiness = judge(run)
+    if readiness.state is FolderState.READY:
+        readiness = _known(home, run, found.folder, first.setdefault(run.id, found.folder)) or readiness
+    return said(readiness, run)
+
+
+def _known(home: Home, run: InstrumentRun, folder: Path, first: Path) -> Readiness | None:
+    """Return what speaks against a finished folder because its run is known, or None."""
+    with home.records.read() as session:
+        row = session.scalar(select(InstrumentRunRow).where(InstrumentRunRow.id == run.id))
+    taken = Path(row.folder) if row is not None else first
+    if taken != folder and taken.is_dir():
+        return Readiness(
+            state=FolderState.REFUSED,
+            reason=f"the run {printable(run.run_id)} is in {taken} as well, which is the one that counts: "
+            "take one of the two folders away",
+        )
+    if row is None or row.state != "stored":
+        return None
+    if row.fingerprint != fingerprint(run):
+        return Readiness(
+            state=FolderState.REFUSED,
+            reason=f"the folder has changed since the run was stored on {(row.stored_at or '')[:16]}: "
+            "stored files are never replaced, so bring what is new as a run of its own",
+        )
+    # A process may have been killed after the files were stored, so the steps after that are done again (for nothing
+    # when they were done), once; then the outcome is on record.
+    return Readiness(state=FolderState.READY, reason="stored; matching, import and routing are looked after once more")
+
+
+def _take(home: Home, seen: Seen) -> Seen:
+    try:
+        processed = processing.process(home, seen.folder, wait=False)
+    except LabrelayError as error:
+        if error.retryable:
+            return seen.model_copy(update={"state": FolderState.WAITING, "reason": _first_line(error)})
+        return _conclude(home, seen, FolderState.REFUSED, _first_line(error))
+    except Exception as error:
+        # A bug met in one folder must not keep the other instruments' runs from being taken.
+        _log.exception("the run in %s could not be processed", seen.folder)
+        reason = f"an unexpected error stopped it ({type(error).__name__}): see the log; it is tried again"
+        return seen.model_copy(update={"state": FolderState.WAITING, "reason": reason})
+    done = f"stored {processed.stored} files, submitted {processed.submitted} workflow runs"
+    return _conclude(home, seen, FolderState.DONE, done)
+
+
+def _conclude(home: Home, seen: Seen, state: FolderState, reason: str) -> Seen:
+    outcome = reason if state is FolderState.DONE else f"{_REFUSED}{reason}"
+    with home.records.write() as session:
+        observations.conclude(session, str(seen.folder), seen.content or "", outcome)
+    return seen.model_copy(update={"state": state, "reason": reason})
+
+
+def _concluded(outcome: str) -> Readiness:
+    if outcome.startswith(_REFUSED):
+        return Readiness(state=FolderState.REFUSED, reason=outcome.removeprefix(_REFUSED))
+    return Readiness(state=FolderState.DONE, reason=outcome)
+
+
+def _first_line(error: Exception) -> str:
+    """Return the sentence of an error with the first of its problems."""
+    if isinstance(error, RefusedInput) and error.problems:
+        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+        return f"{error.problems[0]}{more}"
+    return printable(str(error).splitlines()[0] if str(error) else type(error).__name__, 300)
+
+
+def _unlisted(landing: Path, error: OSError) -> str:
+    return f"the landing folder cannot be listed ({error.strerror or error}): check the path and its rights"
