@@ -129,6 +129,6 @@ def _read(listing: Listing, source: Entry, problems: list[Problem]) -> Iterable[
 
 
 def _unlisted(files: Iterable[RunFile]) -> list[Problem]:
-    reads = (FileRole.READS, FileRole.INDEX_READS, FileRole.UNDETERMINED)
+    reads = (FileRole.READS, FileRole.ALIGNMENT, FileRole.INDEX_READS, FileRole.UNDETERMINED)
     text = "no list gives its MD5, so its transfer cannot be checked"
     return [warning("FILE_WITHOUT_MD5", text, file.path) for file in files if file.role in reads and file.md5 is None]

@@ -12,6 +12,7 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.parsers.checksums import attach_checksums, is_checksum_list
 from labrelay.parsers.fastq_names import (
+    SEQUENCES,
     is_other_reads,
     is_read_file,
     name_problems,
@@ -95,7 +96,7 @@ def read_files(folder: Path, listing: Listing, platform: str, *, with_list: bool
     files, wrong = _give(files, given, samples, tables[0].path if tables else None)
     files, sums, complete = attach_checksums(listing, files)
     problems += [*found, *wrong, *sums, *name_problems(files), *pair_reads(files).problems]
-    reads = next((file.path for file in files if file.role is FileRole.READS), None)
+    reads = next((file.path for file in files if file.role in SEQUENCES), None)
     if reads is None:
         problems.append(error("NO_READS", "the folder holds no file of reads of a sample; bring them"))
     return InstrumentRun(

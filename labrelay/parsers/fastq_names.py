@@ -23,6 +23,8 @@ ROLES: Mapping[Kind, FileRole] = {
     "index_reads": FileRole.INDEX_READS,
     "undetermined": FileRole.UNDETERMINED,
 }
+SEQUENCES = (FileRole.READS, FileRole.ALIGNMENT)
+"""The roles of a sample's own reads: FASTQ, and BAM or CRAM whether aligned or not."""
 _FASTQ = r"\.(?:fastq|fq)(?:\.gz)?"
 _ANY = r"(?:\.(?:fastq|fq)(?:\.gz)?|\.bam|\.cram)"
 _OTHER_READS = re.compile(r"\.(?:(?:fastq|fq)\.(?:bz2|ora|xz|zst|zip|lz4|lzma)|sra|fast5|pod5)\Z", re.IGNORECASE)
@@ -169,6 +171,8 @@ def _match(pattern: _Pattern, path: str) -> ReadName | None:
 def run_file(entry: Entry, name: ReadName) -> RunFile:
     """Return the file of reads as its name describes it."""
     role = ROLES[name.kind]
+    if role is FileRole.READS and not is_fastq(entry.name):
+        role = FileRole.ALIGNMENT
     return RunFile(path=entry.path, size=entry.size, role=role, sample=name.sample, lane=name.lane, read=name.read)
 
 
@@ -178,12 +182,12 @@ def pair_reads(files: Iterable[RunFile]) -> Pairing:
     Args:
         files: Files of a run, in any roles; those that are no reads are passed over.
     """
-    reads = [file for file in files if file.role in ROLES.values()]
+    reads = [file for file in files if file.role in SEQUENCES or file.role in ROLES.values()]
     names = name_reads([file.path for file in reads])
     groups: dict[str, list[RunFile]] = {}
     left_over = []
     for file in sorted(reads, key=lambda f: f.path):
-        if file.role is FileRole.READS:
+        if file.role in SEQUENCES:
             name = names.get(file.path)
             groups.setdefault(name.mates if name else file.path, []).append(file)
         else:
@@ -216,9 +220,9 @@ def name_problems(files: Iterable[RunFile]) -> list[Problem]:
     """Return a warning for each file of reads that is empty or whose name has an empty sample part."""
     problems = []
     for file in files:
-        if file.role in (FileRole.READS, FileRole.INDEX_READS) and file.sample is None:
+        if file.role in (*SEQUENCES, FileRole.INDEX_READS) and file.sample is None:
             text = "the name has no sample part, so these reads belong to no sample; assign them by hand"
             problems.append(warning("EMPTY_SAMPLE_NAME", text, file.path))
-        if file.role in ROLES.values() and file.size == 0:
-            problems.append(warning("ZERO_BYTE_FILE", "it is empty: not even a gzip header is there", file.path))
+        if file.role in (FileRole.ALIGNMENT, *ROLES.values()) and file.size == 0:
+            problems.append(warning("ZERO_BYTE_FILE", "it has no bytes at all, not even a header", file.path))
     return problems

@@ -13,6 +13,7 @@ from labrelay.model.files import FileRole
 from labrelay.model.instrument import RunFile, SheetSample
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
+from labrelay.parsers.fastq_names import SEQUENCES
 from labrelay.parsers.text import warning
 
 _SIGNS = re.compile(r"[^A-Za-z0-9]+")
@@ -74,7 +75,7 @@ def match_reads(
     index = SheetIndex(samples)
     matched, strangers, with_reads = [], dict[str, str](), dict[str, set[int | None]]()
     for file in files:
-        if file.role not in (FileRole.READS, FileRole.INDEX_READS) or file.sample is None:
+        if file.role not in (*SEQUENCES, FileRole.INDEX_READS) or file.sample is None:
             matched.append(file)
             continue
         found = index.sample_id(file.sample, file.path)
@@ -82,7 +83,7 @@ def match_reads(
             found = index.by_prefix(file.sample)
         if found is None:
             strangers.setdefault(file.sample, file.path)
-        elif file.role is FileRole.READS:
+        elif file.role in SEQUENCES:
             with_reads.setdefault(found, set()).add(file.lane)
         matched.append(file.model_copy(update={"sample": found or file.sample}))
     problems = [_stranger(sample, path) for sample, path in strangers.items()]

@@ -97,7 +97,7 @@ def test_a_list_that_arrived_before_its_files_is_a_refused_delivery(tmp_path: Pa
 def test_one_list_a_file_is_understood(tmp_path: Path) -> None:
     put(tmp_path, "a.bam")
     put(tmp_path, "a.bam.md5", A + "\n")
-    (reads,) = [file for file in read_run(tmp_path).files if file.role is FileRole.READS]
+    (reads,) = [file for file in read_run(tmp_path).files if file.role is FileRole.ALIGNMENT]
     assert reads.md5 == A
 
 
@@ -171,7 +171,7 @@ def test_the_longest_sample_name_wins_as_prefix(tmp_path: Path) -> None:
         put(tmp_path, name)
     put(tmp_path, "samples.csv", "sample,project\nS1,p\nS1_A,p\n")
     run = read_run(tmp_path)
-    assert {f.path: f.sample for f in run.files if f.role is FileRole.READS} == {
+    assert {f.path: f.sample for f in run.files if f.role is FileRole.ALIGNMENT} == {
         "S1_x.bam": "S1",
         "S1_A_x.bam": "S1_A",
         "S10.bam": "S10",
@@ -185,9 +185,10 @@ def test_plain_files_are_reads_and_unassigned(tmp_path: Path) -> None:
     run = read_run(tmp_path)
     assert (run.platform, run.samples) == ("reads", ())
     assert {f.path: f.role.value for f in run.files} == {
-        "a_1.fq.gz": "reads", "a_2.fq.gz": "reads", "b.cram": "reads", "b.cram.crai": "other", "notes.pdf": "other"
+        "a_1.fq.gz": "reads", "a_2.fq.gz": "reads", "b.cram": "alignment", "b.cram.crai": "other", "notes.pdf": "other"
     }  # fmt: skip
     assert codes(run) == ["FILES_LEFT_OVER", "NO_SAMPLE_SHEET", "RUN_ID_FROM_FOLDER"]
+    assert [file.path for file in pair_reads(run.files).singles] == ["b.cram"]
 
 
 @pytest.mark.parametrize("name", ["a.fastq.bz2", "a.fastq.ora", "a.sra", "a.pod5"])
