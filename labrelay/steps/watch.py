@@ -71,7 +71,7 @@ def scan(home: Home) -> list[Seen]:
         try:
             found += _candidates(landing, seen)
         except OSError as error:
-            seen.append(Seen(folder=landing, state=FolderState.REFUSED, reason=_unlisted(landing, error)))
+            seen.append(Seen(folder=landing, state=FolderState.REFUSED, reason=_unlisted(error)))
     with home.records.write() as session:
         looks = [(each, observations.observe(session, str(each.folder), each.content)) for each in found]
     faultpoint("watch.observed")
@@ -83,7 +83,8 @@ def scan(home: Home) -> list[Seen]:
 def watch(home: Home) -> list[Seen]:
     """Scan once and process every ready folder without waiting for its workflow runs; one failure stops no other.
 
-    A folder that is refused is not tried again before it changes; one that met a full disk or a busy store is.
+    A folder whose content is refused is not tried again before it changes; one that met a full disk, a busy store or
+    wrong rules is.
     """
     return [_take(home, seen) if seen.state is FolderState.READY else seen for seen in scan(home)]
 
@@ -112,7 +113,7 @@ def _judge(home: Home, found: _Found, look: Observation, first: dict[str, Path])
         values = {"state": readiness.state, "reason": readiness.reason, "run_id": run.run_id if run else None}
         return Seen(folder=found.folder, content=found.content, **values)
 
-    if look.outcome is not None:
+    if look.outcome is not None and not _given_another_try(home, found.folder, look.outcome):
         return said(_concluded(look.outcome))
     waits = resting(look.rested, timedelta(minutes=home.settings.quiet_minutes))
     if waits is not None:
@@ -156,9 +157,10 @@ def _take(home: Home, seen: Seen) -> Seen:
     try:
         processed = processing.process(home, seen.folder, wait=False)
     except LabrelayError as error:
-        if error.retryable:
-            return seen.model_copy(update={"state": FolderState.WAITING, "reason": _first_line(error)})
-        return _conclude(home, seen, FolderState.REFUSED, _first_line(error))
+        # What stands against the folder itself is not read again; wrong rules or a full disk are somebody's to mend.
+        if not error.retryable and _is_refused(home, seen.folder):
+            return _conclude(home, seen, FolderState.REFUSED, _first_line(error))
+        return seen.model_copy(update={"state": FolderState.WAITING, "reason": _first_line(error)})
     except Exception as error:
         # A bug met in one folder must not keep the other instruments' runs from being taken.
         _log.exception("the run in %s could not be processed", seen.folder)
@@ -166,6 +168,19 @@ def _take(home: Home, seen: Seen) -> Seen:
         return seen.model_copy(update={"state": FolderState.WAITING, "reason": reason})
     done = f"stored {processed.stored} files, submitted {processed.submitted} workflow runs"
     return _conclude(home, seen, FolderState.DONE, done)
+
+
+def _is_refused(home: Home, folder: Path) -> bool:
+    wanted = select(InstrumentRunRow.id).where(
+        InstrumentRunRow.folder == str(folder), InstrumentRunRow.state == "refused"
+    )
+    with home.records.read() as session:
+        return session.scalar(wanted) is not None
+
+
+def _given_another_try(home: Home, folder: Path, outcome: str) -> bool:
+    """Tell whether a person took the refused run up again since."""
+    return outcome.startswith(_REFUSED) and not _is_refused(home, folder)
 
 
 def _conclude(home: Home, seen: Seen, state: FolderState, reason: str) -> Seen:
@@ -189,5 +204,5 @@ def _first_line(error: Exception) -> str:
     return printable(str(error).splitlines()[0] if str(error) else type(error).__name__, 300)
 
 
-def _unlisted(landing: Path, error: OSError) -> str:
+def _unlisted(error: OSError) -> str:
     return f"the landing folder cannot be listed ({error.strerror or error}): check the path and its rights"

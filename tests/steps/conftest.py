@@ -1,0 +1,30 @@
+"""A home in a temporary folder, for the tests of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from labrelay.steps.home import Home, init_home, open_home
+
+MakeHome = Callable[..., Home]
+
+
+@pytest.fixture
+def make_home(tmp_path: Path) -> Iterator[MakeHome]:
+    """Return a function that makes (or opens again) the home with these lines in its settings."""
+    opened: list[Home] = []
+
+    def make(settings: str = "") -> Home:
+        path = tmp_path / "home"
+        init_home(path)
+        if settings:
+            (path / "labrelay.toml").write_text(settings, encoding="utf-8")
+        opened.append(open_home(path))
+        return opened[-1]
+
+    yield make
+    for home in opened:
+        home.close()
