@@ -109,6 +109,15 @@ def test_one_name_in_two_folders_is_told_apart_by_the_folder_in_the_list(tmp_pat
     assert {f.path: f.md5 for f in run.files if f.role is FileRole.READS} == {"p1/r_1.fq.gz": A, "p2/r_1.fq.gz": B}
 
 
+def test_a_name_that_two_files_have_is_given_to_neither(tmp_path: Path) -> None:
+    put(tmp_path, "p1/r_1.fq.gz")
+    put(tmp_path, "p2/r_1.fq.gz")
+    put(tmp_path, "md5.txt", f"{A}  r_1.fq.gz\n")
+    run = read_run(tmp_path)
+    assert codes(run, "error") == ["LISTED_FILE_MISSING"]
+    assert {file.md5 for file in run.files} == {None}
+
+
 def test_a_name_that_leads_out_of_the_folder_finds_nothing(tmp_path: Path) -> None:
     put(tmp_path, "secret.fq.gz")
     put(tmp_path, "run/a.fq.gz")

@@ -183,6 +183,15 @@ def test_a_status_other_than_planned_outweighs_the_marker(
     assert codes(run) == expected
 
 
+def test_the_tenth_onboard_conversion_is_newer_than_the_ninth(tmp_path: Path) -> None:
+    root = illumina_run(
+        tmp_path, mates("A_S1_L001", "Analysis/9/Data/fastq") + mates("A_S1_L001", "Analysis/10/Data/fastq")
+    )
+    put(root, "Analysis/9/Data/Secondary_Analysis_Complete.txt")
+    run = read_run(root)
+    assert (run.completion.converted.value, run.completion.converted.evidence) == (Known.NO, "Analysis/10")
+
+
 def test_onboard_conversion_that_has_not_ended_is_no_conversion(tmp_path: Path) -> None:
     root = illumina_run(tmp_path, mates("A_S1_L001", "Analysis/1/Data/fastq"))
     put(root, "Analysis/1/Data/Reports/Demultiplex_Stats.csv", "Lane,SampleID,# Reads\n1,A,5\n")

@@ -20,6 +20,7 @@ HOSTILE = {
         "XML_REFUSED",
     ),
     "deep nesting": (b"<a>" * 200_000 + b"</a>" * 200_000, "XML_REFUSED"),
+    "one level too deep": (b"<a>" * 65 + b"</a>" * 65, "XML_REFUSED"),
     "many elements": (b"<a>" + b"<b/>" * 200_000 + b"</a>", "XML_REFUSED"),
     "more than the cap": (b"<a>" + b"x" * 6_000_000 + b"</a>", "XML_REFUSED"),
     "unknown entity": (b"<a>&nothing;</a>", "BAD_XML"),
@@ -120,6 +121,12 @@ def test_what_is_no_time_is_none(text: str) -> None:
 )
 def test_only_a_plain_count_is_a_number(text: str | None, number: int | None) -> None:
     assert to_int(text) == number
+
+
+def test_many_short_cells_of_nul_padding_are_still_one_byte_text() -> None:
+    text = b"ab\0\0" * 60
+    assert (decode(text, "f").text, decode(b"a\0,\0" * 20, "f").text) == ("ab" * 60, "a," * 20)
+    assert decode(b"abc\0" * 60, "f").text == "abc" * 60
 
 
 def test_nul_padding_in_a_cell_is_not_taken_for_two_byte_text() -> None:
