@@ -15,9 +15,10 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
 from labrelay.stores.durable import make_dirs, storage_errors, write_atomic, write_json_atomic
+from labrelay.workflows.local import lock
 from labrelay.workflows.local.home import Attempt, EngineHome, RunnerSettings
 from labrelay.workflows.local.report import report_of
-from labrelay.workflows.local.runner import LOST, NO_LOCK, is_running
+from labrelay.workflows.local.runner import LOST
 from labrelay.workflows.local.sandbox import Setting, choose, display_name
 from labrelay.workflows.local.tools import search_path, write_launchers
 
@@ -55,6 +56,8 @@ class LocalEngine:
         self._settings = RunnerSettings(
             concurrency=concurrency, sandbox=sandbox, tool_path=path, idle_seconds=idle_seconds
         )
+        # Kept so that a runner that has ended does not stay our zombie.
+        self._runner: subprocess.Popen[bytes] | None = None
 
     @property
     def sandbox(self) -> str:
@@ -128,23 +131,31 @@ class LocalEngine:
 
     def ensure_runner(self) -> bool:
         """Start a runner if something is queued and none lives; tell whether one was started."""
-        if not self._home.queued() or is_running(self._home):
+        if self._runner is not None and self._runner.poll() is not None:
+            self._runner = None
+        if not self._home.queued():
+            return False
+        handle = lock.take(self._home.lock)
+        if handle is None:
             return False
         self._prepare()
         faultpoint("runner.spawn")
-        argv = [sys.executable, "-P", "-m", "labrelay.workflows.local.runner", str(self._home.root)]
+        argv = [sys.executable, "-P", "-m", "labrelay.workflows.local.runner", str(self._home.root), str(handle)]
         try:
             with (self._home.engine / "runner.log").open("ab") as out:
-                subprocess.Popen(
+                self._runner = subprocess.Popen(
                     argv,
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=subprocess.STDOUT,
                     cwd=self._home.root,
                     start_new_session=True,
+                    pass_fds=(handle,),
                 )
         except OSError as error:
             raise EngineFailed(f"The runner of {self._home.root} could not be started: {error}.") from error
+        finally:
+            os.close(handle)
         return True
 
     def _prepare(self) -> None:
@@ -161,7 +172,7 @@ class LocalEngine:
         state = attempt.state()
         if state is None:
             return self._queued(attempt)
-        if not is_running(self._home) and os.environ.get(NO_LOCK) != "1":
+        if not lock.is_held(self._home.lock) and not lock.switched_off():
             # The runner writes the end before it lets go of the lock: look again before calling it lost.
             ended = attempt.exit()
             if ended is not None:

@@ -1,6 +1,6 @@
 """The one process of a home that starts engines, watches them, and writes how they ended.
 
-    python -m labrelay.workflows.local.runner <home folder>
+    python -m labrelay.workflows.local.runner <home folder> [descriptor of the lock]
 
 It is started by whoever submits or polls, has a session of its own, and ends when it had nothing to do for a while.
 Whatever kills it, its engines are stopped by their keepers, and the next runner writes down what was lost.
@@ -15,20 +15,18 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from labrelay.model.errors import Busy, LabrelayError, RefusedInput
+from labrelay.model.errors import LabrelayError, RefusedInput
 from labrelay.model.faults import faultpoint
 from labrelay.model.problem import Problem
 from labrelay.model.runs import RunRequest
 from labrelay.model.states import RunState
-from labrelay.stores.durable import file_lock, make_dirs, write_json_atomic
+from labrelay.stores.durable import make_dirs, write_json_atomic
 from labrelay.workflows.bundle import file_digest, unpack_bundle
-from labrelay.workflows.local import keeper, wdl
+from labrelay.workflows.local import keeper, lock, wdl
 from labrelay.workflows.local.home import Attempt, AttemptExit, AttemptState, EngineHome, RunnerSettings
 from labrelay.workflows.local.processes import boot_id, started_at, stop_recorded
 from labrelay.workflows.local.sandbox import choose, display_name
@@ -36,8 +34,6 @@ from labrelay.workflows.local.sandbox import choose, display_name
 log = logging.getLogger(__name__)
 TICK_SECONDS = 0.2
 LOCK_SECONDS = 1.0
-# Test control only: without the lock two runners may start the same attempt, which the crash tests then have to see.
-NO_LOCK = "LABRELAY_CONTROL_NO_RUNNER_LOCK"
 LOST = (
     "The runner died while this attempt ran (killed, or the machine stopped); its tasks were stopped. "
     "A new attempt goes on from the finished tasks."
@@ -217,42 +213,26 @@ def _spawn(attempt: Attempt, argv: list[str], settings: RunnerSettings) -> subpr
         )
 
 
-@contextmanager
-def only_runner(home: EngineHome) -> Iterator[None]:
-    """Hold the runner's lock for the block.
+def main(folder: Path, handle: int | None = None) -> None:
+    """Be the runner of the home in `folder`, unless there is one.
 
-    Raises:
-        Busy: Another runner has it.
+    Args:
+        folder: The home folder.
+        handle: The lock, if the one who started us has taken it for us.
     """
-    if os.environ.get(NO_LOCK) == "1":
-        yield
-        return
-    with file_lock(home.lock, "the runner of this home", LOCK_SECONDS):
-        yield
-
-
-def main(folder: Path) -> None:
-    """Be the runner of the home in `folder`, unless there is one."""
     home = EngineHome(folder)
     make_dirs(home.queue)
-    while True:
-        with suppress(Busy), only_runner(home):
-            runner = Runner(home)
-            if os.environ.get(NO_LOCK) != "1":
-                runner.recover()
-            runner.work()
-        # Whoever queued between our last look and the end of our lock saw a living runner and started none.
-        if not home.queued() or is_running(home):
-            return
-
-
-def is_running(home: EngineHome) -> bool:
-    """Tell whether a runner of this home lives."""
-    try:
-        with file_lock(home.lock, "the runner of this home"):
-            return False
-    except Busy:
-        return True
+    if handle is None:
+        handle = lock.take(home.lock)
+    while handle is not None:
+        lock.sign(handle)
+        runner = Runner(home)
+        if not lock.switched_off():
+            runner.recover()
+        runner.work()
+        os.close(handle)
+        # Whoever queued between our last look and this close saw a living runner and started none.
+        handle = lock.take(home.lock, LOCK_SECONDS) if home.queued() else None
 
 
 def _now() -> datetime:
@@ -261,4 +241,4 @@ def _now() -> datetime:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -1,0 +1,62 @@
+"""The runner's lock, which whoever starts a runner takes first and hands over, so that never two are started.
+
+A flock belongs to the open file, not to a process: the starter opens and locks it, the runner inherits the open file,
+and the starter closes its own copy. From the first moment until the runner's death, however it dies, it is held.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from labrelay.stores.durable import make_dirs
+
+# Test control only: without the lock two runners may start the same attempt, which the crash tests then have to see.
+CONTROL = "LABRELAY_CONTROL_NO_RUNNER_LOCK"
+
+
+def switched_off() -> bool:
+    """Tell whether a crash test wants to see what happens without the lock."""
+    return os.environ.get(CONTROL) == "1"
+
+
+def take(path: Path, wait: float = 0.0) -> int | None:
+    """Lock the file and return its descriptor, which holds the lock; None when somebody else has it."""
+    make_dirs(path.parent)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    until = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if switched_off():
+                return handle
+            if time.monotonic() >= until:
+                os.close(handle)
+                return None
+            time.sleep(0.05)
+        else:
+            return handle
+
+
+def sign(handle: int) -> None:
+    """Write this process's id into the lock file, for people and messages."""
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether somebody holds the lock, without hindering others who ask the same."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
