@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from labrelay.model.errors import Busy
@@ -76,6 +76,15 @@ def held(db: Database, name: str, seconds: int = SECONDS) -> Iterator[Lease]:
         yield lease
     finally:
         release(db, lease)
+
+
+def free_dead(session: Session) -> int:
+    """End the leases of this machine's processes that are gone, and return how many; the fencing numbers stay."""
+    held_now = session.scalars(select(LeaseRow).where(LeaseRow.until > now())).all()
+    dead = [row for row in held_now if not _alive(row.holder)]
+    for row in dead:
+        row.until = now()
+    return len(dead)
 
 
 def _until(seconds: int) -> str:

@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     landing: tuple[Path, ...] = Field((), description="folders that `watch` scans for finished runs")
     quiet_minutes: float = Field(5, ge=0, description="how long a run folder must rest between two equal observations")
     retries: int = Field(1, ge=0, le=5, description="new attempts after a SYSTEM_ERROR, without being asked")
+    unknown_minutes: float = Field(
+        60, ge=0, description="how long a run may be unknown to its engine before it counts as SYSTEM_ERROR"
+    )
     base_url: str | None = Field(
         None, description="where people reach this Labrelay; links in the notebook start with it"
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from labrelay.steps.home import Home, init_home, open_home
+
+# The seed of the records' tests is a plain module; importlib mode puts no test folder on the path.
+sys.path.insert(0, str(Path(__file__).parents[1] / "records"))
 
 MakeHome = Callable[..., Home]
 

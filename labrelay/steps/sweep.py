@@ -1,0 +1,165 @@
+"""The sweep settles what events missed: every live run is asked about, and what killed processes left is put in order.
+
+It may run at any time and beside anything else: each part is a step that may be repeated, and one that fails is said
+and does not stop the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+from sqlalchemy import select, update
+
+from labrelay.model.errors import LabrelayError
+from labrelay.model.faults import faultpoint
+from labrelay.model.runs import EngineStatus
+from labrelay.model.states import RunState
+from labrelay.records import lease, runs
+from labrelay.records.database import now
+from labrelay.records.schema import DatasetRow, OutboxRow, ReadSetRow
+from labrelay.steps.collect import Collected, collect
+from labrelay.steps.home import Home
+from labrelay.steps.imports import import_reads
+
+LEFT_ALONE = timedelta(minutes=1)  # an import that began just now has its own process at it
+
+
+@dataclass
+class Swept:
+    """What a sweep settled, counted, and what it could not settle, in sentences.
+
+    Attributes:
+        started: Attempts given to the engine that it had not been given.
+        recorded: Runs whose end was recorded.
+        retried: Runs that got a new attempt.
+        unknown: Live runs that their engine does not know at the moment.
+        given_up: Of these, runs that were unknown for too long and count as SYSTEM_ERROR now.
+        leases: Leases of dead processes that were ended.
+        messages: Messages that a dead worker had claimed, due again.
+        imported: Read sets whose import had been left unfinished.
+        temps: Temporary files without an owner that were removed.
+    """
+
+    started: int = 0
+    recorded: int = 0
+    retried: int = 0
+    unknown: int = 0
+    given_up: int = 0
+    leases: int = 0
+    messages: int = 0
+    imported: int = 0
+    temps: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def sentence(self) -> str:
+        """What was done, for people: `recorded 2, imported 1`, or that there was nothing to settle."""
+        counts = [(f.name.replace("_", " "), getattr(self, f.name)) for f in fields(self) if f.name != "problems"]
+        done = ", ".join(f"{name} {count}" for name, count in counts if count) or "nothing to settle"
+        return done + (f"; {len(self.problems)} could not be settled" if self.problems else "")
+
+
+@runtime_checkable
+class _Reaps(Protocol):
+    """A store that leaves temporary files when its process is killed."""
+
+    def reap(self) -> int:
+        """Remove them and return how many."""
+
+
+def sweep(home: Home) -> Swept:
+    """Settle everything once and say what was done.
+
+    Cost: two looks at the engine for all live runs together, one transaction for their states, one a recorded run;
+    a listing of the stores' staging folders.
+    """
+    swept = Swept()
+    for part in (_free, _find_unknown, _collect, _import_again, _reap):
+        _try(swept, partial(part, home, swept))
+    return swept
+
+
+def _try(swept: Swept, part: Callable[[], None]) -> None:
+    try:
+        part()
+    except LabrelayError as error:
+        swept.problems.append(str(error))
+
+
+def _free(home: Home, swept: Swept) -> None:
+    stale = (OutboxRow.state == "sending") & (OutboxRow.lease_until < now())
+    again = {"state": "pending", "lease_until": None, "lease_holder": None}
+    with home.records.write() as session:
+        swept.leases = lease.free_dead(session)
+        done = session.execute(update(OutboxRow).where(stale).values(**again))
+        swept.messages = max(0, getattr(done, "rowcount", 0))
+    faultpoint("sweep.freed")
+
+
+def _find_unknown(home: Home, swept: Swept) -> None:
+    """Mark the live attempts that the engine does not know; after a bounded time they are given up."""
+    with home.records.read() as session:
+        live = {a.external_id: a for a in runs.live_attempts(session) if a.external_id is not None}
+    known = home.engine.poll(list(live)) if live else {}
+    moment = datetime.now(UTC)
+    with home.records.write() as session:
+        for external_id, attempt in live.items():
+            was_unknown = attempt.state == RunState.UNKNOWN.value
+            if external_id in known:
+                if was_unknown and not known[external_id].state.terminal:
+                    # The engine's own time may lie before the time when it was not known.
+                    runs.apply_event(session, attempt.token, known[external_id].model_copy(update={"at": moment}))
+                continue
+            since = datetime.fromisoformat(attempt.state_at) if was_unknown else moment
+            status = unknown_status(since, moment, timedelta(minutes=home.settings.unknown_minutes), home.engine.kind)
+            runs.apply_event(session, attempt.token, status)
+            swept.unknown += 1
+            swept.given_up += status.state.terminal
+    faultpoint("sweep.unknown_written")
+
+
+def unknown_status(since: datetime, moment: datetime, bound: timedelta, engine: str) -> EngineStatus:
+    """Return what is to be recorded of an attempt that its engine does not know: UNKNOWN, after `bound` SYSTEM_ERROR.
+
+    Args:
+        since: When it was first found unknown.
+        moment: Now.
+        bound: How long UNKNOWN may last; polling for ever would hide the loss.
+        engine: The engine's kind, for the sentence.
+    """
+    if since < moment and moment - since >= bound:
+        lost = f"the engine {engine} has not known this run since {since.isoformat(timespec='minutes')}"
+        return EngineStatus(state=RunState.SYSTEM_ERROR, at=moment, message=f"{lost}: it was given up")
+    return EngineStatus(state=RunState.UNKNOWN, at=since, message=f"the engine {engine} does not know this run")
+
+
+def _collect(home: Home, swept: Swept) -> None:
+    collected: Collected = collect(home)
+    swept.started, swept.recorded = collected.started, len(collected.recorded)
+    swept.retried = len(collected.retried)
+    swept.problems += [f"{run_id}: {reason}" for run_id, reason in collected.stuck]
+
+
+def _import_again(home: Home, swept: Swept) -> None:
+    before = (datetime.now(UTC) - LEFT_ALONE).isoformat(timespec="microseconds")
+    query = select(DatasetRow.instrument_run_id).join(ReadSetRow, ReadSetRow.dataset_id == DatasetRow.id)
+    left = query.where(ReadSetRow.status == "WANTED", ReadSetRow.created_at < before).distinct()
+    with home.records.read() as session:
+        instrument_runs = session.scalars(left).all()
+    for run_id in instrument_runs:
+        _try(swept, partial(_import_run, home, swept, run_id))
+
+
+def _import_run(home: Home, swept: Swept, instrument_run_id: str) -> None:
+    imported = import_reads(home, instrument_run_id)
+    swept.imported += imported.imported
+    swept.problems += [f"{read_set}: {reason}" for read_set, reason in imported.failed]
+
+
+def _reap(home: Home, swept: Swept) -> None:
+    stores: tuple[object, ...] = (home.objects, home.results, home.reads)
+    swept.temps = sum(store.reap() for store in stores if isinstance(store, _Reaps))

@@ -1,0 +1,199 @@
+"""What events missed is settled by one sweep; a lost run is unknown for a bounded time, then a failure."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import seed
+from sqlalchemy import update
+
+from labrelay.model.errors import EngineFailed
+from labrelay.model.experiment import Experiment, Sample
+from labrelay.model.instrument import InstrumentRun
+from labrelay.model.reads import ReadSource
+from labrelay.model.runs import EngineStatus, RunReport, RunRequest
+from labrelay.model.states import RunState
+from labrelay.records import experiments, intake, lease, outbox, runs
+from labrelay.records.schema import AttemptRow, OutboxRow, ReadSetRow, WorkflowRunRow
+from labrelay.steps.home import Home
+from labrelay.steps.sweep import sweep, unknown_status
+
+EXPERIMENT = Experiment(name="exp")
+SAMPLE = Sample(experiment_id=EXPERIMENT.id, name="A")
+
+
+class Engine:
+    """An engine that knows what it is told to know."""
+
+    kind = "local"
+
+    def __init__(self) -> None:
+        self.states: dict[str, RunState] = {}
+        self.down = False
+
+    def submit(self, request: RunRequest) -> str:
+        if self.down:
+            raise EngineFailed("the engine is down")
+        self.states.setdefault(request.token, RunState.QUEUED)
+        return request.token
+
+    def poll(self, external_ids: Sequence[str]) -> Mapping[str, EngineStatus]:
+        at = datetime.now(UTC)
+        return {i: EngineStatus(state=self.states[i], at=at) for i in external_ids if i in self.states}
+
+    def report(self, external_id: str) -> RunReport:
+        return RunReport(state=self.states[external_id], engine="test", failure="it failed")
+
+    def cancel(self, external_id: str) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+def home(make_home: Callable[[str], Home], engine: Engine) -> Home:
+    made = make_home("unknown_minutes = 30\nretries = 1\n")
+    made.engine = engine
+    return made
+
+
+def intended(home: Home) -> str:
+    """Write one intended run and return its id; nothing is started."""
+    intent = seed.intent_of(EXPERIMENT, SAMPLE, [])
+    with home.records.write() as session:
+        experiments.announce(session, EXPERIMENT, [SAMPLE], correct=False)
+        runs.publish(session, intent.workflow, "x", {})
+        runs.intend(session, intent)
+    return intent.run_id
+
+
+def run_row(home: Home, run_id: str) -> WorkflowRunRow:
+    with home.records.read() as session:
+        return session.get_one(WorkflowRunRow, run_id)
+
+
+def age(home: Home, **span: float) -> None:
+    earlier = (datetime.now(UTC) - timedelta(**span)).isoformat()
+    with home.records.write() as session:
+        session.execute(update(AttemptRow).values(state_at=earlier))
+
+
+def test_a_home_with_nothing_to_settle_says_so(home: Home) -> None:
+    assert sweep(home).sentence == "nothing to settle"
+
+
+def test_a_run_that_a_killed_submit_left_is_started(home: Home, engine: Engine) -> None:
+    intended(home)
+    swept = sweep(home)
+    assert (swept.started, len(engine.states)) == (1, 1)
+    assert swept.sentence == "started 1"
+
+
+def test_an_end_that_no_event_told_is_recorded(home: Home, engine: Engine) -> None:
+    run_id = intended(home)
+    sweep(home)
+    (token,) = engine.states
+    engine.states[token] = RunState.EXECUTOR_ERROR
+    assert sweep(home).recorded == 1
+    assert run_row(home, run_id).state == "EXECUTOR_ERROR"
+    assert run_row(home, run_id).recorded_at is not None
+
+
+def test_a_run_that_its_engine_forgot_is_unknown_for_a_bounded_time_and_then_tried_again(
+    home: Home, engine: Engine
+) -> None:
+    run_id = intended(home)
+    sweep(home)
+    engine.states.clear()
+    assert (sweep(home).unknown, run_row(home, run_id).state) == (1, "UNKNOWN")
+    age(home, minutes=29)
+    assert sweep(home).given_up == 0
+    assert run_row(home, run_id).state == "UNKNOWN"
+    age(home, minutes=31)
+    swept = sweep(home)
+    assert (swept.given_up, swept.retried) == (1, 1)
+    with home.records.read() as session:
+        assert runs.last_attempt(session, run_id).number == 2
+
+
+def test_a_run_that_the_engine_knows_again_is_no_longer_unknown(home: Home, engine: Engine) -> None:
+    run_id = intended(home)
+    sweep(home)
+    known = dict(engine.states)
+    engine.states.clear()
+    sweep(home)
+    engine.states.update(dict.fromkeys(known, RunState.RUNNING))
+    assert sweep(home).unknown == 0
+    assert run_row(home, run_id).state == "RUNNING"
+
+
+def test_unknown_is_counted_from_the_first_time_and_ends() -> None:
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    bound = timedelta(minutes=10)
+    states = [unknown_status(since, since + timedelta(minutes=m), bound, "e").state for m in (0, 9, 10, 99)]
+    assert states == [RunState.UNKNOWN, RunState.UNKNOWN, RunState.SYSTEM_ERROR, RunState.SYSTEM_ERROR]
+
+
+def test_an_engine_that_is_down_is_said_and_the_rest_is_settled(home: Home, engine: Engine) -> None:
+    intended(home)
+    engine.down = True
+    with home.records.write() as session:
+        outbox.post(session, "notify", "x", "done", "x")
+    outbox.claim(home.records)
+    with home.records.write() as session:
+        session.execute(update(OutboxRow).values(lease_until="2000-01-01"))
+    swept = sweep(home)
+    assert swept.problems == ["the engine is down"]
+    assert (swept.started, swept.messages) == (0, 1)
+    assert "1 could not be settled" in swept.sentence
+
+
+def test_the_lease_of_a_dead_process_is_ended_and_a_live_one_stays(home: Home) -> None:
+    pid = os.fork()
+    if pid == 0:
+        lease.acquire(home.records, "dead", seconds=600)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    live = lease.acquire(home.records, "live", seconds=600)
+    assert sweep(home).leases == 1
+    with home.records.write() as session:
+        lease.confirm(session, live)
+    assert lease.acquire(home.records, "dead").fence == 2
+
+
+def test_an_import_that_was_killed_is_finished(home: Home) -> None:
+    run = InstrumentRun(run_id="r", folder_name="r", platform="illumina")
+    ref = home.objects.put_bytes("raw/A.fastq", b"@a\nA\n+\nI\n")
+    with home.records.write() as session:
+        experiments.announce(session, EXPERIMENT, [SAMPLE], correct=False)
+        intake.see(session, run, "r")
+        intake.add_files(session, [(ref, "reads", None)])
+        dataset = intake.add_dataset(session, run.id, "A", "assigned", SAMPLE.id, "id")
+        intake.link_files(session, dataset.id, [(ref.id, None, None)])
+        source = ReadSource(sample_id=SAMPLE.id, name="A", file_type="FASTQ", files=(ref,))
+        read_set = intake.add_read_set(session, dataset, source, "reads", None)
+    assert sweep(home).imported == 0  # it may be somebody's work of this moment
+    with home.records.write() as session:
+        session.execute(update(ReadSetRow).values(created_at="2020-01-01"))
+    assert sweep(home).imported == 1
+    with home.records.read() as session:
+        assert session.get_one(ReadSetRow, read_set).status == "ACTIVE"
+
+
+def test_what_a_killed_store_left_is_removed_when_it_is_old(home: Home) -> None:
+    home.objects.put_bytes("a", b"a")
+    staging = Path(home.path / "objects" / ".staging")
+    old, young = staging / f".tmp-{'0' * 16}", staging / f".tmp-{'1' * 16}"
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 3600,) * 2)
+    assert sweep(home).temps == 1
+    assert (old.exists(), young.exists()) == (False, True)
