@@ -50,8 +50,8 @@ def _problems_of(error: BaseException, root: Path, main: str) -> list[Problem]:
         return [problem for one in error.exceptions for problem in _problems_of(one, root, main)]
     if isinstance(error, WDL.Error.ImportError):
         cause = error.__cause__
-        inner = _problems_of(cause, root, main) if cause is not None else []
-        return inner or [at(error.pos, root, "WDL_IMPORT", str(cause or error))]
+        inner = _problems_of(cause, root, main) if cause is not None and not isinstance(cause, OSError) else []
+        return inner or [at(error.pos, root, "WDL_IMPORT", _why(cause) or str(error))]
     if isinstance(error, WDL.Error.SyntaxError):
         return [at(error.pos, root, "WDL_SYNTAX", str(error))]
     if isinstance(error, WDL.Error.ValidationError):
@@ -63,6 +63,10 @@ def _problems_of(error: BaseException, root: Path, main: str) -> list[Problem]:
             Problem(code="WDL_SYNTAX", message="It is no WDL text that can be read (UTF-8, not too deep).", path=main)
         ]
     return []
+
+
+def _why(cause: BaseException | None) -> str | None:
+    return str(cause) if isinstance(cause, PermissionError) else None
 
 
 def at(position: Any, root: Path, code: str, message: str, **more: Any) -> Problem:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,9 +35,13 @@ def test_a_small_workflow_runs_in_each_sandbox_and_its_report_says_what_happened
     assert (task.name, task.state, task.exit_code, task.cached) == ("say", RunState.COMPLETE, 0, False)
     assert (task.declared_image, task.ran_in, task.cpus) == ("quay.io/example/say:1", name, 1)
     assert task.memory_bytes == 100_000_000
-    assert task.started is not None and task.ended is not None and task.started <= task.ended
-    assert task.cpu_seconds is not None and task.cpu_seconds < 5
-    assert task.peak_memory_bytes is not None and task.peak_memory_bytes > 500_000
+    assert task.started is not None
+    assert task.ended is not None
+    assert task.started <= task.ended
+    assert task.cpu_seconds is not None
+    assert task.cpu_seconds < 5
+    assert task.peak_memory_bytes is not None
+    assert task.peak_memory_bytes > 500_000
     assert task.outputs["length"] == 2
     assert 'echo "hello"' in (task.command or "")
 
@@ -76,7 +80,8 @@ def test_bubblewrap_shows_no_home_no_passwords_and_no_network(make_lab: Callable
     secret.write_text("mine")
     status, report = lab.run(
         one_task(
-            f'for path in \'{secret}\' /etc/shadow /root/.ssh /home; do test -e "$path" && echo "$path"; done > made.txt\n'
+            f"for path in '{secret}' /etc/shadow /root/.ssh /home; do\n"
+            '  test -e "$path" && echo "$path"\ndone > made.txt\n'
             "grep -v -e lo: -e face -e Inter /proc/net/dev >> made.txt\n"
             "grep CapEff /proc/self/status >> made.txt; id -u >> made.txt"
         )
@@ -175,7 +180,8 @@ def test_a_second_attempt_goes_on_from_the_finished_tasks(lab: Lab, tmp_path: Pa
     lab.engine.submit(retry)
     assert lab.wait(retry.token).state is RunState.COMPLETE
     tasks = {task.name: task for task in lab.engine.report(retry.token).tasks}
-    assert tasks["first"].cached and not tasks["second"].cached
+    assert tasks["first"].cached
+    assert not tasks["second"].cached
     assert tasks["first"].ran_in == "host processes", "a cached task tells how it ran the first time"
     assert tasks["first"].exit_code == 0
 
@@ -201,7 +207,7 @@ def test_no_more_than_the_asked_number_run_at_one_time(make_lab: Callable[..., L
     for request in requests:
         assert lab.wait(request.token).state is RunState.COMPLETE
     spans = sorted((report.started, report.ended) for report in (lab.engine.report(r.token) for r in requests))  # type: ignore[type-var]
-    for (_, earlier_end), (later_start, _) in zip(spans, spans[1:], strict=False):
+    for (_, earlier_end), (later_start, _) in pairwise(spans):
         assert earlier_end <= later_start  # type: ignore[operator]
 
 
@@ -237,7 +243,7 @@ def test_a_token_never_becomes_a_path_outside(lab: Lab, token: str) -> None:
 
 def test_polling_a_thousand_ended_attempts_is_quick_and_starts_no_runner(lab: Lab) -> None:
     _, _ = lab.run(ECHO, {"tiny.word": "x"})
-    (token,) = os.listdir(lab.home / "runs")
+    token = next((lab.home / "runs").iterdir()).name
     assert eventually(lambda: lab.runner_pid() is None)
     before = time.monotonic()
     lab.engine.poll([token] * 1000)

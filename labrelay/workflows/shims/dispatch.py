@@ -39,7 +39,7 @@ def _dispatch(command: Callable[..., str | bytes], name: str, arguments: Sequenc
     try:
         # pysam catches stdout by giving some commands an -o of its own, which would win over the caller's.
         said = command(*arguments[1:], catch_stdout=not _has_output(arguments), split_lines=False, raw=True)
-    except pysam.SamtoolsError as error:
+    except (pysam.SamtoolsError, OSError) as error:
         sys.stderr.write(f"{name} {arguments[0]}: {error}\n")
         return 1
     try:

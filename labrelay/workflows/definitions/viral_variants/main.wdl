@@ -122,7 +122,8 @@ task align {
     samtools index aligned.bam
     samtools flagstat -O tsv aligned.bam > flagstat.tsv
     samtools stats aligned.bam | grep '^SN' | cut -f 2- > stats.tsv
-    samtools depth -a -q ~{min_base_quality} -Q ~{min_mapping_quality} aligned.bam > depth.tsv
+    # -aa: also contigs without a single read, which would else count as covered and keep the reference's bases.
+    samtools depth -aa -q ~{min_base_quality} -Q ~{min_mapping_quality} aligned.bam > depth.tsv
     printf 'minimap2\t%s\n' "$(minimap2 --version | head -n 1)" > versions.tsv
     printf 'samtools\t%s\n' "$(samtools --version | sed -n '1s/^samtools //p')" >> versions.tsv
   >>>
