@@ -70,6 +70,20 @@ def confirm(db: Database, message: Message) -> None:
     faultpoint("outbox.confirmed")
 
 
+def newest(session: Session) -> int:
+    """Return the id of the newest message, 0 for none; a delivery that covers all until now notes it first."""
+    return session.scalar(select(func.max(OutboxRow.id))) or 0
+
+
+def confirm_older(db: Database, message: Message, newest_id: int) -> int:
+    """Mark the pending messages of the same entity and channel, up to `newest_id`, as told by the same delivery."""
+    same = (OutboxRow.channel == message.channel) & (OutboxRow.entity_id == message.entity_id)
+    covered = same & (OutboxRow.id <= newest_id) & (OutboxRow.state == "pending")
+    with db.write() as session:
+        done = session.execute(update(OutboxRow).where(covered).values(state="confirmed", confirmed_at=now()))
+        return max(0, getattr(done, "rowcount", 0))
+
+
 def fail(db: Database, message: Message, reason: str, *, retry: bool) -> None:
     """Put a message back with a growing pause (1 min, doubling), or mark it dead after 8 tries or for good."""
     if retry and message.tries < MAX_TRIES:

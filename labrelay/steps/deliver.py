@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from labrelay.model.errors import LabrelayError
+from labrelay.model.faults import faultpoint
 from labrelay.records import outbox
+from labrelay.records.outbox import Message
+from labrelay.steps.documents import publish_experiment
 from labrelay.steps.home import Home
 
 
@@ -18,13 +23,39 @@ class Delivered:
 
 
 def deliver(home: Home) -> Delivered:
-    """Deliver all due messages. Cost: one outside call a message, none with a transaction open."""
+    """Deliver all due messages. Cost: one outside call a message, none with a transaction open.
+
+    A channel that fails puts its message back with a growing pause and does not hold up the others.
+    """
     outcome = Delivered()
     while claimed := outbox.claim(home.records):
         for message in claimed:
-            outbox.confirm(home.records, message)
-            outcome.confirmed += 1
+            outcome.confirmed += _deliver(home, message)
     with home.records.read() as session:
         counts = outbox.waiting(session)
     outcome.waiting, outcome.dead = counts.get("pending", 0) + counts.get("sending", 0), counts.get("dead", 0)
     return outcome
+
+
+def _deliver(home: Home, message: Message) -> int:
+    """Deliver one message and settle it; return how many messages that has told."""
+    with home.records.read() as session:
+        newest = outbox.newest(session)
+    try:
+        covered = CHANNELS[message.channel](home, message)
+    except (LabrelayError, KeyError) as error:
+        retry = isinstance(error, LabrelayError) and error.retryable
+        outbox.fail(home.records, message, str(error), retry=retry)
+        return 0
+    faultpoint("deliver.told")
+    outbox.confirm(home.records, message)
+    # what was told just now covers the messages that waited behind it
+    return 1 + (outbox.confirm_older(home.records, message, newest) if covered else 0)
+
+
+def _to_eln(home: Home, message: Message) -> bool:
+    publish_experiment(home, message.entity_id)
+    return True
+
+
+CHANNELS: dict[str, Callable[[Home, Message], bool]] = {"eln": _to_eln}

@@ -13,6 +13,7 @@ from labrelay.model.canonical import digest
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef, FileRole
 from labrelay.model.reads import ReadSource
+from labrelay.parsers.fastq_names import name_reads
 from labrelay.records import intake
 from labrelay.records.schema import DatasetFileRow, DatasetRow, FileRow, ReadSetRow, SampleRow
 from labrelay.steps.home import Home
@@ -69,13 +70,14 @@ def _wanted(session: Session, home: Home, instrument_run_id: str) -> tuple[list[
         .where(DatasetRow.instrument_run_id == instrument_run_id, DatasetRow.state == "assigned")
         .order_by(DatasetRow.label, DatasetFileRow.lane, DatasetFileRow.read, FileRow.key)
     )
+    rows = session.execute(query).tuples().all()
+    names = name_reads([file.key for *_rest, file in rows])
     grouped: dict[tuple[str, int | None, str], list[FileRow]] = defaultdict(list)
     owners: dict[str, tuple[DatasetRow, SampleRow]] = {}
-    for dataset, sample, link, file in session.execute(query).tuples():
+    for dataset, sample, link, file in rows:
         owners[dataset.id] = (dataset, sample)
-        # a file that is nobody's mate is a read set of its own
-        alone = "" if link.read in (1, 2) else file.id
-        grouped[(dataset.id, link.lane, alone)].append(file)
+        name = names.get(file.key)  # mates share a name but for the read number; any other file stands alone
+        grouped[(dataset.id, link.lane, name.mates if name else file.key)].append(file)
     sources = []
     for (dataset_id, lane, _alone), files in grouped.items():
         dataset, sample = owners[dataset_id]

@@ -6,7 +6,6 @@ is written last; only with it do datasets exist. A killed ingest goes on with th
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from labrelay.model.names import slug
 from labrelay.model.problem import Problem, errors_of
 from labrelay.model.qc import QCMetric
 from labrelay.model.reads import FastqStats
+from labrelay.parsers.fastq_names import pair_reads
 from labrelay.records import intake, lease
 from labrelay.records.lease import Lease
 from labrelay.records.schema import FileRow, InstrumentRunRow
@@ -30,7 +30,11 @@ from labrelay.steps.home import Home
 from labrelay.stores.manifest import Manifest, ManifestFile, write_manifest
 from labrelay.stores.upload import put_group
 
-ORDER = {FileRole.READS: 1, FileRole.UNDETERMINED: 2}  # control files first: they are small and say most
+ORDER = {
+    FileRole.READS: 1,
+    FileRole.ALIGNMENT: 1,
+    FileRole.UNDETERMINED: 2,
+}  # control files first: they are small and say most
 
 
 @dataclass
@@ -186,17 +190,11 @@ class _Ingest:
 
 
 def groups(files: Sequence[RunFile]) -> list[list[RunFile]]:
-    """Return the files as they have to be judged: mates of one sample and lane together, each other file alone."""
-    mates: dict[tuple[str, str, int | None], list[RunFile]] = defaultdict(list)
-    alone: list[list[RunFile]] = []
-    for file in files:
-        if file.role is FileRole.READS and file.read in (1, 2):
-            folder = file.path.rpartition("/")[0]
-            mates[(folder, file.sample or "", file.lane)].append(file)
-        else:
-            alone.append([file])
-    paired = [sorted(group, key=lambda f: (f.read or 0, f.path)) for group in mates.values()]
-    return sorted(alone + paired, key=lambda g: (ORDER.get(g[0].role, 0), g[0].path))
+    """Return the files as they have to be judged: mates together, each other file alone; control files first."""
+    pairs = [[pair.first, pair.second] for pair in pair_reads(files).pairs]
+    paired = {file.path for pair in pairs for file in pair}
+    alone = [[file] for file in files if file.path not in paired]
+    return sorted(alone + pairs, key=lambda g: (ORDER.get(g[0].role, 0), g[0].path))
 
 
 def _metrics(files: Iterable[tuple[FileRef, Mapping[str, object] | None]]) -> list[QCMetric]:

@@ -137,7 +137,9 @@ def submit_planned(home: Home, planned: Sequence[Planned], composer: Composer | 
 
 def commit_intents(home: Home, intents: Sequence[Intent], outcome: Submitted) -> Submitted:
     """Write the intents in one transaction, then give the engine what it has not been given."""
-    references = [(ref, "reference", None) for i in intents for name, _, ref in i.input_files if name in REFERENCE_ROLES]
+    references = [
+        (ref, "reference", None) for i in intents for name, _, ref in i.input_files if name in REFERENCE_ROLES
+    ]
     with home.records.write() as session:
         intake.add_files(session, references)
         outcome.new += sum(runs.intend(session, intent) for intent in intents)

@@ -1,0 +1,115 @@
+"""Commands that take things in: announce, inspect, ingest, assign."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from labrelay.cli.show import current_home, emit, json_option, records, size_text, table, wants_json
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("table_file", metavar="CSV", type=FOLDER)
+@click.option("--experiment", help="the experiment's name, when the table has no such column")
+@click.option("--correct", is_flag=True, help="take differing samples as corrections: their revision rises")
+@click.option("--reason", help="why they are corrected, for the record")
+@json_option
+def announce(table_file: Path, experiment: str | None, correct: bool, reason: str | None) -> None:
+    """Tell of an experiment and its samples before the instrument runs.
+
+    The CSV or TSV needs a column `sample`; `experiment`, `aliases` (separated by ;), `barcode`, `subject`, `assay` and
+    `project` are understood, further columns are kept as they are.
+    """
+    from labrelay.steps.announce import announce as run
+
+    if correct and not reason:
+        raise click.UsageError("--correct needs a --reason: it goes on record")
+    outcomes = run(current_home(), table_file, experiment, correct=correct, reason=reason)
+    rows = [
+        {
+            "experiment": o.experiment.name,
+            "id": o.experiment.id,
+            "added": len(o.added),
+            "corrected": len(o.corrected),
+            "unchanged": len(o.unchanged),
+        }
+        for o in outcomes
+    ]
+    records(["experiment", "id", "added", "corrected", "unchanged"], rows, "nothing was announced")
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+@json_option
+def inspect(folder: Path) -> None:
+    """Say in one screen what a folder is: run, instrument, samples, files by role, completion, every warning.
+
+    It needs no home and changes nothing.
+    """
+    from labrelay.model.errors import UsageError
+    from labrelay.parsers.registry import detect, read_run
+
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}")
+    run = read_run(folder)
+    if wants_json():
+        emit(run.model_dump(mode="json"))
+        return
+    evidence = next((d.evidence for d in detect(folder) if d.platform == run.platform), ())
+    facts = [
+        ("platform", " ".join(p for p in (run.platform, run.instrument_model, run.instrument_serial) if p)),
+        ("seen by", ", ".join(evidence)),
+        ("run", run.run_id),
+        ("flow cell", run.flow_cell),
+        ("started", run.started_text or run.started),
+        ("recipe", " ".join(f"{r.cycles}{' index' if r.is_index else ''}" for r in run.reads)),
+        *((name, f"{fact.value}{f' ({fact.evidence})' if fact.evidence else ''}") for name, fact in run.completion),
+    ]
+    table(["what", "value"], [(name, str(value) if value else None) for name, value in facts], "")
+    click.echo()
+    roles = sorted({file.role.value for file in run.files})
+    of_role = {role: [f for f in run.files if f.role.value == role] for role in roles}
+    table(["files", "number", "size"], [(r, len(f), size_text(sum(x.size for x in f))) for r, f in of_role.items()], "")
+    click.echo()
+    counted = {s.sample_id: sum(1 for f in run.files if f.sample == s.sample_id) for s in run.samples}
+    rows = [(s.sample_id, s.name, s.lane, s.barcode or s.index, s.project, counted[s.sample_id]) for s in run.samples]
+    table(["sample", "name", "lane", "index", "project", "files"], rows, "no sample sheet names any sample")
+    if run.problems:
+        click.echo()
+        for problem in run.problems:
+            click.echo(f"{problem.severity}: {problem}")
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--assume-complete", is_flag=True, help="take it though its completion marker is missing")
+@json_option
+def ingest(folder: Path, assume_complete: bool) -> None:
+    """Store an instrument run's files and judge its reads; nothing is stored twice."""
+    from labrelay.cli.terminal import TerminalProgress
+    from labrelay.steps.process import take_in
+
+    with TerminalProgress() as progress:
+        run, stored = take_in(current_home(progress), folder, assume_complete=assume_complete)
+    if wants_json():
+        emit({"id": run.id, "run_id": run.run_id, "stored": stored, "files": len(run.files)})
+    else:
+        click.echo(f"{run.id}: {stored} of {len(run.files)} files stored now; go on with: labrelay process {folder}")
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("sample")
+@json_option
+def assign(dataset: str, sample: str) -> None:
+    """Say whose reads an unassigned DATASET (id or label) holds: SAMPLE (id or name)."""
+    from labrelay.steps.assign import assign as run
+
+    found = run(current_home(), dataset, sample)
+    if wants_json():
+        emit(found.model_dump())
+    else:
+        click.echo(f"{found.label} is {found.sample} ({found.sample_id}) now; go on with: labrelay process FOLDER")
