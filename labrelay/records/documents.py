@@ -114,8 +114,8 @@ def number_text(value: float | None) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     if abs(value) >= 100:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if abs(value) >= 0.01 else f"{value:.2g}"
+        return f"{value:.1f}".removesuffix(".0")
+    return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) >= 0.01 else f"{value:.2g}"
 
 
 def unit_sign(unit: str) -> str:

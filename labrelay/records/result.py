@@ -67,6 +67,7 @@ class Result(Frozen):
         verdict: The worst of the judged metrics, or what a person set.
         verdicts: Verdict of each judged metric.
         labels: The definition's headings of metrics, by metric name; a metric without one is named by its words.
+        output_labels: What a person calls each output, by its name in the workflow.
         started, ended: Of the attempt, zone-aware.
         started_by: Who or what asked for it.
     """
@@ -89,6 +90,7 @@ class Result(Frozen):
     verdict: Verdict = Verdict.NONE
     verdicts: dict[str, Verdict] = {}
     labels: dict[str, str] = {}
+    output_labels: dict[str, str] = {}
     report: RunReport
     started: datetime
     ended: datetime

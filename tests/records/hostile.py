@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 NAMES = (
@@ -59,3 +60,39 @@ def column_of(reference: str) -> int:
     for letter in reference.rstrip("0123456789"):
         number = number * 26 + ord(letter) - 64
     return number - 1
+
+
+class Page(HTMLParser):
+    """What a browser's parser makes of a page: every tag with its attributes, and the text inside each kind of tag."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "hr", "input"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {key: value or "" for key, value in attrs}))
+        if tag not in self.VOID:
+            self._open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {key: value or "" for key, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        for tag in set(self._open):
+            self.texts[tag][-1] += data
+
+    @property
+    def names(self) -> list[str]:
+        """The tags in order."""
+        return [tag for tag, _ in self.tags]

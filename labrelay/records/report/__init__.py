@@ -1,0 +1,1 @@
+"""What would a person rather look at than logs? A page a result, a page an experiment, and their figures."""

@@ -1,0 +1,113 @@
+"""Where a result came from and why it was judged so, in plain sentences; names stand isolated, so none can turn a line.
+
+The sentences are `Markup`: what came from outside is escaped by `format`, and sits in `<bdi>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from markupsafe import Markup
+
+from labrelay.model.files import FileRole
+from labrelay.model.qc import Verdict
+from labrelay.records.documents import day_and_time, duration_text, heading, threshold_text, utc_text, with_unit
+from labrelay.records.result import Result
+from labrelay.stores.durable import human_bytes
+
+MOST_SAMPLES = 8
+
+
+def verdict_reasons(result: Result) -> list[Markup]:
+    """Return one sentence a metric that failed or warns, the failures first; one sentence when none does."""
+    metrics = {metric.name: metric for metric in result.metrics}
+    limits = {threshold.metric: threshold for threshold in result.thresholds}
+    reasons = []
+    for bad in (Verdict.FAIL, Verdict.WARN):
+        for name, verdict in result.verdicts.items():
+            if verdict is not bad:
+                continue
+            metric = metrics.get(name)
+            unit = metric.unit if metric else ""
+            value = with_unit(metric.value if metric else None, unit)
+            bounds = threshold_text(limits[name], unit) if name in limits else "set by a person"
+            reasons.append(Markup("{} is {} ({}).").format(heading(name, result.labels), value, bounds))
+    if not reasons and result.verdicts:
+        reasons.append(Markup("All {} judged numbers are within their limits.").format(len(result.verdicts)))
+    if not result.verdicts:
+        reasons.append(Markup("No limits are set for this workflow, so nothing was judged."))
+    return reasons
+
+
+def provenance(result: Result) -> list[Markup]:
+    """Return the sentences that say where the result came from: reads, reference, workflow, who and when."""
+    return [*_reads(result), *_reference(result), *_workflow(result), *_tasks(result), *_who(result)]
+
+
+def sample_names(result: Result) -> Markup:
+    """Return the names of the samples, the first few of a cohort."""
+    names = [Markup("<bdi>{}</bdi>").format(sample.name) for sample in result.samples[:MOST_SAMPLES]]
+    more = len(result.samples) - MOST_SAMPLES
+    return Markup(", ").join(names) + (f" and {more} more" if more > 0 else "")
+
+
+def _reads(result: Result) -> Iterator[Markup]:
+    reads = [file for file in result.inputs if file.role is FileRole.READS]
+    if reads:
+        size = human_bytes(sum(file.ref.size for file in reads))
+        files = f"{len(reads)} file{'s' if len(reads) != 1 else ''}"
+        revisions = {sample.revision for sample in result.samples}
+        revised = f", revision {max(revisions)}" if max(revisions, default=1) > 1 else ""
+        noun = "sample" if len(result.samples) == 1 else "samples"
+        yield Markup("The reads are {} ({}) of {} {}{}.").format(files, size, noun, sample_names(result), revised)
+    for source in result.instrument_runs:
+        machine = " ".join(part for part in (source.instrument_model, source.instrument_serial) if part)
+        cell = Markup(" on flow cell <bdi>{}</bdi>").format(source.flow_cell) if source.flow_cell else ""
+        when = f", begun {day_and_time(source.started)}" if source.started else ""
+        yield Markup("They come from instrument run <bdi>{}</bdi> of <bdi>{}</bdi>{}{}.").format(
+            source.run_id, machine or source.platform, cell, when
+        )
+
+
+def _reference(result: Result) -> Iterator[Markup]:
+    if result.reference is None:
+        yield Markup("No reference was used.")
+        return
+    contigs = result.reference.contigs
+    count = f"{len(contigs)} sequence{'s' if len(contigs) != 1 else ''}"
+    extent = f", {count}, {sum(c.length for c in contigs):,} bp" if contigs else ""
+    yield Markup("The reads were compared with reference <bdi>{}</bdi> (<code>{}</code>{}).").format(
+        result.reference.name, result.reference.id, extent
+    )
+
+
+def _workflow(result: Result) -> Iterator[Markup]:
+    engine = result.report.engine
+    where = f", tasks in {result.report.sandbox}" if result.report.sandbox else ""
+    yield Markup("<bdi>{}</bdi> is workflow <code>{}</code>, version {} (bundle <code>{}</code>), run by {}{}.").format(
+        result.workflow_title, result.workflow.name, result.workflow.version, result.workflow.digest[:12], engine, where
+    )
+    if result.report.tools:
+        tools = ", ".join(f"{name} {version}" for name, version in sorted(result.report.tools.items()))
+        yield Markup("Tools: {}.").format(tools)
+
+
+def _tasks(result: Result) -> Iterator[Markup]:
+    tasks = result.report.tasks
+    cached = sum(task.cached for task in tasks)
+    if cached:
+        yield Markup("{} of {} tasks took an earlier result instead of running again.").format(cached, len(tasks))
+    elsewhere = [t for t in tasks if t.declared_image and t.ran_in and t.declared_image not in t.ran_in]
+    if elsewhere:
+        places = ", ".join(sorted({task.ran_in or "" for task in elsewhere}))
+        yield Markup("The workflow declares container images for {} of {} tasks; they ran in {} instead.").format(
+            len(elsewhere), len(tasks), places
+        )
+
+
+def _who(result: Result) -> Iterator[Markup]:
+    took = duration_text((result.ended - result.started).total_seconds())
+    attempt = f" (attempt {result.attempt})" if result.attempt > 1 else ""
+    yield Markup('<bdi>{}</bdi> started it on <time datetime="{}">{}</time>{}; it took {}.').format(
+        result.started_by, utc_text(result.started), day_and_time(result.started), attempt, took
+    )
