@@ -133,7 +133,7 @@ def result_file(home: Home, name: str, index: int, ref: FileRef, role: FileRole,
 def _io(session: Session, run_id: str, direction: str) -> list[tuple[RunIORow, FileRow]]:
     query = select(RunIORow, FileRow).join(FileRow, FileRow.id == RunIORow.file_id)
     query = query.where(RunIORow.run_id == run_id, RunIORow.direction == direction)
-    return [row.tuple() for row in session.execute(query.order_by(RunIORow.name, RunIORow.idx))]
+    return [(io, file) for io, file in session.execute(query.order_by(RunIORow.name, RunIORow.idx))]
 
 
 def _inputs(home: Home, session: Session, run_id: str) -> list[ResultFile]:

@@ -70,7 +70,7 @@ def _wanted(session: Session, home: Home, instrument_run_id: str) -> tuple[list[
         .where(DatasetRow.instrument_run_id == instrument_run_id, DatasetRow.state == "assigned")
         .order_by(DatasetRow.label, DatasetFileRow.lane, DatasetFileRow.read, FileRow.key)
     )
-    rows = session.execute(query).tuples().all()
+    rows = session.execute(query).all()
     names = name_reads([file.key for *_rest, file in rows])
     grouped: dict[tuple[str, int | None, str], list[FileRow]] = defaultdict(list)
     owners: dict[str, tuple[DatasetRow, SampleRow]] = {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labrelay.model.errors import RefusedInput, UsageError
-from labrelay.model.instrument import InstrumentRun, Known
+from labrelay.model.instrument import InstrumentRun
 from labrelay.model.problem import Problem, Severity
 from labrelay.parsers.registry import read_run
 from labrelay.steps.assign import Dataset, match_run
@@ -15,6 +15,7 @@ from labrelay.steps.deliver import deliver
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
 from labrelay.steps.ingest import ingest
+from labrelay.steps.readiness import unfinished
 from labrelay.steps.route import route
 from labrelay.steps.submit import submit_planned
 
@@ -98,6 +99,7 @@ def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait
     tell.stage("submit", f"{len(routed.planned)} workflow runs")
     submitted = submit_planned(home, routed.planned)
     outcome.runs, outcome.submitted = submitted.runs, submitted.new
+    outcome.failed += submitted.failed
     tell.done("submit", f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} were there")
     if wait:
         finish(home, outcome)
@@ -118,12 +120,9 @@ def finish(home: Home, outcome: Processed) -> None:
 
 
 def _refuse_unfinished(run: InstrumentRun, folder: Path) -> None:
-    facts = run.completion
-    if facts.acquired.value is Known.YES and facts.copied.value is not Known.NO:
-        return
-    if run.platform not in ("illumina",) and facts.acquired.value is not Known.NO:
-        return  # a delivery has no marker; its list of files is the signal
-    missing = "the instrument has not finished" if facts.acquired.value is Known.NO else "no file says that it finished"
-    evidence = facts.acquired.evidence or facts.copied.evidence or "RTAComplete.txt and its like are missing"
-    message = f"{missing} ({evidence}): wait for it, or add --assume-complete when you know that nothing more comes"
-    raise RefusedInput(f"the instrument run {run.run_id} in {folder}", [Problem(code="NOT_COMPLETE", message=message)])
+    waits = unfinished(run, a_person_asks=True)
+    if waits is not None:
+        message = f"{waits}; when you know that nothing more comes, add --assume-complete"
+        raise RefusedInput(
+            f"the instrument run {run.run_id} in {folder}", [Problem(code="NOT_COMPLETE", message=message)]
+        )

@@ -38,7 +38,7 @@ class Readiness(Frozen):
 
 def judge(run: InstrumentRun) -> Readiness:
     """Say whether a folder that has come to rest can be taken; what is not finished waits, what is wrong is refused."""
-    waits = _unfinished(run) or _missing(run)
+    waits = unfinished(run) or _missing(run)
     if waits is not None:
         return Readiness(state=FolderState.WAITING, reason=waits)
     errors = errors_of(run.problems)
@@ -58,7 +58,13 @@ def resting(rested: timedelta | None, quiet: timedelta) -> Readiness | None:
     return Readiness(state=FolderState.WAITING, reason=reason)
 
 
-def _unfinished(run: InstrumentRun) -> str | None:
+def unfinished(run: InstrumentRun, *, a_person_asks: bool = False) -> str | None:
+    """Return what says that the run is not finished, or None.
+
+    Args:
+        run: As parsed.
+        a_person_asks: Somebody named this very folder, so that a folder without any word on completion is taken.
+    """
     facts = run.completion
     for fact, what in ((facts.acquired, "the instrument has not finished"), (facts.copied, "not all files have come")):
         if fact.value is Known.NO:
@@ -69,7 +75,7 @@ def _unfinished(run: InstrumentRun) -> str | None:
     vanished = next((p for p in run.problems if p.code == "VANISHED"), None)
     if vanished is not None:
         return str(vanished)
-    if Known.YES not in (facts.acquired.value, facts.copied.value):
+    if Known.YES not in (facts.acquired.value, facts.copied.value) and not a_person_asks:
         return f"nothing in the folder says that it is complete (a marker, or a list of MD5 sums): {TAKE_ANYWAY}"
     if facts.converted.value is Known.NO:
         return "there is no file of reads of a sample yet: convert the run to FASTQ first"

@@ -158,7 +158,7 @@ def _reads_of(session: Session, sample_ids: Sequence[str]) -> list[_Reads]:
         .order_by(SampleRow.name, InstrumentRunRow.created_at, ReadSetRow.lane, ReadSetRow.id)
     )
     found: dict[str, _Reads] = {}
-    for sample, experiment, read_set, run in session.execute(query).tuples():
+    for sample, experiment, read_set, run in session.execute(query):
         entry = found.setdefault(
             sample.id,
             _Reads(experiments.sample_of(sample), experiments.experiment_of(experiment), [], run.platform),
