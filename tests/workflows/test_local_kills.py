@@ -150,6 +150,20 @@ def test_a_submitter_killed_at_a_durable_boundary_leaves_a_request_that_runs_onc
     assert lab.starts(request.token) == 1
 
 
+@pytest.mark.parametrize("point", ["runner.child_exited", "runner.exit_written"])
+def test_a_disk_that_is_full_at_the_end_delays_the_end_and_loses_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    request = lab.request(ECHO, {"tiny.word": "x"})
+    monkeypatch.setenv("LABRELAY_FAULT", f"{point}:1:enospc")
+    lab.engine.submit(request)
+    monkeypatch.delenv("LABRELAY_FAULT")
+    assert lab.wait(request.token).state is RunState.COMPLETE
+    assert eventually(lambda: not (lab.home / "engine" / "queue" / request.token).exists())
+    assert "waits" in (lab.home / "engine" / "runner.log").read_text()
+    assert lab.starts(request.token) == 1
+
+
 def test_two_engines_never_share_a_work_folder(tmp_path: Path) -> None:
     words = f"3000.{secrets.randbelow(10**9):09d}"
     argv = [sys.executable, "-I", "-S", keeper.__file__, "--parent", str(os.getpid()), "--grace", "0.2"]

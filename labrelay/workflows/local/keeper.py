@@ -88,6 +88,7 @@ def _become(command: list[str], folder: Path | None, prctl: ctypes._NamedFuncPoi
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if folder is not None:
             os.chdir(folder)
         os.execvp(command[0], command)  # noqa: S606 (no shell is wanted)

@@ -15,11 +15,13 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from labrelay.model.errors import LabrelayError, RefusedInput
+from labrelay.model.errors import LabrelayError, RefusedInput, StorageFailed
 from labrelay.model.faults import faultpoint
 from labrelay.model.problem import Problem
 from labrelay.model.runs import RunRequest
@@ -58,6 +60,7 @@ class Runner:
 
     def __init__(self, home: EngineHome) -> None:
         self._home, self._running = home, dict[str, Running]()
+        self._told: set[str] = set()
 
     def work(self) -> None:
         """Do what is queued; return when nothing was for `idle_seconds`."""
@@ -83,12 +86,25 @@ class Runner:
     def _turn(self, settings: RunnerSettings) -> bool:
         """Look at everything once; tell whether there was anything."""
         for running in list(self._running.values()):
-            self._watch(running)
+            with self._patience(running.attempt):
+                self._watch(running)
         queued = self._home.queued()
         for attempt in queued:
             if attempt.token not in self._running:
-                self._take_up(attempt, settings)
+                with self._patience(attempt):
+                    self._take_up(attempt, settings)
         return bool(queued or self._running)
+
+    @contextmanager
+    def _patience(self, attempt: Attempt) -> Iterator[None]:
+        """Outlive a full disk: what could not be written is written at a later turn, and no engine is lost by it."""
+        try:
+            yield
+            self._told.discard(attempt.token)
+        except (StorageFailed, OSError) as error:
+            if attempt.token not in self._told:
+                log.warning("%s waits: %s", attempt.token, error)
+            self._told.add(attempt.token)
 
     def _take_up(self, attempt: Attempt, settings: RunnerSettings) -> None:
         if attempt.exit() is not None:
@@ -117,17 +133,19 @@ class Runner:
             argv = prepare(attempt, request, settings, backend)
             process = _spawn(attempt, argv, settings)
         except (LabrelayError, OSError) as error:
+            if isinstance(error, StorageFailed):
+                raise
             kind = RunState.EXECUTOR_ERROR if isinstance(error, RefusedInput) else RunState.SYSTEM_ERROR
-            self._end(attempt, AttemptExit(state=kind, at=_now(), started=now, message=str(error)))
+            self._end(attempt, AttemptExit(state=kind, at=_now(), started=now, message=_sentence(error)))
             return
         faultpoint("runner.started")
         state = state.model_copy(
             update={"pid": process.pid, "pid_started": started_at(process.pid), "boot_id": boot_id()}
         )
-        attempt.write_state(state)
         progress = wdl.Progress(attempt.log_file)
         pidfd = os.pidfd_open(process.pid)
         self._running[attempt.token] = Running(attempt, process, pidfd, state, display_name(backend), progress)
+        attempt.write_state(state)
 
     def _watch(self, running: Running) -> None:
         if running.process.poll() is not None:
@@ -145,8 +163,9 @@ class Runner:
             running.process.terminate()
             wanted = wanted.model_copy(update={"state": RunState.CANCELING})
         if wanted != running.state:
-            running.state = wanted.model_copy(update={"at": _now()})
-            running.attempt.write_state(running.state)
+            wanted = wanted.model_copy(update={"at": _now()})
+            running.attempt.write_state(wanted)
+            running.state = wanted
 
     def _finish(self, running: Running) -> None:
         code = running.process.returncode
@@ -163,9 +182,9 @@ class Runner:
             tasks_started=running.progress.started,
             tasks_done=running.progress.done,
         )
+        self._end(running.attempt, ended)
         os.close(running.pidfd)
         del self._running[running.attempt.token]
-        self._end(running.attempt, ended)
 
     def _end(self, attempt: Attempt, ended: AttemptExit) -> None:
         attempt.write_exit(ended)
@@ -233,6 +252,10 @@ def main(folder: Path, handle: int | None = None) -> None:
         os.close(handle)
         # Whoever queued between our last look and this close saw a living runner and started none.
         handle = lock.take(home.lock, LOCK_SECONDS) if home.queued() else None
+
+
+def _sentence(error: LabrelayError | OSError) -> str:
+    return str(error) if isinstance(error, LabrelayError) else f"The engine could not be started: {error}."
 
 
 def _now() -> datetime:

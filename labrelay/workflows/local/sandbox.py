@@ -33,7 +33,12 @@ BACKENDS = {
     "apptainer": "singularity",
     "udocker": "udocker",
 }
-NAMES = {"labrelay_bwrap": "bubblewrap", "labrelay_host": "host processes", "docker_swarm": "docker"}
+NAMES = {
+    "labrelay_bwrap": "bubblewrap",
+    "labrelay_host": "host processes",
+    "docker_swarm": "docker",
+    "singularity": "apptainer",
+}
 PROGRAMS = {"docker": "docker", "podman": "podman", "apptainer": "apptainer", "udocker": "udocker"}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from labrelay.model.runs import RunRequest
 from labrelay.model.states import RunState
 from labrelay.workflows.local.home import Attempt, RunnerSettings
-from labrelay.workflows.local.sandbox import bubblewrap, display_name, python_folders
+from labrelay.workflows.local.sandbox import BACKENDS, bubblewrap, display_name, python_folders
 from labrelay.workflows.local.tools import readable_folders
 
 # What a container program needs of our environment; no credentials.
@@ -60,6 +60,8 @@ def configuration(attempt: Attempt, settings: RunnerSettings, backend: str) -> s
     config["file_io"] = {"root": "/", "allow_any_input": "false"}
     config["call_cache"] = {"put": "true", "get": "true", "dir": cache}
     config["download_cache"] = {"put": "false", "get": "false"}
+    if backend == BACKENDS["apptainer"]:
+        config["singularity"] = {"exe": '["apptainer"]'}
     config["labrelay"] = {
         "sandbox": display_name(backend),
         "bwrap": bubblewrap() or "",
