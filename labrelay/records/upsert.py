@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from labrelay.records.schema import Base
 
-CHUNK = 500  # rows a statement: SQLite allows 32,766 variables
+CHUNK = 500  # rows a call
 
 
 def insert_missing(session: Session, table: type[Base], rows: Sequence[dict[str, Any]]) -> int:
     """Insert those rows whose identity is not there yet and return how many that were.
 
-    Cost: one statement per 500 rows, whatever is there already.
+    Cost: one call of the driver per 500 rows, whatever is there already. All rows have the same names.
     """
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    # One short statement with many sets of values: it is compiled once, not once for each number of rows.
+    statement = insert(cast(Table, table.__table__)).on_conflict_do_nothing()
+    session.flush()  # what the rows refer to may be waiting in the session
     added = 0
     for start in range(0, len(rows), CHUNK):
-        statement = insert(table).values(list(rows[start : start + CHUNK])).on_conflict_do_nothing()
-        added += max(0, getattr(session.execute(statement), "rowcount", 0))
+        done = session.execute(statement, list(rows[start : start + CHUNK]))
+        added += max(0, getattr(done, "rowcount", 0))
     return added
