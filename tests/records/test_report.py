@@ -229,3 +229,34 @@ def test_failed_and_cached_tasks_are_told_apart_in_the_timeline(tmp_path: Path) 
     kinds = [e.get("class") for e in root.iter(f"{SVG}rect")]
     assert kinds == [None, "cached", "failed"]
     assert "taken from cache" in [e.text for e in root.iter(f"{SVG}text")]
+
+
+def test_other_changes_than_of_single_bases_are_counted_and_drawn_apart(tmp_path: Path) -> None:
+    changes = [("A", "T"), ("A", "AT"), ("AT", "A"), ("AC", "GT"), ("A", "<DEL>")]
+    variants = tuple(Variant("c", 10 * n, ref, alt) for n, (ref, alt) in enumerate(changes, start=1))
+    result = factory.make_result(tmp_path, tasks=False)
+    figures = {f.name: f for f in figures_of(result, ReportData(variants=variants))}
+    assert set(figures) == {"variants", "changes"}
+    assert figures["variants"].summary == "1 single-base change and 4 others, drawn in the second colour."
+    root = ElementTree.fromstring(figures["variants"].standalone)
+    assert [e.get("class") for e in root.iter(f"{SVG}circle")] == ["dot", "dot2", "dot2", "dot2", "dot2"]
+    tips = {e.text for e in ElementTree.fromstring(figures["changes"].standalone).iter(f"{SVG}title")}
+    assert {"A>T: 1", "ins: 1", "del: 1", "other: 2"} <= tips
+
+
+def test_the_genes_stand_under_the_depth_and_overlapping_ones_in_rows(tmp_path: Path) -> None:
+    data = ReportData(
+        coverage=(DepthBin("c", 1, 1000, 50, 50),), genes=(Gene("c", 1, 600, "left"), Gene("c", 500, 900, "over"))
+    )
+    figure = figures_of(factory.make_result(tmp_path, tasks=False), data)[0]
+    root = ElementTree.fromstring(figure.standalone)
+    rows = [float(e.get("y") or 0) for e in root.iter(f"{SVG}rect") if e.get("class") == "gene"]
+    assert len(rows) == 2
+    assert rows[0] < rows[1]
+    assert {"left", "over", "1,000"} <= {e.text for e in root.iter(f"{SVG}text")}
+
+
+def test_a_depth_that_never_falls_below_the_limit_says_so(tmp_path: Path) -> None:
+    data = ReportData(coverage=(DepthBin("c", 1, 9, 0.5, 0.5),), min_depth=0.0)
+    figure = figures_of(factory.make_result(tmp_path, tasks=False), data)[0]
+    assert figure.summary == "No position has fewer than 0 reads."

@@ -60,7 +60,8 @@ def variants_figure(data: ReportData) -> Figure | None:
     parts += [_lollipop(v, place, height, bottom) for v in drawn]
     track, end = _tracks(data, place, bottom)
     indels = sum(not _is_snv(v) for v in drawn)
-    summary = f"{len(drawn) - indels:,} single-base changes"
+    single = len(drawn) - indels
+    summary = f"{single:,} single-base change{'' if single == 1 else 's'}"
     summary += f" and {indels:,} others, drawn in the second colour." if indels else "."
     if len(drawn) < len(data.variants):
         summary += f" {len(data.variants) - len(drawn):,} more are in the table only."
