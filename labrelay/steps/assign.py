@@ -74,7 +74,7 @@ def assign(home: Home, dataset: str, sample: str) -> Dataset:
         UsageError: The name fits several.
     """
     with home.records.write() as session:
-        row, target = _dataset_row(session, dataset), _sample_row(session, sample)
+        row, target = _dataset_row(session, dataset), find_sample(session, sample)
         if row.sample_id != target.id:
             intake.assign(session, row, target.id, "person")
         return _dataset(session, row, None)
@@ -93,16 +93,22 @@ def find_experiment(session: Session, name_or_id: str) -> ExperimentRow:
     return row
 
 
+def find_sample(session: Session, text: str) -> SampleRow:
+    """Return the sample of this id (or its beginning) or of this name.
+
+    Raises:
+        NotFound: There is none.
+        UsageError: The name fits several.
+    """
+    by_id = looks_like_id(text, "smp")
+    wanted = SampleRow.id.startswith(text, autoescape=True) if by_id else SampleRow.name == text
+    return _one(session.scalars(select(SampleRow).where(wanted)).all(), "sample", text)
+
+
 def _dataset_row(session: Session, text: str) -> DatasetRow:
     by_id = looks_like_id(text, "dat")
     wanted = DatasetRow.id.startswith(text, autoescape=True) if by_id else DatasetRow.label == text
     return _one(session.scalars(select(DatasetRow).where(wanted)).all(), "dataset", text)
-
-
-def _sample_row(session: Session, text: str) -> SampleRow:
-    by_id = looks_like_id(text, "smp")
-    wanted = SampleRow.id.startswith(text, autoescape=True) if by_id else SampleRow.name == text
-    return _one(session.scalars(select(SampleRow).where(wanted)).all(), "sample", text)
 
 
 def _one(rows: Sequence[Row], kind: str, text: str) -> Row:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from labrelay.model.errors import NotFound
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.problem import Frozen
 from labrelay.model.reads import ReadSource
 from labrelay.records import experiments
 from labrelay.records.schema import DatasetRow, ExperimentRow, InstrumentRunRow, ReadSetRow, SampleRow
+from labrelay.steps.assign import find_experiment, find_sample
 from labrelay.steps.home import Home
 from labrelay.steps.imports import READY
 from labrelay.steps.rules import Rule, load_rules
@@ -77,6 +79,32 @@ def route(home: Home, instrument_run_id: str) -> Routed:
     routed = decide(rules, reads, others, instrument_run_id)
     routed.left_out += [(label, "there are no reads of it in this run") for label in empty]
     return routed
+
+
+def plan_by_hand(home: Home, rule: Rule, subject: str) -> list[Planned]:
+    """Return the run that a person asks for: the workflow of `rule` with all reads that the store has.
+
+    Args:
+        home: Where.
+        rule: Its workflow, reference, parameters and scope count; its patterns do not.
+        subject: A sample's name or id; with the scope `cohort` an experiment's.
+
+    Raises:
+        NotFound: There is no such sample or experiment, or the store has no reads of it.
+        UsageError: The name fits several samples.
+    """
+    cohort = rule.scope == "cohort"
+    with home.records.read() as session:
+        if cohort:
+            ids = _samples_of_experiments(session, [find_experiment(session, subject).id])
+        else:
+            ids = [find_sample(session, subject).id]
+        reads = _reads_of(session, ids)
+    if not reads:
+        raise NotFound(f"the store has no reads of {subject}: take its instrument run in, or assign its dataset")
+    if cohort:
+        return list(_of_cohort(rule, reads))
+    return list(_of_sample(rule.model_copy(update={"merge": "topups"}), reads[0], ""))
 
 
 def decide(rules: Sequence[Rule], reads: Sequence[_Reads], cohort: Sequence[_Reads], instrument_run_id: str) -> Routed:
