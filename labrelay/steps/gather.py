@@ -69,6 +69,7 @@ def gather(
         metrics=tuple(metrics),
         thresholds=tuple(definition.thresholds.values()),
         labels=labels_of(definition),
+        output_labels={name: spec.label for name, spec in definition.outputs.items() if spec.label},
         verdict=verdict,
         verdicts=verdicts,
         report=report,

@@ -76,7 +76,7 @@ def open_home(path: Path, progress: Progress | None = None) -> Home:
         objects=objects,
         results=FolderObjectStore(path / "results", name="results"),
         reads=FolderReadStore(path / "reads", objects),
-        engine=LocalEngine(path / "engine", concurrency=settings.concurrency, sandbox=settings.sandbox),
+        engine=LocalEngine(path, concurrency=settings.concurrency, sandbox=settings.sandbox),
         progress=progress or Silent(),
     )
 

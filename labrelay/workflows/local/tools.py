@@ -36,7 +36,9 @@ def search_path(first: Sequence[str], launchers: Path) -> tuple[str, ...]:
     own = str(Path(sys.executable).parent)
     inherited = [path for path in os.environ.get("PATH", "").split(os.pathsep) if path != own]
     wanted = [*first, *inherited, *SYSTEM_PATH, own, str(launchers)]
-    return tuple(dict.fromkeys(path for path in wanted if Path(path).is_absolute() and Path(path).is_dir()))
+    # os.path, because Path.is_dir raises for a folder below one that this user may not enter
+    found = [path for path in wanted if Path(path).is_absolute() and os.path.isdir(path)]  # noqa: PTH112
+    return tuple(dict.fromkeys(found))
 
 
 def readable_folders(path: Sequence[str]) -> tuple[str, ...]:
