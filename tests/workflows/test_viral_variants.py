@@ -18,7 +18,8 @@ from labrelay.workflows.registry import Registry
 
 from .conftest import Lab
 
-DEMO = Path(__file__).parents[2] / "demo" / "data"
+DEMO = Path(__file__).parents[2] / "demo"
+BASECALLS = DEMO / "run" / "231108_M04586_0992_000000000-L7342" / "Data" / "Intensities" / "BaseCalls"
 # Seen by some callers only (see the data's README): counted neither way.
 DOUBTFUL = {"SRR7517490": {4887, 4963, 4979, 5008}, "SRR7517498": set[int]()}
 
@@ -56,7 +57,7 @@ def output(report: RunReport, name: str) -> Path:
 
 @pytest.mark.parametrize(("name", "expected"), [("SRR7517490", 269), ("SRR7517498", 273)])
 def test_all_agreed_changes_are_found_and_no_others(make_lab: Callable[..., Lab], name: str, expected: int) -> None:
-    reads = [str(DEMO / "reads" / f"{name}_R{mate}.fastq.gz") for mate in (1, 2)]
+    reads = [str(next(BASECALLS.glob(f"{name}_*_R{mate}_001.fastq.gz"))) for mate in (1, 2)]
     report = run(make_lab("auto"), SampleInputs(name=name, id="smp_1", r1=(reads[0],), r2=(reads[1],)))
     truth = changes(DEMO / "truth" / f"{name}.snv.tsv", "pos")
     found = {c for c in changes(output(report, "variants"), "position") if c[0] not in DOUBTFUL[name]}
