@@ -52,7 +52,7 @@ class Routed:
 
 
 @dataclass
-class _Reads:
+class Reads:
     """A sample's read sets with the instrument run and lane of each."""
 
     sample: Sample
@@ -72,9 +72,9 @@ def route(home: Home, instrument_run_id: str) -> Routed:
     rules = load_rules(home.path)
     with home.records.read() as session:
         samples = _samples_of(session, instrument_run_id)
-        reads = _reads_of(session, samples)
+        reads = reads_of(session, samples)
         cohorts = {r.experiment.id for r in reads} if any(rule.scope == "cohort" for rule in rules) else set()
-        others = _reads_of(session, _samples_of_experiments(session, cohorts)) if cohorts else []
+        others = reads_of(session, _samples_of_experiments(session, cohorts)) if cohorts else []
         empty = _without_reads(session, instrument_run_id)
     routed = decide(rules, reads, others, instrument_run_id)
     routed.left_out += [(label, "there are no reads of it in this run") for label in empty]
@@ -99,7 +99,7 @@ def plan_by_hand(home: Home, rule: Rule, subject: str) -> list[Planned]:
             ids = _samples_of_experiments(session, [find_experiment(session, subject).id])
         else:
             ids = [find_sample(session, subject).id]
-        reads = _reads_of(session, ids)
+        reads = reads_of(session, ids)
     if not reads:
         raise NotFound(f"the store has no reads of {subject}: take its instrument run in, or assign its dataset")
     if cohort:
@@ -107,7 +107,7 @@ def plan_by_hand(home: Home, rule: Rule, subject: str) -> list[Planned]:
     return list(_of_sample(rule.model_copy(update={"merge": "topups"}), reads[0], ""))
 
 
-def decide(rules: Sequence[Rule], reads: Sequence[_Reads], cohort: Sequence[_Reads], instrument_run_id: str) -> Routed:
+def decide(rules: Sequence[Rule], reads: Sequence[Reads], cohort: Sequence[Reads], instrument_run_id: str) -> Routed:
     """Apply the rules to samples with reads; pure."""
     routed = Routed()
     for entry in reads:
@@ -124,7 +124,7 @@ def decide(rules: Sequence[Rule], reads: Sequence[_Reads], cohort: Sequence[_Rea
     return routed
 
 
-def _of_sample(rule: Rule, entry: _Reads, instrument_run_id: str) -> Iterable[Planned]:
+def _of_sample(rule: Rule, entry: Reads, instrument_run_id: str) -> Iterable[Planned]:
     mine = [s for s in entry.sets if s[0] == instrument_run_id]
     if rule.merge == "none":
         for run, lane, source in mine:
@@ -135,12 +135,12 @@ def _of_sample(rule: Rule, entry: _Reads, instrument_run_id: str) -> Iterable[Pl
 
 
 def _planned(
-    rule: Rule, entry: _Reads, sets: Sequence[tuple[str, int | None, ReadSource]], label: str | None
+    rule: Rule, entry: Reads, sets: Sequence[tuple[str, int | None, ReadSource]], label: str | None
 ) -> Planned:
     return Planned(rule=rule, experiment=entry.experiment, samples=(_sample_reads(entry, sets),), label=label)
 
 
-def _sample_reads(entry: _Reads, sets: Sequence[tuple[str, int | None, ReadSource]]) -> SampleReads:
+def _sample_reads(entry: Reads, sets: Sequence[tuple[str, int | None, ReadSource]]) -> SampleReads:
     return SampleReads(
         sample=entry.sample,
         read_sets=tuple(source for _run, _lane, source in sets),
@@ -148,9 +148,9 @@ def _sample_reads(entry: _Reads, sets: Sequence[tuple[str, int | None, ReadSourc
     )
 
 
-def _of_cohort(rule: Rule, entries: Sequence[_Reads]) -> Iterable[Planned]:
+def _of_cohort(rule: Rule, entries: Sequence[Reads]) -> Iterable[Planned]:
     """One run over all samples of an experiment that the rule matches and that have reads, in order of their names."""
-    grouped: dict[str, list[_Reads]] = defaultdict(list)
+    grouped: dict[str, list[Reads]] = defaultdict(list)
     for entry in entries:
         if rule.why_not(entry.sample, entry.platform, entry.experiment.name) is None:
             grouped[entry.experiment.id].append(entry)
@@ -174,7 +174,7 @@ def _without_reads(session: Session, instrument_run_id: str) -> list[str]:
     return list(session.scalars(query.where(DatasetRow.state == "no_reads").order_by(DatasetRow.label)))
 
 
-def _reads_of(session: Session, sample_ids: Sequence[str]) -> list[_Reads]:
+def reads_of(session: Session, sample_ids: Sequence[str]) -> list[Reads]:
     """Return the samples that have read sets in the store, each with all of them, in one query."""
     query = (
         select(SampleRow, ExperimentRow, ReadSetRow, InstrumentRunRow)
@@ -185,11 +185,11 @@ def _reads_of(session: Session, sample_ids: Sequence[str]) -> list[_Reads]:
         .where(SampleRow.id.in_(sample_ids), ReadSetRow.status == READY)
         .order_by(SampleRow.name, InstrumentRunRow.created_at, ReadSetRow.lane, ReadSetRow.id)
     )
-    found: dict[str, _Reads] = {}
+    found: dict[str, Reads] = {}
     for sample, experiment, read_set, run in session.execute(query):
         entry = found.setdefault(
             sample.id,
-            _Reads(experiments.sample_of(sample), experiments.experiment_of(experiment), [], run.platform),
+            Reads(experiments.sample_of(sample), experiments.experiment_of(experiment), [], run.platform),
         )
         entry.sets.append((run.id, read_set.lane, ReadSource.model_validate(read_set.source)))
     return list(found.values())

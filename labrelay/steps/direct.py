@@ -1,0 +1,281 @@
+"""Submitting by hand: a workflow on samples, by its definition's mapping, or on files of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labrelay.model.canonical import digest
+from labrelay.model.errors import NotFound, RefusedInput, UsageError
+from labrelay.model.experiment import Experiment
+from labrelay.model.files import FileRef, FileRole
+from labrelay.model.problem import Problem
+from labrelay.model.runs import RunInput, WorkflowVersion, run_id_of, run_key
+from labrelay.records import experiments, intake
+from labrelay.records.runs import Intent
+from labrelay.records.schema import SampleRow, WorkflowRunRow
+from labrelay.steps.bundles import bundle_path
+from labrelay.steps.home import Home
+from labrelay.steps.route import Planned, Reads, SampleReads, reads_of
+from labrelay.steps.rules import Rule
+from labrelay.steps.submit import Composer, Submitted, commit_intents, result_path
+from labrelay.stores.source import open_source, read_through
+from labrelay.workflows.definition import Definition
+from labrelay.workflows.schema import FILE, FOLDER, check_inputs
+
+AD_HOC = "ad-hoc"
+HERE = "files"  # the storage of files that lie outside the home; the key is their absolute path
+MAX_INPUTS_BYTES = 50_000_000
+
+
+def submit_direct(
+    home: Home,
+    workflow: str,
+    *,
+    samples: Sequence[str] = (),
+    inputs: Mapping[str, Any] | None = None,
+    settings: Sequence[str] = (),
+    reference: str | None = None,
+    version: str | None = None,
+    force: bool = False,
+) -> Submitted:
+    """Submit a workflow by hand; what was asked for before is found, not started again.
+
+    Args:
+        home: Where.
+        workflow: The definition's name.
+        samples: Names or ids; each with all of its reads. None: the inputs say everything, and the run belongs to the
+            experiment `ad-hoc`.
+        inputs: Values by qualified (`workflow.input`) or short name; files as paths.
+        settings: `name=value` texts on top of `inputs`; a value is read as what the input's type asks for.
+        reference: By name or id, for workflows whose definition wants one.
+        version: A published version; the newest by default.
+        force: Compute again what has been computed.
+
+    Raises:
+        RefusedInput: Inputs are missing or wrong; carries every problem, and nothing was submitted.
+        NotFound: No such workflow, version, reference or sample.
+        UsageError: A sample has no reads, or a setting is not `name=value`.
+    """
+    composer = Composer(home)
+    definition, identity, schema = composer.workflow(workflow, version)
+    given = {**_qualified(schema, definition, inputs or {}), **_settings(schema, definition, settings)}
+    if samples:
+        asked = _of_samples(home, samples, definition, given, reference, version)
+        intents = [_raised(home, composer, planned, force) for planned in asked]
+    else:
+        if reference is not None:
+            raise UsageError("--reference goes with --sample: without one, give the reference's files as inputs")
+        intents = [_of_files(home, definition, identity, schema, given, force)]
+    return commit_intents(home, intents, Submitted())
+
+
+def read_inputs(path: Path) -> dict[str, Any]:
+    """Read a JSON file of inputs.
+
+    Raises:
+        UsageError: There is no such file.
+        RefusedInput: It is no JSON object.
+    """
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}: `labrelay workflow inputs NAME --template` prints one to fill in")
+    try:
+        if path.stat().st_size > MAX_INPUTS_BYTES:
+            raise ValueError(f"it has more than {MAX_INPUTS_BYTES:,} bytes")
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        problem = Problem(code="NOT_JSON", message=str(error), path=path.name, line=getattr(error, "lineno", None))
+        raise RefusedInput(f"the inputs {path}", [problem]) from None
+    if not isinstance(found, dict):
+        problem = Problem(
+            code="NOT_AN_OBJECT", message="it has to be an object: input names and values", path=path.name
+        )
+        raise RefusedInput(f"the inputs {path}", [problem])
+    return found
+
+
+def _settings(schema: Mapping[str, Any], definition: Definition, settings: Sequence[str]) -> dict[str, Any]:
+    """Return the values of `name=value` texts; text stays text where the workflow wants text."""
+    found: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {setting} is not NAME=VALUE")
+        qualified = _qualify(schema, definition, name.strip())
+        found[qualified] = _value(schema["properties"].get(qualified, {}), text)
+    return found
+
+
+def _value(shape: Mapping[str, Any], text: str) -> Any:
+    shape = shape["anyOf"][0] if "anyOf" in shape else shape
+    if shape.get("type") == "string":
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text  # the check against the schema says what it should have been
+
+
+def _qualified(schema: Mapping[str, Any], definition: Definition, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {_qualify(schema, definition, name): value for name, value in values.items()}
+
+
+def _qualify(schema: Mapping[str, Any], definition: Definition, name: str) -> str:
+    return (
+        name
+        if name in schema["properties"] or name.startswith(f"{definition.workflow}.")
+        else definition.qualified(name)
+    )
+
+
+def _of_samples(
+    home: Home,
+    samples: Sequence[str],
+    definition: Definition,
+    given: dict[str, Any],
+    reference: str | None,
+    version: str | None,
+) -> list[Planned]:
+    rule = Rule(
+        name="by hand",
+        workflow=definition.name,
+        version=version,
+        reference=reference,
+        scope=definition.scope,
+        # short names, so that the run is the same one that a rule with these parameters asks for
+        parameters={name.removeprefix(f"{definition.workflow}."): value for name, value in given.items()},
+    )
+    with home.records.read() as session:
+        found = [_reads(session, text) for text in samples]
+    each = [
+        SampleReads(
+            sample=reads.sample,
+            read_sets=tuple(source for _run, _lane, source in reads.sets),
+            instrument_runs=tuple(dict.fromkeys(run for run, _lane, _source in reads.sets)),
+        )
+        for reads in found
+    ]
+    if definition.scope == "cohort":
+        return [Planned(rule=rule, experiment=found[0].experiment, samples=tuple(each))]
+    return [Planned(rule=rule, experiment=r.experiment, samples=(e,)) for r, e in zip(found, each, strict=True)]
+
+
+def _reads(session: Session, text: str) -> Reads:
+    wanted = (SampleRow.name == text) | (SampleRow.id == text)
+    ids = session.scalars(select(SampleRow.id).where(wanted)).all()
+    if not ids:
+        raise NotFound(f"there is no sample {text}: announce it with `labrelay announce`")
+    if len(ids) > 1:
+        raise UsageError(f"{len(ids)} samples are called {text}, give the id of one: {', '.join(sorted(ids))}")
+    found = reads_of(session, ids)
+    if not found:
+        raise UsageError(f"the sample {text} has no reads in the store: take in its run with `labrelay process FOLDER`")
+    return found[0]
+
+
+def _raised(home: Home, composer: Composer, planned: Planned, force: bool) -> Intent:
+    """Return the intent, with `force` of the first generation that was not asked for yet."""
+    intent = composer.intent(planned)
+    while force and _known(home, intent.key):
+        intent = composer.intent(planned, intent.generation + 1)
+    return intent.model_copy(update={"rule": None})
+
+
+def _known(home: Home, key: str) -> bool:
+    with home.records.read() as session:
+        return session.get(WorkflowRunRow, run_id_of(key)) is not None
+
+
+def _of_files(
+    home: Home,
+    definition: Definition,
+    workflow: WorkflowVersion,
+    schema: Mapping[str, Any],
+    given: Mapping[str, Any],
+    force: bool,
+) -> Intent:
+    inputs = {name: _absolute(schema["properties"].get(name, {}), value) for name, value in given.items()}
+    check_inputs(schema, inputs)
+    files = [
+        (name.removeprefix(f"{definition.workflow}."), index, _identify(path))
+        for name, value in inputs.items()
+        for index, path in enumerate(_paths(schema["properties"][name], value))
+    ]
+    identities = tuple(RunInput(role=name, index=index, identity=ref.identity) for name, index, ref in files)
+    asked: dict[str, Any] = {"parameters": inputs, "samples": []}
+    kind, generation = home.engine.kind, 0
+    key = run_key(kind, workflow.digest, asked, identities, generation)
+    while force and _known(home, key):
+        generation += 1
+        key = run_key(kind, workflow.digest, asked, identities, generation)
+    experiment = Experiment(name=AD_HOC, title="Runs on files of one's own")
+    with home.records.write() as session:
+        experiments.announce(session, experiment, [], correct=False)
+        intake.add_files(session, [(ref, FileRole.OTHER.value, None) for _name, _index, ref in files])
+    return Intent(
+        key=key,
+        experiment_id=experiment.id,
+        samples=(),
+        workflow=workflow,
+        bundle=str(bundle_path(home, workflow.digest)),
+        engine=kind,
+        parameters=asked,
+        inputs=identities,
+        input_files=tuple(files),
+        reference_id=None,
+        rule=None,
+        generation=generation,
+        result_path=result_path(experiment, digest([asked])[:8], workflow),
+        request_inputs=inputs,
+        labels={"experiment": experiment.id},
+    )
+
+
+def _absolute(shape: Mapping[str, Any], value: Any) -> Any:
+    """Return a value with its local paths made absolute: the engine runs in another folder."""
+    shape = _plain(shape)
+    if isinstance(value, list):
+        return [_absolute(shape.get("items", {}), item) for item in value]
+    if isinstance(value, dict):
+        return {key: _absolute(_member(shape, key), item) for key, item in value.items()}
+    if isinstance(value, str) and shape.get("format") in (FILE, FOLDER) and "://" not in value:
+        return str(Path(value).expanduser().absolute())
+    return value
+
+
+def _paths(shape: Mapping[str, Any], value: Any) -> Iterator[Path]:
+    """Yield the local files in a value, those of a folder by name."""
+    shape = _plain(shape)
+    if isinstance(value, list):
+        for item in value:
+            yield from _paths(shape.get("items", {}), item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _paths(_member(shape, key), item)
+    elif isinstance(value, str) and "://" not in value:
+        if shape.get("format") == FILE:
+            yield Path(value)
+        elif shape.get("format") == FOLDER:
+            yield from sorted(path for path in Path(value).rglob("*") if path.is_file())
+
+
+def _plain(shape: Mapping[str, Any]) -> Mapping[str, Any]:
+    inner: Mapping[str, Any] = shape["anyOf"][0] if "anyOf" in shape else shape
+    return inner
+
+
+def _member(shape: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = shape.get("properties", {}).get(key) or shape.get("additionalProperties") or {}
+    return found
+
+
+def _identify(path: Path) -> FileRef:
+    """Return the identity of a file that stays where it is, behind a link or not. Cost: it is read once."""
+    with open_source(path.resolve()) as opened:
+        sha256, size = read_through(opened, lambda _chunk: None, ())
+    return FileRef(storage=HERE, key=str(path), version=sha256, sha256=sha256, size=size)

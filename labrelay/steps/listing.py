@@ -1,0 +1,187 @@
+"""Workflow runs as people list them: one line a run, whatever their number in a constant number of queries."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy.orm import Session
+
+from labrelay.model.errors import NotFound, UsageError
+from labrelay.model.problem import Frozen
+from labrelay.model.qc import Verdict
+from labrelay.model.states import RunState
+from labrelay.records.schema import (
+    AttemptRow,
+    ExperimentRow,
+    SampleRow,
+    WorkflowRunRow,
+    WorkflowRunSampleRow,
+    WorkflowVersionRow,
+)
+from labrelay.steps.assign import find_experiment
+from labrelay.steps.home import Home
+
+
+class RunLine(Frozen):
+    """A workflow run in one line.
+
+    Attributes:
+        run: `run_…`.
+        sample: The sample's name, `N samples` of a cohort, or the result's folder of a run without samples.
+        workflow: Name and version.
+        state: As the records have it; an engine may be ahead of them until the next collect.
+        attempts: How many tries there were.
+        asked: When it was asked for, UTC.
+        ended: Its end; None while it lives.
+        seconds: From being asked for to its end, or until now.
+        reason: Why it failed; None when it did not.
+        stale: Why its result is out of date; None when it is not.
+        recorded: Whether its end is on record.
+    """
+
+    run: str
+    experiment: str
+    sample: str
+    workflow: str
+    state: RunState
+    verdict: Verdict
+    attempts: int
+    asked: datetime
+    ended: datetime | None
+    seconds: float
+    reason: str | None = None
+    stale: str | None = None
+    recorded: bool
+    result_path: str
+
+
+def runs(
+    home: Home,
+    *,
+    state: RunState | None = None,
+    workflow: str | None = None,
+    sample: str | None = None,
+    experiment: str | None = None,
+    limit: int | None = 50,
+) -> list[RunLine]:
+    """Return workflow runs, the newest first. Cost: three queries, whatever their number.
+
+    Args:
+        home: Where.
+        state: Only those in this state.
+        workflow: Only those of the workflow of this name.
+        sample: Only those about this sample (name or id).
+        experiment: Only those of this experiment (name or id).
+        limit: At most so many; None for all.
+
+    Raises:
+        NotFound: There is no such sample or experiment.
+    """
+    wanted: list[ColumnElement[bool]] = []
+    with home.records.read() as session:
+        if state is not None:
+            wanted.append(WorkflowRunRow.state == state.value)
+        if workflow is not None:
+            wanted.append(WorkflowVersionRow.name == workflow)
+        if sample is not None:
+            wanted.append(of_sample(session, sample))
+        if experiment is not None:
+            wanted.append(WorkflowRunRow.experiment_id == find_experiment(session, experiment).id)
+        newest = select(WorkflowRunRow.id).order_by(WorkflowRunRow.created_at.desc(), WorkflowRunRow.id)
+        joined = newest.join(WorkflowVersionRow, WorkflowVersionRow.digest == WorkflowRunRow.workflow_digest)
+        lines = run_lines(session, joined.where(*wanted).limit(limit))
+    return sorted(lines, key=lambda line: (line.asked, line.run), reverse=True)
+
+
+def of_sample(session: Session, text: str) -> ColumnElement[bool]:
+    """Return the condition that a run is about the sample of this name or id.
+
+    Raises:
+        NotFound: There is no such sample.
+    """
+    ids = session.scalars(select(SampleRow.id).where(or_(SampleRow.name == text, SampleRow.id == text))).all()
+    if not ids:
+        raise NotFound(f"there is no sample {text}: `labrelay search {text}` looks for it everywhere")
+    return WorkflowRunRow.id.in_(select(WorkflowRunSampleRow.run_id).where(WorkflowRunSampleRow.sample_id.in_(ids)))
+
+
+def run_lines(session: Session, ids: Select[str]) -> list[RunLine]:
+    """Return the lines of the runs whose ids a query selects, in no order. Cost: three queries."""
+    subjects: dict[str, list[str]] = defaultdict(list)
+    names = select(WorkflowRunSampleRow.run_id, SampleRow.name).join(
+        SampleRow, SampleRow.id == WorkflowRunSampleRow.sample_id
+    )
+    for run_id, name in session.execute(names.where(WorkflowRunSampleRow.run_id.in_(ids))).tuples():
+        subjects[run_id].append(name)
+    tries = select(AttemptRow.run_id, func.count()).where(AttemptRow.run_id.in_(ids)).group_by(AttemptRow.run_id)
+    attempts = dict(session.execute(tries).tuples().all())
+    query = (
+        # Columns instead of rows: parameters and inputs are large and not shown.
+        select(
+            WorkflowRunRow.id,
+            WorkflowRunRow.state,
+            WorkflowRunRow.verdict,
+            WorkflowRunRow.created_at,
+            WorkflowRunRow.ended_at,
+            WorkflowRunRow.failure,
+            WorkflowRunRow.stale,
+            WorkflowRunRow.recorded_at,
+            WorkflowRunRow.result_path,
+            ExperimentRow.name.label("experiment"),
+            WorkflowVersionRow.name.label("workflow"),
+            WorkflowVersionRow.version,
+        )
+        .join(ExperimentRow, ExperimentRow.id == WorkflowRunRow.experiment_id)
+        .join(WorkflowVersionRow, WorkflowVersionRow.digest == WorkflowRunRow.workflow_digest)
+    )
+    rows = session.execute(query.where(WorkflowRunRow.id.in_(ids))).all()
+    return [_line(row, subjects[row.id], attempts.get(row.id, 0)) for row in rows]
+
+
+def _line(row: Any, names: list[str], attempts: int) -> RunLine:
+    asked = datetime.fromisoformat(row.created_at)
+    ended = datetime.fromisoformat(row.ended_at) if row.ended_at else None
+    state = RunState(row.state)
+    return RunLine(
+        run=row.id,
+        experiment=row.experiment,
+        sample=subject(names, row.result_path),
+        workflow=f"{row.workflow} {row.version}",
+        state=state,
+        verdict=Verdict(row.verdict),
+        attempts=attempts,
+        asked=asked,
+        ended=ended,
+        seconds=max(0.0, ((ended or datetime.now(UTC)) - asked).total_seconds()),
+        reason=row.failure if state is not RunState.COMPLETE else None,
+        stale=row.stale,
+        recorded=row.recorded_at is not None,
+        result_path=row.result_path,
+    )
+
+
+def subject(names: list[str], result_path: str) -> str:
+    """Return what a run is about, for people, from its samples' names and its result's path."""
+    if len(names) == 1:
+        return names[0]
+    return f"{len(names)} samples" if names else result_path.split("/")[1]
+
+
+def find_run(session: Session, text: str) -> WorkflowRunRow:
+    """Return the workflow run of this id, or of the beginning of one that only one run has.
+
+    Raises:
+        NotFound: There is none.
+        UsageError: Several runs' ids begin so.
+    """
+    begins = text if text.startswith("run_") else f"run_{text}"
+    query = select(WorkflowRunRow).where(WorkflowRunRow.id.startswith(begins, autoescape=True)).limit(2)
+    found = session.scalars(query).all()
+    if not found or begins == "run_":
+        raise NotFound(f"there is no workflow run {text}: `labrelay runs list` shows those that there are")
+    if len(found) > 1:
+        raise UsageError(f"several workflow runs begin with {text}: give more digits of the id")
+    return found[0]

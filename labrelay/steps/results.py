@@ -1,0 +1,216 @@
+"""Results as people ask for them: the table of an experiment, one result with its files, and their copies."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections import defaultdict
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import Session
+
+from labrelay.model.errors import Conflict, NotFound, UsageError
+from labrelay.model.names import slug
+from labrelay.model.problem import Frozen
+from labrelay.model.qc import Verdict
+from labrelay.model.states import RunState
+from labrelay.records import experiments
+from labrelay.records.documents import Document
+from labrelay.records.eln_archive import ElnResult, write_eln
+from labrelay.records.result import Result
+from labrelay.records.schema import MetricRow, WorkflowRunRow
+from labrelay.records.tables import write_results_csv, write_results_xlsx
+from labrelay.steps.assign import find_experiment
+from labrelay.steps.documents import documents_of, result_folder
+from labrelay.steps.gather import recorded_result, recorded_runs
+from labrelay.steps.home import Home
+from labrelay.steps.listing import RunLine, find_run, of_sample, run_lines
+from labrelay.stores.durable import make_dirs, storage_errors
+
+METRICS = ("reads", "read_pairs", "mapped_percent", "mean_depth", "breadth_10x_percent", "variants")
+EXPORTS = (".csv", ".xlsx", ".eln")
+
+
+class ResultRow(Frozen):
+    """A result in one line; a number that the workflow does not give is None.
+
+    Attributes:
+        sample: The sample's name, or `N samples` of a cohort.
+        reads: Single reads that went in: twice the pairs.
+        mapped_percent: Of the reads after trimming.
+        mean_depth: Over the whole reference, x.
+        breadth_10x_percent: Of the reference, at depth 10 or more.
+        variants: How many were called.
+        stale: Why the result is out of date; None when it is not.
+        result_path: Below `results/` in the home.
+    """
+
+    sample: str
+    reads: int | None = None
+    mapped_percent: float | None = None
+    mean_depth: float | None = None
+    breadth_10x_percent: float | None = None
+    variants: int | None = None
+    verdict: Verdict
+    workflow: str
+    experiment: str
+    run: str
+    ended: datetime
+    stale: str | None = None
+    result_path: str
+
+
+class Shown(Frozen):
+    """One result with its stale mark, its folder and the documents about it."""
+
+    result: Result
+    stale: str | None
+    folder: Path
+    documents: tuple[Document, ...]
+
+
+def results_table(home: Home, experiment: str | None = None, run_ids: list[str] | None = None) -> list[ResultRow]:
+    """Return the results that count, by experiment and sample. Cost: five queries, whatever their number.
+
+    Args:
+        home: Where.
+        experiment: Only this one's (name or id).
+        run_ids: Only those of these runs.
+
+    Raises:
+        NotFound: There is no such experiment.
+    """
+    with home.records.read() as session:
+        wanted: list[ColumnElement[bool]] = []
+        if experiment is not None:
+            wanted.append(WorkflowRunRow.experiment_id == find_experiment(session, experiment).id)
+        ids = _counting().where(*wanted)
+        lines = run_lines(session, ids)
+        numbers = _numbers(session, ids)
+    asked = None if run_ids is None else set(run_ids)
+    rows = [_row(line, numbers[line.run]) for line in lines if asked is None or line.run in asked]
+    return sorted(rows, key=lambda row: (row.experiment, row.sample, row.workflow, row.run))
+
+
+def _counting() -> Select[str]:
+    """Select the runs that have a recorded result and were not replaced."""
+    return select(WorkflowRunRow.id).where(
+        WorkflowRunRow.state == RunState.COMPLETE.value,
+        WorkflowRunRow.recorded_at.is_not(None),
+        WorkflowRunRow.replaced_by.is_(None),
+    )
+
+
+def _numbers(session: Session, ids: Select[str]) -> dict[str, dict[str, float | None]]:
+    query = select(MetricRow.owner_id, MetricRow.name, MetricRow.value)
+    found: dict[str, dict[str, float | None]] = defaultdict(dict)
+    for owner, name, value in session.execute(
+        query.where(MetricRow.owner_id.in_(ids), MetricRow.name.in_(METRICS))
+    ).tuples():
+        found[owner][name] = value
+    return found
+
+
+def _row(line: RunLine, numbers: dict[str, float | None]) -> ResultRow:
+    pairs = numbers.get("read_pairs")
+    reads = numbers.get("reads") if pairs is None else 2 * pairs
+    variants = numbers.get("variants")
+    return ResultRow(
+        sample=line.sample,
+        reads=None if reads is None else round(reads),
+        mapped_percent=numbers.get("mapped_percent"),
+        mean_depth=numbers.get("mean_depth"),
+        breadth_10x_percent=numbers.get("breadth_10x_percent"),
+        variants=None if variants is None else round(variants),
+        verdict=line.verdict,
+        workflow=line.workflow,
+        experiment=line.experiment,
+        run=line.run,
+        ended=line.ended or line.asked,
+        stale=line.stale,
+        result_path=line.result_path,
+    )
+
+
+def show_result(home: Home, text: str) -> Shown:
+    """Return one result by its run's id (or the beginning of it) or by its sample's name.
+
+    Raises:
+        NotFound: There is no such result.
+        UsageError: The sample has several; the sentence names their runs.
+    """
+    with home.records.read() as session:
+        run = find_run(session, text) if text.startswith("run_") else _of_sample(session, text)
+        result = recorded_result(home, session, run.id)
+    folder = result_folder(home, run.result_path)
+    return Shown(result=result, stale=run.stale, folder=folder, documents=tuple(documents_of(folder)))
+
+
+def _of_sample(session: Session, text: str) -> WorkflowRunRow:
+    query = select(WorkflowRunRow).where(WorkflowRunRow.id.in_(_counting()), of_sample(session, text))
+    found = session.scalars(query.order_by(WorkflowRunRow.id)).all()
+    if not found:
+        raise NotFound(f"the sample {text} has no recorded result: `labrelay runs list --sample {text}` says why")
+    if len(found) > 1:
+        raise UsageError(f"{text} has {len(found)} results, name one of them: {', '.join(run.id for run in found)}")
+    return found[0]
+
+
+def get_result(home: Home, text: str, target: Path) -> list[Path]:
+    """Copy a result's folder (outputs, report, crate) to `target`/<sample>/…, whole or not at all.
+
+    Returns:
+        The copies' paths.
+
+    Raises:
+        Conflict: The folder to be made is there already.
+        StorageFailed: The disk did not take the copy; nothing is left of it.
+    """
+    shown = show_result(home, text)
+    made = target / Path(*shown.folder.relative_to(home.path / "results").parts[1:])
+    if made.exists():
+        raise Conflict(f"{made} is there already: name another folder with --to, or remove it first")
+    with storage_errors(f"copy the result to {made}", target):
+        make_dirs(made.parent)
+        fresh = made.with_name(f".new-{secrets.token_hex(8)}")
+        try:
+            shutil.copytree(shown.folder, fresh)
+            fresh.rename(made)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return sorted(path for path in made.rglob("*") if path.is_file())
+
+
+def export_results(home: Home, experiment: str, target: Path) -> Document:
+    """Write an experiment's results as a table (`.csv`, `.xlsx`) or as a notebook archive (`.eln`).
+
+    Raises:
+        UsageError: The ending says none of these.
+        NotFound: There is no such experiment, or it has no results.
+        StorageFailed: The disk did not take the file.
+    """
+    if target.suffix.lower() not in EXPORTS:
+        raise UsageError(f"{target} ends in none of {', '.join(EXPORTS)}: the ending says what to write")
+    with home.records.read() as session:
+        row = find_experiment(session, experiment)
+        ids = recorded_runs(session, row.id)
+        results = [recorded_result(home, session, run_id) for run_id in ids]
+        folders = [result_folder(home, session.get_one(WorkflowRunRow, run_id).result_path) for run_id in ids]
+    if not results:
+        raise NotFound(f"the experiment {row.name} has no results yet: `labrelay status` says what runs")
+    make_dirs(target.absolute().parent)
+    match target.suffix.lower():
+        case ".csv":
+            return write_results_csv(results, target)
+        case ".xlsx":
+            return write_results_xlsx(results, target)
+        case _:
+            entries = [ElnResult(result, documents_of(folder)) for result, folder in zip(results, folders, strict=True)]
+            return write_eln(experiments.experiment_of(row), entries, target)
+
+
+def experiment_folder(home: Home, name: str) -> Path:
+    """Return the folder of an experiment's results, which a person can browse."""
+    return home.path / "results" / slug(name)
