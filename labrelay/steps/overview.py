@@ -1,0 +1,143 @@
+"""What runs, what waits, and what needs a person: the numbers of one home, gathered once."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from labrelay.model.problem import Frozen
+from labrelay.model.runs import EngineStatus
+from labrelay.model.states import RunState
+from labrelay.records import outbox, runs
+from labrelay.records.schema import DatasetRow, InstrumentRunRow, WorkflowRunRow
+from labrelay.steps.home import Home
+from labrelay.steps.listing import RunLine, run_lines
+
+SHOWN = 200
+
+
+class Live(Frozen):
+    """A run that has not ended, as its engine says it at this moment; counts of tasks are None where none is said."""
+
+    run: str
+    sample: str
+    workflow: str
+    state: RunState
+    tasks_done: int | None
+    tasks_started: int | None
+    seconds: float
+
+
+class Unassigned(Frozen):
+    """Reads whose sample nobody has named."""
+
+    dataset: str
+    label: str
+    instrument_run: str
+
+
+class Refused(Frozen):
+    """An instrument run that was not taken, and why."""
+
+    instrument_run: str
+    folder: str
+    reason: str
+
+
+class Overview(Frozen):
+    """How a home stands.
+
+    Attributes:
+        states: Workflow runs by state.
+        live: Those that have not ended, at most 200, the oldest first.
+        unassigned: Datasets that wait for a person.
+        refused: Instrument runs that were not taken.
+        failed: Runs that ended without a result and were not replaced.
+        unrecorded: Runs that have ended and whose end is not on record.
+        stale: Results that are out of date.
+        messages: Messages that wait to be told.
+        dead_messages: Messages that were given up.
+    """
+
+    states: dict[str, int]
+    live: tuple[Live, ...]
+    unassigned: tuple[Unassigned, ...]
+    refused: tuple[Refused, ...]
+    failed: int
+    unrecorded: int
+    stale: int
+    messages: int
+    dead_messages: int
+
+
+def overview(home: Home) -> Overview:
+    """Return how a home stands. Cost: ten queries and one look at the engine, whatever the number of runs."""
+    with home.records.read() as session:
+        states = _states(session)
+        attempts = runs.live_attempts(session)
+        first = [a.run_id for a in attempts[:SHOWN]]
+        lines = {
+            line.run: line for line in run_lines(session, select(WorkflowRunRow.id).where(WorkflowRunRow.id.in_(first)))
+        }
+        unassigned = _unassigned(session)
+        refused = _refused(session)
+        unrecorded = len(runs.unrecorded(session))
+        current = WorkflowRunRow.replaced_by.is_(None)
+        failed = _count(session, WorkflowRunRow.state.in_([s.value for s in _WITHOUT_RESULT]), current)
+        stale = _count(session, WorkflowRunRow.stale.is_not(None), WorkflowRunRow.recorded_at.is_not(None), current)
+        messages = outbox.waiting(session)
+    told = home.engine.poll([a.external_id for a in attempts[:SHOWN] if a.external_id]) if attempts else {}
+    return Overview(
+        states=states,
+        live=tuple(_live(lines[a.run_id], told.get(a.external_id or "")) for a in attempts[:SHOWN]),
+        unassigned=unassigned,
+        refused=refused,
+        failed=failed,
+        unrecorded=unrecorded,
+        stale=stale,
+        messages=messages.get("pending", 0) + messages.get("sending", 0),
+        dead_messages=messages.get("dead", 0),
+    )
+
+
+_WITHOUT_RESULT = (RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR)
+
+
+def _states(session: Session) -> dict[str, int]:
+    query = select(WorkflowRunRow.state, func.count()).group_by(WorkflowRunRow.state)
+    found = dict(session.execute(query).tuples().all())
+    return {state.value: found[state.value] for state in RunState if state.value in found}
+
+
+def _count(session: Session, *conditions: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count()).select_from(WorkflowRunRow).where(*conditions)) or 0
+
+
+def _unassigned(session: Session) -> tuple[Unassigned, ...]:
+    query = (
+        select(DatasetRow.id, DatasetRow.label, InstrumentRunRow.run_id)
+        .join(InstrumentRunRow, InstrumentRunRow.id == DatasetRow.instrument_run_id)
+        .where(DatasetRow.state == "unassigned")
+        .order_by(InstrumentRunRow.created_at, DatasetRow.label)
+    )
+    rows = session.execute(query).tuples()
+    return tuple(Unassigned(dataset=i, label=label, instrument_run=run) for i, label, run in rows)
+
+
+def _refused(session: Session) -> tuple[Refused, ...]:
+    query = select(InstrumentRunRow).where(InstrumentRunRow.state == "refused").order_by(InstrumentRunRow.created_at)
+    return tuple(
+        Refused(instrument_run=row.run_id, folder=row.folder, reason=row.reason or "") for row in session.scalars(query)
+    )
+
+
+def _live(line: RunLine, status: EngineStatus | None) -> Live:
+    return Live(
+        run=line.run,
+        sample=line.sample,
+        workflow=line.workflow,
+        state=status.state if status else line.state,
+        tasks_done=status.tasks_done if status else None,
+        tasks_started=status.tasks_started if status else None,
+        seconds=line.seconds,
+    )
