@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from labrelay.model.errors import Busy, StorageFailed, UsageError
+from labrelay.model.faults import faultpoint
 
 BUSY_SECONDS = 30
 HEAD = "0001"
@@ -69,10 +70,12 @@ class Database:
             try:
                 session.connection(execution_options={"labrelay_write": True})
                 yield session
+                faultpoint("records.commit")
                 session.commit()
             except OperationalError as error:
                 session.rollback()
                 raise explain(error) from error
+        faultpoint("records.committed")
 
     @contextmanager
     def read(self) -> Iterator[Session]:

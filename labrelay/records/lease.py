@@ -36,10 +36,10 @@ def acquire(db: Database, name: str, seconds: int = SECONDS) -> Lease:
     Raises:
         Busy: Somebody else holds it and it has not run out.
     """
-    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+    holder = new_holder()
     with db.write() as session:
         row = session.get(LeaseRow, name)
-        if row is not None and row.until > now() and _alive(row.holder):
+        if row is not None and row.until > now() and is_alive(row.holder):
             raise Busy(f"{name} is being worked on by {row.holder} until {row.until}: try again after that")
         fence = 1 if row is None else row.fence + 1
         if row is None:
@@ -81,7 +81,7 @@ def held(db: Database, name: str, seconds: int = SECONDS) -> Iterator[Lease]:
 def free_dead(session: Session) -> int:
     """End the leases of this machine's processes that are gone, and return how many; the fencing numbers stay."""
     held_now = session.scalars(select(LeaseRow).where(LeaseRow.until > now())).all()
-    dead = [row for row in held_now if not _alive(row.holder)]
+    dead = [row for row in held_now if not is_alive(row.holder)]
     for row in dead:
         row.until = now()
     return len(dead)
@@ -91,7 +91,13 @@ def _until(seconds: int) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
 
 
-def _alive(holder: str) -> bool:
+def new_holder() -> str:
+    """Return a name for one holding by this process: machine, pid, and digits that no other holding has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+
+
+def is_alive(holder: str) -> bool:
+    """Tell whether a holder's process lives; one on another machine counts as alive, since nobody here can know."""
     host, pid, _nonce = holder.rsplit(":", 2)
     if host != socket.gethostname():
         return True

@@ -1,12 +1,12 @@
 """Messages that somebody outside has to be told: at least once, in order per entity, never with a transaction open.
 
-Claim in a short transaction, speak to the outside with none open, acknowledge in a third. A worker that dies between
-leaves its lease to run out; the next one repeats the message, so every channel must be idempotent.
+Claim in a short transaction, speak to the outside with none open, acknowledge in a third. When a worker dies between,
+the next one repeats the message, so every channel must be idempotent: at once when the dead one was on this machine,
+else when its lease has run out. A worker that slept past its lease cannot settle what another has claimed since.
 """
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, aliased
 
 from labrelay.model.faults import faultpoint
 from labrelay.model.problem import Frozen
+from labrelay.records import lease
 from labrelay.records.database import Database, now
 from labrelay.records.schema import OutboxRow
 from labrelay.records.upsert import insert_missing
@@ -33,6 +34,7 @@ class Message(Frozen):
     kind: str
     payload: dict[str, Any]
     tries: int
+    lease_holder: str
 
 
 def post(session: Session, channel: str, entity_id: str, kind: str, dedup: str, **payload: Any) -> None:
@@ -44,7 +46,7 @@ def post(session: Session, channel: str, entity_id: str, kind: str, dedup: str, 
 
 def claim(db: Database, limit: int = 20) -> list[Message]:
     """Take up to `limit` due messages, at most one per entity and channel, each the oldest open one of its entity."""
-    holder, moment = f"pid:{os.getpid()}", now()
+    holder, moment = lease.new_holder(), now()
     earlier = aliased(OutboxRow)
     blocked = select(earlier.id).where(
         earlier.channel == OutboxRow.channel,
@@ -52,9 +54,9 @@ def claim(db: Database, limit: int = 20) -> list[Message]:
         earlier.id < OutboxRow.id,
         earlier.state.in_(OPEN),
     )
-    due = (OutboxRow.state == "pending") | ((OutboxRow.state == "sending") & (OutboxRow.lease_until < moment))
     with db.write() as session:
-        query = select(OutboxRow).where(due, OutboxRow.not_before <= moment, ~blocked.exists())
+        free_dead(session)
+        query = select(OutboxRow).where(OutboxRow.state == "pending", OutboxRow.not_before <= moment, ~blocked.exists())
         rows = session.scalars(query.order_by(OutboxRow.id).limit(limit)).all()
         for row in rows:
             row.state, row.lease_holder, row.lease_until = "sending", holder, _later(LEASE_SECONDS)
@@ -62,6 +64,16 @@ def claim(db: Database, limit: int = 20) -> list[Message]:
         claimed = [Message.model_validate({n: getattr(row, n) for n in Message.model_fields}) for row in rows]
     faultpoint("outbox.claimed")
     return claimed
+
+
+def free_dead(session: Session) -> int:
+    """Make those messages due again whose worker is gone or slept past its lease; return how many."""
+    moment, freed = now(), 0
+    for row in session.scalars(select(OutboxRow).where(OutboxRow.state == "sending")).all():
+        if (row.lease_until or "") < moment or row.lease_holder is None or not lease.is_alive(row.lease_holder):
+            row.state, row.lease_until, row.lease_holder = "pending", None, None
+            freed += 1
+    return freed
 
 
 def confirm(db: Database, message: Message) -> None:
@@ -102,7 +114,8 @@ def waiting(session: Session) -> dict[str, int]:
 def _settle(db: Database, message: Message, **values: Any) -> None:
     with db.write() as session:
         cleared = {"lease_until": None, "lease_holder": None}
-        session.execute(update(OutboxRow).where(OutboxRow.id == message.id).values(**values, **cleared))
+        mine = (OutboxRow.id == message.id) & (OutboxRow.lease_holder == message.lease_holder)
+        session.execute(update(OutboxRow).where(mine).values(**values, **cleared))
 
 
 def _later(seconds: int) -> str:

@@ -12,7 +12,7 @@ from labrelay.model.errors import NotFound
 from labrelay.model.runs import WorkflowVersion
 from labrelay.records.schema import WorkflowVersionRow
 from labrelay.steps.home import Home
-from labrelay.stores.durable import make_dirs
+from labrelay.stores.durable import fsync_dir, make_dirs
 from labrelay.workflows.bundle import unpack_bundle
 from labrelay.workflows.definition import Definition, load
 from labrelay.workflows.registry import Registry
@@ -28,10 +28,11 @@ def definition_of(home: Home, digest: str) -> Definition:
     folder = home.path / "bundles" / digest
     if not folder.is_dir():
         make_dirs(folder.parent)
-        fresh = folder.with_name(f".new-{secrets.token_hex(8)}")
+        fresh = folder.with_name(f".tmp-{secrets.token_hex(8)}")
         try:
             unpack_bundle(bundle_path(home, digest), fresh)
             fresh.rename(folder)
+            fsync_dir(folder.parent)
         except OSError:
             if not folder.is_dir():  # else another process was faster with the same content
                 raise

@@ -68,8 +68,7 @@ def collect(home: Home) -> Collected:
         try:
             if state is RunState.SYSTEM_ERROR and _try_again(home, run_id):
                 outcome.retried.append(run_id)
-            else:
-                record_run(home, run_id)
+            elif record_run(home, run_id):
                 outcome.recorded.append(run_id)
         except LabrelayError as error:
             outcome.stuck.append((run_id, str(error)))
@@ -113,6 +112,8 @@ def _try_again(home: Home, run_id: str) -> bool:
     """Write the next attempt of a run that the platform failed, while the settings allow one."""
     with home.records.write() as session:
         run = session.get_one(WorkflowRunRow, run_id)
+        if run.state != RunState.SYSTEM_ERROR.value or run.recorded_at is not None:
+            return False  # another process has settled it since we looked
         if runs.last_attempt(session, run_id).number > home.settings.retries:
             return False
         runs.retry(session, run)

@@ -30,8 +30,11 @@ from labrelay.workflows.metrics import read_metrics
 PROFILE = "https://w3id.org/ro/wfrun/provenance/0.5"
 
 
-def record_run(home: Home, run_id: str) -> None:
+def record_run(home: Home, run_id: str) -> bool:
     """Record the end of a workflow run; doing it again after a crash writes the same and nothing twice.
+
+    Returns:
+        False when another process has recorded it, or has started it again, since the caller looked.
 
     Raises:
         LabrelayError: Outputs or documents could not be stored; the run stays unrecorded and the next collect or
@@ -40,26 +43,36 @@ def record_run(home: Home, run_id: str) -> None:
     with home.records.read() as session:
         run = session.get_one(WorkflowRunRow, run_id)
         attempt = runs.last_attempt(session, run_id)
+    if _settled(run):
+        return False
     report = home.engine.report(attempt.external_id or attempt.token)
     if run.state == RunState.COMPLETE.value:
-        _record_result(home, run, attempt.token, report)
+        done = _record_result(home, run, attempt.token, report)
     else:
-        _record_failure(home, run, attempt.token, report)
+        done = _record_failure(home, run, attempt.token, report)
     faultpoint("record.committed")
+    return done
 
 
-def _record_failure(home: Home, run: WorkflowRunRow, token: str, report: RunReport) -> None:
+def _settled(run: WorkflowRunRow) -> bool:
+    return run.recorded_at is not None or not RunState(run.state).terminal
+
+
+def _record_failure(home: Home, run: WorkflowRunRow, token: str, report: RunReport) -> bool:
     with home.records.write() as session:
         row = session.get_one(WorkflowRunRow, run.id)
+        if _settled(row):
+            return False
         runs.add_report(session, token, report)
         row.failure = report.failure or row.failure
         row.recorded_at = now()
         audit.record(session, "workflow_run.recorded", run.id, state=row.state)
         if row.state != RunState.CANCELED.value:
             notify(home, session, row.id, "failed", token, run=row.id, reason=row.failure or "no reason was given")
+    return True
 
 
-def _record_result(home: Home, run: WorkflowRunRow, token: str, report: RunReport) -> None:
+def _record_result(home: Home, run: WorkflowRunRow, token: str, report: RunReport) -> bool:
     definition = definition_of(home, run.workflow_digest)
     outputs = _store_outputs(home, run, report, definition)
     faultpoint("record.outputs_stored")
@@ -70,7 +83,7 @@ def _record_result(home: Home, run: WorkflowRunRow, token: str, report: RunRepor
         result = gather(home, session, run, report, outputs, metrics, verdicts, verdict)
     crate = write_documents(home, result, run.result_path)
     faultpoint("record.documents_written")
-    _commit(home, run, token, result, crate, verdict)
+    return _commit(home, run, token, result, crate, verdict)
 
 
 def _store_outputs(home: Home, run: WorkflowRunRow, report: RunReport, definition: Definition) -> list[ResultFile]:
@@ -111,10 +124,12 @@ def _scope(run: WorkflowRunRow) -> str:
     return run.result_path.split("/")[1]
 
 
-def _commit(home: Home, run: WorkflowRunRow, token: str, result: Result, crate: FileRef, verdict: Verdict) -> None:
+def _commit(home: Home, run: WorkflowRunRow, token: str, result: Result, crate: FileRef, verdict: Verdict) -> bool:
     """Write outputs, lineage, tasks, metrics, verdict, crate, audit and messages in one transaction."""
     with home.records.write() as session:
         row = session.get_one(WorkflowRunRow, run.id)
+        if _settled(row):
+            return False
         intake.add_files(session, [(f.ref, f.role.value, None) for f in result.outputs])
         intake.add_files(session, [(crate, FileRole.CRATE.value, None)])
         runs.add_io(session, run.id, "out", [(f.name, f.index, f.ref.id, f.task) for f in result.outputs])
@@ -127,3 +142,4 @@ def _commit(home: Home, run: WorkflowRunRow, token: str, result: Result, crate: 
         outbox.post(session, "eln", run.experiment_id, "result", f"eln:result:{token}", run=run.id)
         names = ", ".join(sample.name for sample in result.samples)
         notify(home, session, run.id, "done", token, run=run.id, samples=names, verdict=verdict.value)
+    return True

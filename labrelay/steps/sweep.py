@@ -12,19 +12,20 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol, runtime_checkable
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from labrelay.model.errors import LabrelayError
 from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
-from labrelay.records import lease, runs
-from labrelay.records.database import now
-from labrelay.records.schema import DatasetRow, OutboxRow, ReadSetRow
+from labrelay.records import lease, outbox, runs
+from labrelay.records.schema import DatasetRow, ReadSetRow
 from labrelay.steps.collect import Collected, collect
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
+from labrelay.stores.durable import remove_stale_temps
 
+WRITTEN_IN_PLACE = ("results", "eln", "bundles")
 LEFT_ALONE = timedelta(minutes=1)  # an import that began just now has its own process at it
 
 
@@ -91,12 +92,9 @@ def _try(swept: Swept, part: Callable[[], None]) -> None:
 
 
 def _free(home: Home, swept: Swept) -> None:
-    stale = (OutboxRow.state == "sending") & (OutboxRow.lease_until < now())
-    again = {"state": "pending", "lease_until": None, "lease_holder": None}
     with home.records.write() as session:
         swept.leases = lease.free_dead(session)
-        done = session.execute(update(OutboxRow).where(stale).values(**again))
-        swept.messages = max(0, getattr(done, "rowcount", 0))
+        swept.messages = outbox.free_dead(session)
     faultpoint("sweep.freed")
 
 
@@ -161,5 +159,7 @@ def _import_run(home: Home, swept: Swept, instrument_run_id: str) -> None:
 
 
 def _reap(home: Home, swept: Swept) -> None:
-    stores: tuple[object, ...] = (home.objects, home.results, home.reads)
+    stores: tuple[object, ...] = (home.objects, home.results, home.reads, home.engine)
     swept.temps = sum(store.reap() for store in stores if isinstance(store, _Reaps))
+    # Documents and bundles are written beside their names, not in a store's staging.
+    swept.temps += sum(remove_stale_temps(home.path / part) for part in WRITTEN_IN_PLACE)

@@ -12,6 +12,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from typing import BinaryIO
 
 from labrelay.model.canonical import JSONValue, canonical_json
 from labrelay.model.errors import Busy, StorageFailed
+from labrelay.model.faults import faultpoint
 
 TEMP_NAME = re.compile(r"\.tmp-[0-9a-f]{16}\Z")
 # A temp is created first and locked a moment later; the reaper leaves that moment alone.
@@ -85,6 +87,23 @@ def fsync_dir(folder: Path) -> None:
         os.close(handle)
 
 
+def fsync_file(path: Path) -> None:
+    """Make the bytes of a finished file durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def fsync_tree(folder: Path) -> None:
+    """Make all files below `folder` durable, and their names."""
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            fsync_file(Path(inner, name))
+        fsync_dir(Path(inner))
+
+
 def make_dirs(folder: Path) -> None:
     """Create `folder` and its parents, each made durable in its own parent; existing ones cost nothing."""
     if folder.is_dir():
@@ -124,10 +143,12 @@ def write_atomic(path: Path, content: bytes, *, durable: bool = True) -> None:
             write_all(handle, content)
             if durable:
                 os.fsync(handle.fileno())
+        faultpoint("durable.written")
         temp.replace(path)
     except BaseException:
         temp.unlink(missing_ok=True)
         raise
+    faultpoint("durable.named")
     if durable:
         fsync_dir(path.parent)
 
@@ -186,21 +207,38 @@ def _wait_for_lock(handle: int, path: Path, what: str, timeout: float) -> None:
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
 
 
-def remove_stale_temps(root: Path, older_than: float = GRACE_SECONDS) -> int:
-    """Remove what killed writers left below `root`: our temporary files without a living owner.
+def remove_stale_temps(root: Path, older_than: float = GRACE_SECONDS, *, deep: bool = True) -> int:
+    """Remove what killed writers left below `root`: our temporary files and folders without a living owner.
 
     Args:
         root: Searched with all its folders; links are not followed.
         older_than: Seconds since the last write; younger files stay.
+        deep: False searches `root` itself only.
 
     Returns:
         How many were removed.
     """
     limit, removed = time.time() - older_than, 0
-    for folder, _, names in os.walk(root):
+    for folder, folders, names in os.walk(root):
         for name in filter(TEMP_NAME.match, names):
             removed += _remove_if_dead(Path(folder, name), limit)
+        for name in filter(TEMP_NAME.match, tuple(folders)):
+            folders.remove(name)
+            removed += _remove_folder(Path(folder, name), limit)
+        if not deep:
+            break
     return removed
+
+
+def _remove_folder(path: Path, limit: float) -> bool:
+    # A folder holds no lock; what is unpacked into one takes far less than the grace time.
+    try:
+        if path.lstat().st_mtime > limit:
+            return False
+        shutil.rmtree(path)
+    except OSError:
+        return False
+    return True
 
 
 def _remove_if_dead(path: Path, limit: float) -> bool:

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from labrelay.model.errors import RefusedInput
+from labrelay.model.faults import faultpoint
 from labrelay.model.names import is_safe_name, safe_relative
 from labrelay.model.problem import Problem
-from labrelay.stores.durable import make_dirs
+from labrelay.stores.durable import fsync_dir, fsync_file, fsync_tree, make_dirs
 
 MAX_ENTRIES = 2_000
 MAX_BYTES = 200_000_000
@@ -56,7 +57,10 @@ def write_bundle(folder: Path, target: Path) -> str:
                 entry.external_attr = (stat.S_IFREG | 0o644) << 16
                 archive.writestr(entry, path.read_bytes())
         digest = file_digest(temp)
+        fsync_file(temp)
+        faultpoint("bundle.written")
         temp.replace(target)
+        fsync_dir(target.parent)
     finally:
         temp.unlink(missing_ok=True)
     return digest
@@ -86,7 +90,11 @@ def unpack_bundle(archive: Path, folder: Path) -> None:
             if problems:
                 raise RefusedInput(f"The bundle {archive}", problems)
             _extract(opened, temp, archive)
+        # A folder of the right name is believed for ever, so its files come before its name.
+        fsync_tree(temp)
+        faultpoint("bundle.unpacked")
         temp.rename(folder)
+        fsync_dir(folder.parent)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise RefusedInput(f"The bundle {archive}", [Problem(code="BUNDLE_NOT_A_ZIP", message=f"{error}.")]) from error
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 from labrelay.model.errors import Conflict, NotFound, RefusedInput
 from labrelay.model.problem import Problem, errors_of
 from labrelay.model.runs import WorkflowVersion
-from labrelay.stores.durable import make_dirs
+from labrelay.stores.durable import fsync_dir, make_dirs
 from labrelay.workflows.bundle import bundle_files, file_digest, write_bundle
 from labrelay.workflows.definition import Definition, find_definitions, load
 
@@ -90,7 +90,7 @@ class Registry:
             RefusedInput: A file name in the folder is not safe in an archive.
         """
         make_dirs(self._bundles)
-        temp = self._bundles / f".new-{secrets.token_hex(8)}.zip"
+        temp = self._bundles / f".tmp-{secrets.token_hex(8)}"
         try:
             digest = write_bundle(definition.folder, temp)
             target = self._bundles / f"{digest}.zip"
@@ -98,6 +98,7 @@ class Registry:
                 temp.unlink()
             else:
                 temp.replace(target)
+                fsync_dir(self._bundles)
         finally:
             temp.unlink(missing_ok=True)
         version = WorkflowVersion(

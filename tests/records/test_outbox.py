@@ -1,5 +1,6 @@
 """Messages are told at least once, in order per entity, and a lost worker does not lose them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,31 @@ def test_a_message_of_a_worker_that_died_is_claimed_again(db: Database) -> None:
     with db.write() as session:
         session.execute(update(OutboxRow).values(lease_until="2000-01-01"))
     assert [message.tries for message in outbox.claim(db)] == [2]
+
+
+def test_a_message_whose_worker_was_killed_on_this_machine_is_claimed_again_at_once(db: Database) -> None:
+    post(db, "a-1")
+    pid = os.fork()
+    if pid == 0:
+        outbox.claim(Database(db.url))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert [message.tries for message in outbox.claim(db)] == [2]
+    assert outbox.claim(db) == [], "this one's worker lives"
+
+
+def test_a_worker_that_slept_past_its_lease_cannot_settle_what_another_has_claimed(db: Database) -> None:
+    post(db, "a-1")
+    slept = outbox.claim(db)[0]
+    with db.write() as session:
+        session.execute(update(OutboxRow).values(lease_until="2000-01-01"))
+    awake = outbox.claim(db)[0]
+    outbox.fail(db, slept, "too late", retry=False)
+    with db.read() as session:
+        assert outbox.waiting(session) == {"sending": 1}
+    outbox.confirm(db, awake)
+    with db.read() as session:
+        assert outbox.waiting(session) == {}
 
 
 def test_a_failed_message_waits_before_the_next_try(db: Database) -> None:

@@ -133,3 +133,15 @@ def test_byte_counts_read_well(count: int, text: str) -> None:
 
 def test_free_space_is_told_for_folders_that_are_not_made_yet(tmp_path: Path) -> None:
     assert free_bytes(tmp_path / "not" / "yet") > 0
+
+
+def test_folders_that_killed_writers_left_are_removed_with_what_is_in_them(tmp_path: Path) -> None:
+    old, young = tmp_path / "deep" / f".tmp-{'a' * 16}", tmp_path / f".tmp-{'b' * 16}"
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+        (folder / "half.txt").write_text("half")
+    os.utime(old, (0, 0))
+    assert remove_stale_temps(tmp_path, deep=False) == 0
+    assert remove_stale_temps(tmp_path) == 1
+    assert not old.exists()
+    assert young.exists()

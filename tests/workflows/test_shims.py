@@ -24,6 +24,13 @@ def call(tools: Path, *arguments: str, stdin: bytes = b"") -> subprocess.Complet
     return subprocess.run([str(tools / arguments[0]), *arguments[1:]], input=stdin, capture_output=True, check=False)
 
 
+def test_a_launcher_that_a_kill_left_without_its_rights_gets_them_back(tmp_path: Path) -> None:
+    write_launchers(tmp_path)
+    (tmp_path / "samtools").chmod(0o644)
+    write_launchers(tmp_path)
+    assert call(tmp_path, "samtools", "--version").returncode == 0
+
+
 @pytest.mark.parametrize("name", SHIMS)
 def test_each_tool_tells_its_version_and_that_it_stands_in(tools: Path, name: str) -> None:
     done = call(tools, name, "--version")

@@ -14,15 +14,24 @@ from labrelay.model.errors import EngineFailed, NotFound
 from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
-from labrelay.stores.durable import make_dirs, storage_errors, write_atomic, write_json_atomic
+from labrelay.stores.durable import (
+    GRACE_SECONDS,
+    make_dirs,
+    remove_stale_temps,
+    storage_errors,
+    write_atomic,
+    write_json_atomic,
+)
 from labrelay.workflows.local import lock
 from labrelay.workflows.local.home import Attempt, EngineHome, RunnerSettings
+from labrelay.workflows.local.processes import boot_id, started_at, stop_recorded
 from labrelay.workflows.local.report import report_of
 from labrelay.workflows.local.runner import LOST
 from labrelay.workflows.local.sandbox import Setting, choose, display_name
 from labrelay.workflows.local.tools import search_path, write_launchers
 
 log = logging.getLogger(__name__)
+STOP_SECONDS = 10.0
 
 
 class LocalEngine:
@@ -129,6 +138,14 @@ class LocalEngine:
             _touch(attempt.cancel_file)
             self.ensure_runner()
 
+    def reap(self, older_than: float = GRACE_SECONDS) -> int:
+        """Remove temporary files and folders that killed processes left; return how many. Tasks' own are left."""
+        places = [self._home.engine, self._home.root / "runs"]
+        removed = sum(remove_stale_temps(place, older_than) for place in places)
+        return removed + sum(
+            remove_stale_temps(work, older_than, deep=False) for work in (self._home.root / "work").glob("*")
+        )
+
     def ensure_runner(self) -> bool:
         """Start a runner if something is queued and none lives; tell whether one was started."""
         if self._runner is not None and self._runner.poll() is not None:
@@ -156,6 +173,17 @@ class LocalEngine:
             raise EngineFailed(f"The runner of {self._home.root} could not be started: {error}.") from error
         finally:
             os.close(handle)
+        return True
+
+    def stop(self) -> bool:
+        """Stop the runner and what it runs, and tell whether there was one; its attempts end as lost.
+
+        The next submit, poll or cancel starts a runner again, and a new attempt goes on where the lost one was.
+        """
+        holder = lock.holder(self._home.lock)
+        if holder is None:
+            return False
+        stop_recorded(holder, started_at(holder), boot_id(), STOP_SECONDS)
         return True
 
     def _prepare(self) -> None:

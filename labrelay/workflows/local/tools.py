@@ -23,6 +23,7 @@ def write_launchers(folder: Path) -> None:
         path = folder / name
         if not path.is_file() or path.read_bytes() != text:
             write_atomic(path, text, durable=False)
+        if not os.access(path, os.X_OK):  # also after a kill between the two
             path.chmod(0o755)
 
 
