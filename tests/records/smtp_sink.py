@@ -31,7 +31,7 @@ class SmtpSink:
             writer.write(b"220 sink\r\n")
             while line := (await reader.readline()).decode().strip():
                 verb = line.split(" ")[0].upper()
-                answer = self.answers.get(line) or self.answers.get(verb) or "250 ok"
+                answer = self.answers.get(verb + line[len(verb) :]) or self.answers.get(verb) or "250 ok"
                 if verb == "EHLO" and verb not in self.answers:
                     answer = "\r\n".join(["250-sink", *(f"250-{offer}" for offer in self.offers), "250 HELP"])
                 elif verb == "DATA" and verb not in self.answers:
