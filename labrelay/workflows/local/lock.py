@@ -60,3 +60,11 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def holder(path: Path) -> int | None:
+    """Return the process that holds the lock, as it signed; None when nobody does or it has not signed yet."""
+    if not is_held(path):
+        return None
+    signed = path.read_text(encoding="ascii", errors="replace").strip()
+    return int(signed) if signed.isdigit() else None

@@ -1,0 +1,129 @@
+"""The demo: a MiSeq run folder with real reads becomes recorded, explained results in one home folder.
+
+Run by `make demo`; run again it does no work twice. It starts a local Prefect server so that the flow runs can be
+looked at, and leaves it running (`make clean-demo` stops it); without `--prefect` it does the same work directly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from labrelay.cli.show import cell_text
+from labrelay.cli.terminal import TerminalProgress
+from labrelay.flows import server
+from labrelay.flows.dispatch import run_as_flow
+from labrelay.model.errors import LabrelayError
+from labrelay.steps.announce import announce
+from labrelay.steps.home import Home, init_home, open_home
+from labrelay.steps.process import Processed, process
+from labrelay.steps.results import ResultRow, results_table
+from labrelay.steps.rules import FILE as RULES
+from labrelay.workflows.local.engine import LocalEngine
+
+HERE = Path(__file__).parent
+RUN = HERE / "run" / "231108_M04586_0992_000000000-L7342"
+REFERENCE = HERE / "MH356245.1.reference.fasta"
+COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--home", type=Path, default=Path("demo-home"))
+    parser.add_argument("--prefect", action=argparse.BooleanOptionalAction, default=True)
+    chosen = parser.parse_args()
+    console = Console(record=True, highlight=False, width=110 if not sys.stdout.isatty() else None)
+    started = time.monotonic()
+    try:
+        outcome, rows, api = run(chosen.home.resolve(), console, prefect=chosen.prefect)
+    except LabrelayError as error:
+        Console(stderr=True).print(Text(f"demo: {error}"))
+        return error.exit_code
+    show(console, chosen.home, outcome, rows, api, time.monotonic() - started)
+    console.save_svg(str(chosen.home / "demo-screen.svg"), title="make demo")
+    return 1 if outcome.failed or len(rows) != 2 else 0
+
+
+def run(path: Path, console: Console, *, prefect: bool) -> tuple[Processed, list[ResultRow], str | None]:
+    """Do the main job and return what it did, the results, and the Prefect server's address."""
+    if init_home(path):
+        (path / RULES).write_bytes((HERE / RULES).read_bytes())
+    with TerminalProgress(console) as progress:
+        home = open_home(path, progress)
+        api = start_prefect(home) if prefect else None
+        sandbox = LocalEngine(path, sandbox=home.settings.sandbox).sandbox
+        progress.done("sandbox", f"tasks run in {sandbox}")
+        add_reference(home)
+        announced = announce(home, HERE / "samples.csv")
+        names = [n for a in announced for n in (*a.added, *a.unchanged)]
+        progress.done("announce", f"{announced[0].experiment.name}: {', '.join(names)}")
+        outcome = run_as_flow(
+            home,
+            "process_run",
+            lambda: process(home, RUN),
+            lambda line: progress.done("flow", line),
+            folder=str(RUN),
+            wait_for_results=True,
+        )
+        rows = results_table(home)
+        home.close()
+    return outcome, rows, api
+
+
+def start_prefect(home: Home) -> str | None:
+    """Start the home's Prefect server, or find it; without one the same steps run directly."""
+    home.progress.stage("prefect", "starting a local server")
+    try:
+        found = server.up(home.path)
+    except LabrelayError as error:
+        home.progress.done("prefect", f"{error}")
+        return None
+    home.progress.done("prefect", f"server and worker at {found.url}")
+    return found.url
+
+
+def add_reference(home: Home) -> None:
+    """Add the reference as it is published, and say what its import changed."""
+    home.progress.stage("reference", REFERENCE.name)
+    reference = home.reads.add_reference(REFERENCE, "MH356245.1")
+    contig = reference.contigs[0]
+    home.progress.done("reference", f"{reference.name}: {contig.length:,} bases; {' '.join(reference.notes)}")
+
+
+def show(
+    console: Console, home: Path, outcome: Processed, rows: list[ResultRow], api: str | None, seconds: float
+) -> None:
+    """Print the table of results, where everything is, and what was done now."""
+    table = Table(title=f"{outcome.run_id}", title_style="bold", title_justify="left")
+    table.add_column("sample")
+    for name in ("reads", "mapped %", "mean depth", "breadth ≥ 10× %", "variants"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for row in rows:
+        colour = COLOURS.get(row.verdict.value, "white")
+        numbers = (row.reads, row.mapped_percent, row.mean_depth, row.breadth_10x_percent, row.variants)
+        table.add_row(row.sample, *(cell_text(n) for n in numbers), f"[{colour}]{row.verdict.value}[/]")
+    console.print(table)
+    if rows:
+        results = home / "results"
+        experiment = results / Path(rows[0].result_path).parts[0]
+        console.print(f"  results   {experiment}/index.html, results.csv, results.xlsx")
+        console.print(f"  report    {results / rows[0].result_path}/report.html")
+        console.print(f"  crate     {results / rows[0].result_path}/ro-crate-metadata.json")
+        console.print(f"  archive   {home / 'eln' / (experiment.name + '.eln')}")
+    console.print(f"  UI        {api or 'no Prefect server runs: labrelay up'}")
+    for subject, reason in [*outcome.failed, *outcome.left_out]:
+        console.print(Text(f"  {subject}: {reason}"), style="red")
+    done = f"stored {outcome.stored} · imported {outcome.imported} · submitted {outcome.submitted}"
+    console.print(f"{done}   [dim]{seconds:.0f} s[/]")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
