@@ -70,7 +70,7 @@ class TerminalProgress:
             self._drop()
             seconds = monotonic() - self._started.pop(name, monotonic())
             took = f"  [dim]{seconds:.1f} s[/]" if seconds >= 0.1 else ""
-            self.console.print(f"[green]✓[/] [bold]{name:<9}[/] {_plain(text)}{took}")
+            self.console.print(f"[green]✓[/] [bold]{name:<9}[/] {_plain(text)}{took}", soft_wrap=True)
 
     def _drop(self) -> None:
         if self._bar is not None:

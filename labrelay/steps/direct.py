@@ -7,21 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from labrelay.model.canonical import digest
-from labrelay.model.errors import NotFound, RefusedInput, UsageError
+from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.experiment import Experiment
 from labrelay.model.files import FileRef, FileRole
 from labrelay.model.problem import Problem
 from labrelay.model.runs import RunInput, WorkflowVersion, run_id_of, run_key
 from labrelay.records import experiments, intake
 from labrelay.records.runs import Intent
-from labrelay.records.schema import SampleRow, WorkflowRunRow
+from labrelay.records.schema import WorkflowRunRow
 from labrelay.steps.bundles import bundle_path
 from labrelay.steps.home import Home
-from labrelay.steps.route import Planned, Reads, SampleReads, reads_of
+from labrelay.steps.route import Planned, plan_by_hand
 from labrelay.steps.rules import Rule
 from labrelay.steps.submit import Composer, Submitted, commit_intents, result_path
 from labrelay.stores.source import open_source, read_through
@@ -37,7 +34,7 @@ def submit_direct(
     home: Home,
     workflow: str,
     *,
-    samples: Sequence[str] = (),
+    subjects: Sequence[str] = (),
     inputs: Mapping[str, Any] | None = None,
     settings: Sequence[str] = (),
     reference: str | None = None,
@@ -49,8 +46,8 @@ def submit_direct(
     Args:
         home: Where.
         workflow: The definition's name.
-        samples: Names or ids; each with all of its reads. None: the inputs say everything, and the run belongs to the
-            experiment `ad-hoc`.
+        subjects: Samples (for cohort workflows experiments) by name or id, each with all reads that the store has.
+            None: the inputs say everything, and the run belongs to the experiment `ad-hoc`.
         inputs: Values by qualified (`workflow.input`) or short name; files as paths.
         settings: `name=value` texts on top of `inputs`; a value is read as what the input's type asks for.
         reference: By name or id, for workflows whose definition wants one.
@@ -60,13 +57,13 @@ def submit_direct(
     Raises:
         RefusedInput: Inputs are missing or wrong; carries every problem, and nothing was submitted.
         NotFound: No such workflow, version, reference or sample.
-        UsageError: A sample has no reads, or a setting is not `name=value`.
+        UsageError: A setting is not `name=value`, or a reference goes with no sample.
     """
     composer = Composer(home)
     definition, identity, schema = composer.workflow(workflow, version)
     given = {**_qualified(schema, definition, inputs or {}), **_settings(schema, definition, settings)}
-    if samples:
-        asked = _of_samples(home, samples, definition, given, reference, version)
+    if subjects:
+        asked = [p for subject in subjects for p in _planned(home, subject, definition, given, reference, version)]
         intents = [_raised(home, composer, planned, force) for planned in asked]
     else:
         if reference is not None:
@@ -133,11 +130,11 @@ def _qualify(schema: Mapping[str, Any], definition: Definition, name: str) -> st
     )
 
 
-def _of_samples(
+def _planned(
     home: Home,
-    samples: Sequence[str],
+    subject: str,
     definition: Definition,
-    given: dict[str, Any],
+    given: Mapping[str, Any],
     reference: str | None,
     version: str | None,
 ) -> list[Planned]:
@@ -150,32 +147,7 @@ def _of_samples(
         # short names, so that the run is the same one that a rule with these parameters asks for
         parameters={name.removeprefix(f"{definition.workflow}."): value for name, value in given.items()},
     )
-    with home.records.read() as session:
-        found = [_reads(session, text) for text in samples]
-    each = [
-        SampleReads(
-            sample=reads.sample,
-            read_sets=tuple(source for _run, _lane, source in reads.sets),
-            instrument_runs=tuple(dict.fromkeys(run for run, _lane, _source in reads.sets)),
-        )
-        for reads in found
-    ]
-    if definition.scope == "cohort":
-        return [Planned(rule=rule, experiment=found[0].experiment, samples=tuple(each))]
-    return [Planned(rule=rule, experiment=r.experiment, samples=(e,)) for r, e in zip(found, each, strict=True)]
-
-
-def _reads(session: Session, text: str) -> Reads:
-    wanted = (SampleRow.name == text) | (SampleRow.id == text)
-    ids = session.scalars(select(SampleRow.id).where(wanted)).all()
-    if not ids:
-        raise NotFound(f"there is no sample {text}: announce it with `labrelay announce`")
-    if len(ids) > 1:
-        raise UsageError(f"{len(ids)} samples are called {text}, give the id of one: {', '.join(sorted(ids))}")
-    found = reads_of(session, ids)
-    if not found:
-        raise UsageError(f"the sample {text} has no reads in the store: take in its run with `labrelay process FOLDER`")
-    return found[0]
+    return plan_by_hand(home, rule, subject)
 
 
 def _raised(home: Home, composer: Composer, planned: Planned, force: bool) -> Intent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,7 +62,7 @@ class RunLine(Frozen):
 def runs(
     home: Home,
     *,
-    state: RunState | None = None,
+    states: Sequence[RunState] = (),
     workflow: str | None = None,
     sample: str | None = None,
     experiment: str | None = None,
@@ -71,7 +72,7 @@ def runs(
 
     Args:
         home: Where.
-        state: Only those in this state.
+        states: Only those in one of these states; none means all.
         workflow: Only those of the workflow of this name.
         sample: Only those about this sample (name or id).
         experiment: Only those of this experiment (name or id).
@@ -82,8 +83,8 @@ def runs(
     """
     wanted: list[ColumnElement[bool]] = []
     with home.records.read() as session:
-        if state is not None:
-            wanted.append(WorkflowRunRow.state == state.value)
+        if states:
+            wanted.append(WorkflowRunRow.state.in_([state.value for state in states]))
         if workflow is not None:
             wanted.append(WorkflowVersionRow.name == workflow)
         if sample is not None:
@@ -94,6 +95,13 @@ def runs(
         joined = newest.join(WorkflowVersionRow, WorkflowVersionRow.digest == WorkflowRunRow.workflow_digest)
         lines = run_lines(session, joined.where(*wanted).limit(limit))
     return sorted(lines, key=lambda line: (line.asked, line.run), reverse=True)
+
+
+def lines_of(home: Home, run_ids: Sequence[str]) -> list[RunLine]:
+    """Return the lines of these runs, by sample. Cost: three queries."""
+    with home.records.read() as session:
+        lines = run_lines(session, select(WorkflowRunRow.id).where(WorkflowRunRow.id.in_(run_ids)))
+    return sorted(lines, key=lambda line: (line.sample, line.workflow, line.run))
 
 
 def of_sample(session: Session, text: str) -> ColumnElement[bool]:

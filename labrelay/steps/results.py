@@ -86,11 +86,12 @@ def results_table(home: Home, experiment: str | None = None, run_ids: list[str] 
         wanted: list[ColumnElement[bool]] = []
         if experiment is not None:
             wanted.append(WorkflowRunRow.experiment_id == find_experiment(session, experiment).id)
+        if run_ids is not None:
+            wanted.append(WorkflowRunRow.id.in_(run_ids))
         ids = _counting().where(*wanted)
         lines = run_lines(session, ids)
         numbers = _numbers(session, ids)
-    asked = None if run_ids is None else set(run_ids)
-    rows = [_row(line, numbers[line.run]) for line in lines if asked is None or line.run in asked]
+    rows = [_row(line, numbers[line.run]) for line in lines]
     return sorted(rows, key=lambda row: (row.experiment, row.sample, row.workflow, row.run))
 
 

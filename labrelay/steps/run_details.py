@@ -132,7 +132,7 @@ def _log_of(home: Home, row: AttemptRow) -> list[str]:
 
 
 def _folder(home: Home, row: AttemptRow) -> Attempt:
-    return EngineHome((home.path / "engine").resolve()).attempt(row.token)
+    return EngineHome(home.path.resolve()).attempt(row.token)
 
 
 def _task(row: TaskRow) -> TaskLine:

@@ -1,0 +1,116 @@
+"""`labrelay results`: list, show, get, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from labrelay.cli.show import current_home, emit, json_option, size_text, table, wants_json
+from labrelay.cli.tables import show_results, when_text
+from labrelay.model.names import printable
+
+if TYPE_CHECKING:
+    from labrelay.steps.results import Shown
+
+
+@click.group()
+def results() -> None:
+    """Results: list, show, get, export."""
+
+
+@results.command("list")
+@click.option("--experiment", help="only this experiment's (name or id)")
+@json_option
+def list_results(experiment: str | None) -> None:
+    """List the results that count, one line each, and which of them are out of date."""
+    from labrelay.steps.results import results_table
+
+    rows = results_table(current_home(), experiment)
+    if wants_json():
+        emit([row.model_dump(mode="json") for row in rows])
+    else:
+        show_results(rows, "no results yet; labrelay status says what runs")
+
+
+@results.command()
+@click.argument("result", metavar="RUN|SAMPLE")
+@json_option
+def show(result: str) -> None:
+    """Show one result: its numbers with their thresholds, its files, its report."""
+    from labrelay.steps.results import show_result
+
+    found = show_result(current_home(), result)
+    if wants_json():
+        emit({**found.model_dump(mode="json", exclude={"documents"}), "documents": _documents(found)})
+        return
+    _show_numbers(found)
+    click.echo()
+    files = [(f.name, f.ref.name, size_text(f.ref.size), f.ref.id) for f in found.result.outputs]
+    table(["output", "file", "size", "id"], files, "no files were kept")
+    click.echo(f"\nfolder: {found.folder}")
+    for document in _documents(found):
+        click.echo(f"{document['title'].lower()}: {document['path']}")
+
+
+def _documents(found: Shown) -> list[dict[str, str]]:
+    return [{"title": d.title, "path": str(d.path), "media_type": d.media_type} for d in found.documents]
+
+
+def _show_numbers(found: Shown) -> None:
+    from labrelay.records.documents import heading, threshold_text, with_unit
+
+    result = found.result
+    click.echo(f"{printable(result.title)}: {result.verdict.value}  ({result.run_id}, {when_text(result.ended)} UTC)")
+    if found.stale:
+        click.echo(f"out of date: {printable(found.stale)}; labrelay reprocess --plan")
+    bounds = {threshold.metric: threshold for threshold in result.thresholds}
+    rows = [
+        (
+            heading(metric.name, result.labels),
+            with_unit(metric.value, metric.unit),
+            result.verdicts[metric.name].value if metric.name in result.verdicts else None,
+            threshold_text(bounds[metric.name], metric.unit) if metric.name in bounds else None,
+        )
+        for metric in result.metrics
+    ]
+    click.echo()
+    table(["metric", "value", "verdict", "threshold"], rows, "the workflow gives no numbers")
+
+
+@results.command()
+@click.argument("result", metavar="RUN|SAMPLE")
+@click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="the folder to copy into")
+@json_option
+def get(result: str, target: Path) -> None:
+    """Copy a result's files, report and provenance crate into a folder."""
+    from labrelay.steps.results import get_result
+
+    paths = get_result(current_home(), result, target)
+    if wants_json():
+        emit([str(path) for path in paths])
+    else:
+        size = sum(path.stat().st_size for path in paths)
+        click.echo(f"{len(paths)} files ({size_text(size)}) are in {_common(paths)}")
+
+
+def _common(paths: list[Path]) -> Path:
+    import os.path
+
+    return Path(os.path.commonpath([path.parent for path in paths]))
+
+
+@results.command()
+@click.argument("experiment")
+@click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="FILE.csv, FILE.xlsx or FILE.eln")
+@json_option
+def export(experiment: str, target: Path) -> None:
+    """Write an experiment's results as a table (.csv, .xlsx) or as a notebook archive (.eln)."""
+    from labrelay.steps.results import export_results
+
+    made = export_results(current_home(), experiment, target)
+    if wants_json():
+        emit({"path": str(made.path), "title": made.title, "media_type": made.media_type})
+    else:
+        click.echo(f"{made.title}: {made.path} ({size_text(made.path.stat().st_size)})")
