@@ -1,0 +1,92 @@
+"""Working commands run as flows when a Prefect server answers, else the same steps directly.
+
+Prefect is imported only when there is a server to tell: it costs seconds, and a lab without one should not pay them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar
+
+from labrelay.flows.environment import use_server
+from labrelay.flows.running import healthy, running
+from labrelay.steps.home import Home
+
+T = TypeVar("T")
+DIRECTLY = "no Prefect server: running directly (labrelay up starts one)"
+FLOWS = {
+    "process_run": "process",
+    "ingest_run": "intake",
+    "import_reads": "intake",
+    "submit_runs": "intake",
+    "submit_workflow": "by_hand",
+    "collect": "upkeep",
+    "sweep": "upkeep",
+    "deliver": "upkeep",
+    "watch_folders": "upkeep",
+}
+
+
+def run_as_flow(
+    home: Home, flow: str, directly: Callable[[], T], say: Callable[[str], object], /, **parameters: object
+) -> T:
+    """Run a flow in this process if a server answers, else the same step without Prefect.
+
+    Args:
+        home: Where; its progress hears what happens either way.
+        flow: A name of `FLOWS`.
+        directly: The step that does the same.
+        say: Is told in one line how it is done.
+        parameters: The flow's, without `home`.
+
+    Returns:
+        What the step returns.
+
+    Raises:
+        LabrelayError: The step's own, either way.
+    """
+    api, local = server_of(home)
+    if api is None:
+        say(DIRECTLY)
+        return directly()
+    use_server(home.path, api, local=local)
+    # The run's log goes to the server; on the terminal our own progress is enough.
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    say(f"running as a flow: {api.removesuffix('/api')}")
+    outcome: T = _in_process(home, flow, parameters)
+    return outcome
+
+
+def server_of(home: Home) -> tuple[str | None, bool]:
+    """Return the address of the server that flows of this home run on, and whether it is the home's own."""
+    api = running(home.path)
+    if api is not None:
+        return api, True
+    shared = home.settings.prefect_api_url
+    return (shared, False) if shared is not None and _answers(shared) else (None, False)
+
+
+def _answers(api: str) -> bool:
+    if api.startswith("http://"):
+        return healthy(api)
+    import httpx
+
+    try:
+        # A server that wants a credential is there: Prefect itself brings that.
+        return httpx.get(f"{api}/health", timeout=5.0).status_code < 500
+    except httpx.HTTPError:
+        return False
+
+
+def _in_process(home: Home, name: str, parameters: dict[str, object]) -> Any:
+    function = getattr(import_module(f"labrelay.flows.{FLOWS[name]}"), name)
+    from labrelay.flows.progress import also_told
+
+    with also_told(home.progress):
+        state = function(home=str(home.path), **parameters, return_state=True)
+    outcome = state.result(raise_on_failure=False)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
