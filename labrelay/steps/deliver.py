@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from labrelay.model.errors import LabrelayError
 from labrelay.model.faults import faultpoint
-from labrelay.records import outbox
+from labrelay.records import notify, outbox
 from labrelay.records.outbox import Message
 from labrelay.steps.documents import publish_experiment
 from labrelay.steps.home import Home
+from labrelay.steps.notices import ways_of
 
 
 @dataclass
@@ -58,4 +59,14 @@ def _to_eln(home: Home, message: Message) -> bool:
     return True
 
 
-CHANNELS: dict[str, Callable[[Home, Message], bool]] = {"eln": _to_eln}
+def _to_people(home: Home, message: Message) -> bool:
+    notify.send(message, ways_of(home.settings))
+    return False
+
+
+# A channel tells one message; True says that with it all that waited for this entity was told.
+CHANNELS: dict[str, Callable[[Home, Message], bool]] = {
+    "eln": _to_eln,
+    "notify-mail": _to_people,
+    "notify-webhook": _to_people,
+}
