@@ -96,10 +96,18 @@ def confirm_older(db: Database, message: Message, newest_id: int) -> int:
         return max(0, getattr(done, "rowcount", 0))
 
 
-def fail(db: Database, message: Message, reason: str, *, retry: bool) -> None:
-    """Put a message back with a growing pause (1 min, doubling), or mark it dead after 8 tries or for good."""
+def fail(db: Database, message: Message, reason: str, *, retry: bool, after: float = 0.0) -> None:
+    """Put a message back with a growing pause (1 min, doubling), or mark it dead after 8 tries or for good.
+
+    Args:
+        db: The records.
+        message: As it was claimed.
+        reason: Why it could not be told, for `labrelay status`.
+        retry: Whether trying again can help.
+        after: Seconds that the other side asked to be left alone.
+    """
     if retry and message.tries < MAX_TRIES:
-        pause = 60 * 2 ** (message.tries - 1)
+        pause = max(60 * 2 ** (message.tries - 1), int(after))
         _settle(db, message, state="pending", not_before=_later(pause), error=reason)
     else:
         _settle(db, message, state="dead", error=reason)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from labrelay.model.errors import LabrelayError
 from labrelay.model.faults import faultpoint
 from labrelay.records import notify, outbox
+from labrelay.records.delivery import Undeliverable
 from labrelay.records.outbox import Message
 from labrelay.steps.documents import publish_experiment
 from labrelay.steps.home import Home
@@ -46,7 +47,8 @@ def _deliver(home: Home, message: Message) -> int:
         covered = CHANNELS[message.channel](home, message)
     except (LabrelayError, KeyError) as error:
         retry = isinstance(error, LabrelayError) and error.retryable
-        outbox.fail(home.records, message, str(error), retry=retry)
+        after = error.retry_after if isinstance(error, Undeliverable) else 0.0
+        outbox.fail(home.records, message, str(error), retry=retry, after=after)
         return 0
     faultpoint("deliver.told")
     outbox.confirm(home.records, message)
