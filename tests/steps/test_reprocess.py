@@ -1,0 +1,355 @@
+"""Exactly the results that are out of date are named, each with its reason, and only those run again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from labrelay.model.experiment import Experiment, Sample
+from labrelay.model.instrument import InstrumentRun
+from labrelay.model.runs import EngineStatus, RunReport, RunRequest
+from labrelay.model.states import RunState
+from labrelay.records import audit, experiments, intake, runs
+from labrelay.records.database import now
+from labrelay.records.schema import WorkflowRunRow
+from labrelay.steps.assign import assign
+from labrelay.steps.collect import Collected
+from labrelay.steps.home import Home
+from labrelay.steps.imports import import_reads
+from labrelay.steps.reprocess import Item, Plan, alike, plan, reprocess
+from labrelay.steps.route import route
+from labrelay.steps.submit import submit_planned
+
+EXPERIMENT = Experiment(name="exp")
+RULE = '[[rule]]\nname = "counts"\nworkflow = "count"\nreference = "virus"\n'
+WDL = """version 1.0
+workflow count {{
+  input {{ {reads} r1  File reference  Int depth = 1 }}
+  output {{ Int n = {n} }}
+}}
+"""
+DEFINITION = """name = "count"
+version = "{version}"
+title = "Counts"
+main = "main.wdl"
+scope = "{scope}"
+[inputs.r1]
+from = "reads.r1"
+[inputs.reference]
+from = "reference.fasta"
+"""
+
+
+class Engine:
+    """Takes everything and runs nothing."""
+
+    kind = "local"
+
+    def submit(self, request: RunRequest) -> str:
+        return request.token
+
+    def poll(self, external_ids: Sequence[str]) -> Mapping[str, EngineStatus]:
+        return {}
+
+    def report(self, external_id: str) -> RunReport:
+        raise NotImplementedError
+
+    def cancel(self, external_id: str) -> None:
+        raise NotImplementedError
+
+
+class Lab:
+    """A home in which things change."""
+
+    def __init__(self, home: Home, folder: Path) -> None:
+        self.home, self.folder = home, folder
+        self.rule()
+        self.definition()
+        self.reference("ACGT")
+
+    def rule(self, more: str = "") -> None:
+        (self.home.path / "rules.toml").write_text(RULE + more)
+
+    def definition(self, version: str = "1.0", n: int = 1, scope: str = "sample") -> None:
+        folder = self.home.path / "definitions" / "count"
+        folder.mkdir(parents=True, exist_ok=True)
+        reads = "Array[File]" if scope == "sample" else "Array[Array[File]]"
+        (folder / "main.wdl").write_text(WDL.format(n=n, reads=reads))
+        (folder / "definition.toml").write_text(DEFINITION.format(version=version, scope=scope))
+
+    def reference(self, sequence: str) -> None:
+        source = self.folder / "virus.fasta"
+        source.write_text(f">virus\n{sequence}\n")
+        self.home.reads.add_reference(source, "virus")
+
+    def announce(self, *names: str, **changes: str) -> None:
+        members = [Sample(experiment_id=EXPERIMENT.id, name=name, **changes) for name in names]  # type: ignore[arg-type]
+        with self.home.records.write() as session:
+            experiments.announce(session, EXPERIMENT, members, correct=bool(changes), reason="it was wrong")
+
+    def take_in(self, run_id: str, *names: str) -> str:
+        """Take in an instrument run with one file for each of these samples; return its id."""
+        run = InstrumentRun(run_id=run_id, folder_name=run_id, platform="illumina")
+        with self.home.records.write() as session:
+            intake.see(session, run, run_id)
+            for name in names:
+                ref = self.home.objects.put_bytes(f"raw/{run_id}/{name}.fastq", f"@{run_id}{name}\nA\n+\nI\n".encode())
+                intake.add_files(session, [(ref, "reads", None)])
+                sample = Sample(experiment_id=EXPERIMENT.id, name=name)
+                dataset = intake.add_dataset(session, run.id, name, "assigned", sample.id, "id")
+                intake.link_files(session, dataset.id, [(ref.id, 1, 1)])
+            intake.mark_stored(session, run.id, "f", "m")
+        import_reads(self.home, run.id)
+        return run.id
+
+    def submit(self, instrument_run: str) -> None:
+        assert not submit_planned(self.home, route(self.home, instrument_run).planned).failed
+
+    def end(self, state: RunState = RunState.COMPLETE, failure: str | None = None) -> None:
+        """End and record all live runs."""
+        with self.home.records.write() as session:
+            for attempt in runs.live_attempts(session):
+                status = EngineStatus(state=state, at=datetime.now(UTC), message=failure)
+                runs.apply_event(session, attempt.token, status)
+                session.get_one(WorkflowRunRow, attempt.run_id).recorded_at = now()
+
+    def rows(self) -> list[WorkflowRunRow]:
+        with self.home.records.read() as session:
+            return list(session.scalars(select(WorkflowRunRow).order_by(WorkflowRunRow.created_at)))
+
+
+@pytest.fixture
+def lab(make_home: Callable[[str], Home], tmp_path: Path) -> Lab:
+    home = make_home("")
+    home.engine = Engine()
+    made = Lab(home, tmp_path)
+    made.announce("A", "B")
+    made.submit(made.take_in("fc-1", "A", "B"))
+    made.end()
+    return made
+
+
+def items(planned: Plan) -> dict[str, Item]:
+    return {",".join(item.samples): item for item in planned.items}
+
+
+def test_nothing_is_out_of_date_when_nothing_has_changed(lab: Lab) -> None:
+    planned = plan(lab.home)
+    assert (planned.items, planned.problems) == ([], [])
+    assert reprocess(lab.home, planned).new == 0
+    assert {row.stale for row in lab.rows()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda lab: lab.definition(version="1.1"), "count 1.1 is asked for, it was made with count 1.0"),
+        (lambda lab: lab.definition(n=2), "count 1.0 was changed without a new version"),
+        (lambda lab: lab.reference("ACGTT"), "the reference virus has new content"),
+        (lambda lab: lab.rule("[rule.parameters]\ndepth = 5\n"), "depth is 5, it was default"),
+    ],
+    ids=["a new version", "an unversioned change", "a new reference", "a parameter"],
+)
+def test_what_changes_for_all_makes_all_results_old_with_the_reason(
+    lab: Lab, change: Callable[[Lab], None], reason: str
+) -> None:
+    change(lab)
+    planned = plan(lab.home)
+    assert set(items(planned)) == {"A", "B"}
+    assert all(reason in item.reason and item.standing == "to run" for item in planned.items)
+    assert all(reason in (row.stale or "") for row in lab.rows())
+    assert reprocess(lab.home, planned).new == 2
+    assert [item.standing for item in plan(lab.home).items] == ["running", "running"]
+
+
+def test_a_pinned_version_is_not_replaced_by_a_newer_one(lab: Lab) -> None:
+    lab.rule('version = "1.0"\n')
+    lab.definition(version="1.1")
+    assert plan(lab.home).items == []
+
+
+def test_a_correction_makes_the_results_of_that_sample_old_and_no_others(lab: Lab) -> None:
+    lab.announce("A", subject="patient 9")
+    planned = plan(lab.home)
+    assert set(items(planned)) == {"A"}
+    assert "A was corrected (revision 1, now 2)" in items(planned)["A"].reason
+
+
+def test_reads_that_are_another_samples_now_are_run_for_that_one(lab: Lab) -> None:
+    lab.announce("C")
+    assign(lab.home, "A", "C")
+    planned = plan(lab.home)
+    assert "its reads belong to C now" in items(planned)["A"].reason
+    assert items(planned)["A"].standing == "by hand"  # C's reads are not imported yet
+    import_reads(lab.home, intake_id("fc-1"))
+    planned = plan(lab.home)
+    assert set(items(planned)) == {"A"}
+    assert items(planned)["A"].standing == "to run"
+    submitted = reprocess(lab.home, planned)
+    assert lab.rows()[-1].result_path.startswith("exp/C/")
+    assert submitted.new == 1
+
+
+def intake_id(run_id: str) -> str:
+    return InstrumentRun(run_id=run_id, folder_name=run_id, platform="illumina").id
+
+
+@pytest.mark.parametrize(("merge", "old"), [("topups", {"A"}), ("lanes", set())])
+def test_top_ups_make_a_result_old_only_where_the_rule_merges_them(lab: Lab, merge: str, old: set[str]) -> None:
+    lab.rule(f'merge = "{merge}"\n')
+    lab.take_in("fc-2", "A")
+    planned = plan(lab.home)
+    assert set(items(planned)) == old
+    assert all("1 more files of reads" in item.reason for item in planned.items)
+
+
+def test_a_sample_that_joins_a_cohort_makes_its_result_old(lab: Lab) -> None:
+    lab.definition(version="2.0", scope="cohort")
+    lab.rule('scope = "cohort"\n')
+    instrument_run = intake_id("fc-1")
+    lab.submit(instrument_run)
+    lab.end()
+    lab.announce("C")
+    lab.take_in("fc-2", "C")
+    assert any("C joined the cohort" in item.reason for item in plan(lab.home).items)
+
+
+def test_a_rule_that_is_gone_makes_nothing_old(lab: Lab) -> None:
+    (lab.home.path / "rules.toml").write_text("")
+    assert plan(lab.home).items == []
+
+
+def test_what_a_person_asked_for_is_not_measured_by_rules_but_by_corrections(lab: Lab) -> None:
+    with lab.home.records.write() as session:
+        for row in session.scalars(select(WorkflowRunRow)):
+            row.rule = None
+    lab.definition(version="1.1")
+    assert plan(lab.home).items == []
+    lab.announce("A", subject="patient 9")
+    assert {name: item.standing for name, item in items(plan(lab.home)).items()} == {"A": "by hand"}
+
+
+def test_a_replaced_result_names_what_replaced_it(lab: Lab) -> None:
+    lab.definition(version="1.1")
+    reprocess(lab.home, plan(lab.home))
+    lab.end()
+    planned = plan(lab.home)
+    assert (planned.items, planned.replaced) == ([], 2)
+    old, new = lab.rows()[:2], lab.rows()[2:]
+    assert {row.replaced_by for row in old} == {row.id for row in new}
+    assert all("count 1.1" in (row.stale or "") for row in old)
+    assert plan(lab.home).replaced == 0
+
+
+def test_a_rule_changed_and_changed_back_runs_nothing_and_the_first_result_is_current_again(lab: Lab) -> None:
+    first = {row.id for row in lab.rows()}
+    lab.rule("[rule.parameters]\ndepth = 5\n")
+    reprocess(lab.home, plan(lab.home))
+    lab.end()
+    plan(lab.home)
+    lab.rule()
+    planned = plan(lab.home)
+    assert (planned.to_run, planned.replaced) == ([], 2)
+    current = {row.id for row in lab.rows() if row.replaced_by is None and row.stale is None}
+    assert current == first
+
+
+def test_a_mark_goes_when_the_change_is_taken_back_before_anything_ran(lab: Lab) -> None:
+    lab.definition(version="1.1")
+    plan(lab.home)
+    lab.definition(version="1.0")
+    assert plan(lab.home).items == []
+    assert {row.stale for row in lab.rows()} == {None}
+
+
+def test_new_conditions_are_tried_on_two_runs_before_the_rest(lab: Lab) -> None:
+    lab.announce("C", "D")
+    lab.submit(lab.take_in("fc-2", "C", "D"))
+    lab.end()
+    lab.definition(version="1.1")
+    first = reprocess(lab.home, plan(lab.home))
+    assert (first.new, len(first.held)) == (2, 2)
+    assert "waits for the first result of count 1.1" in first.held[0][1]
+    assert reprocess(lab.home, plan(lab.home)).new == 0
+    lab.end()
+    assert reprocess(lab.home, plan(lab.home)).new == 2
+
+
+def test_waiting_goes_on_after_the_first_results_until_all_is_replaced(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waves: list[int] = []
+
+    def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
+        waves.append(len(run_ids))
+        lab.end()
+        return Collected()
+
+    monkeypatch.setattr("labrelay.steps.reprocess.wait_for", wait_for)
+    lab.announce("C", "D", "E")
+    lab.submit(lab.take_in("fc-2", "C", "D", "E"))
+    lab.end()
+    lab.definition(version="1.1")
+    done = reprocess(lab.home, plan(lab.home), limit=4, wait=True)
+    assert waves == [2, 2]
+    assert (done.new, [why for _run, why in done.held]) == (4, ["the limit of 4 runs is reached"])
+
+
+def test_two_equal_failures_stop_the_workflow_and_other_results_stay(lab: Lab) -> None:
+    lab.announce("C", "D")
+    lab.submit(lab.take_in("fc-2", "C", "D"))
+    lab.end()
+    lab.definition(version="1.1")
+    reprocess(lab.home, plan(lab.home))
+    lab.end(RunState.EXECUTOR_ERROR, "task count failed")
+    planned = plan(lab.home)
+    assert sorted(item.standing for item in planned.items) == ["failed", "failed", "to run", "to run"]
+    stopped = reprocess(lab.home, planned)
+    assert stopped.new == 0
+    assert len(stopped.held) == 2
+    assert all("2 reruns failed alike" in why for _run, why in stopped.held)
+    lab.definition(version="1.2")  # mended
+    assert reprocess(lab.home, plan(lab.home)).new == 2
+
+
+def test_failures_are_alike_whatever_the_paths_ids_and_numbers() -> None:
+    one = "task count in /home/a/run-1/x.log: exit 137 of run_0123456789abcdef"
+    other = "task count in /home/b/run-22/y.log: exit 1 of run_fedcba9876543210"
+    assert alike(one) == alike(other)
+    assert alike(one) != alike("task align in /home/a: exit 137")
+
+
+def test_the_limit_bounds_what_is_submitted_now(lab: Lab) -> None:
+    lab.definition(version="1.1")
+    done = reprocess(lab.home, plan(lab.home), limit=1)
+    assert (done.new, [why for _run, why in done.held]) == (1, ["the limit of 1 runs is reached"])
+    assert reprocess(lab.home, plan(lab.home), limit=0).new == 0
+
+
+def test_a_failed_run_is_no_result_and_is_not_tried_again(lab: Lab) -> None:
+    lab.announce("C")
+    lab.submit(lab.take_in("fc-2", "C"))
+    lab.end(RunState.EXECUTOR_ERROR, "bad")
+    assert plan(lab.home).items == []
+
+
+def test_what_cannot_be_composed_is_a_problem_of_the_plan_once(lab: Lab) -> None:
+    lab.rule('[[rule]]\nname = "other"\nworkflow = "nowhere"\n')
+    planned = plan(lab.home)
+    assert len(planned.problems) == 2
+    assert "nowhere" in planned.problems[0]
+    assert planned.items == []
+
+
+def test_every_mark_is_in_the_audit_trail_and_planning_again_adds_none(lab: Lab) -> None:
+    lab.definition(version="1.1")
+    plan(lab.home)
+    with lab.home.records.read() as session:
+        before = audit.count(session)
+    plan(lab.home)
+    with lab.home.records.read() as session:
+        assert audit.count(session) == before
