@@ -7,6 +7,7 @@ looked at, and leaves it running (`make clean-demo` stops it); without `--prefec
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -80,6 +81,8 @@ def run(path: Path, console: Console, *, prefect: bool) -> tuple[Processed, list
 def start_prefect(home: Home) -> str | None:
     """Start the home's Prefect server, or find it; without one the same steps run directly."""
     home.progress.stage("prefect", "starting a local server")
+    # Prefect reads this when it is first imported; the terminal has our own progress.
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "ERROR"
     try:
         found = server.up(home.path)
     except LabrelayError as error:

@@ -76,7 +76,7 @@ def _record_result(home: Home, run: WorkflowRunRow, token: str, report: RunRepor
     definition = definition_of(home, run.workflow_digest)
     outputs = _store_outputs(home, run, report, definition)
     faultpoint("record.outputs_stored")
-    metrics = read_metrics(definition, {f.name: f.path for f in outputs}, scope=_scope(run))
+    metrics = read_metrics(definition, {f.name: f.path for f in outputs})
     verdicts = judge_all({m.name: m.value for m in metrics}, list(definition.thresholds.values()))
     verdict = worst(list(verdicts.values()))
     with home.records.read() as session:
@@ -117,11 +117,6 @@ def _described(home: Home, file: OutputFile, ref: FileRef, definition: Definitio
     role = spec.role if spec else FileRole.OUTPUT
     made = result_file(home, file.output, file.index, ref, role, spec.media_type if spec else None)
     return made.model_copy(update={"task": file.task})
-
-
-def _scope(run: WorkflowRunRow) -> str:
-    """Return what the metrics are about: the sample's (or cohort's) part of the result path."""
-    return run.result_path.split("/")[1]
 
 
 def _commit(home: Home, run: WorkflowRunRow, token: str, result: Result, crate: FileRef, verdict: Verdict) -> bool:
