@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
@@ -86,14 +88,16 @@ def overview(home: Home) -> Overview:
         failed = _count(session, WorkflowRunRow.state.in_([s.value for s in _WITHOUT_RESULT]), current)
         stale = _count(session, WorkflowRunRow.stale.is_not(None), WorkflowRunRow.recorded_at.is_not(None), current)
         messages = outbox.waiting(session)
-    told = home.engine.poll([a.external_id for a in attempts[:SHOWN] if a.external_id]) if attempts else {}
+    told: Mapping[str, EngineStatus] = (
+        home.engine.poll([a.external_id for a in attempts[:SHOWN] if a.external_id]) if attempts else {}
+    )
     return Overview(
         states=states,
         live=tuple(_live(lines[a.run_id], told.get(a.external_id or "")) for a in attempts[:SHOWN]),
         unassigned=unassigned,
         refused=refused,
         failed=failed,
-        unrecorded=unrecorded,
+        unrecorded=unrecorded + sum(status.state.terminal for status in told.values()),
         stale=stale,
         messages=messages.get("pending", 0) + messages.get("sending", 0),
         dead_messages=messages.get("dead", 0),

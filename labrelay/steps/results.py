@@ -20,7 +20,7 @@ from labrelay.records import experiments
 from labrelay.records.documents import Document
 from labrelay.records.eln_archive import ElnResult, write_eln
 from labrelay.records.result import Result
-from labrelay.records.schema import MetricRow, WorkflowRunRow
+from labrelay.records.schema import DatasetFileRow, MetricRow, RunIORow, WorkflowRunRow
 from labrelay.records.tables import write_results_csv, write_results_xlsx
 from labrelay.steps.assign import find_experiment
 from labrelay.steps.documents import documents_of, result_folder
@@ -38,7 +38,7 @@ class ResultRow(Frozen):
 
     Attributes:
         sample: The sample's name, or `N samples` of a cohort.
-        reads: Single reads that went in: twice the pairs.
+        reads: Single reads that went in, as they were counted when they were stored; else as the workflow says.
         mapped_percent: Of the reads after trimming.
         mean_depth: Over the whole reference, x.
         breadth_10x_percent: Of the reference, at depth 10 or more.
@@ -72,7 +72,7 @@ class Shown(Frozen):
 
 
 def results_table(home: Home, experiment: str | None = None, run_ids: list[str] | None = None) -> list[ResultRow]:
-    """Return the results that count, by experiment and sample. Cost: five queries, whatever their number.
+    """Return the results that count, by experiment and sample. Cost: six queries, whatever their number.
 
     Args:
         home: Where.
@@ -91,7 +91,8 @@ def results_table(home: Home, experiment: str | None = None, run_ids: list[str] 
         ids = _counting().where(*wanted)
         lines = run_lines(session, ids)
         numbers = _numbers(session, ids)
-    rows = [_row(line, numbers[line.run]) for line in lines]
+        reads = _reads(session, ids)
+    rows = [_row(line, numbers[line.run], reads.get(line.run)) for line in lines]
     return sorted(rows, key=lambda row: (row.experiment, row.sample, row.workflow, row.run))
 
 
@@ -114,9 +115,26 @@ def _numbers(session: Session, ids: Select[str]) -> dict[str, dict[str, float | 
     return found
 
 
-def _row(line: RunLine, numbers: dict[str, float | None]) -> ResultRow:
+def _reads(session: Session, ids: Select[str]) -> dict[str, float]:
+    """Return how many reads went into each run, as the content gate counted them in its datasets."""
+    query = (
+        select(RunIORow.run_id, DatasetFileRow.dataset_id, MetricRow.value)
+        .join(DatasetFileRow, DatasetFileRow.file_id == RunIORow.file_id)
+        .join(MetricRow, MetricRow.owner_id == DatasetFileRow.dataset_id)
+        .where(RunIORow.run_id.in_(ids), RunIORow.direction == "in")
+        .where(MetricRow.name == "reads", MetricRow.scope == "reads", MetricRow.value.is_not(None))
+        .distinct()
+    )
+    found: dict[str, float] = defaultdict(float)
+    for run_id, _dataset, value in session.execute(query).tuples():
+        found[run_id] += value or 0
+    return found
+
+
+def _row(line: RunLine, numbers: dict[str, float | None], counted: float | None) -> ResultRow:
     pairs = numbers.get("read_pairs")
-    reads = numbers.get("reads") if pairs is None else 2 * pairs
+    told = numbers.get("reads") if pairs is None else 2 * pairs
+    reads = told if counted is None else counted
     variants = numbers.get("variants")
     return ResultRow(
         sample=line.sample,

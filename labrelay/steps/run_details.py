@@ -19,7 +19,7 @@ from labrelay.model.states import RunState
 from labrelay.records import audit
 from labrelay.records import runs as run_records
 from labrelay.records.schema import AttemptRow, FileRow, RunIORow, TaskRow, WorkflowRunRow
-from labrelay.steps.collect import start_intended
+from labrelay.steps.collect import collect, start_intended
 from labrelay.steps.home import Home
 from labrelay.steps.listing import RunLine, find_run, run_lines
 from labrelay.workflows.local.home import Attempt, EngineHome
@@ -239,6 +239,7 @@ def retry(home: Home, text: str) -> RunLine:
         NotFound: There is no such run.
         UsageError: It lives, or it has a result.
     """
+    collect(home)  # the engine may know of an end that the records do not
     with home.records.write() as session:
         run = find_run(session, text)
         state = RunState(run.state)

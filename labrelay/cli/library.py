@@ -1,0 +1,243 @@
+"""What a home knows to run: references, workflow definitions, routing rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labrelay.cli.show import current_home, emit, json_option, records, size_text, table, wants_json
+from labrelay.model.names import printable
+
+if TYPE_CHECKING:
+    from labrelay.model.problem import Problem
+    from labrelay.steps.rehearse import Rehearsed
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.group()
+def reference() -> None:
+    """Reference genomes: add, list."""
+
+
+@reference.command("add")
+@click.argument("file", type=FOLDER)
+@click.option("--name", required=True, help="what rules and commands will call it")
+@json_option
+def add_reference(file: Path, name: str) -> None:
+    """Store a reference genome (FASTA or GenBank), normalised and indexed; FILE is not changed."""
+    from labrelay.model.errors import UsageError
+
+    if not file.is_file():
+        raise UsageError(f"there is no file {file}")
+    added = current_home().reads.add_reference(file, name)
+    if wants_json():
+        emit(added.model_dump(mode="json"))
+        return
+    bases = sum(contig.length for contig in added.contigs)
+    click.echo(f"{added.id}  {printable(added.name)}: {len(added.contigs)} sequences, {bases:,} bases")
+    for note in added.notes:
+        click.echo(f"  {printable(note, 400)}")
+
+
+@reference.command("list")
+@json_option
+def list_references() -> None:
+    """List the references by name; the newest of a name is the one that the name means."""
+    rows = [
+        {
+            "name": each.name,
+            "id": each.id,
+            "sequences": len(each.contigs),
+            "bases": sum(contig.length for contig in each.contigs),
+            "annotation": "yes" if each.annotation else "no",
+            "size": size_text(each.fasta.size),
+        }
+        for each in current_home().reads.references()
+    ]
+    header = ["name", "id", "sequences", "bases", "annotation", "size"]
+    records(header, rows, "no references yet; add one: labrelay reference add FILE --name NAME")
+
+
+@click.group()
+def workflow() -> None:
+    """Workflow definitions: add, list, lint, inputs."""
+
+
+@workflow.command("add")
+@click.argument("folder", type=FOLDER)
+@json_option
+def add_workflow(folder: Path) -> None:
+    """Check a folder with a WDL workflow and copy it into the home; `definition.toml` is optional."""
+    from labrelay.workflows.registry import Registry
+
+    definition, findings = Registry(current_home().path).add(_folder(folder))
+    if wants_json():
+        told = definition.model_dump(mode="json", include={"name", "version", "title", "scope"})
+        emit({**told, "warnings": [problem.model_dump(mode="json") for problem in findings]})
+        return
+    _findings(findings)
+    click.echo(
+        f"{definition.name} {definition.version} was added; its inputs: labrelay workflow inputs {definition.name}"
+    )
+
+
+@workflow.command("list")
+@json_option
+def list_workflows() -> None:
+    """List the workflows that this home can run, and the folders that it cannot load, with the reason."""
+    from labrelay.workflows.registry import BUILT_IN, Registry
+
+    registry = Registry(current_home().path)
+    rows = [
+        {
+            "name": each.name,
+            "version": each.version,
+            "title": each.title,
+            "scope": each.scope,
+            "from": "labrelay" if each.folder.is_relative_to(BUILT_IN) else "this home",
+            "folder": str(each.folder),
+        }
+        for each in registry.definitions().values()
+    ]
+    records(["name", "version", "title", "scope", "from"], rows, "no workflows; add one: labrelay workflow add FOLDER")
+    for folder, problems in registry.problems().items():
+        click.echo(f"{folder} is not usable: {problems[0]}; labrelay workflow lint {folder}", err=True)
+
+
+@workflow.command()
+@click.argument("folder", type=FOLDER)
+@json_option
+def lint(folder: Path) -> int:
+    """Say all that is wrong or doubtful with a workflow's folder; exit code 1 when it cannot be added."""
+    from labrelay.model.problem import errors_of
+    from labrelay.workflows.lint import lint as find
+
+    findings = find(_folder(folder))
+    errors = errors_of(findings)
+    if wants_json():
+        emit([problem.model_dump(mode="json") for problem in findings])
+    else:
+        _findings(findings)
+        click.echo(f"{len(errors)} errors, {len(findings) - len(errors)} warnings")
+    return 1 if errors else 0
+
+
+@workflow.command()
+@click.argument("name")
+@click.option("--template", is_flag=True, help="a JSON file to fill in, for labrelay submit --inputs")
+@json_option
+def inputs(name: str, template: bool) -> None:
+    """List a workflow's inputs: type, default, and where each value comes from when it runs on a sample."""
+    from labrelay.workflows.document import load_document
+    from labrelay.workflows.registry import Registry
+    from labrelay.workflows.schema import input_schema, input_template
+
+    definition = Registry(current_home().path).get(name)
+    schema = input_schema(load_document(definition.folder, definition.main))
+    shown = input_template(schema)
+    if template:
+        emit(shown)
+        return
+    if wants_json():
+        emit(schema)
+        return
+    rows: list[dict[str, Any]] = []
+    for qualified, shape in schema["properties"].items():
+        short = qualified.removeprefix(f"{definition.workflow}.")
+        spec = definition.inputs.get(short)
+        rows.append(
+            {
+                "name": short,
+                "needed": "yes" if qualified in schema["required"] else "",
+                "type_or_default": str(shown[qualified]),
+                "on_a_sample": spec.source.value if spec else "parameter",
+                "what": shape.get("description") or (spec.label if spec else None),
+            }
+        )
+    records(["name", "needed", "type_or_default", "on_a_sample", "what"], rows, f"{name} takes no inputs")
+
+
+def _folder(folder: Path) -> Path:
+    from labrelay.model.errors import UsageError
+
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}")
+    return folder
+
+
+def _findings(findings: list[Problem]) -> None:
+    for problem in findings:
+        click.echo(f"{problem.severity.value}: {problem}")
+
+
+@click.group()
+def rules() -> None:
+    """Routing rules: show, test."""
+
+
+@rules.command("show")
+@json_option
+def show_rules() -> None:
+    """Show the rules of `rules.toml`: which samples get which workflow."""
+    from labrelay.steps.rules import FILE, load_rules
+
+    home = current_home()
+    found = load_rules(home.path)
+    if wants_json():
+        emit([rule.model_dump(mode="json") for rule in found])
+        return
+    rows = [
+        (
+            rule.name,
+            " and ".join(f"{name} is {pattern}" for name, pattern in rule.when if pattern != "*") or "always",
+            rule.workflow + (f" {rule.version}" if rule.version else ""),
+            rule.reference,
+            rule.scope,
+            rule.merge,
+            ", ".join(f"{name}={value}" for name, value in rule.parameters.items()),
+        )
+        for rule in found
+    ]
+    header = ["rule", "when", "workflow", "reference", "scope", "merge", "parameters"]
+    table(header, rows, f"no rules yet: {home.path / FILE} has an example")
+
+
+@rules.command("test")
+@click.argument("folder", type=FOLDER)
+@json_option
+def test_rules(folder: Path) -> int:
+    """Say for each sample of a run folder what would run, and for the others why not; nothing is stored.
+
+    Exit code 1 when nothing at all would run.
+    """
+    from labrelay.steps.rehearse import rehearse
+
+    run, said = rehearse(current_home(), folder)
+    if wants_json():
+        emit({"run_id": run.run_id, "samples": [each.model_dump(mode="json") for each in said]})
+    else:
+        click.echo(f"{printable(run.run_id)}: {len(said)} samples")
+        for each in said:
+            _rehearsed(each)
+    return 0 if any(each.why_not is None for each in said) else 1
+
+
+def _rehearsed(each: Rehearsed) -> None:
+    match = (
+        f"{printable(each.sample)} of {printable(each.experiment or '')}, by {each.matched_by}" if each.sample else "–"
+    )
+    click.echo(f"\n{printable(each.label)}: {match}")
+    if each.why_not and not each.rules:
+        click.echo(f"  nothing runs: {printable(each.why_not, 400)}")
+        return
+    for rule in each.rules:
+        if rule.why_not:
+            click.echo(f"  not by {printable(rule.rule)}: {printable(rule.why_not, 400)}")
+        else:
+            on = f" against {rule.reference}" if rule.reference else ""
+            click.echo(f"  {rule.workflow}{on}, by the rule {printable(rule.rule)}")
+    if each.why_not and not any(rule.why_not for rule in each.rules):
+        click.echo(f"  nothing runs: {printable(each.why_not, 400)}")
