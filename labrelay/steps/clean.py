@@ -10,11 +10,11 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import select
 
@@ -190,18 +190,20 @@ def _remove(each: Leftover) -> bool:
 
 
 def _remove_tree(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, onerror=_unlock)
-    else:
+    if not path.is_dir():
         path.unlink()
-
-
-def _unlock(function: Callable[..., Any], path: str, _error: object) -> None:
-    """Make the folder of something writable and try once more: tasks leave folders without write permission."""
-    for each in (Path(path).parent, Path(path)):
-        if each.is_dir() and not each.is_symlink():
-            each.chmod(0o700)
-    if function in (os.scandir, os.open, os.lstat):
+        return
+    try:
         shutil.rmtree(path)
-    else:
-        function(path)
+    except PermissionError:  # tasks leave folders that cannot be read or written
+        _open_up(path)
+        shutil.rmtree(path)
+
+
+def _open_up(path: Path) -> None:
+    """Give this user all rights on the folders of a tree, without following links."""
+    waiting = [path]
+    while waiting:
+        folder = waiting.pop()
+        folder.chmod(stat.S_IRWXU)
+        waiting += [Path(each.path) for each in os.scandir(folder) if each.is_dir(follow_symlinks=False)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from labrelay.model.states import RunState
 from labrelay.records import experiments, runs
 from labrelay.records.runs import Intent
 from labrelay.records.schema import WorkflowRunRow
-from labrelay.steps.clean import clean, plan_clean
+from labrelay.steps.clean import _remove_tree, clean, plan_clean
 from labrelay.steps.home import Home
 
 EXPERIMENT = Experiment(name="exp")
@@ -148,12 +149,20 @@ def test_what_has_another_name_frees_nothing(home: Home, tmp_path: Path) -> None
     assert clean(home, plan_clean(home)).freed == 5
 
 
-def test_folders_without_write_permission_go_too(home: Home) -> None:
-    intent = run(home, "A")
-    locked = next((home.path / "work" / intent.key[:40]).rglob("out"))
-    locked.chmod(0o500)
-    assert clean(home, plan_clean(home)).problems == []
-    assert not locked.exists()
+def test_folders_that_cannot_be_read_or_written_go_too() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        pid = os.fork()
+        if pid == 0:  # a child, because root may do everything
+            if os.getuid() == 0:
+                os.setuid(65534)
+            tree = Path(folder) / "tree"
+            put(tree / "a" / "b" / "file")
+            (tree / "a" / "b").chmod(0o500)
+            (tree / "a").chmod(0o000)
+            _remove_tree(tree)
+            os._exit(7 if not tree.exists() else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 
 
 def test_an_interrupted_clean_is_finished_by_the_next(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
