@@ -1,0 +1,83 @@
+"""Sheet rows meet announced samples by id, barcode or alias; what could mean two samples is left to a person."""
+
+from collections import defaultdict
+
+import pytest
+
+from labrelay.model.experiment import Sample
+from labrelay.model.instrument import SheetSample
+from labrelay.records.experiments import SampleIndex
+from labrelay.steps.matching import barcode_of, match
+
+
+def announced(name: str, experiment: str = "exp_1", **more: object) -> Sample:
+    return Sample.model_validate({"experiment_id": experiment, "name": name, **more})
+
+
+def index(*samples: Sample) -> SampleIndex:
+    made = SampleIndex(defaultdict(list), defaultdict(list), defaultdict(list))
+    for sample in samples:
+        made.by_id[sample.name.casefold()].append(sample)
+        for alias in sample.aliases:
+            made.by_alias[alias.casefold()].append(sample)
+        if sample.barcode:
+            made.by_barcode[sample.barcode].append(sample)
+    return made
+
+
+def row(sample_id: str, **more: object) -> SheetSample:
+    return SheetSample.model_validate({"sample_id": sample_id, **more})
+
+
+def test_an_id_matches_without_case() -> None:
+    found = match("s1", [row("s1")], index(announced("S1"), announced("S2")))
+    assert (found.sample and found.sample.name, found.by) == ("S1", "id")
+
+
+def test_the_sheets_sample_name_counts_as_its_id_does() -> None:
+    assert match("1", [row("1", name="S1")], index(announced("S1"))).by == "id"
+
+
+def test_a_barcode_matches_what_no_name_does() -> None:
+    sample = announced("S1", barcode="ACGT+TTGA")
+    assert match("x", [row("x", index="acgt", index2="ttga")], index(sample)).by == "barcode"
+
+
+def test_an_alias_matches_last() -> None:
+    assert match("MVs-1", [row("MVs-1")], index(announced("S1", aliases=("MVs-1",)))).by == "alias"
+
+
+def test_a_right_name_with_a_wrong_index_is_held_back_as_a_wrong_sheet() -> None:
+    found = match(
+        "S1", [row("S1", index="TTTT")], index(announced("S1", barcode="ACGT"), announced("S2", barcode="TTTT"))
+    )
+    assert found.sample is None
+    assert "wrong sheet" in (found.reason or "")
+    assert "announced for S2" in (found.reason or "")
+
+
+def test_one_name_in_two_experiments_is_settled_by_the_sheets_project_or_by_nobody() -> None:
+    both = index(announced("S1", "exp_1", project="P"), announced("S1", "exp_2", project="Q"))
+    settled = match("S1", [row("S1", project="Q")], both)
+    assert settled.sample is not None
+    assert settled.sample.experiment_id == "exp_2"
+    open_match = match("S1", [row("S1")], both)
+    assert open_match.sample is None
+    assert "labrelay assign" in (open_match.reason or "")
+
+
+def test_what_nobody_announced_says_so() -> None:
+    assert match("new", [], index(announced("S1"))).reason == "no announced sample is called new"
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        (row("x"), None),
+        (row("x", index="ac"), "AC"),
+        (row("x", index="ac", index2="gt"), "AC+GT"),
+        (row("x", barcode="aa"), "AA"),
+    ],
+)
+def test_barcodes_are_written_in_one_way(sample: SheetSample, expected: str | None) -> None:
+    assert barcode_of(sample) == expected
