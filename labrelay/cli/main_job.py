@@ -290,7 +290,7 @@ def _waits(found: Overview) -> None:
         _count(found.unrecorded, "runs have ended and are not recorded: labrelay sweep"),
         _count(found.stale, "results are out of date: labrelay reprocess --plan"),
         _count(found.messages, "messages wait: labrelay deliver"),
-        _count(found.dead_messages, "messages were given up: labrelay doctor"),
+        _count(found.dead_messages, "messages were given up: labrelay deliver says why"),
     ]
     lines = [line for line in told if line]
     for line in lines or ["nothing needs you"]:

@@ -11,7 +11,7 @@ from labrelay.model.problem import Frozen
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
 from labrelay.records import outbox, runs
-from labrelay.records.schema import DatasetRow, InstrumentRunRow, WorkflowRunRow
+from labrelay.records.schema import DatasetRow, InstrumentRunRow, OutboxRow, WorkflowRunRow
 from labrelay.steps.home import Home
 from labrelay.steps.listing import RunLine, run_lines
 
@@ -145,3 +145,34 @@ def _live(line: RunLine, status: EngineStatus | None) -> Live:
         tasks_started=status.tasks_started if status else None,
         seconds=line.seconds,
     )
+
+
+class OpenMessage(Frozen):
+    """A message that nobody has been told yet; `state` is pending, sending or dead, `error` why the last try failed."""
+
+    channel: str
+    kind: str
+    entity: str
+    state: str
+    tries: int
+    not_before: str
+    error: str | None
+
+
+def open_messages(home: Home, limit: int) -> list[OpenMessage]:
+    """Return the messages that wait or were given up, those given up first."""
+    query = select(OutboxRow).where(OutboxRow.state != "confirmed")
+    with home.records.read() as session:
+        rows = session.scalars(query.order_by((OutboxRow.state == "dead").desc(), OutboxRow.id).limit(limit)).all()
+    return [
+        OpenMessage(
+            channel=row.channel,
+            kind=row.kind,
+            entity=row.entity_id,
+            state=row.state,
+            tries=row.tries,
+            not_before=row.not_before,
+            error=row.error,
+        )
+        for row in rows
+    ]

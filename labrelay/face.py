@@ -1,0 +1,240 @@
+"""The functions behind `import labrelay`: each opens a home, does one step, and closes it again.
+
+They work anywhere: in a script, a notebook, a Prefect flow. `home` is a folder; without one it is LABRELAY_HOME, else
+`./labrelay-home`. What they raise is a `labrelay.model.errors.LabrelayError` with a sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from labrelay.model.instrument import InstrumentRun
+from labrelay.model.progress import Progress
+from labrelay.model.states import RunState
+from labrelay.records import lineage as lineage_records
+from labrelay.records import search as search_records
+from labrelay.records.experiments import Announced
+from labrelay.records.lineage import Direction, Graph
+from labrelay.records.search import Found, Kind
+from labrelay.steps import announce as announcing
+from labrelay.steps import collect as collecting
+from labrelay.steps import direct, listing
+from labrelay.steps import process as processing
+from labrelay.steps import results as resulting
+from labrelay.steps.collect import Collected
+from labrelay.steps.home import Home, open_home
+from labrelay.steps.listing import RunLine
+from labrelay.steps.process import Processed
+from labrelay.steps.results import ResultRow
+from labrelay.steps.settings import find_home
+from labrelay.steps.submit import Submitted
+
+Where = str | Path | None
+
+
+class TakenIn(NamedTuple):
+    """A stored instrument run, and how many of its files were stored now."""
+
+    run: InstrumentRun
+    stored: int
+
+
+@contextmanager
+def _opened(home: Where, progress: Progress | None = None) -> Iterator[Home]:
+    opened = open_home(find_home(home), progress)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def announce(
+    table: str | Path,
+    *,
+    experiment: str | None = None,
+    correct: bool = False,
+    reason: str | None = None,
+    home: Where = None,
+) -> list[Announced]:
+    """Announce the experiments and samples of a CSV or TSV file; announcing it again changes nothing.
+
+    Args:
+        table: With a column `sample`; `experiment`, `aliases`, `barcode`, `assay`, `project` are understood.
+        experiment: For tables without that column.
+        correct: Take differing samples as corrections; older results become stale.
+        reason: Why they are corrected, for the record.
+        home: The home folder.
+
+    Example:
+        >>> [announced] = labrelay.announce("samples.csv")
+        >>> announced.added
+        ['alpha', 'beta']
+    """
+    with _opened(home) as opened:
+        return announcing.announce(opened, Path(table), experiment, correct=correct, reason=reason)
+
+
+def ingest(
+    folder: str | Path, *, assume_complete: bool = False, home: Where = None, progress: Progress | None = None
+) -> TakenIn:
+    """Store an instrument run's files and judge its reads; nothing is stored twice.
+
+    Args:
+        folder: The run's folder.
+        assume_complete: Take it though its completion marker is missing.
+        home: The home folder.
+        progress: Who is told how it goes.
+
+    Example:
+        >>> taken = labrelay.ingest(folder)
+        >>> taken.run.platform, taken.stored
+        ('illumina', 7)
+    """
+    with _opened(home, progress) as opened:
+        run, stored = processing.take_in(opened, Path(folder), assume_complete=assume_complete)
+        return TakenIn(run, stored)
+
+
+def process(
+    folder: str | Path,
+    *,
+    experiment: str | None = None,
+    assume_complete: bool = False,
+    wait: bool = True,
+    home: Where = None,
+    progress: Progress | None = None,
+) -> Processed:
+    """Take an instrument run all the way to its results; what is done already is not done again.
+
+    Args:
+        folder: The run's folder.
+        experiment: Match only with this announced experiment's samples.
+        assume_complete: Take it though its completion marker is missing.
+        wait: Wait for the workflow runs; else `collect` records them later.
+        home: The home folder.
+        progress: Who is told how it goes.
+
+    Example:
+        >>> done = labrelay.process(folder)
+        >>> done.imported, done.submitted, done.failed
+        (2, 2, [])
+    """
+    with _opened(home, progress) as opened:
+        return processing.process(opened, Path(folder), experiment, assume_complete=assume_complete, wait=wait)
+
+
+def submit(
+    workflow: str,
+    *,
+    samples: Sequence[str] = (),
+    inputs: Mapping[str, Any] | None = None,
+    reference: str | None = None,
+    version: str | None = None,
+    force: bool = False,
+    wait: bool = False,
+    home: Where = None,
+) -> Submitted:
+    """Run a workflow on samples, or on files of your own; asking twice for the same finds the first run.
+
+    Args:
+        workflow: The definition's name.
+        samples: Names or ids (for cohort workflows experiments'); none: `inputs` say everything.
+        inputs: Values by name; files as paths.
+        reference: By name or id, for workflows that want one.
+        version: A published version; the newest by default.
+        force: Compute again what has been computed.
+        wait: Wait for the end and record it.
+        home: The home folder.
+
+    Example:
+        >>> labrelay.submit("count_reads", samples=["alpha"]).new  # the rules have asked for the same before
+        0
+    """
+    with _opened(home) as opened:
+        done = direct.submit_direct(
+            opened, workflow, subjects=samples, inputs=inputs, reference=reference, version=version, force=force
+        )
+        if wait:
+            done.failed += collecting.wait_for(opened, done.runs).stuck
+        return done
+
+
+def collect(*, home: Where = None) -> Collected:
+    """Hear what the engine says of all live runs, and record those that have ended.
+
+    Example:
+        >>> labrelay.collect().recorded
+        []
+    """
+    with _opened(home) as opened:
+        return collecting.collect(opened)
+
+
+def runs(
+    *,
+    states: Sequence[RunState | str] = (),
+    workflow: str | None = None,
+    sample: str | None = None,
+    experiment: str | None = None,
+    limit: int | None = 50,
+    home: Where = None,
+) -> list[RunLine]:
+    """Return workflow runs, the newest first.
+
+    Args:
+        states: Only those in one of these (GA4GH WES names); none means all.
+        workflow: Only those of the workflow of this name.
+        sample: Only those about this sample.
+        experiment: Only those of this experiment.
+        limit: At most so many; None for all.
+        home: The home folder.
+
+    Example:
+        >>> sorted((line.sample, line.state.value) for line in labrelay.runs(workflow="count_reads"))
+        [('alpha', 'COMPLETE'), ('beta', 'COMPLETE')]
+    """
+    wanted = [RunState(state) for state in states]
+    with _opened(home) as opened:
+        return listing.runs(opened, states=wanted, workflow=workflow, sample=sample, experiment=experiment, limit=limit)
+
+
+def results(experiment: str | None = None, *, home: Where = None) -> list[ResultRow]:
+    """Return the results that count, one row each, with the numbers that people compare and the verdict.
+
+    Example:
+        >>> [(row.sample, row.reads, row.verdict.value) for row in labrelay.results("tiny-study")]
+        [('alpha', 100, 'pass'), ('beta', 60, 'warn')]
+    """
+    with _opened(home) as opened:
+        return resulting.results_table(opened, experiment)
+
+
+def lineage(thing: str, direction: Direction = "up", *, home: Where = None) -> Graph:
+    """Return where something came from (`up`) or what was made of it (`down`).
+
+    Args:
+        thing: An id, the beginning of one, or a name.
+        direction: `up` or `down`.
+        home: The home folder.
+
+    Example:
+        >>> report = labrelay.search("alpha metrics.json", "file").hits[0]
+        >>> [node.name for node in labrelay.lineage(report.id).of_kind("sample")]
+        ['alpha']
+    """
+    with _opened(home) as opened, opened.records.read() as session:
+        return lineage_records.lineage(session, thing, direction)
+
+
+def search(text: str, kind: Kind | None = None, *, limit: int = 50, home: Where = None) -> Found:
+    """Find experiments, samples, runs and files by parts of their names.
+
+    Example:
+        >>> [hit.name for hit in labrelay.search("alph", "sample").hits]
+        ['alpha']
+    """
+    with _opened(home) as opened, opened.records.read() as session:
+        return search_records.search(session, text, kind, limit)

@@ -1,0 +1,290 @@
+"""What is configured, what works, what is missing and how to get it: each finding with what to do.
+
+Nothing is changed by looking: no home is made, no database is brought forward, no runner is started.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import pyexpat
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from labrelay.model.errors import LabrelayError
+from labrelay.model.names import printable
+from labrelay.model.problem import Frozen
+from labrelay.records import audit
+from labrelay.records.database import HEAD, Database, sqlite_url
+from labrelay.steps.home import DATABASE
+from labrelay.steps.rules import load_rules
+from labrelay.steps.settings import FILE, Settings, load_settings
+from labrelay.stores.folder import FolderObjectStore
+from labrelay.stores.folder_reads import FolderReadStore
+from labrelay.workflows.local.sandbox import bubblewrap, choose, display_name
+from labrelay.workflows.registry import Registry
+
+TOOLS_EXTRA = "pip install 'labrelay[tools]'"
+SHIMMED = {"minimap2": "mappy", "samtools": "pysam", "bcftools": "pysam"}  # what stands in when PATH has none
+GIB = 1 << 30
+EXPAT = (2, 6, 0)  # the first with limits on what a small hostile XML file may cost
+
+
+class Health(StrEnum):
+    """`OK` works, `NOTE` is worth knowing, `BROKEN` keeps the main job from working."""
+
+    OK = "ok"
+    NOTE = "note"
+    BROKEN = "broken"
+
+
+class Finding(Frozen):
+    """What was looked at, how it is, and what to do when it is not well."""
+
+    what: str
+    health: Health
+    text: str
+    fix: str | None = None
+
+
+class Setting(Frozen):
+    """A setting: its value as text (secrets masked), where it is from, and what it means."""
+
+    name: str
+    value: str
+    source: str
+    meaning: str
+
+
+def examine(home: Path) -> tuple[list[Setting], list[Finding]]:
+    """Look at a home and at this machine; every check is made, whatever the others say."""
+    findings = [_python(), _expat(), _account()]
+    settings: Settings | None = None
+    try:
+        settings = load_settings(home)
+        findings.append(Finding(what="home", health=Health.OK, text=str(home)))
+    except LabrelayError as error:
+        findings.append(_broken("home", str(error)))
+    checks: list[Callable[[], Iterator[Finding]]] = [lambda: _sandbox(settings), _tools]
+    if settings is not None:
+        known = settings
+        checks += [
+            lambda: _database(home, known),
+            lambda: _disk(home),
+            lambda: _landing(known),
+            lambda: _library(home),
+        ]
+    for check in checks:
+        findings += check()
+    return (_settings(settings, home) if settings is not None else []), findings
+
+
+def _broken(what: str, said: str, fix: str | None = None) -> Finding:
+    return Finding(what=what, health=Health.BROKEN, text=printable(said, 400), fix=fix)
+
+
+def _note(what: str, said: str, fix: str | None = None) -> Finding:
+    return Finding(what=what, health=Health.NOTE, text=printable(said, 400), fix=fix)
+
+
+def _ok(what: str, said: str) -> Finding:
+    return Finding(what=what, health=Health.OK, text=printable(said, 400))
+
+
+def _python() -> Finding:
+    return _ok("python", f"{platform.python_version()} in {sys.prefix}, labrelay {version('labrelay')}")
+
+
+def _expat() -> Finding:
+    if pyexpat.version_info < EXPAT:
+        wanted = ".".join(map(str, EXPAT))
+        said = f"{pyexpat.EXPAT_VERSION} is old: a hostile XML file may cost much time; {wanted} or newer has limits"
+        return _note("xml parser", said, "update Python, or the system's libexpat")
+    return _ok("xml parser", pyexpat.EXPAT_VERSION)
+
+
+def _account() -> Finding:
+    if os.geteuid() == 0:
+        return _note("account", "this is root: tasks get no rights in the sandbox", "use a plain account")
+    return _ok("account", f"uid {os.geteuid()}")
+
+
+def _sandbox(settings: Settings | None) -> Iterator[Finding]:
+    asked = settings.sandbox if settings else "auto"
+    try:
+        chosen = display_name(choose(asked))
+    except LabrelayError as error:
+        yield _broken("sandbox", str(error))
+        return
+    if chosen == "host processes" and asked == "auto":
+        why = "bubblewrap does not work here (no bwrap, or no user namespaces): tasks run as plain host processes"
+        yield _note("sandbox", why, f"install bubblewrap, or {TOOLS_EXTRA}")
+    elif chosen == "bubblewrap":
+        yield _ok("sandbox", f"bubblewrap works ({bubblewrap()})")
+    else:
+        yield _ok("sandbox", f"{chosen}, as the settings say")
+
+
+def _tools() -> Iterator[Finding]:
+    for name, stand_in in SHIMMED.items():
+        path = shutil.which(name)
+        if path is not None:
+            yield _ok(name, f"{_version_of(path, '--version')} ({path})")
+        elif (found := _package(stand_in)) is not None:
+            yield _ok(name, f"stand-in on {stand_in} {found}; a {name} on PATH would be used first")
+        else:
+            yield _note(name, f"neither {name} on PATH nor {stand_in} in this Python", TOOLS_EXTRA)
+    own = Path(sys.executable).parent
+    cutadapt = shutil.which("cutadapt") or shutil.which("cutadapt", path=str(own))
+    if cutadapt is not None:
+        yield _ok("cutadapt", f"{_package('cutadapt') or _version_of(cutadapt, '--version')} ({cutadapt})")
+    else:
+        yield _note("cutadapt", "not found: viral_variants cannot trim", TOOLS_EXTRA)
+    for name, option in (("java", "-version"), ("nextflow", "-version")):
+        path = shutil.which(name)
+        if path is not None:
+            yield _ok(name, f"{_version_of(path, option)} ({path})")
+        else:
+            yield _note(name, "not on PATH; nothing of this version needs it")
+
+
+def _package(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _version_of(path: str, option: str) -> str:
+    """Return the first line that a program says of its version."""
+    try:
+        done = subprocess.run([path, option], capture_output=True, text=True, timeout=20, check=False, errors="replace")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"did not answer ({type(error).__name__})"
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if any(c.isdigit() for c in line)]
+    return printable(lines[0], 80) if lines else "of unknown version"
+
+
+def _database(home: Path, settings: Settings) -> Iterator[Finding]:
+    file = home / DATABASE
+    if settings.database_url is None and not file.is_file():
+        yield _ok("records", "none yet: the first command makes them")
+        return
+    records = Database(settings.database_url or sqlite_url(file))
+    try:
+        yield from _look_into(records)
+    except (SQLAlchemyError, LabrelayError) as error:
+        said = str(error).splitlines()[0]
+        yield _broken("records", f"the metadata store cannot be read: {said}", f"restore {file} from a backup")
+    finally:
+        records.close()
+
+
+def _look_into(records: Database) -> Iterator[Finding]:
+    found = records.version()
+    if found is None or found < HEAD:
+        yield _note("records", f"revision {found or 'none'}; the next command brings it to {HEAD}")
+        return
+    if found > HEAD:
+        yield _broken("records", f"revision {found} is newer than this Labrelay knows ({HEAD})", "update Labrelay")
+        return
+    with records.read() as session:
+        if records.engine.dialect.name == "sqlite":
+            said = [row[0] for row in session.execute(text("PRAGMA quick_check(5)"))]
+            if said != ["ok"]:
+                yield _broken("records", f"the database file is damaged: {'; '.join(said)}", "restore a backup")
+                return
+        yield _ok("records", f"revision {found}, the file is sound")
+        broken = next(audit.broken_links(session), None)
+        count = audit.count(session)
+    if broken is not None:
+        yield _broken("audit trail", f"{broken}: somebody has changed the records by hand", "compare with a backup")
+    else:
+        yield _ok("audit trail", f"{count:,} entries, unbroken")
+
+
+def _disk(home: Path) -> Iterator[Finding]:
+    usage = shutil.disk_usage(home)
+    said = f"{usage.free / GIB:,.1f} GiB of {usage.total / GIB:,.1f} GiB are free at {home}"
+    if usage.free < GIB:
+        yield _broken("disk", said, "labrelay clean --plan says what may go")
+    elif usage.free < 20 * GIB:
+        yield _note("disk", said, "labrelay clean --plan says what may go")
+    else:
+        yield _ok("disk", said)
+    if not os.access(home, os.W_OK):
+        yield _broken(
+            "disk", f"{home} may not be written by this account", "give it the rights, or use another account"
+        )
+
+
+def _landing(settings: Settings) -> Iterator[Finding]:
+    for folder in settings.landing:
+        if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK):
+            yield _ok("landing", str(folder))
+        else:
+            yield _broken("landing", f"{folder} is no folder that this account may read", f"mend `landing` in {FILE}")
+
+
+def _library(home: Path) -> Iterator[Finding]:
+    """Look at the definitions, the rules, and whether the rules name what is there."""
+    registry = Registry(home)
+    for folder, problems in registry.problems().items():
+        yield _broken("workflow", f"{folder}: {problems[0]}", f"labrelay workflow lint {folder}")
+    workflows = registry.definitions()
+    yield _ok("workflows", ", ".join(f"{each.name} {each.version}" for each in workflows.values()))
+    try:
+        rules = load_rules(home)
+    except LabrelayError as error:
+        yield _broken("rules", str(error), "labrelay rules show")
+        return
+    reads = FolderReadStore(home / "reads", FolderObjectStore(home / "objects", name="objects"))
+    named = {each.name for each in reads.references()} | {each.id for each in reads.references()}
+    for rule in rules:
+        if rule.workflow not in workflows:
+            yield _broken("rules", f"{rule.name}: there is no workflow {rule.workflow}", "labrelay workflow add FOLDER")
+        if rule.reference is not None and rule.reference not in named:
+            fix = f"labrelay reference add FILE --name {rule.reference}"
+            yield _broken("rules", f"{rule.name}: there is no reference {rule.reference}", fix)
+    if rules:
+        yield _ok("rules", ", ".join(rule.name for rule in rules))
+    else:
+        yield _note(
+            "rules", "none yet: process stores runs and starts no workflow", f"write one into {home}/rules.toml"
+        )
+
+
+def _settings(settings: Settings, home: Path) -> list[Setting]:
+    from_file = _names_in(home / FILE)
+    told = []
+    for name, spec in Settings.model_fields.items():
+        value = getattr(settings, name)
+        variable = f"LABRELAY_{name.upper()}"
+        source = variable if variable in os.environ else FILE if name in from_file else "default"
+        told.append(Setting(name=name, value=_shown(value), source=source, meaning=spec.description or ""))
+    return told
+
+
+def _names_in(file: Path) -> set[str]:
+    import tomllib
+
+    return set(tomllib.loads(file.read_text(encoding="utf-8")))
+
+
+def _shown(value: object) -> str:
+    if value is None or value == ():
+        return ""
+    if isinstance(value, SecretStr):
+        return "set (not shown)"
+    if isinstance(value, tuple):
+        return ", ".join(str(item) for item in value)
+    return str(value)
