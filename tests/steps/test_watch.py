@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable
@@ -368,3 +369,16 @@ def test_a_run_whose_stored_folder_was_moved_is_known(
     assert watch_rested(home)["moved"].state is FolderState.DONE
     with home.records.read() as session:
         assert len(session.scalars(select(InstrumentRunRow)).all()) == 1
+
+
+def test_the_whole_way_from_a_folder_to_a_stored_run(home: Home, landing: Path) -> None:
+    folder = run_folder(landing)
+    for fastq in ALL:
+        (folder / BASECALLS / fastq).write_bytes(gzip.compress(b"@read:1\nACGT\n+\nIIII\n"))
+    seen = watch_rested(home)["fc-1"]
+    assert seen.state is FolderState.DONE, seen.reason
+    with home.records.read() as session:
+        (row,) = session.scalars(select(InstrumentRunRow)).all()
+    assert (row.state, row.folder) == ("stored", str(folder))
+    (again,) = watch(home)
+    assert again.state is FolderState.DONE
