@@ -22,6 +22,7 @@ from labrelay.steps.home import Home, open_home
 
 Text = Annotated[str, Field(max_length=4096)]
 HomeFolder = Annotated[str, Field(min_length=1, max_length=4096)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
 P = ParamSpec("P")
 T = TypeVar("T")
 ACTOR = "LABRELAY_ACTOR"

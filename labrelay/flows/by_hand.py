@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow
@@ -14,13 +13,8 @@ from pydantic import Field
 from labrelay.flows.artifacts import artifact_key, publish, report, run_table
 from labrelay.flows.batch import HomeFolder, opened, step
 from labrelay.flows.rows import run_rows
-from labrelay.model.errors import RefusedInput
-from labrelay.model.problem import Problem
-from labrelay.steps.home import Home
-from labrelay.steps.route import plan_by_hand
-from labrelay.steps.rules import Rule
-from labrelay.steps.submit import Submitted, submit_planned
-from labrelay.workflows.registry import Registry
+from labrelay.steps.direct import submit_direct
+from labrelay.steps.submit import Submitted
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -52,31 +46,12 @@ def submit_workflow(
         `Submitted`; the run goes on by itself and is recorded by the next collect or sweep.
     """
     with opened(home) as h:
-        submitted = step("submit", submit_by_hand, h, workflow, sample, reference, parameters)
+        asked = {name: value for name, value in parameters.items() if value is not None}
+        submitted = step(
+            "submit", submit_direct, h, workflow, subjects=[sample], inputs=asked, reference=reference or None
+        )
         with h.records.read() as session:
             rows = run_rows(session, submitted.runs)
     markdown = report(f"{workflow} on {sample}", {"workflow runs submitted": submitted.new}, [], rows)
     publish(artifact_key("by-hand", workflow, sample), run_table(rows), markdown, f"{workflow} on {sample}")
     return Completed(data=submitted, message=", ".join(submitted.runs) + ("" if submitted.new else " was there"))
-
-
-def submit_by_hand(home: Home, workflow: str, subject: str, reference: str, parameters: dict[str, Any]) -> Submitted:
-    """Submit what a form asks for.
-
-    Raises:
-        NotFound: No such workflow, sample or reference, or no reads.
-        RefusedInput: The parameters do not fit the workflow; carries every problem.
-    """
-    definition = Registry(Path(home.path)).get(workflow)
-    rule = Rule(
-        name="by hand",
-        workflow=workflow,
-        reference=reference or None,
-        scope=definition.scope,
-        parameters={name: value for name, value in parameters.items() if value is not None},
-    )
-    submitted = submit_planned(home, plan_by_hand(home, rule, subject))
-    if submitted.failed:
-        problems = [Problem(code="NOT_SUBMITTED", message=f"{name}: {why}") for name, why in submitted.failed]
-        raise RefusedInput(f"the run of {workflow}", problems)
-    return submitted

@@ -26,6 +26,7 @@ FLOWS = {
     "sweep": "upkeep",
     "deliver": "upkeep",
     "watch_folders": "upkeep",
+    "reprocess": "reprocess",
 }
 
 

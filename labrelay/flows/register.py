@@ -13,8 +13,6 @@ import yaml  # type: ignore[import-untyped]
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterTags,
     FlowRunFilter,
     FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
@@ -44,7 +42,6 @@ from labrelay.workflows.schema import input_schema
 FILE = Path(__file__).with_name("prefect.yaml")
 HOME_TEMPLATE = "{{ $LABRELAY_HOME }}"
 BY_HAND = "submit-workflow"
-FORM_TAG = "workflow form"
 PAGE, SORT = 200, FlowRunSort.START_TIME_ASC  # the server refuses to be asked without an order
 Entry = Mapping[str, Any]
 
@@ -84,7 +81,7 @@ def register(home: Path, settings: Settings) -> list[str]:
         one.apply()
     names = [one.name for one in deployments]
     with get_client(sync_client=True) as client:
-        _drop_old_forms(client, names)
+        _drop_old(client, names)
     return names
 
 
@@ -117,7 +114,7 @@ def deployment(entry: Entry, home: Path, *, watch: bool) -> RunnerDeployment:
 def _form(definition: Definition, home: Path) -> RunnerDeployment:
     """Return the deployment whose form has the definition's own fields."""
     entry = next(e for e in entries() if e["name"] == BY_HAND)
-    form = deployment(entry | {"name": f"submit-{definition.name}", "tags": ["by hand", FORM_TAG]}, home, watch=False)
+    form = deployment(entry | {"name": f"submit-{definition.name}", "tags": ["by hand"]}, home, watch=False)
     inputs = input_schema(load_document(definition.folder, definition.main))
     _give_schema(form, form_schema(_schema_of(form), definition, inputs))
     form.parameters = form.parameters | {"workflow": definition.name}
@@ -189,9 +186,9 @@ def _end_left_runs(client: SyncPrefectClient) -> None:
             client.delete_flow_run(run.id)
 
 
-def _drop_old_forms(client: SyncPrefectClient, names: Iterable[str]) -> None:
-    """Delete the forms of definitions that the home has no more."""
-    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=[FORM_TAG]))
-    for found in client.read_deployments(deployment_filter=wanted, sort=DeploymentSort.NAME_ASC, limit=PAGE):
-        if found.name not in names:
+def _drop_old(client: SyncPrefectClient, names: Iterable[str]) -> None:
+    """Delete our deployments of flows and definitions that there are no more; a lab's own deployments stay."""
+    ours = f"{__package__}."
+    for found in client.read_deployments(sort=DeploymentSort.NAME_ASC, limit=PAGE):
+        if (found.entrypoint or "").startswith(ours) and found.name not in names:
             client.delete_deployment(found.id)

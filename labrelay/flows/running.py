@@ -86,12 +86,9 @@ def running(home: Path) -> str | None:
 
 def healthy(api: str) -> bool:
     """Tell whether a Prefect server on this machine answers at `api` (http only; about 2 ms)."""
-    where = urlsplit(api)
-    request = f"GET {where.path}/health HTTP/1.0\r\nHost: {where.netloc}\r\n\r\n"
-    with (
-        suppress(OSError, ValueError),
-        socket.create_connection((where.hostname or "", where.port or 80), timeout=HEALTH_SECONDS) as connection,
-    ):
-        connection.sendall(request.encode("ascii"))
-        return connection.recv(64).split(b" ")[1:2] == [b"200"]
+    with suppress(OSError, ValueError, OverflowError):
+        where = urlsplit(api)
+        with socket.create_connection((where.hostname or "", where.port or 80), HEALTH_SECONDS) as connection:
+            connection.sendall(f"GET {where.path}/health HTTP/1.0\r\nHost: {where.netloc}\r\n\r\n".encode("ascii"))
+            return connection.recv(64).split(b" ")[1:2] == [b"200"]
     return False

@@ -109,7 +109,7 @@ def _start(home: Path, settings: Any) -> tuple[str, list[str]]:
         from labrelay.flows.register import register
 
         _wait_until_healthy(home, api, server)
-        names = register(home, settings)
+        names = register(home, settings)  # raises Prefect's own errors: they are bugs of ours or of Prefect
         command = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "labrelay"]
         _worker, worker = _spawn(home, "worker", [*command, "--limit", AT_ONCE], environment)
     except BaseException:

@@ -1,0 +1,53 @@
+"""Rerunning what is out of date as a scheduled flow: a plan first, then at most so many runs of it."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from labrelay.flows.artifacts import cell, fitting, publish, report
+from labrelay.flows.batch import Count, HomeFolder, opened, step
+from labrelay.steps import reprocess as steps
+from labrelay.steps.reprocess import Plan, Reprocessed
+
+
+@flow(name="reprocess", flow_run_name="reprocess", persist_result=False)
+def reprocess(home: HomeFolder, at_most: Count = 50, only_plan: bool = False) -> State[Reprocessed]:
+    """Rerun exactly what is out of date: a new workflow version, reference or rule, corrected or topped-up samples.
+
+    Args:
+        home: The home folder.
+        at_most: Most workflow runs to submit now; the others stay for the next time.
+        only_plan: Say what is out of date and why, and start nothing.
+
+    Returns:
+        Failed when something out of date could not be planned; `Reprocessed` either way.
+    """
+    with opened(home) as h:
+        planned = step("plan", steps.plan, h)
+        outcome = Reprocessed() if only_plan else step("submit", steps.reprocess, h, planned, at_most)
+    if planned.items or planned.problems:
+        publish_plan(planned, outcome)
+    words = f"{planned.sentence}; {outcome.new} submitted, {len(outcome.held)} held back"
+    if planned.problems or outcome.failed:
+        return Failed(data=outcome, message=f"{words}; the report says what could not be planned")
+    return Completed(data=outcome, message=words)
+
+
+def publish_plan(planned: Plan, outcome: Reprocessed) -> None:
+    """Write what is out of date, why, and what became of it."""
+    table = [
+        {
+            "samples": cell(", ".join(item.samples)),
+            "workflow": cell(item.workflow),
+            "out of date because": cell(item.reason),
+            "what is done": cell(item.standing),
+            "workflow run": cell(item.run_id),
+            "instead": cell(item.instead_id or ""),
+        }
+        for item in planned.items
+    ]
+    counts = {"results are out of date": len(planned.items), "workflow runs submitted": outcome.new}
+    waits = [("plan", problem) for problem in planned.problems] + outcome.failed + outcome.held
+    publish("reprocess", fitting(table), report("Out of date", counts, waits, []), planned.sentence)

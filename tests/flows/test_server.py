@@ -1,0 +1,161 @@
+"""`running` and `down` with files and processes that are not what they seem; the real server has a file of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from click.testing import CliRunner
+
+from labrelay.cli.main import labrelay
+from labrelay.flows.environment import local_environment, use_server
+from labrelay.flows.events import notify_event, run_ended_event
+from labrelay.flows.running import Process, ServerFile, healthy, identify, running, server_file, write_server
+from labrelay.flows.server import down, up
+from labrelay.model.errors import EngineFailed, UsageError
+from labrelay.steps.home import init_home
+
+
+class Answers(BaseHTTPRequestHandler):
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status if self.path == "/api/health" else 404)
+        self.end_headers()
+        self.wfile.write(b"true")
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Answers) as http:
+        Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}/api"
+        http.shutdown()
+
+
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    init_home(tmp_path / "home")
+    (tmp_path / "home" / "prefect").mkdir()
+    return tmp_path / "home"
+
+
+def me() -> Process:
+    found = identify(os.getpid())
+    assert found is not None
+    return found
+
+
+def test_a_home_without_a_server_has_none(home: Path) -> None:
+    assert running(home) is None
+    assert down(home) is False
+
+
+def test_a_server_that_lives_and_answers_is_running(home: Path, server: str) -> None:
+    write_server(home, ServerFile(api=server, server=me()))
+    assert running(home) == server
+
+
+def test_an_answer_from_another_process_on_the_port_does_not_count(home: Path, server: str) -> None:
+    write_server(home, ServerFile(api=server, server=me().model_copy(update={"started": 1})))
+    assert running(home) is None
+
+
+def test_a_server_that_does_not_answer_is_not_running(home: Path) -> None:
+    write_server(home, ServerFile(api="http://127.0.0.1:1/api", server=me()))
+    assert running(home) is None
+
+
+def test_a_torn_server_file_is_no_server(home: Path) -> None:
+    server_file(home).write_text('{"api": "http://127')
+    assert running(home) is None
+    assert down(home) is False
+
+
+@pytest.mark.parametrize("api", ["", "nonsense", "http://", "http://[::1/api", "http://127.0.0.1:99999/api"])
+def test_an_address_that_is_none_is_not_healthy(api: str) -> None:
+    assert healthy(api) is False
+
+
+def test_down_never_stops_a_process_that_only_has_the_number(home: Path, stranger: subprocess.Popen[bytes]) -> None:
+    known = identify(stranger.pid)
+    assert known is not None
+    reused = known.model_copy(update={"started": known.started - 1})
+    write_server(home, ServerFile(api="http://127.0.0.1:1/api", server=reused, worker=reused))
+    assert down(home) is False
+    assert stranger.poll() is None
+    assert not server_file(home).exists()
+
+
+def test_down_stops_the_process_that_was_recorded(home: Path, stranger: subprocess.Popen[bytes]) -> None:
+    known = identify(stranger.pid)
+    assert known is not None
+    write_server(home, ServerFile(api="http://127.0.0.1:1/api", server=known))
+    assert down(home) is True
+    assert stranger.wait(5) != 0
+
+
+def test_up_without_a_home_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no Labrelay home"):
+        up(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_server_gets_nothing_of_another_prefect(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_KEY", "secret")
+    monkeypatch.setenv("PREFECT_API_URL", "https://cloud.example/api")
+    environment = local_environment(home, "http://127.0.0.1:5/api")
+    assert "PREFECT_API_KEY" not in environment
+    assert environment["PREFECT_API_URL"] == "http://127.0.0.1:5/api"
+    assert environment["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:5"
+    assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+def test_a_shared_server_keeps_the_callers_credential(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"PREFECT_API_KEY": "secret"})
+    use_server(home, "https://prefect.example/api", local=False)
+    assert os.environ["PREFECT_API_KEY"] == "secret"
+    assert os.environ["PREFECT_API_URL"] == "https://prefect.example/api"
+
+
+def test_the_same_end_of_a_run_is_the_same_event() -> None:
+    first, again = run_ended_event("run_1", "tok-1"), run_ended_event("run_1", "tok-1")
+    assert first["id"] == again["id"] != run_ended_event("run_1", "tok-2")["id"]
+
+
+def test_an_event_that_nobody_takes_is_said(server: str) -> None:
+    with pytest.raises(EngineFailed, match="did not take the event of run_1"):
+        notify_event(server, "run_1", "tok-1")
+
+
+def test_down_says_in_a_sentence_that_nothing_ran(home: Path) -> None:
+    result = CliRunner().invoke(labrelay, ["--home", str(home), "down"])
+    assert (result.exit_code, result.output) == (0, f"no Prefect server of {home} was running\n")
+    result = CliRunner().invoke(labrelay, ["--home", str(home), "down", "--json"])
+    assert result.output == '{\n  "stopped": false\n}\n'
+
+
+def test_the_commands_load_no_prefect() -> None:
+    modules = "labrelay.cli.server, labrelay.flows.server, labrelay.flows.dispatch"
+    code = f"import sys, {modules}; print('prefect' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
