@@ -374,7 +374,8 @@ def test_a_run_whose_stored_folder_was_moved_is_known(
 def test_the_whole_way_from_a_folder_to_a_stored_run(home: Home, landing: Path) -> None:
     folder = run_folder(landing)
     for fastq in ALL:
-        (folder / BASECALLS / fastq).write_bytes(gzip.compress(b"@read:1\nACGT\n+\nIIII\n"))
+        bases = "ACGT" if "_R1_" in fastq else "TTGA"
+        (folder / BASECALLS / fastq).write_bytes(gzip.compress(f"@{fastq[0]}:1\n{bases}\n+\nIIII\n".encode()))
     seen = watch_rested(home)["fc-1"]
     assert seen.state is FolderState.DONE, seen.reason
     with home.records.read() as session:
