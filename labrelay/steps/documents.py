@@ -16,6 +16,7 @@ from labrelay.records.report_data import load_report_data
 from labrelay.records.result import Result
 from labrelay.records.schema import ExperimentRow, WorkflowRunRow
 from labrelay.records.tables import write_results_csv, write_results_xlsx, write_variants_csv
+from labrelay.records.variant_effects import with_effects
 from labrelay.steps.gather import recorded_result, recorded_runs
 from labrelay.steps.home import Home
 
@@ -31,7 +32,7 @@ def write_documents(home: Home, result: Result, result_path: str) -> FileRef:
         StorageFailed: The disk did not take a document.
     """
     folder = result_folder(home, result_path)
-    data = load_report_data(result)
+    data = with_effects(result, load_report_data(result))
     documents = write_report(result, folder, data)
     if data.variants:
         documents.append(write_variants_csv(data.variants, folder / VARIANTS))

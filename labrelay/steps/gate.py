@@ -91,7 +91,7 @@ class Gate:
     def stats(self, file: RunFile) -> dict[str, Any] | None:
         """Return what the gate learned of a file, as JSON; None for files without reads."""
         found = self._stats.get(file.path)
-        return None if found is None else found.model_dump(mode="json", exclude_none=True)
+        return None if found is None else found.model_dump(mode="json")
 
 
 def _is_fastq(file: RunFile) -> bool:

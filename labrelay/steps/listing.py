@@ -122,10 +122,10 @@ def run_lines(session: Session, ids: Select[str]) -> list[RunLine]:
     names = select(WorkflowRunSampleRow.run_id, SampleRow.name).join(
         SampleRow, SampleRow.id == WorkflowRunSampleRow.sample_id
     )
-    for run_id, name in session.execute(names.where(WorkflowRunSampleRow.run_id.in_(ids))).tuples():
+    for run_id, name in session.execute(names.where(WorkflowRunSampleRow.run_id.in_(ids))):
         subjects[run_id].append(name)
     tries = select(AttemptRow.run_id, func.count()).where(AttemptRow.run_id.in_(ids)).group_by(AttemptRow.run_id)
-    attempts = dict(session.execute(tries).tuples().all())
+    attempts = dict(session.execute(tries).all())
     query = (
         # Columns instead of rows: parameters and inputs are large and not shown.
         select(

@@ -109,7 +109,7 @@ _WITHOUT_RESULT = (RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR)
 
 def _states(session: Session) -> dict[str, int]:
     query = select(WorkflowRunRow.state, func.count()).group_by(WorkflowRunRow.state)
-    found = dict(session.execute(query).tuples().all())
+    found = dict(session.execute(query).all())
     return {state.value: found[state.value] for state in RunState if state.value in found}
 
 
@@ -124,7 +124,7 @@ def _unassigned(session: Session) -> tuple[Unassigned, ...]:
         .where(DatasetRow.state == "unassigned")
         .order_by(InstrumentRunRow.created_at, DatasetRow.label)
     )
-    rows = session.execute(query).tuples()
+    rows = session.execute(query)
     return tuple(Unassigned(dataset=i, label=label, instrument_run=run) for i, label, run in rows)
 
 

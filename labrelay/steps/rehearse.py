@@ -67,7 +67,7 @@ def rehearse(home: Home, folder: Path) -> tuple[InstrumentRun, list[Rehearsed]]:
     with home.records.read() as session:
         index = experiments.index_of(session)
         found = {label: match(label, rows[label], index) for label in _labels(run)}
-        names = dict(session.execute(select(ExperimentRow.id, ExperimentRow.name)).tuples().all())
+        names = dict(session.execute(select(ExperimentRow.id, ExperimentRow.name)).all())
     with_reads = {file.sample for file in run.files if file.role in (FileRole.READS, FileRole.ALIGNMENT)}
     said = [_say(found[label], label in with_reads, run.platform, rules, names, broken) for label in found]
     return run, said

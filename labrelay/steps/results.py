@@ -110,7 +110,7 @@ def _numbers(session: Session, ids: Select[str]) -> dict[str, dict[str, float | 
     found: dict[str, dict[str, float | None]] = defaultdict(dict)
     for owner, name, value in session.execute(
         query.where(MetricRow.owner_id.in_(ids), MetricRow.name.in_(METRICS))
-    ).tuples():
+    ):
         found[owner][name] = value
     return found
 
@@ -126,7 +126,7 @@ def _reads(session: Session, ids: Select[str]) -> dict[str, float]:
         .distinct()
     )
     found: dict[str, float] = defaultdict(float)
-    for run_id, _dataset, value in session.execute(query).tuples():
+    for run_id, _dataset, value in session.execute(query):
         found[run_id] += value or 0
     return found
 

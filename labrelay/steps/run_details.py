@@ -153,7 +153,7 @@ def _task(row: TaskRow) -> TaskLine:
 
 def _files(session: Session, run_id: str, direction: str) -> tuple[FileLine, ...]:
     query = select(RunIORow, FileRow).join(FileRow, FileRow.id == RunIORow.file_id)
-    rows = session.execute(query.where(RunIORow.run_id == run_id, RunIORow.direction == direction)).tuples().all()
+    rows = session.execute(query.where(RunIORow.run_id == run_id, RunIORow.direction == direction)).all()
     found = [FileLine(name=io.name, index=io.idx, id=file.id, key=file.key, size=file.size) for io, file in rows]
     return tuple(sorted(found, key=lambda f: (f.name, f.index)))
 
