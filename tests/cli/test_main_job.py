@@ -1,0 +1,241 @@
+"""A tiny instrument run goes through the real commands to results that are listed, shown, copied and found again."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from shell import Said, shell
+from tiny_run import BASECALLS, RUN_ID, TinyLab, make_run
+
+Command = Callable[..., Said]
+
+
+def run_of(labrelay: Command, sample: str) -> str:
+    (row,) = labrelay("runs", "list", "--sample", sample, "--json").json
+    return str(row["run"])
+
+
+def test_process_ends_with_the_results_and_the_counts(processed: tuple[TinyLab, Said]) -> None:
+    _lab, said = processed
+    assert said.code == 0, said.err
+    table = [line.split() for line in said.out.splitlines()[:3]]
+    assert table[0] == ["sample", "reads", "verdict", "workflow", "run"]
+    assert [row[:3] for row in table[1:]] == [["alpha", "100", "pass"], ["beta", "60", "warn"]]
+    assert said.out.splitlines()[-1] == "stored 7 · imported 2 · submitted 2"
+
+
+def test_the_stages_are_told_on_standard_error_only(processed: tuple[TinyLab, Said]) -> None:
+    _lab, said = processed
+    for stage in ("parse", "store", "match", "import", "route", "submit", "run", "deliver"):
+        assert f"✓ {stage}" in said.err
+    assert "✓" not in said.out
+
+
+def test_a_second_process_does_nothing(lab: TinyLab, labrelay: Command) -> None:
+    said = labrelay("process", lab.run, "--json")
+    assert said.code == 0
+    counts = {name: said.json[name] for name in ("stored", "imported", "submitted", "delivered", "running")}
+    assert set(counts.values()) == {0}
+    assert [row["sample"] for row in said.json["results"]] == ["alpha", "beta"]
+
+
+def test_status_says_that_nothing_needs_anybody(labrelay: Command) -> None:
+    said = labrelay("status")
+    assert said.code == 0
+    assert said.out == "workflow runs: 2 COMPLETE\n\nnothing needs you\n"
+    told = labrelay("status", "--json").json
+    assert told["states"] == {"COMPLETE": 2}
+    assert told["live"] == told["unassigned"] == told["refused"] == []
+
+
+def test_runs_are_listed_newest_first_and_narrowed(labrelay: Command) -> None:
+    rows = labrelay("runs", "list", "--json").json
+    assert sorted(row["sample"] for row in rows) == ["alpha", "beta"]
+    assert [row["asked"] for row in rows] == sorted((row["asked"] for row in rows), reverse=True)
+    assert [row["sample"] for row in labrelay("runs", "list", "--sample", "beta", "--json").json] == ["beta"]
+    assert labrelay("runs", "list", "--failed", "--json").json == []
+    assert labrelay("runs", "list", "--state", "running", "--json").json == []
+    assert labrelay("runs", "list", "--workflow", "other", "--json").json == []
+    assert len(labrelay("runs", "list", "--experiment", "tiny-study", "--json").json) == 2
+    assert "there are more" in labrelay("runs", "list", "--limit", "1").out
+
+
+def test_a_run_is_shown_in_full_by_the_beginning_of_its_id(labrelay: Command) -> None:
+    run = run_of(labrelay, "alpha")
+    told = labrelay("runs", "show", run[:9], "--json").json
+    assert told["line"]["run"] == run
+    (attempt,) = told["attempts"]
+    assert attempt["state"] == "COMPLETE"
+    assert [task["name"] for task in attempt["tasks"]] == ["count"]
+    assert attempt["tasks"][0]["exit_code"] == 0
+    assert all(Path(log).is_file() for log in attempt["logs"])
+    assert [file["name"] for file in told["inputs"]] == ["reads.r1", "reads.r2"]
+    assert [file["name"] for file in told["outputs"]] == ["lengths", "metrics"]
+    shown = labrelay("runs", "show", run.removeprefix("run_"))
+    assert shown.code == 0
+    assert "attempt 1: COMPLETE" in shown.out
+
+
+def test_logs_are_readable_and_a_task_has_its_own(labrelay: Command) -> None:
+    run = run_of(labrelay, "alpha")
+    said = labrelay("runs", "logs", run)
+    assert "workflow start" in said.out
+    assert "{" not in said.out
+    assert labrelay("runs", "logs", run, "--task", "count").out == "the log is empty\n"
+    assert "it has count" in labrelay("runs", "logs", run, "--task", "cunt").sentence
+
+
+def test_results_are_shown_with_numbers_thresholds_and_files(labrelay: Command) -> None:
+    said = labrelay("results", "show", "beta")
+    assert said.code == 0
+    assert "Read pairs  30     warn     fail below 1, warn below 40" in said.out
+    told = labrelay("results", "show", run_of(labrelay, "beta"), "--json").json
+    assert told["result"]["verdict"] == "warn"
+    assert told["stale"] is None
+    assert all(Path(document["path"]).is_file() for document in told["documents"])
+    assert "Report" in {document["title"] for document in told["documents"]}
+
+
+def test_a_result_is_copied_once(labrelay: Command, tmp_path: Path) -> None:
+    paths = [Path(path) for path in labrelay("results", "get", "alpha", "--to", tmp_path, "--json").json]
+    names = {path.name for path in paths}
+    assert {"metrics.json", "lengths.txt", "report.html", "ro-crate-metadata.json"} <= names
+    assert (tmp_path / "alpha" / "count_reads-1.0.0" / "lengths.txt").read_text() == "36 50\n"
+    again = labrelay("results", "get", "alpha", "--to", tmp_path)
+    assert again.code == 2
+    assert "is there already" in again.sentence
+
+
+def test_results_leave_as_tables_and_as_a_notebook_archive(labrelay: Command, tmp_path: Path) -> None:
+    for name in ("new/r.csv", "r.xlsx", "r.eln"):
+        said = labrelay("results", "export", "tiny-study", "--to", tmp_path / name)
+        assert said.code == 0, said.err
+    with (tmp_path / "new" / "r.csv").open(newline="") as opened:
+        assert [row["Sample"] for row in csv.DictReader(opened)] == ["alpha", "beta"]
+    assert zipfile.is_zipfile(tmp_path / "r.xlsx")
+    assert any(name.endswith("ro-crate-metadata.json") for name in zipfile.ZipFile(tmp_path / "r.eln").namelist())
+    wrong = labrelay("results", "export", "tiny-study", "--to", tmp_path / "r.txt")
+    assert wrong.code == 2
+    assert ".csv, .xlsx, .eln" in wrong.sentence
+
+
+def test_lineage_leads_from_an_output_to_the_sample_and_back(labrelay: Command) -> None:
+    hits = labrelay("search", "alpha metrics.json", "--kind", "file", "--json").json["hits"]
+    up = labrelay("lineage", hits[0]["id"], "--json").json
+    assert "alpha" in {node["name"] for node in up["nodes"] if node["kind"] == "sample"}
+    assert RUN_ID in {node["name"] for node in up["nodes"] if node["kind"] == "instrument run"}
+    down = labrelay("lineage", "alpha", "--down")
+    assert down.out.startswith("sample alpha")
+    assert hits[0]["id"] in down.out
+
+
+def test_a_search_without_hits_says_so_and_exits_with_one(labrelay: Command) -> None:
+    assert labrelay("search", "beta").code == 0
+    nothing = labrelay("search", "nothing", "like", "this")
+    assert nothing.code == 1
+    assert nothing.out == "nothing fits nothing like this\n"
+
+
+def test_submitting_what_the_rules_asked_for_finds_their_run(labrelay: Command) -> None:
+    said = labrelay("submit", "count_reads", "--sample", "alpha", "--json")
+    assert said.code == 0, said.err
+    assert said.json["new"] == 0
+    assert [row["run"] for row in said.json["runs"]] == [run_of(labrelay, "alpha")]
+
+
+def test_rules_are_shown_and_rehearsed_without_storing_anything(fresh: TinyLab, fresh_labrelay: Command) -> None:
+    assert fresh_labrelay("rules", "show", "--json").json[0]["workflow"] == "count_reads"
+    before = fresh_labrelay("rules", "test", fresh.run)
+    assert before.code == 1
+    assert "no announced sample is called alpha" in before.out
+    fresh_labrelay("announce", fresh.table)
+    after = fresh_labrelay("rules", "test", fresh.run, "--json")
+    assert after.code == 0
+    said = {each["label"]: each for each in after.json["samples"]}
+    assert said["alpha"]["matched_by"] == "id"
+    assert said["alpha"]["rules"][0]["workflow"] == "count_reads"
+    assert fresh_labrelay("search", RUN_ID, "--json").json["hits"] == []
+    assert not list((fresh.home / "objects").rglob("*.gz"))
+
+
+def test_a_run_that_fails_is_told_with_its_log_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = TinyLab(tmp_path, samples={"alpha": 20}, parameters="broken = true")
+    labrelay = shell(monkeypatch, lab.home)
+    labrelay("announce", lab.table)
+    said = labrelay("process", lab.run)
+    assert said.code == 1
+    assert "the counter is broken" in said.out
+    log = next(line.strip().removeprefix("log: ") for line in said.out.splitlines() if "log: " in line)
+    assert "the counter is broken" in Path(log).read_text()
+    assert "1 workflow runs failed: labrelay runs list --failed" in labrelay("status").out
+    run = run_of(labrelay, "alpha")
+    assert "is there already" not in labrelay("runs", "logs", run, "--task", "count").err
+    assert labrelay("runs", "logs", run, "--task", "count").out == "the counter is broken\n"
+    again = labrelay("runs", "retry", run, "--json")
+    assert again.code == 0
+    assert (again.json["state"], again.json["attempts"]) == ("QUEUED", 2)
+    assert labrelay("process", lab.run).code == 1
+
+
+def test_a_run_is_cancelled_and_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = TinyLab(tmp_path, samples={"alpha": 20}, parameters="pause = 60")
+    labrelay = shell(monkeypatch, lab.home)
+    labrelay("announce", lab.table)
+    said = labrelay("process", lab.run, "--no-wait", "--json")
+    assert (said.code, said.json["running"]) == (0, 1)
+    (live,) = labrelay("status", "--json").json["live"]
+    assert labrelay("runs", "cancel", live["run"], "--json").json["state"] == "CANCELING"
+    assert labrelay("process", lab.run).code == 1
+    assert labrelay("runs", "show", live["run"], "--json").json["line"]["state"] == "CANCELED"
+    assert "there is nothing to cancel" in labrelay("runs", "cancel", live["run"]).sentence
+
+
+def test_reads_without_a_sample_wait_for_a_person(fresh: TinyLab, fresh_labrelay: Command) -> None:
+    fresh.table.write_text("sample,experiment\nalpha,tiny-study\n")
+    fresh_labrelay("announce", fresh.table)
+    said = fresh_labrelay("process", fresh.run)
+    assert said.code == 0
+    assert "unassigned beta: no announced sample is called beta" in said.out
+    (waiting,) = fresh_labrelay("status", "--json").json["unassigned"]
+    assert waiting["label"] == "beta"
+    assert f"labrelay assign {waiting['dataset']} SAMPLE" in fresh_labrelay("status").out
+
+
+def test_a_run_that_is_not_complete_is_refused_and_taken_later(fresh: TinyLab, fresh_labrelay: Command) -> None:
+    (fresh.run / "RTAComplete.txt").unlink()
+    said = fresh_labrelay("process", fresh.run)
+    assert said.code == 2
+    assert "--assume-complete" in said.err
+    assert fresh_labrelay("ingest", fresh.run, "--assume-complete").code == 0
+
+
+def test_watch_names_its_folders_and_waits_for_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = TinyLab(tmp_path, settings=f'sandbox = "host"\nlanding = ["{tmp_path / "landing"}"]\nquiet_minutes = 0\n')
+    labrelay = shell(monkeypatch, lab.home)
+    labrelay("announce", lab.table)
+    assert [row["state"] for row in labrelay("watch", "--json").json] == ["waiting"]
+    assert [row["state"] for row in labrelay("watch", "--json").json] == ["done"]
+    shutil.rmtree(lab.run)
+    make_run(lab.landing, run_id="231109_M04586_0008_000000000-TINY8")
+    assert "has to rest" in labrelay("watch").out
+
+
+def test_watch_without_landing_folders_is_a_mistake(labrelay: Command) -> None:
+    said = labrelay("watch")
+    assert said.code == 2
+    assert "landing" in said.sentence
+
+
+def test_a_corrupt_file_of_reads_is_refused_with_its_name(fresh: TinyLab, fresh_labrelay: Command) -> None:
+    fresh_labrelay("announce", fresh.table)
+    path = fresh.run / BASECALLS / "alpha_S1_L001_R1_001.fastq.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    said = fresh_labrelay("process", fresh.run)
+    assert said.code == 2
+    assert path.name in said.err
+    assert "Traceback" not in said.err
