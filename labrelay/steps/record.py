@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from labrelay.model.errors import RunFailed
+from labrelay.model.errors import NotFound, RunFailed
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef, FileRole
 from labrelay.model.ids import derived_id
@@ -17,7 +17,7 @@ from labrelay.model.states import RunState
 from labrelay.records import audit, intake, outbox, runs
 from labrelay.records.database import now
 from labrelay.records.result import Result, ResultFile
-from labrelay.records.schema import CrateRow, WorkflowRunRow
+from labrelay.records.schema import AttemptRow, CrateRow, WorkflowRunRow
 from labrelay.records.upsert import insert_missing
 from labrelay.steps.bundles import definition_of
 from labrelay.steps.documents import write_documents
@@ -45,7 +45,7 @@ def record_run(home: Home, run_id: str) -> bool:
         attempt = runs.last_attempt(session, run_id)
     if _settled(run):
         return False
-    report = home.engine.report(attempt.external_id or attempt.token)
+    report = _report(home, run, attempt)
     if run.state == RunState.COMPLETE.value:
         done = _record_result(home, run, attempt.token, report)
     else:
@@ -56,6 +56,16 @@ def record_run(home: Home, run_id: str) -> bool:
 
 def _settled(run: WorkflowRunRow) -> bool:
     return run.recorded_at is not None or not RunState(run.state).terminal
+
+
+def _report(home: Home, run: WorkflowRunRow, attempt: AttemptRow) -> RunReport:
+    """Return the engine's report; of a run that failed and that the engine has forgotten, what the records say."""
+    try:
+        return home.engine.report(attempt.external_id or attempt.token)
+    except NotFound:
+        if run.state == RunState.COMPLETE.value:
+            raise
+        return RunReport(state=RunState(run.state), engine=attempt.engine, failure=run.failure)
 
 
 def _record_failure(home: Home, run: WorkflowRunRow, token: str, report: RunReport) -> bool:
