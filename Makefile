@@ -40,7 +40,7 @@ clean-demo: ## stop what the demo left running and remove its home
 	@rm -rf $(HOME_DIR)
 
 test: $(VENV)/.ready .venv-crate/.ready ## all set-up, then the tests (PYTEST_ARGS="-k …")
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 check: $(VENV)/.ready ## lint, types, import directions, and proof that the checkers still fail
 	@$(BIN)/ruff format --check .
