@@ -183,8 +183,11 @@ def test_the_worker_runs_what_a_form_starts(server: Server) -> None:
 
 def test_the_schedules_make_runs(server: Server) -> None:
     """SQLAlchemy 2.1 stopped Prefect's scheduler without a word to anybody but the log; see `launch`."""
-    sweeps = until(lambda: server.runs(flows={"name": {"any_": ["sweep"]}}))
-    assert all(run["auto_scheduled"] for run in sweeps)
+
+    def scheduled() -> list[Json]:
+        return [run for run in server.runs(flows={"name": {"any_": ["sweep"]}}) if run["auto_scheduled"]]
+
+    assert until(scheduled)
     watches = server.deployment("watch-folders", "watch-folders")["schedules"]
     assert [schedule["active"] for schedule in watches] == [False]
 
