@@ -8,11 +8,13 @@ The bytes are hashed in a thread beside the decoding.
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock, Thread
+from types import TracebackType
 from typing import NamedTuple
 
 import pysam
@@ -29,6 +31,8 @@ CRAM_MAGIC = b"CRAM"
 READ_BYTES = 1024 * 1024
 # Flags alone are decoded from CRAM, so that no reference is needed, and none is looked for on the network.
 FLAGS_ONLY = [b"required_fields=0x2"]
+ExceptionHook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
+UnraisableHook = Callable[["sys.UnraisableHookArgs"], object]
 _htslib_lock = Lock()
 
 
@@ -201,12 +205,35 @@ def _bad_header(shown: str, reason: str) -> Problem:
 def _silent_htslib() -> Iterator[None]:
     """Keep htslib and pysam from writing to standard error; what they find becomes a problem of ours.
 
-    Both settings belong to the process, so one file at a time is decoded here.
+    These settings belong to the process, so one file at a time is decoded here.
     """
     with _htslib_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        before = pysam.set_verbosity(0)
+        verbosity, hooks = pysam.set_verbosity(0), (sys.excepthook, sys.unraisablehook)
+        sys.excepthook, sys.unraisablehook = _hear_exception(hooks[0]), _hear_unraisable(hooks[1])
         try:
             yield
         finally:
-            pysam.set_verbosity(before)
+            sys.excepthook, sys.unraisablehook = hooks
+            pysam.set_verbosity(verbosity)
+
+
+def _is_echo(error: BaseException | None) -> bool:
+    """Whether this is the destructor of a file that pysam could not open, closing it again and telling both hooks."""
+    return isinstance(error, OSError) and "Closing failed" in str(error)
+
+
+def _hear_exception(report: ExceptionHook) -> ExceptionHook:
+    def hear(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not _is_echo(error):
+            report(kind, error, trace)
+
+    return hear
+
+
+def _hear_unraisable(report: UnraisableHook) -> UnraisableHook:
+    def hear(unraisable: sys.UnraisableHookArgs) -> None:
+        if not _is_echo(unraisable.exc_value):
+            report(unraisable)
+
+    return hear
