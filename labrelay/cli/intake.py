@@ -23,11 +23,15 @@ def announce(table_file: Path, experiment: str | None, correct: bool, reason: st
     The CSV or TSV needs a column `sample`; `experiment`, `aliases` (separated by ;), `barcode`, `subject`, `assay` and
     `project` are understood, further columns are kept as they are.
     """
+    from labrelay.model.errors import UsageError
     from labrelay.steps.announce import announce as run
 
     if correct and not reason:
         raise click.UsageError("--correct needs a --reason: it goes on record")
-    outcomes = run(current_home(), table_file, experiment, correct=correct, reason=reason)
+    home = current_home()
+    if not table_file.is_file():
+        raise UsageError(f"there is no file {table_file}")
+    outcomes = run(home, table_file, experiment, correct=correct, reason=reason)
     rows = [
         {
             "experiment": o.experiment.name,

@@ -39,10 +39,13 @@ def process(folder: Path, experiment: str | None, assume_complete: bool, no_wait
     """
     from labrelay.cli.terminal import TerminalProgress
     from labrelay.flows.dispatch import run_as_flow
+    from labrelay.model.errors import UsageError
     from labrelay.steps.process import process as run
 
     with TerminalProgress() as progress:
         home = current_home(progress)
+        if not folder.is_dir():  # before anything is said to be running
+            raise UsageError(f"there is no folder {folder}")
         warn_root(progress)
         outcome: Processed = run_as_flow(
             home,
@@ -199,7 +202,6 @@ def submit(
 
     with TerminalProgress() as progress:
         home = current_home(progress)
-        warn_root(progress)
         given = read_inputs(inputs) if inputs else None
         submitted = submit_direct(
             home,
@@ -211,6 +213,7 @@ def submit(
             version=version,
             force=force,
         )
+        warn_root(progress)
         if wait:
             progress.stage("run", workflow)
             submitted.failed += wait_for(home, submitted.runs).stuck
