@@ -10,7 +10,7 @@ HOME_DIR := demo-home
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --require-hashes
 
-.PHONY: help demo test check format bench soak clean-demo lock
+.PHONY: help demo test check format bench soak serve clean-demo lock
 
 help: ## what can be made
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,9 @@ bench: $(VENV)/.ready ## the figures of benchmarks/README.md
 
 soak: $(VENV)/.ready ## a thousand kill -9 trials and more (SOAK_TRIALS=1000)
 	@LABRELAY_SOAK_TRIALS=$${SOAK_TRIALS:-1000} $(BIN)/python -m pytest tests/crash -k soak
+
+serve: $(VENV)/.ready ## the demo home's Prefect server, to look at its flow runs
+	@$(BIN)/labrelay --home $(HOME_DIR) up
 
 lock: $(VENV)/.ready ## resolve the locks again
 	@for extra in uv crate-validator; do \
