@@ -51,7 +51,8 @@ def show(result: str) -> None:
     table(["output", "file", "size", "id"], files, "no files were kept")
     click.echo(f"\nfolder: {found.folder}")
     for document in _documents(found):
-        click.echo(f"{document['title'].lower()}: {document['path']}")
+        kind = "figure, " if document["media_type"] == "image/svg+xml" else ""
+        click.echo(f"{kind}{document['title'].lower()}: {document['path']}")
 
 
 def _documents(found: Shown) -> list[dict[str, str]]:

@@ -21,6 +21,7 @@ from labrelay.records.schema import (
     InstrumentRunRow,
     MetricRow,
     RunIORow,
+    SampleRow,
     WorkflowRunRow,
     WorkflowRunSampleRow,
     WorkflowVersionRow,
@@ -56,7 +57,8 @@ def add(home: Home, count: int) -> None:
         for table, row in rows_of(number, sample):
             rows.setdefault(table, []).append(row)
     with home.records.write() as session:
-        experiments.announce(session, EXPERIMENT, samples, correct=False)
+        experiments.announce(session, EXPERIMENT, [], correct=False)
+        session.execute(insert(SampleRow), [s.model_dump() | {"id": s.id, "created_at": at(0)} for s in samples])
         for table, values in rows.items():
             session.execute(insert(table), values)
 
