@@ -144,7 +144,7 @@ class _Row:
 
     @property
     def parent(self) -> str:
-        return self.values.get("Parent", "").split(",")[0]
+        return self.values.get("Parent", "")
 
 
 def _coding_lines(coding: CodingSequence) -> Iterator[str]:
@@ -173,14 +173,15 @@ def _line(gene: Gene, kind: str, segment: Segment, phase: str, values: Mapping[s
 
 
 def _rows(text: str) -> Iterator[_Row]:
-    for line in text.splitlines():
+    for line in text.replace("\r\n", "\n").split("\n"):
         if line == "##FASTA":
             return
         columns = line.split("\t")
         if line.startswith("#") or len(columns) != _COLUMNS or not (columns[3].isdecimal() and columns[4].isdecimal()):
             continue
         pairs = (pair.partition("=") for pair in columns[8].split(";"))
-        values = {key.strip(): unquote(value) for key, _, value in pairs if key.strip()}
+        # Commas part several values, of which the first is taken; a comma inside a value is escaped.
+        values = {key.strip(): unquote(value.partition(",")[0]) for key, _, value in pairs if key.strip()}
         phase = int(columns[7]) if columns[7] in ("1", "2") else 0
         segment = Segment(int(columns[3]) - 1, int(columns[4]))
         yield _Row(columns[0], columns[2], segment, -1 if columns[6] == "-" else 1, phase, values)
