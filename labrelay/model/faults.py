@@ -1,8 +1,9 @@
 """Named points at the durable boundaries, where a test can make the process die or the disk fail.
 
 `LABRELAY_FAULT=name:n:action` arms the n-th passing (from 1) of one point; `LABRELAY_FAULT_LOG=file` writes each
-passing's name there, which is how a test learns which points a command has. Unarmed, a point costs one dictionary
-look-up.
+passing's name there, which is how a test learns which points a command has. A command may start other processes,
+which inherit the arming: with `LABRELAY_FAULT_ONCE=file` only the first of them that gets there acts, and makes the
+file. Unarmed, a point costs one dictionary look-up.
 """
 
 from __future__ import annotations
@@ -33,8 +34,19 @@ def faultpoint(name: str) -> None:
     if wanted != name:
         return
     _passed[name] = _passed.get(name, 0) + 1
-    if _passed[name] == int(nth):
+    if _passed[name] == int(nth) and _is_first():
         _act(name, action)
+
+
+def _is_first() -> bool:
+    once = os.environ.get("LABRELAY_FAULT_ONCE")
+    if not once:
+        return True
+    try:
+        Path(once).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _act(name: str, action: str) -> None:

@@ -1,6 +1,8 @@
 """A fault point is inert until a test arms it."""
 
 import errno
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +51,13 @@ def test_an_unknown_action_is_a_mistake_of_the_test(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LABRELAY_FAULT", "x:1:explode")
     with pytest.raises(ValueError, match="explode"):
         faults.faultpoint("x")
+
+
+def test_a_fault_that_is_armed_once_acts_in_the_first_process_that_gets_there(tmp_path: Path) -> None:
+    code = "from labrelay.model.faults import faultpoint; faultpoint('here')"
+    armed = {"LABRELAY_FAULT": "here:1:kill", "LABRELAY_FAULT_ONCE": str(tmp_path / "acted")}
+    ends = [
+        subprocess.run([sys.executable, "-c", code], env={**os.environ, **armed}, check=False).returncode
+        for _ in range(2)
+    ]
+    assert ends == [-signal.SIGKILL, 0]

@@ -130,6 +130,23 @@ def test_a_runner_killed_at_a_durable_boundary_never_starts_the_attempt_twice(
         assert lab.wait(retry.token).state is RunState.COMPLETE
 
 
+def test_what_had_finished_when_the_runner_died_is_reported_by_the_next_attempt_with_its_files_and_tasks(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = lab.request(ECHO, {"tiny.word": "x"})
+    monkeypatch.setenv("LABRELAY_FAULT", "runner.child_exited:1:kill")
+    lab.engine.submit(request)
+    monkeypatch.delenv("LABRELAY_FAULT")
+    assert lab.wait(request.token).state is RunState.SYSTEM_ERROR
+    retry = lab.again(request, 2)
+    lab.engine.submit(retry)
+    assert lab.wait(retry.token).state is RunState.COMPLETE
+    report = lab.engine.report(retry.token)
+    assert sorted((file.output, file.index) for file in report.files) == [("parts", 0), ("parts", 1), ("said", 0)]
+    assert report.values == {"length": 1}
+    assert [(task.name, task.cached, task.exit_code) for task in report.tasks] == [("say", True, 0)]
+
+
 @pytest.mark.parametrize("point", ["runner.request_written", "runner.queued", "runner.spawn"])
 def test_a_submitter_killed_at_a_durable_boundary_leaves_a_request_that_runs_once(lab: Lab, point: str) -> None:
     request = lab.request(ECHO, {"tiny.word": "x"})

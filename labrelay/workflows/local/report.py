@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -20,9 +21,9 @@ COMMAND_BYTES = 65_536
 
 def report_of(attempt: Attempt, ended: AttemptExit) -> RunReport:
     """Return the report of an ended attempt: outputs, tasks as they happened, logs, and the failure's sentence."""
-    tasks = tuple(_tasks(attempt))
     outputs = read_json(attempt.engine_folder / "outputs.json") if ended.state is RunState.COMPLETE else None
-    files, values = flatten_outputs(outputs or {}, attempt.engine_folder)
+    files, values = flatten_outputs(outputs or {}, attempt.work)
+    tasks = tuple(_tasks(attempt)) or tuple(_tasks_of_earlier(attempt, files))
     versions = values.get(TOOL_VERSIONS)
     return RunReport(
         state=ended.state,
@@ -40,7 +41,7 @@ def report_of(attempt: Attempt, ended: AttemptExit) -> RunReport:
     )
 
 
-def flatten_outputs(outputs: dict[str, Any], folder: Path) -> tuple[tuple[OutputFile, ...], dict[str, Any]]:
+def flatten_outputs(outputs: dict[str, Any], work: Path) -> tuple[tuple[OutputFile, ...], dict[str, Any]]:
     """Split a workflow's outputs into files and values.
 
     A list of files gives one entry each, with its index; a file inside a struct or map is named `output.member`; a
@@ -48,9 +49,10 @@ def flatten_outputs(outputs: dict[str, Any], folder: Path) -> tuple[tuple[Output
 
     Args:
         outputs: miniwdl's outputs.json, with names such as `workflow.vcf`.
-        folder: The run's folder; miniwdl names each output file by a link below its `out/`.
+        work: The folder that the attempts of the run share. miniwdl names each output file by a link below an attempt's
+            `out/`: an earlier attempt's when that one had finished and the runner died before it could say so.
     """
-    root = f"{folder}/out/"
+    root = re.compile(re.escape(f"{work}/") + r"[^/]+/out/.")
     files: list[OutputFile] = []
     values: dict[str, Any] = {}
     counts: dict[str, int] = {}
@@ -67,8 +69,8 @@ def flatten_outputs(outputs: dict[str, Any], folder: Path) -> tuple[tuple[Output
     return tuple(files), values
 
 
-def _paths(name: str, value: Any, root: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str) and value.startswith(root):
+def _paths(name: str, value: Any, root: re.Pattern[str]) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str) and root.match(value):
         yield name, value
     elif isinstance(value, list):
         for item in value:
@@ -97,6 +99,14 @@ def _tasks(attempt: Attempt) -> Iterator[TaskReport]:
     logs = sorted(root.rglob("task.log"), key=lambda path: path.stat().st_mtime) if root.is_dir() else []
     for log in logs:
         yield _task(attempt, log.parent)
+
+
+def _tasks_of_earlier(attempt: Attempt, files: Sequence[OutputFile]) -> Iterator[TaskReport]:
+    """Yield the tasks of the attempt whose outputs were taken whole, in which case no call was even looked at."""
+    source = next((Path(file.path).relative_to(attempt.work).parts[0] for file in files), attempt.token)
+    if source != attempt.token:
+        for task in _tasks(attempt.home.attempt(source)):
+            yield task.model_copy(update={"cached": True})
 
 
 def _task(attempt: Attempt, folder: Path) -> TaskReport:
