@@ -39,7 +39,7 @@ class RefusedInput(LabrelayError):
         self.what, self.problems = what, tuple(problems)
         lines = "".join(f"\n  {problem}" for problem in self.problems)
         count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
-        super().__init__(f"{what} was refused ({count}); nothing was taken from it:{lines}")
+        super().__init__(f"nothing was taken, {count} in {what}:{lines}")
 
 
 class NotFound(UsageError):

@@ -143,6 +143,8 @@ def _commit(home: Home, run: WorkflowRunRow, token: str, result: Result, crate: 
         made = {"id": derived_id("crt", run.id, crate.version), "run_id": run.id, "file_id": crate.id}
         insert_missing(session, CrateRow, [made | {"profile": PROFILE, "created_at": now()}])
         row.verdict, row.recorded_at = verdict.value, now()
+        if row.generation:
+            runs.replace_earlier(session, row)
         audit.record(session, "workflow_run.recorded", run.id, state=row.state, verdict=verdict.value)
         outbox.post(session, "eln", run.experiment_id, "result", f"eln:result:{token}", run=run.id)
         names = ", ".join(sample.name for sample in result.samples)

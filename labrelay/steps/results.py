@@ -108,9 +108,7 @@ def _counting() -> Select[str]:
 def _numbers(session: Session, ids: Select[str]) -> dict[str, dict[str, float | None]]:
     query = select(MetricRow.owner_id, MetricRow.name, MetricRow.value)
     found: dict[str, dict[str, float | None]] = defaultdict(dict)
-    for owner, name, value in session.execute(
-        query.where(MetricRow.owner_id.in_(ids), MetricRow.name.in_(METRICS))
-    ):
+    for owner, name, value in session.execute(query.where(MetricRow.owner_id.in_(ids), MetricRow.name.in_(METRICS))):
         found[owner][name] = value
     return found
 
