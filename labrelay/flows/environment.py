@@ -65,7 +65,9 @@ def use_server(home: Path, api: str, *, local: bool) -> None:
     """
     if local:
         wanted = local_environment(home, api)
-        for name in [n for n in os.environ if n.startswith("PREFECT_") and n not in wanted]:
+        # How loud Prefect is on the terminal stays the caller's choice.
+        others = [n for n in os.environ if n.startswith("PREFECT_") and not n.startswith("PREFECT_LOGGING_")]
+        for name in [n for n in others if n not in wanted]:
             del os.environ[name]
         os.environ.update(wanted)
     else:
