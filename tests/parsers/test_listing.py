@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ from run_folders import put
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem, Severity
 from labrelay.parsers.listing import open_regular, read_head, read_small, walk
+
+NOBODY = 65534
 
 
 def odd(root: Path) -> list[tuple[str, str | None]]:
@@ -109,15 +114,29 @@ def test_folders_without_end_are_not_entered(tmp_path: Path) -> None:
     assert [code for code, _ in odd(tmp_path)] == ["TOO_DEEP"]
 
 
-def test_a_folder_without_rights_is_told(tmp_path: Path) -> None:
-    put(tmp_path, "closed/f")
-    (tmp_path / "closed").chmod(0)
-    if os.access(tmp_path / "closed", os.R_OK):
-        pytest.skip("the superuser reads everything")
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """Yield a folder of a user without rights, as whom the test runs: the superuser reads everything."""
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    if os.geteuid() != 0:
+        yield folder
+    else:
+        os.chown(folder, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            yield folder
+        finally:
+            os.seteuid(0)
+    shutil.rmtree(folder)
+
+
+def test_a_folder_without_rights_is_told(unprivileged: Path) -> None:
+    put(unprivileged, "closed/f")
+    (unprivileged / "closed").chmod(0)
     try:
-        assert odd(tmp_path) == [("UNREADABLE", "closed")]
+        assert odd(unprivileged) == [("UNREADABLE", "closed")]
     finally:
-        (tmp_path / "closed").chmod(0o700)
+        (unprivileged / "closed").chmod(0o700)
 
 
 @pytest.mark.parametrize("name", ["absent", "file"])
