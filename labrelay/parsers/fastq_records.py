@@ -179,7 +179,7 @@ class RecordTally:
 
     def _find_lines(self) -> Lines | None:
         text = self._buffer[: self._held]
-        breaks = np.flatnonzero(text == _LF)
+        breaks = np.flatnonzero(np.equal(text, _LF, out=self._workspace(len(text))[2]))
         if len(breaks) and not self._started:
             self._started = True
             self.dos_line_ends = bool(breaks[0] > 0 and text[breaks[0] - 1] == _CR)

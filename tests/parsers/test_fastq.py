@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,21 @@ def test_a_refused_file_is_named_as_the_caller_names_it() -> None:
     with pytest.raises(RefusedInput) as caught:
         scan_fastq(READS / "error_long_qual.fastq", name="lane 1/a.fastq")
     assert caught.value.problems[0].path == "lane 1/a.fastq"
+
+
+def test_memory_does_not_grow_with_the_file() -> None:
+    text = text_of([(f"read{n}", "ACGT" * 30, "F:,#" * 30) for n in range(4000)])
+
+    def peak(times: int) -> int:
+        watcher = FastqScan("a.fastq")
+        tracemalloc.start()
+        for _ in range(times):
+            watcher.feed(text)
+        assert watcher.finish().reads == 4000 * times
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    few, many = peak(6), peak(60)
+    assert many < 1.5 * few
+    assert many < 30_000_000
