@@ -84,7 +84,7 @@ def watch(home: Home) -> list[Seen]:
     """Scan once and process every ready folder without waiting for its workflow runs; one failure stops no other.
 
     A folder whose content is refused is not tried again before it changes; one that met a full disk, a busy store or
-    wrong rules is.
+    wrong rules is, and so is one of which an import or a submission failed.
     """
     return [_take(home, seen) if seen.state is FolderState.READY else seen for seen in scan(home)]
 
@@ -167,6 +167,10 @@ def _take(home: Home, seen: Seen) -> Seen:
         reason = f"an unexpected error stopped it ({type(error).__name__}): see the log; it is tried again"
         return seen.model_copy(update={"state": FolderState.WAITING, "reason": reason})
     done = f"stored {processed.stored} files, submitted {processed.submitted} workflow runs"
+    if processed.failed:  # nobody looks at it again once it is done
+        what, why = processed.failed[0]
+        reason = printable(f"{done}; {len(processed.failed)} failed and are tried again, first {what}: {why}", 400)
+        return seen.model_copy(update={"state": FolderState.WAITING, "reason": reason})
     return _conclude(home, seen, FolderState.DONE, done)
 
 

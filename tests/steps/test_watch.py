@@ -335,6 +335,21 @@ def test_wrong_rules_do_not_condemn_the_folder(home: Home, landing: Path, monkey
     assert seen.state is FolderState.DONE
 
 
+def test_a_folder_of_which_a_submission_failed_is_tried_again_and_says_why(
+    home: Home, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_folder(landing)
+    outcome = Processed("ins_1", "fc-1", stored=6, failed=[("A", "there is no reference nope")])
+    monkeypatch.setattr(processing, "process", lambda *_args, **_options: outcome)
+    seen = watch_rested(home)["fc-1"]
+    assert seen.state is FolderState.WAITING
+    assert "there is no reference nope" in seen.reason
+    outcome.failed, outcome.submitted = [], 2
+    assert [(s.state, s.reason) for s in watch(home)] == [
+        (FolderState.DONE, "stored 6 files, submitted 2 workflow runs")
+    ]
+
+
 def test_a_run_that_was_stored_before_a_kill_gets_its_later_steps(
     home: Home, landing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
