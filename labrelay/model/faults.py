@@ -20,8 +20,8 @@ _passed: dict[str, int] = {}
 def faultpoint(name: str) -> None:
     """Mark a durable boundary; do nothing unless a test armed it.
 
-    Actions: `kill` (SIGKILL to this process), `enospc`, `eio` (raise that OSError), `raise` (RuntimeError),
-    `sleep` (one second).
+    Actions: `kill` (SIGKILL to this process), `stop` (SIGSTOP, until somebody sends SIGCONT), `enospc`, `eio` (raise
+    that OSError), `raise` (RuntimeError), `sleep` (one second).
     """
     log = os.environ.get("LABRELAY_FAULT_LOG")
     if log:
@@ -50,8 +50,8 @@ def _is_first() -> bool:
 
 
 def _act(name: str, action: str) -> None:
-    if action == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
+    if action in ("kill", "stop"):
+        os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)
     elif action in ("enospc", "eio"):
         code = errno.ENOSPC if action == "enospc" else errno.EIO
         raise OSError(code, os.strerror(code), name)

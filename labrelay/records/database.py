@@ -65,30 +65,23 @@ class Database:
             Busy: Another process has held the write lock for 30 s.
             StorageFailed: The disk does not take the commit (full, read-only).
         """
-        with Session(self.engine, expire_on_commit=False) as session:
+        with explained(), Session(self.engine, expire_on_commit=False) as session:
             session.info["write"] = True
-            try:
-                session.connection(execution_options={"labrelay_write": True})
-                yield session
-                faultpoint("records.commit")
-                session.commit()
-            except OperationalError as error:
-                session.rollback()
-                raise explain(error) from error
+            session.connection(execution_options={"labrelay_write": True})
+            yield session
+            faultpoint("records.commit")
+            session.commit()
         faultpoint("records.committed")
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Yield a session that sees one consistent state and never waits for a writer."""
-        with Session(self.engine, expire_on_commit=False) as session:
-            try:
-                yield session
-            except OperationalError as error:
-                raise explain(error) from error
+        with explained(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
 
     def version(self) -> str | None:
         """Return the revision of the tables, or None for an empty database."""
-        with self.engine.connect() as connection:
+        with explained(), self.engine.connect() as connection:
             if not self.engine.dialect.has_table(connection, "alembic_version"):
                 return None
             found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -99,6 +92,7 @@ class Database:
 
         Raises:
             UsageError: The database was written by a newer Labrelay.
+            StorageFailed: The disk does not take it (full, read-only).
         """
         from labrelay.records import migrate
 
@@ -109,11 +103,21 @@ class Database:
             raise UsageError(
                 f"the metadata store is at revision {found}, newer than this Labrelay knows ({HEAD}): update Labrelay"
             )
-        migrate.upgrade(self.engine)
+        with explained():
+            migrate.upgrade(self.engine)
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raise what the database driver says in the block as an error that a person can act on."""
+    try:
+        yield
+    except OperationalError as error:
+        raise explain(error) from error
 
 
 def explain(error: OperationalError) -> Exception:

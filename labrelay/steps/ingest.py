@@ -6,6 +6,7 @@ is written last; only with it do datasets exist. A killed ingest goes on with th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -101,6 +102,7 @@ class _Ingest:
         self.refs: dict[str, tuple[FileRef, Mapping[str, object] | None]] = {}
         self.total = sum(file.size for file in run.files)
         self.read_bytes, self.lock = 0, Lock()
+        self.kept = time.monotonic()
 
     def run_all(self) -> Ingested:
         with self.home.records.read() as session:
@@ -153,7 +155,15 @@ class _Ingest:
     def _advance(self, count: int) -> None:
         with self.lock:
             self.read_bytes += count
+            self._keep_lease()
             self.home.progress.advance("bytes", self.read_bytes, self.total)
+
+    def _keep_lease(self) -> None:
+        """Prolong the lease while a file is read: a large one takes longer than it lasts."""
+        if time.monotonic() - self.kept > lease.SECONDS / 3:
+            self.kept = time.monotonic()
+            with self.home.records.write() as session:
+                lease.confirm(session, self.lease)
 
     def _finish(self) -> None:
         entries = tuple(ManifestFile(path=f.path, role=f.role, ref=self.refs[f.path][0]) for f in self.run.files)

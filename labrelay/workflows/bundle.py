@@ -18,7 +18,7 @@ from labrelay.model.errors import RefusedInput
 from labrelay.model.faults import faultpoint
 from labrelay.model.names import is_safe_name, safe_relative
 from labrelay.model.problem import Problem
-from labrelay.stores.durable import fsync_dir, fsync_file, fsync_tree, make_dirs
+from labrelay.stores.durable import fsync_dir, fsync_file, fsync_tree, make_dirs, storage_errors
 
 MAX_ENTRIES = 2_000
 MAX_BYTES = 200_000_000
@@ -42,27 +42,29 @@ def write_bundle(folder: Path, target: Path) -> str:
 
     Raises:
         RefusedInput: A file name is not safe in an archive, or there is too much.
+        StorageFailed: The disk did not take it.
     """
     problems = name_problems(folder)
     if problems:
         raise RefusedInput(f"The definition {folder}", problems)
-    make_dirs(target.parent)
-    temp = target.with_name(f".tmp-{secrets.token_hex(8)}")
-    try:
-        with zipfile.ZipFile(temp, "w") as archive:
-            for name, path in bundle_files(folder):
-                entry = zipfile.ZipInfo(str(name), EPOCH)
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                entry.create_system = 3  # Unix, on whatever system it is made
-                entry.external_attr = (stat.S_IFREG | 0o644) << 16
-                archive.writestr(entry, path.read_bytes())
-        digest = file_digest(temp)
-        fsync_file(temp)
-        faultpoint("bundle.written")
-        temp.replace(target)
-        fsync_dir(target.parent)
-    finally:
-        temp.unlink(missing_ok=True)
+    with storage_errors(f"write the bundle of {folder.name}", target.parent):
+        make_dirs(target.parent)
+        temp = target.with_name(f".tmp-{secrets.token_hex(8)}")
+        try:
+            with zipfile.ZipFile(temp, "w") as archive:
+                for name, path in bundle_files(folder):
+                    entry = zipfile.ZipInfo(str(name), EPOCH)
+                    entry.compress_type = zipfile.ZIP_DEFLATED
+                    entry.create_system = 3  # Unix, on whatever system it is made
+                    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+                    archive.writestr(entry, path.read_bytes())
+            digest = file_digest(temp)
+            fsync_file(temp)
+            faultpoint("bundle.written")
+            temp.replace(target)
+            fsync_dir(target.parent)
+        finally:
+            temp.unlink(missing_ok=True)
     return digest
 
 
@@ -80,25 +82,29 @@ def unpack_bundle(archive: Path, folder: Path) -> None:
 
     Raises:
         RefusedInput: It is no zip, or holds what a bundle may not hold.
+        StorageFailed: The disk did not give or take it.
     """
-    make_dirs(folder.parent)
-    temp = folder.with_name(f".tmp-{secrets.token_hex(8)}")
-    temp.mkdir()
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            problems = archive_problems(opened.infolist())
-            if problems:
-                raise RefusedInput(f"The bundle {archive}", problems)
-            _extract(opened, temp, archive)
-        # A folder of the right name is believed for ever, so its files come before its name.
-        fsync_tree(temp)
-        faultpoint("bundle.unpacked")
-        temp.rename(folder)
-        fsync_dir(folder.parent)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise RefusedInput(f"The bundle {archive}", [Problem(code="BUNDLE_NOT_A_ZIP", message=f"{error}.")]) from error
-    finally:
-        shutil.rmtree(temp, ignore_errors=True)
+    with storage_errors(f"unpack the bundle {archive.name}", folder.parent):
+        make_dirs(folder.parent)
+        temp = folder.with_name(f".tmp-{secrets.token_hex(8)}")
+        temp.mkdir()
+        try:
+            with zipfile.ZipFile(archive) as opened:
+                problems = archive_problems(opened.infolist())
+                if problems:
+                    raise RefusedInput(f"The bundle {archive}", problems)
+                _extract(opened, temp, archive)
+            # A folder of the right name is believed for ever, so its files come before its name.
+            fsync_tree(temp)
+            faultpoint("bundle.unpacked")
+            temp.rename(folder)
+            fsync_dir(folder.parent)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            raise RefusedInput(
+                f"The bundle {archive}", [Problem(code="BUNDLE_NOT_A_ZIP", message=f"{error}.")]
+            ) from error
+        finally:
+            shutil.rmtree(temp, ignore_errors=True)
 
 
 def archive_problems(entries: list[zipfile.ZipInfo]) -> list[Problem]:

@@ -62,7 +62,7 @@ def test_every_point_in_the_code_is_explained_to_users() -> None:
 
 
 def test_two_commands_on_the_same_run_at_the_same_time_do_it_once(shop: Shop) -> None:
-    folder = shop.fresh("two at once")
+    folder = shop.fresh("two-at-once")
     argv = [sys.executable, "-m", "labrelay.cli", "--home", str(folder / "home"), "process", str(shop.lab.run)]
     environment = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
     with ThreadPoolExecutor(2) as pool:
@@ -77,7 +77,7 @@ def test_two_commands_on_the_same_run_at_the_same_time_do_it_once(shop: Shop) ->
 
 
 def test_control_without_the_runners_lock_two_runners_start_the_same_attempt(shop: Shop) -> None:
-    folder = shop.fresh("no lock")
+    folder = shop.fresh("no-lock")
     environment = {lock.CONTROL: "1"}
     # Each look at the queue starts a runner now; a runner that does not see the others starts what it finds.
     shop.process(folder, environment)

@@ -15,11 +15,6 @@ SEED = int(os.environ.get("LABRELAY_SOAK_SEED", "20261123"))
 CONTROL_TRIALS = 12
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return Bench(tmp_path_factory.mktemp("soak"))
-
-
 def figures(trials: list[Trial], points: Counter[str]) -> str:
     """Return the figures of a soak, as docs/reliability.md prints them."""
     hit = Counter(k.point for t in trials for k, died in zip(t.kills, t.died, strict=True) if died and k.point)

@@ -19,12 +19,14 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tiny_run import TinyLab
 
 from labrelay.model.errors import LabrelayError
+from labrelay.records import lease
 from labrelay.steps.announce import announce
 from labrelay.steps.home import Home, open_home
 from labrelay.steps.process import process
@@ -158,6 +160,31 @@ class Bench:
         sweep(home)
         home.close()
 
+    def beside(self, folder: Path, point: str, seconds: float) -> list[str]:
+        """Let one process sleep at a point past its leases while another does the work; return what is wrong then.
+
+        Leases last `seconds` here. The sleeper is woken when the other one has ended.
+        """
+        environment = {"LABRELAY_FAULT": f"{point}:1:stop"}
+
+        def work() -> None:
+            lease._until = lambda _seconds: leases_until(seconds)
+            self._process(folder)
+
+        sleeper = _fork(work, folder / "sleeper.log", environment)
+        _pid, status = os.waitpid(sleeper, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            return [f"{point}: the sleeper did not stop there: {(folder / 'sleeper.log').read_text()[-1500:]}"]
+        time.sleep(seconds)
+        other = self.steps(folder, {})
+        said = (folder / "log").read_text()
+        os.kill(sleeper, signal.SIGCONT)
+        woken = os.waitstatus_to_exitcode(os.waitpid(sleeper, 0)[1])
+        wrong = [] if other == DONE else [f"the process beside the sleeper ended with {other}: {said[-1500:]}"]
+        if woken not in (DONE, SAID):
+            wrong.append(f"the sleeper ended with {woken}: {(folder / 'sleeper.log').read_text()[-1500:]}")
+        return [f"{point}: {line}" for line in wrong + self.settle(folder)]
+
     def _sweep(self, folder: Path, **engine: Any) -> None:
         home = self.open(folder, **engine)
         problems = sweep(home).problems
@@ -232,6 +259,11 @@ def _fork(work: Callable[[], None], log: Path, environment: Mapping[str, str]) -
         log.write_text(traceback.format_exc())
     finally:
         os._exit(code)
+
+
+def leases_until(seconds: float) -> str:
+    """Return the moment so many seconds from now as the lease table keeps it."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
 
 
 def _announce(lab: TinyLab) -> None:
