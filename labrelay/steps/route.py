@@ -130,8 +130,8 @@ def _of_sample(rule: Rule, entry: Reads, instrument_run_id: str) -> Iterable[Pla
         for run, lane, source in mine:
             label = f"lane{lane}" if lane is not None else source.id.removeprefix("rds_")[:8]
             yield _planned(rule, entry, [(run, lane, source)], label if len(mine) > 1 else None)
-    else:
-        yield _planned(rule, entry, entry.sets if rule.merge == "topups" else mine, None)
+    elif taken := entry.sets if rule.merge == "topups" else mine:  # a top-up may bring no reads of a sample
+        yield _planned(rule, entry, taken, None)
 
 
 def _planned(

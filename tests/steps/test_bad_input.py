@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tiny_run import BASECALLS, EXPERIMENT, TinyLab, announcement, fastq
+from tiny_run import BASECALLS, EXPERIMENT, TinyLab, announcement, fastq, make_run
 
 from labrelay.model.errors import Busy, Conflict, LabrelayError, RefusedInput, StorageFailed
 from labrelay.model.faults import faultpoint
@@ -105,6 +105,16 @@ def test_zero_reads_are_a_state_and_hold_nobody_up(lab: TinyLab, home: Home) -> 
         pack(lab.run / f"{BASECALLS}/beta_S2_L001_R{mate}_001.fastq.gz", "")
     done = process(home, lab.run, wait=False)
     assert done.submitted == 1
+    assert ("beta", "there are no reads of it in this run") in done.left_out
+
+
+def test_zero_reads_in_a_second_run_are_no_failure_of_the_sample_that_has_reads_already(
+    lab: TinyLab, home: Home
+) -> None:
+    process(home, lab.run, wait=False)
+    second = make_run(lab.landing, {"alpha": 20, "beta": 0}, "231109_M04586_0008_000000000-TINY8")
+    done = process(home, second, wait=False)
+    assert (done.submitted, done.failed) == (1, [])
     assert ("beta", "there are no reads of it in this run") in done.left_out
 
 
