@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from labrelay.records.outbox import Message
 from labrelay.steps.documents import publish_experiment
 from labrelay.steps.home import Home
 from labrelay.steps.notices import ways_of
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -49,6 +52,12 @@ def _deliver(home: Home, message: Message) -> int:
         retry = isinstance(error, LabrelayError) and error.retryable
         after = error.retry_after if isinstance(error, Undeliverable) else 0.0
         outbox.fail(home.records, message, str(error), retry=retry, after=after)
+        return 0
+    except Exception as error:
+        # A bug met in one message must not keep the others from being told, nor be met again at every turn.
+        _log.exception("the message %s of %s could not be told", message.id, message.channel)
+        reason = f"an unexpected error stopped it ({type(error).__name__}): see the log"
+        outbox.fail(home.records, message, reason, retry=True)
         return 0
     faultpoint("deliver.told")
     outbox.confirm(home.records, message)
