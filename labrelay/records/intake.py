@@ -129,7 +129,10 @@ def add_read_set(session: Session, dataset: DatasetRow, source: ReadSource, stor
 
 
 def settle_read_set(session: Session, read_set_id: str, status: str, job_id: str, reason: str | None = None) -> None:
-    """Write what the read store said of one source."""
+    """Write what the read store said of one source; one whose dataset got another sample meanwhile is superseded."""
+    row = session.get_one(ReadSetRow, read_set_id)
+    if session.get_one(DatasetRow, row.dataset_id).sample_id != row.sample_id:
+        status = "SUPERSEDED"
     values = {"status": status, "job_id": job_id, "reason": reason}
     session.execute(update(ReadSetRow).where(ReadSetRow.id == read_set_id).values(**values))
     audit.record(session, "read_set.settled", read_set_id, status=status)

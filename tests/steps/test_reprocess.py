@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.instrument import InstrumentRun
+from labrelay.model.reads import ReadSource
 from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
 from labrelay.records import audit, experiments, intake, runs
@@ -21,7 +22,7 @@ from labrelay.steps.collect import Collected
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
 from labrelay.steps.reprocess import Item, Plan, alike, plan, reprocess
-from labrelay.steps.route import route
+from labrelay.steps.route import reads_of, route
 from labrelay.steps.submit import submit_planned
 
 EXPERIMENT = Experiment(name="exp")
@@ -353,3 +354,23 @@ def test_every_mark_is_in_the_audit_trail_and_planning_again_adds_none(lab: Lab)
     plan(lab.home)
     with lab.home.records.read() as session:
         assert audit.count(session) == before
+
+
+def test_reads_given_to_another_sample_while_they_were_imported_do_not_count_for_the_first(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported = lab.home.reads.import_reads
+
+    def given_away_meanwhile(sources: Sequence[ReadSource], token: str) -> str:
+        monkeypatch.undo()
+        assign(lab.home, "C", "D")
+        return imported(sources, token)
+
+    monkeypatch.setattr(lab.home.reads, "import_reads", given_away_meanwhile)
+    lab.announce("C", "D")
+    run = lab.take_in("given", "C")
+    assert import_reads(lab.home, run).imported == 1
+    assert [one.samples[0].sample.name for one in route(lab.home, run).planned] == ["D"]
+    with lab.home.records.read() as session:
+        reads = reads_of(session, [Sample(experiment_id=EXPERIMENT.id, name=name).id for name in ("C", "D")])
+    assert [entry.sample.name for entry in reads] == ["D"]
