@@ -21,6 +21,7 @@ from labrelay.steps.gather import recorded_result, recorded_runs
 from labrelay.steps.home import Home
 
 REPORT, VARIANTS = "report.html", "variants-annotated.csv"
+WRITTEN = frozenset({REPORT, VARIANTS, METADATA, "figures", "workflow"})  # in a result's folder, beside the outputs
 
 
 def write_documents(home: Home, result: Result, result_path: str) -> FileRef:

@@ -20,7 +20,7 @@ from labrelay.records.result import Result, ResultFile
 from labrelay.records.schema import AttemptRow, CrateRow, WorkflowRunRow
 from labrelay.records.upsert import insert_missing
 from labrelay.steps.bundles import definition_of
-from labrelay.steps.documents import write_documents
+from labrelay.steps.documents import WRITTEN, write_documents
 from labrelay.steps.gather import gather, result_file
 from labrelay.steps.home import Home
 from labrelay.steps.notices import notify
@@ -117,9 +117,10 @@ def _store_outputs(home: Home, run: WorkflowRunRow, report: RunReport, definitio
 
 
 def _file_name(file: OutputFile, names: Mapping[str, int]) -> str:
-    """Return the file's own name, with the output and index before it when two outputs share the name."""
+    """Return the file's own name, with output and index before it when another output or a document has the name."""
     name = Path(file.path).name
-    return slug(name if names[name] == 1 else f"{file.output}-{file.index}-{name}")
+    alone = names[name] == 1 and name not in WRITTEN
+    return slug(name if alone else f"{file.output}-{file.index}-{name}")
 
 
 def _described(home: Home, file: OutputFile, ref: FileRef, definition: Definition) -> ResultFile:

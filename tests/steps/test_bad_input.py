@@ -206,6 +206,15 @@ def test_a_run_without_outputs_has_failed(lab: TinyLab, home: Home) -> None:
     assert all("output" in (row.failure or "") for row in rows)
 
 
+def test_an_output_with_the_name_of_a_document_of_ours_is_kept_beside_it(lab: TinyLab, home: Home) -> None:
+    main = home.definitions / "count_reads" / "main.wdl"
+    done = failing(lab, home, main.read_text().replace("lengths.txt", "report.html"))
+    assert not done.failed
+    folder = home.path / "results" / EXPERIMENT / "alpha" / "count_reads-1.0.0"
+    assert (folder / "lengths-0-report.html").read_text() == "36 50\n"
+    assert "<html" in (folder / "report.html").read_text()
+
+
 @pytest.mark.parametrize("name", [EXPERIMENT, "../x"])
 def test_an_experiments_name_is_never_a_path(lab: TinyLab, name: str, tmp_path: Path) -> None:
     home = lab.open()
