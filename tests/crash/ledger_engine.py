@@ -23,7 +23,7 @@ from labrelay.model.errors import NotFound
 from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus, OutputFile, RunReport, RunRequest
 from labrelay.model.states import RunState
-from labrelay.stores.durable import make_dirs, write_atomic
+from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
 
 
 @dataclass
@@ -98,18 +98,20 @@ class LedgerEngine:
         counts = {mate: [_lengths(path) for path in inputs[f"count_reads.{mate}"]] for mate in ("r1", "r2")}
         first, second = (sum(counts[mate], Counter()) for mate in ("r1", "r2"))
         folder = self.outputs / external_id
-        make_dirs(folder)
         numbers = {"read_pairs": first.total(), "mates": second.total()}
-        write_atomic(folder / "metrics.json", json.dumps(numbers).encode())
-        table = "".join(f"{length}\t{count}\n" for length, count in sorted(first.items()))
-        write_atomic(folder / "lengths.tsv", table.encode())
-        made = (("metrics", "metrics.json"), ("lengths", "lengths.tsv"))
+        table = "".join(f"{length} {count}\n" for length, count in sorted(first.items()))
+        made = (("metrics", "metrics.json"), ("lengths", "lengths.txt"))
+        with storage_errors("bring the outputs", folder):
+            make_dirs(folder)
+            write_atomic(folder / "metrics.json", json.dumps(numbers).encode())
+            write_atomic(folder / "lengths.txt", table.encode())
         return tuple(OutputFile(output=name, path=str(folder / file)) for name, file in made)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        make_dirs(self.ledger)
-        with (self.ledger / "lock").open("a") as handle:
+        with storage_errors("make the ledger", self.ledger.parent):
+            make_dirs(self.ledger)
+        with storage_errors("write the ledger", self.ledger), (self.ledger / "lock").open("a") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
