@@ -8,7 +8,7 @@ from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.errors import Conflict, NotFound, UsageError
@@ -20,7 +20,7 @@ from labrelay.records import experiments
 from labrelay.records.documents import Document
 from labrelay.records.eln_archive import ElnResult, write_eln
 from labrelay.records.result import Result
-from labrelay.records.schema import DatasetFileRow, MetricRow, RunIORow, WorkflowRunRow
+from labrelay.records.schema import FileRow, MetricRow, RunIORow, WorkflowRunRow
 from labrelay.records.tables import write_results_csv, write_results_xlsx
 from labrelay.steps.assign import find_experiment
 from labrelay.steps.documents import documents_of, result_folder
@@ -114,19 +114,16 @@ def _numbers(session: Session, ids: Select[str]) -> dict[str, dict[str, float | 
 
 
 def _reads(session: Session, ids: Select[str]) -> dict[str, float]:
-    """Return how many reads went into each run, as the content gate counted them in its datasets."""
+    """Return how many reads went into each run, as the content gate counted them in its files of reads."""
+    reads = FileRow.stats["reads"].as_integer()
     query = (
-        select(RunIORow.run_id, DatasetFileRow.dataset_id, MetricRow.value)
-        .join(DatasetFileRow, DatasetFileRow.file_id == RunIORow.file_id)
-        .join(MetricRow, MetricRow.owner_id == DatasetFileRow.dataset_id)
+        select(RunIORow.run_id, func.sum(reads))
+        .join(FileRow, FileRow.id == RunIORow.file_id)
         .where(RunIORow.run_id.in_(ids), RunIORow.direction == "in")
-        .where(MetricRow.name == "reads", MetricRow.scope == "reads", MetricRow.value.is_not(None))
-        .distinct()
+        .where(FileRow.stats["quality_sum"].as_float().is_not(None))  # a BAM's records are no reads
+        .group_by(RunIORow.run_id)
     )
-    found: dict[str, float] = defaultdict(float)
-    for run_id, _dataset, value in session.execute(query):
-        found[run_id] += value or 0
-    return found
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def _row(line: RunLine, numbers: dict[str, float | None], counted: float | None) -> ResultRow:

@@ -80,10 +80,11 @@ def rows_of(n: int, sample: Sample) -> Iterator[tuple[type, dict[str, object]]]:
     for mate in (1, 2):
         file = f"fil_{2 * n + mate:016x}"
         stored = {"id": file, "storage": "objects", "key": f"{file}.gz", "version": "v", "sha256": "0" * 64, "size": 1}
-        yield FileRow, stored | {"role": "reads", "created_at": at(n)}
+        stats = {"reads": 500 + (n if mate == 2 else 0), "quality_sum": 1}
+        yield FileRow, stored | {"role": "reads", "stats": stats, "created_at": at(n)}
         yield DatasetFileRow, {"dataset_id": dataset, "file_id": file, "read": mate}
         yield RunIORow, {"run_id": run, "direction": "in", "name": f"reads.r{mate}", "idx": 0, "file_id": file}
-    yield MetricRow, metric(dataset, "reads", 1000.0 + n, "reads")
+    yield MetricRow, metric(dataset, "reads", 5000.0, "reads")  # with the lanes of other runs
     for name, value in (("mean_depth", 30.5), ("variants", 7.0), ("kept_percent", 90.0)):
         yield MetricRow, metric(run, name, value, sample.name)
 
