@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 POOL = "labrelay"
@@ -56,7 +57,7 @@ def local_environment(home: Path, api: str) -> dict[str, str]:
 
 
 def use_server(home: Path, api: str, *, local: bool) -> None:
-    """Make this process a client of a server; has to be called before Prefect is imported.
+    """Make this process a client of a server; best before Prefect is imported.
 
     Args:
         home: The home folder.
@@ -72,3 +73,7 @@ def use_server(home: Path, api: str, *, local: bool) -> None:
         os.environ.update(wanted)
     else:
         os.environ.update({"PREFECT_API_URL": api, **QUIET})
+    if "prefect" in sys.modules:  # it has read its settings already, and would start a server of its own
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()

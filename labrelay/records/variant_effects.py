@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from labrelay.model.errors import LabrelayError
 from labrelay.parsers.annotation import read_gff3
 from labrelay.parsers.effects import Effect, Variant, annotate
+from labrelay.parsers.fasta import read_sequences
 from labrelay.records.report_data import ReportData
 from labrelay.records.result import Result
 
@@ -25,7 +25,7 @@ def with_effects(result: Result, data: ReportData) -> ReportData:
     reference = result.reference
     if reference is None or reference.annotation is None or not data.variants:
         return data
-    sequences = _sequences(reference.file.path)
+    sequences = read_sequences(reference.file.path)
     annotation = read_gff3(reference.annotation.path.read_text(encoding="utf-8"))
     asked = [Variant(v.contig, v.position, v.ref, v.alt) for v in data.variants]
     try:
@@ -50,17 +50,3 @@ def _changes(effects: Sequence[Effect]) -> str:
     if len(changed) == 1:
         return changed[0].change
     return ", ".join(f"{e.protein or e.gene} {e.change}" for e in changed)
-
-
-def _sequences(fasta: Path) -> dict[str, str]:
-    """Return the sequences of a normalised reference by contig name, in capitals."""
-    sequences: dict[str, list[str]] = {}
-    name = ""
-    with fasta.open(encoding="ascii") as lines:
-        for line in lines:
-            if line.startswith(">"):
-                name = line[1:].split()[0]
-                sequences[name] = []
-            else:
-                sequences[name].append(line.strip().upper())
-    return {contig: "".join(parts) for contig, parts in sequences.items()}

@@ -10,11 +10,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labrelay.model.errors import NotFound, UsageError
+from labrelay.model.experiment import Sample
+from labrelay.model.files import FileRole
 from labrelay.model.ids import looks_like_id
 from labrelay.model.instrument import SheetSample
-from labrelay.model.problem import Frozen
+from labrelay.model.problem import Frozen, errors_of
+from labrelay.model.reads import BamStats
+from labrelay.parsers.bam import check_sample
 from labrelay.records import experiments, intake
-from labrelay.records.schema import DatasetRow, ExperimentRow, InstrumentRunRow, SampleRow
+from labrelay.records.schema import DatasetFileRow, DatasetRow, ExperimentRow, FileRow, InstrumentRunRow, SampleRow
 from labrelay.steps.home import Home
 from labrelay.steps.matching import Match, match
 from labrelay.steps.notices import notify
@@ -49,10 +53,13 @@ def match_run(home: Home, instrument_run_id: str, experiment: str | None = None)
         wanted = None if experiment is None else find_experiment(session, experiment).id
         index = experiments.index_of(session, wanted)
         rows = _sheet_rows(session, instrument_run_id)
+        headers = _bam_headers(session, instrument_run_id)
         query = select(DatasetRow).where(DatasetRow.instrument_run_id == instrument_run_id).order_by(DatasetRow.label)
         found = []
         for row in session.scalars(query).all():
             outcome = None if row.sample_id else match(row.label, rows.get(row.label, []), index)
+            if outcome is not None and outcome.sample is not None:
+                outcome = _held_against_headers(outcome, outcome.sample, headers.get(row.id, []))
             if outcome is not None and outcome.sample is not None:
                 intake.assign(session, row, outcome.sample.id, outcome.by or "id")
             elif outcome is not None:
@@ -126,6 +133,28 @@ def _sheet_rows(session: Session, instrument_run_id: str) -> dict[str, list[Shee
         sample = SheetSample.model_validate(values)
         rows[sample.sample_id].append(sample)
     return rows
+
+
+def _bam_headers(session: Session, instrument_run_id: str) -> dict[str, list[tuple[str, BamStats]]]:
+    """Return what the gate read in the headers of the run's BAM and CRAM files, by dataset, in one query."""
+    query = (
+        select(DatasetFileRow.dataset_id, FileRow)
+        .join(FileRow, FileRow.id == DatasetFileRow.file_id)
+        .join(DatasetRow, DatasetRow.id == DatasetFileRow.dataset_id)
+        .where(DatasetRow.instrument_run_id == instrument_run_id, FileRow.role == FileRole.ALIGNMENT.value)
+    )
+    found: dict[str, list[tuple[str, BamStats]]] = defaultdict(list)
+    for dataset_id, file in session.execute(query):
+        if file.stats:
+            found[dataset_id].append((file.key, BamStats.model_validate(file.stats)))
+    return found
+
+
+def _held_against_headers(outcome: Match, sample: Sample, headers: Sequence[tuple[str, BamStats]]) -> Match:
+    """Take a match only when the files' own headers name the sample: a wrong name there spreads to all outputs."""
+    allowed = {sample.name, *sample.aliases, outcome.label}
+    wrong = [p for key, stats in headers for p in errors_of(check_sample(stats, allowed, key))]
+    return Match(label=outcome.label, reason=str(wrong[0])) if wrong else outcome
 
 
 def _needs_person(home: Home, session: Session, row: DatasetRow, outcome: Match) -> None:

@@ -86,7 +86,8 @@ class Gate:
         (first, first_path), (second, second_path) = scanned
         if not isinstance(first, FastqStats) or not isinstance(second, FastqStats):
             return []
-        return check_mates(first, second, self._folder / first_path, self._folder / second_path)
+        paths = (self._folder / first_path, self._folder / second_path)
+        return check_mates(first, second, *paths, names=(first_path, second_path))
 
     def stats(self, file: RunFile) -> dict[str, Any] | None:
         """Return what the gate learned of a file, as JSON; None for files without reads."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pysam
 import pytest
 from tiny_run import BASECALLS, EXPERIMENT, TinyLab, announcement, fastq, make_run
 
@@ -230,6 +231,22 @@ def test_a_fingerprint_sees_sizes_and_names(lab: TinyLab) -> None:
     before = fingerprint(read_run(lab.run))
     (lab.run / "RTAComplete.txt").write_text("longer than it was before, so another size altogether\n")
     assert fingerprint(read_run(lab.run)) != before
+
+
+def test_a_bam_whose_header_names_another_sample_waits_for_a_person(lab: TinyLab, home: Home, tmp_path: Path) -> None:
+    folder = tmp_path / "delivery-7"
+    folder.mkdir()
+    header = {"HD": {"VN": "1.6"}, "RG": [{"ID": "1", "SM": "someone-else"}]}
+    for name in ("alpha", "beta"):
+        with pysam.AlignmentFile(str(folder / f"{name}.bam"), "wb", header=header) as out:
+            read = pysam.AlignedSegment()
+            read.query_name, read.query_sequence, read.flag = "r1", "ACGT", 4
+            read.query_qualities = pysam.qualitystring_to_array("IIII")
+            out.write(read)
+        header["RG"][0]["SM"] = "beta"
+    done = process(home, folder, wait=False)
+    assert [d.label for d in done.unassigned] == ["alpha"]
+    assert "WRONG_SAMPLE" in (done.unassigned[0].reason or "")
 
 
 def test_errors_know_whether_trying_again_can_help() -> None:
