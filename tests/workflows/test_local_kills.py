@@ -89,6 +89,21 @@ def test_killing_the_runner_ends_its_engines_and_the_attempt_is_lost(
     assert lab.starts(token) == 1
 
 
+def test_a_cancelled_attempt_whose_runner_is_killed_stays_cancelled(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab("host")
+    token, words = start(lab)
+    runner = lab.runner_pid()
+    assert runner is not None
+    os.kill(runner, signal.SIGSTOP)  # so that it cannot act on the request
+    lab.engine.cancel(token)
+    os.kill(runner, signal.SIGKILL)
+    assert eventually(lambda: not lock.is_held(lab.home / "engine" / "runner.lock"))
+    assert lab.engine.poll([token])[token].state is RunState.CANCELED
+    assert none_left(words)
+    assert eventually(lambda: (lab.home / "runs" / token / "exit.json").exists())
+    assert lab.wait(token).state is RunState.CANCELED
+
+
 def test_killing_the_keeper_of_an_engine_leaves_nothing(lab: Lab) -> None:
     token, words = start(lab)
     (guard,) = [pid for pid in processes_with(f"runs/{token}/usage.json") if is_keeper(pid)]

@@ -26,7 +26,7 @@ from labrelay.workflows.local import lock
 from labrelay.workflows.local.home import Attempt, EngineHome, RunnerSettings
 from labrelay.workflows.local.processes import boot_id, started_at, stop_recorded
 from labrelay.workflows.local.report import report_of
-from labrelay.workflows.local.runner import LOST
+from labrelay.workflows.local.runner import CANCELLED, LOST
 from labrelay.workflows.local.sandbox import Setting, choose, display_name
 from labrelay.workflows.local.tools import search_path, write_launchers
 
@@ -205,6 +205,8 @@ class LocalEngine:
             ended = attempt.exit()
             if ended is not None:
                 return ended.status()
+            if attempt.cancel_file.exists():
+                return EngineStatus(state=RunState.CANCELED, at=datetime.now(UTC), message=CANCELLED)
             return EngineStatus(state=RunState.SYSTEM_ERROR, at=datetime.now(UTC), message=LOST)
         return EngineStatus(
             state=state.state, at=state.at, tasks_done=state.tasks_done, tasks_started=state.tasks_started

@@ -40,6 +40,7 @@ LOST = (
     "The runner died while this attempt ran (killed, or the machine stopped); its tasks were stopped. "
     "A new attempt goes on from the finished tasks."
 )
+CANCELLED = "Cancelled on request; the runner died before its tasks were stopped, which they are by now."
 
 
 @dataclass
@@ -79,9 +80,10 @@ class Runner:
             state = attempt.state()
             if attempt.exit() is None and state is not None:
                 stop_recorded(state.pid, state.pid_started, state.boot_id, self._home.settings().grace_seconds)
-                self._end(
-                    attempt, AttemptExit(state=RunState.SYSTEM_ERROR, at=_now(), started=state.started, message=LOST)
-                )
+                # Who had asked for its end gets that, not a new attempt.
+                lost = RunState.CANCELED if attempt.cancel_file.exists() else RunState.SYSTEM_ERROR
+                message = LOST if lost is RunState.SYSTEM_ERROR else CANCELLED
+                self._end(attempt, AttemptExit(state=lost, at=_now(), started=state.started, message=message))
 
     def _turn(self, settings: RunnerSettings) -> bool:
         """Look at everything once; tell whether there was anything."""
