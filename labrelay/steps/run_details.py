@@ -25,6 +25,7 @@ from labrelay.steps.listing import RunLine, find_run, run_lines
 from labrelay.workflows.local.home import Attempt, EngineHome
 
 LINES = 2000  # of a log; the sentence says where the rest is
+TAIL_BYTES = 4_000_000
 WORTH_TELLING = frozenset({"NOTICE", "WARNING", "ERROR", "CRITICAL"})
 
 
@@ -189,9 +190,12 @@ def _task_log(attempt: Attempt, task: str) -> Path:
 
 
 def _tail(path: Path, shown: Any) -> Iterator[str]:
-    lines = path.read_bytes()[-4_000_000:].decode(errors="replace").splitlines()
-    if len(lines) > LINES:
-        yield f"… {len(lines) - LINES} earlier lines are in {path}"
+    with path.open("rb") as handle:
+        start = max(0, path.stat().st_size - TAIL_BYTES)
+        handle.seek(start)
+        lines = handle.read().decode(errors="replace").splitlines()
+    if len(lines) > LINES or start:
+        yield f"… {'' if start else f'{len(lines) - LINES} '}earlier lines are in {path}"
     for line in lines[-LINES:]:
         text = shown(line)
         if text:
