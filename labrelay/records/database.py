@@ -88,7 +88,7 @@ class Database:
             return found
 
     def ensure(self) -> None:
-        """Bring the tables to this program's revision, and put the audit triggers back where they are missing.
+        """Bring the tables to this program's revision, with the audit triggers; one of that revision is left alone.
 
         Raises:
             UsageError: The database was written by a newer Labrelay.

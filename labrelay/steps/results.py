@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.errors import Conflict, NotFound, UsageError
-from labrelay.model.names import slug
 from labrelay.model.problem import Frozen
 from labrelay.model.qc import Verdict
 from labrelay.model.states import RunState
@@ -223,8 +222,3 @@ def export_results(home: Home, experiment: str, target: Path) -> Document:
         case _:
             entries = [ElnResult(result, documents_of(folder)) for result, folder in zip(results, folders, strict=True)]
             return write_eln(experiments.experiment_of(row), entries, target)
-
-
-def experiment_folder(home: Home, name: str) -> Path:
-    """Return the folder of an experiment's results, which a person can browse."""
-    return home.path / "results" / slug(name)
