@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.files import FileRef
@@ -124,10 +124,33 @@ def last_attempt(session: Session, run_id: str) -> AttemptRow:
 
 def live_attempts(session: Session) -> Sequence[AttemptRow]:
     """Return the attempts that have not ended, oldest first."""
-    ended = [state.value for state in RunState if state.terminal]
-    return session.scalars(
-        select(AttemptRow).where(AttemptRow.state.not_in(ended)).order_by(AttemptRow.created_at)
-    ).all()
+    return session.scalars(select(AttemptRow).where(_not_ended()).order_by(AttemptRow.created_at)).all()
+
+
+class LiveAttempt(Frozen):
+    """What a look at the engine needs to know of an attempt that has not ended."""
+
+    token: str
+    run_id: str
+    external_id: str | None
+    state: RunState
+
+
+def live(session: Session) -> list[LiveAttempt]:
+    """Return the attempts that have not ended, oldest first, without their requests: they are asked about often."""
+    columns = (AttemptRow.token, AttemptRow.run_id, AttemptRow.external_id, AttemptRow.state)
+    rows = session.execute(select(*columns).where(_not_ended()).order_by(AttemptRow.created_at))
+    return [LiveAttempt.model_validate(dict(row)) for row in rows.mappings()]
+
+
+def unattached(session: Session) -> list[RunRequest]:
+    """Return the requests of the attempts that no engine is known to have taken, oldest first."""
+    query = select(AttemptRow.request).where(_not_ended(), AttemptRow.external_id.is_(None))
+    return [RunRequest.model_validate(request) for request in session.scalars(query.order_by(AttemptRow.created_at))]
+
+
+def _not_ended() -> ColumnElement[bool]:
+    return AttemptRow.state.not_in([state.value for state in RunState if state.terminal])
 
 
 def unrecorded(session: Session) -> Sequence[WorkflowRunRow]:

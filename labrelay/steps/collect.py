@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from labrelay.model.errors import LabrelayError
 from labrelay.model.faults import faultpoint
-from labrelay.model.runs import RunRequest
+from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
 from labrelay.records import runs
-from labrelay.records.schema import AttemptRow, WorkflowRunRow
+from labrelay.records.schema import WorkflowRunRow
 from labrelay.steps.home import Home
 from labrelay.steps.record import record_run
 
@@ -24,12 +24,17 @@ FIRST_WAIT, LONGEST_WAIT = 0.2, 2.0
 
 @dataclass
 class Collected:
-    """What a collect did: runs recorded now, runs started again, and those whose end could not be recorded."""
+    """What a collect did: runs recorded now, runs started again, and those whose end could not be recorded.
+
+    Attributes:
+        seen: What the engine said, by the run's id.
+    """
 
     started: int = 0
     recorded: list[str] = field(default_factory=list)
     retried: list[str] = field(default_factory=list)
     stuck: list[tuple[str, str]] = field(default_factory=list)
+    seen: dict[str, EngineStatus] = field(default_factory=dict)
 
 
 def start_intended(home: Home) -> int:
@@ -38,7 +43,7 @@ def start_intended(home: Home) -> int:
     The attempt's token makes this safe to repeat: an answer that was lost is settled by asking with the same token.
     """
     with home.records.read() as session:
-        waiting = [RunRequest.model_validate(a.request) for a in runs.live_attempts(session) if a.external_id is None]
+        waiting = runs.unattached(session)
     for request in waiting:
         external_id = home.engine.submit(request)
         faultpoint("submit.started")
@@ -55,12 +60,16 @@ def collect(home: Home) -> Collected:
     """
     outcome = Collected(started=start_intended(home))
     with home.records.read() as session:
-        live = {a.external_id: a.token for a in runs.live_attempts(session) if a.external_id is not None}
+        live = {attempt.external_id: attempt for attempt in runs.live(session) if attempt.external_id is not None}
     statuses = home.engine.poll(list(live)) if live else {}
+    outcome.seen = {live[external_id].run_id: status for external_id, status in statuses.items()}
     faultpoint("collect.polled")
-    with home.records.write() as session:
-        for external_id, status in statuses.items():
-            runs.apply_event(session, live[external_id], status)
+    # most looks find most runs as they were, and a transaction for nothing would hold up other writers
+    moved = {key: status for key, status in statuses.items() if status.state is not live[key].state}
+    if moved:
+        with home.records.write() as session:
+            for external_id, status in moved.items():
+                runs.apply_event(session, live[external_id].token, status)
     faultpoint("collect.states_written")
     with home.records.read() as session:
         ended = [(row.id, RunState(row.state)) for row in runs.unrecorded(session)]
@@ -79,33 +88,35 @@ def collect(home: Home) -> Collected:
 
 def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
     """Collect until these runs have ended and are recorded (or cannot be); safe to stop and to call again."""
-    total, pause, started = Collected(), FIRST_WAIT, time.monotonic()
+    total, pause, started, wanted = Collected(), FIRST_WAIT, time.monotonic(), set(run_ids)
     while True:
         done = collect(home)
         total.started += done.started
         total.recorded += done.recorded
         total.retried += done.retried
         total.stuck = done.stuck
-        open_runs = _open(home, run_ids) - {run_id for run_id, _why in total.stuck}
-        if not open_runs:
+        total.seen.update(done.seen)
+        _tell(home, [status for run_id, status in total.seen.items() if run_id in wanted])
+        if not _open(home, wanted) - {run_id for run_id, _why in total.stuck}:
             return total
         time.sleep(pause)
         # a short run is seen soon, a long one is not asked about twice a second for days
         pause = min(LONGEST_WAIT, max(FIRST_WAIT, (time.monotonic() - started) / 20))
 
 
-def _open(home: Home, run_ids: Sequence[str]) -> set[str]:
-    """Return those of the runs that are not recorded, and tell how many tasks they have done."""
-    wanted = set(run_ids)
+def _open(home: Home, wanted: set[str]) -> set[str]:
+    """Return those of the runs that are not recorded."""
     with home.records.read() as session:
-        live: list[AttemptRow] = [a for a in runs.live_attempts(session) if a.run_id in wanted]
-        ended = {row.id for row in runs.unrecorded(session)} & wanted
-    statuses = home.engine.poll([a.external_id for a in live if a.external_id]).values()
-    tasks = sum(s.tasks_done for s in statuses)
-    known = [s.tasks_total for s in statuses]
+        going = {attempt.run_id for attempt in runs.live(session)}
+        ended = {row.id for row in runs.unrecorded(session)}
+    return (going | ended) & wanted
+
+
+def _tell(home: Home, statuses: Sequence[EngineStatus]) -> None:
+    """Tell how many tasks are done, of how many when the engine knows."""
+    known = [status.tasks_total for status in statuses]
     total = None if None in known else sum(n for n in known if n is not None)
-    home.progress.advance("tasks", tasks, total)
-    return {a.run_id for a in live} | ended
+    home.progress.advance("tasks", sum(status.tasks_done for status in statuses), total)
 
 
 def _try_again(home: Home, run_id: str) -> bool:

@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -144,7 +145,9 @@ def write_index(
     return document(path, "Experiment")
 
 
-def _render(template: str, **values: object) -> bytes:
+@cache
+def _templates() -> Environment:
+    """Return the templates; one environment keeps them compiled, which costs more than a page."""
     environment = Environment(
         loader=PackageLoader("labrelay.records.report"),
         autoescape=True,
@@ -161,15 +164,29 @@ def _render(template: str, **values: object) -> bytes:
         call=call_name,
         printable=printable,
     )
-    sheet = environment.get_template("report.css.j2").render(
-        light=variables(LIGHT), dark=variables(DARK), charts=CHART_CSS
+    return environment
+
+
+@cache
+def _sheet_and_policy() -> tuple[str, str]:
+    """Return the style sheet and the policy that allows exactly it."""
+    sheet = (
+        _templates()
+        .get_template("report.css.j2")
+        .render(light=variables(LIGHT), dark=variables(DARK), charts=CHART_CSS)
     )
     allowed = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{allowed}'; img-src 'none'; script-src 'none'; base-uri 'none'; "
         "form-action 'none'"
     )
-    return environment.get_template(template).render(sheet=sheet, policy=policy, words=VERDICT_WORDS, **values).encode()
+    return sheet, policy
+
+
+def _render(template: str, **values: object) -> bytes:
+    sheet, policy = _sheet_and_policy()
+    page = _templates().get_template(template)
+    return page.render(sheet=sheet, policy=policy, words=VERDICT_WORDS, **values).encode()
 
 
 def _tiles(result: Result) -> list[Tile]:

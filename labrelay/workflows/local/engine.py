@@ -150,7 +150,7 @@ class LocalEngine:
         """Start a runner if something is queued and none lives; tell whether one was started."""
         if self._runner is not None and self._runner.poll() is not None:
             self._runner = None
-        if not self._home.queued():
+        if not self._home.has_queued():
             return False
         handle = lock.take(self._home.lock)
         if handle is None:

@@ -12,6 +12,7 @@ work/<key40>/           belongs to the workflow run, so that the next attempt go
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -193,6 +194,14 @@ class EngineHome:
         if not is_safe_name(token) or "-" not in token:
             raise ValueError(f"{token!r} is no token of an attempt")
         return Attempt(self, token)
+
+    def has_queued(self) -> bool:
+        """Tell whether any attempt has not ended; it reads no more than one name."""
+        try:
+            with os.scandir(self.queue) as entries:
+                return any(is_safe_name(entry.name) and "-" in entry.name for entry in entries)
+        except FileNotFoundError:
+            return False
 
     def queued(self) -> list[Attempt]:
         """Return the attempts that have not ended, the oldest first."""

@@ -7,64 +7,55 @@ dies. On SIGTERM it asks the command's process group to stop, kills it after the
 that is left. If the keeper itself is killed, the kernel kills the command. At the end it writes what the command and
 all its children used.
 
-It imports nothing but the standard library, because it starts once a task.
+It starts once a task and once an engine, so it imports no more of the standard library than it must: argparse, json
+and pathlib would double what it costs.
 """
+# ruff: noqa: PTH105, PTH123, PTH208
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import fcntl
-import json
 import os
 import resource
 import signal
 import sys
 import time
-from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 PARENT_IS_GONE = 143
 LOCK_IS_HELD = 75  # EX_TEMPFAIL of sysexits.h
+GRACE_SECONDS = 5.0
 
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its exit code, or 128 + the signal that ended it."""
-    options = _parser().parse_args(arguments)
+    end = arguments.index("--")
+    options, command = dict(zip(arguments[0:end:2], arguments[1:end:2], strict=True)), arguments[end + 1 :]
+    grace, lock, usage = float(options.get("--grace", GRACE_SECONDS)), options.get("--lock"), options.get("--usage")
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     if os.getpid() != os.getpgrp():
         os.setsid()
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != options.parent:
+    if os.getppid() != int(options["--parent"]):
         return PARENT_IS_GONE
-    if options.lock is not None and not _inheritable_lock(options.lock, options.grace):
+    if lock is not None and not _inheritable_lock(lock, grace):
         return LOCK_IS_HELD
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     started, clock = time.time(), time.monotonic()
     child = os.fork()
     if child == 0:
-        _become(options.command, options.chdir, prctl)
-    code = _wait(child, options.grace)
+        _become(command, options.get("--chdir"), prctl)
+    code = _wait(child, grace)
     _kill_the_rest()
-    if options.usage is not None:
-        _write_usage(options.usage, code, started, time.monotonic() - clock)
+    if usage is not None:
+        _write_usage(usage, code, started, time.monotonic() - clock)
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="keeper", add_help=False)
-    parser.add_argument("--parent", type=int, required=True)
-    parser.add_argument("--usage", type=Path)
-    parser.add_argument("--lock", type=Path)
-    parser.add_argument("--chdir", type=Path)
-    parser.add_argument("--grace", type=float, default=5.0)
-    parser.add_argument("command", nargs="+")
-    return parser
-
-
-def _inheritable_lock(path: Path, wait: float) -> bool:
+def _inheritable_lock(path: str, wait: float) -> bool:
     """Hold a lock that the command inherits: as long as either lives, nobody else gets it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     os.set_inheritable(handle, True)
@@ -80,7 +71,7 @@ def _inheritable_lock(path: Path, wait: float) -> bool:
             return True
 
 
-def _become(command: list[str], folder: Path | None, prctl: ctypes._NamedFuncPointer) -> None:
+def _become(command: list[str], folder: str | None, prctl: ctypes._NamedFuncPointer) -> None:
     try:
         os.setsid()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -148,30 +139,28 @@ def _kill_the_rest() -> None:
 
 def _children(parent: int) -> list[int]:
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
+    for name in os.listdir("/proc"):
+        if name.isdigit():
             try:
-                stat = (entry / "stat").read_text(errors="replace")
+                with open(f"/proc/{name}/stat", errors="replace") as file:
+                    stat = file.read()
             except OSError:
                 continue
             # The second field is the name in brackets and may hold anything, so count from its end: state, parent.
             if int(stat.rpartition(")")[2].split()[1]) == parent:
-                found.append(int(entry.name))
+                found.append(int(name))
     return found
 
 
-def _write_usage(path: Path, code: int, started: float, seconds: float) -> None:
+def _write_usage(path: str, code: int, started: float, seconds: float) -> None:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    content = {
-        "exit_code": code,
-        "started": started,
-        "seconds": round(seconds, 4),
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 4),
-        "peak_memory_bytes": used.ru_maxrss * 1024,
-    }
-    temp = path.with_name(path.name + ".tmp")
-    temp.write_text(json.dumps(content), encoding="utf-8")
-    temp.replace(path)
+    content = (
+        f'{{"exit_code": {code}, "started": {started}, "seconds": {seconds:.4f}, '
+        f'"cpu_seconds": {used.ru_utime + used.ru_stime:.4f}, "peak_memory_bytes": {used.ru_maxrss * 1024}}}'
+    )
+    with open(f"{path}.tmp", "w", encoding="ascii") as file:
+        file.write(content)
+    os.replace(f"{path}.tmp", path)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from labrelay.workflows.local.tools import readable_folders
 
 # What a container program needs of our environment; no credentials.
 PASSED_ON = ("HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "DOCKER_HOST", "CONTAINER_HOST")
+# Where Python keeps compiled modules: without them every engine compiles all of miniwdl, a second of a processor.
+COMPILED = ("PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
 # Errors of miniwdl that say something about the workflow or its inputs, as opposed to this machine.
 WORKFLOW_ERRORS = {
     "CommandFailed",
@@ -84,8 +86,8 @@ def command_line(attempt: Attempt, request: RunRequest) -> list[str]:
 
 def environment(tool_path: tuple[str, ...]) -> dict[str, str]:
     """Return the environment of the engine: a short list, so that no credential reaches a task."""
-    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return kept | {"PATH": os.pathsep.join(tool_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    kept = {name: os.environ[name] for name in (*PASSED_ON, *COMPILED) if name in os.environ}
+    return kept | {"PATH": os.pathsep.join(tool_path)}
 
 
 class Progress:
