@@ -23,7 +23,7 @@ from labrelay.model.errors import NotFound
 from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus, OutputFile, RunReport, RunRequest
 from labrelay.model.states import RunState
-from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
+from labrelay.stores.durable import make_dirs, remove_stale_temps, storage_errors, write_atomic
 
 
 @dataclass
@@ -88,6 +88,10 @@ class LedgerEngine:
     def cancel(self, external_id: str) -> None:
         """No trial cancels."""
         raise NotFound(external_id)
+
+    def reap(self) -> int:
+        """Remove what killed processes left of the outputs that they were bringing; return how many files."""
+        return remove_stale_temps(self.outputs)
 
     def _end(self, token: str) -> RunState:
         digits, _, number = token.rpartition("-")
