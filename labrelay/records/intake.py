@@ -58,10 +58,28 @@ def mark_stored(session: Session, run_id: str, fingerprint: str, manifest_key: s
     audit.record(session, "instrument_run.stored", run_id, manifest=manifest_key)
 
 
-def add_files(session: Session, files: Iterable[tuple[FileRef, str, Mapping[str, Any] | None]]) -> None:
-    """Write stored files with their role and what the gate learned of them. Cost: one statement per 500."""
+def add_files(
+    session: Session,
+    files: Iterable[tuple[FileRef, str, Mapping[str, Any] | None]],
+    modified: Mapping[str, int] | None = None,
+) -> None:
+    """Write stored files with their role and what the gate learned of them. Cost: one statement per 500.
+
+    Args:
+        session: In a writing transaction.
+        files: Each with its role and statistics.
+        modified: By file id, when the file that was read had last been modified (ns since 1970).
+    """
+    times = modified or {}
     rows = [
-        dict(ref.model_dump(), id=ref.id, role=role, stats=dict(stats) if stats else None, created_at=now())
+        dict(
+            ref.model_dump(),
+            id=ref.id,
+            role=role,
+            stats=dict(stats) if stats else None,
+            source_mtime_ns=times.get(ref.id),
+            created_at=now(),
+        )
         for ref, role, stats in files
     ]
     insert_missing(session, FileRow, rows)

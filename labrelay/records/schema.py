@@ -114,6 +114,7 @@ class FileRow(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     role: Mapped[str]
     stats: Mapped[Json | None]
+    source_mtime_ns: Mapped[int | None] = mapped_column(BigInteger)  # of the file that was read, to see it change
     created_at: Mapped[str]
 
 

@@ -37,6 +37,8 @@ ORDER = {
     FileRole.UNDETERMINED: 2,
 }  # control files first: they are small and say most
 
+EDITIONS = 10  # of one file: an instrument's folder that is corrected more often is somebody's workbench
+
 
 @dataclass
 class Ingested:
@@ -109,43 +111,67 @@ class _Ingest:
             known = intake.files_under(session, self.home.objects.name, self.prefix)
         problems: list[Problem] = []
         for group in groups(self.run.files):
-            if all(self._known(file, known) for file in group):
-                continue
-            problems += self._store(group)
+            problems += self._store(group, known)
         _refuse(self.home, self.run, problems, self.folder)
         self._finish()
         return self.outcome
 
-    def key(self, file: RunFile) -> str:
-        """Return the file's key: unsafe path parts get slugs."""
-        return self.prefix + "/".join(slug(part) for part in file.path.split("/"))
+    def key(self, file: RunFile, edition: int = 0) -> str:
+        """Return the file's key: unsafe path parts get slugs; a later edition lies below `~1/`, `~2/` … ."""
+        path = "/".join(slug(part) for part in file.path.split("/"))
+        return self.prefix + (f"~{edition}/" if edition else "") + path
 
-    def _known(self, file: RunFile, known: Mapping[str, FileRow]) -> bool:
-        row = known.get(self.key(file))
-        if row is None or row.size != file.size:
-            return False
-        self.refs[file.path] = (intake.ref_of(row), row.stats)
-        self.outcome.already += 1
-        self._advance(file.size)
-        return True
+    def _known(self, file: RunFile, known: Mapping[str, FileRow]) -> FileRow | None:
+        """Return the row of these very bytes, stored before: of the size and the time that the file has now."""
+        rows = [row for edition in range(EDITIONS) if (row := known.get(self.key(file, edition)))]
+        modified = self._modified(file)
+        return next((r for r in rows if r.size == file.size and modified and r.source_mtime_ns == modified), None)
 
-    def _store(self, group: Sequence[RunFile]) -> list[Problem]:
-        """Store one group and write its rows; return what is wrong with it."""
-        gate = Gate(group, self.folder)
-        uploads = [gate.upload(file, self.key(file)) for file in group]
+    def _modified(self, file: RunFile) -> int | None:
         try:
-            refs = put_group(self.home.objects, uploads, gate.judge, what=gate.name, on_bytes=self._advance)
+            return (self.folder / file.path).lstat().st_mtime_ns
+        except OSError:
+            return None  # gone: the store says so in a sentence
+
+    def _store(self, group: Sequence[RunFile], known: Mapping[str, FileRow]) -> list[Problem]:
+        """Store one group, unless it is there, and write its rows; return what is wrong with it."""
+        rows = [self._known(file, known) for file in group]
+        if all(rows):
+            for file, row in zip(group, rows, strict=True):
+                if row is not None:
+                    self.refs[file.path] = (intake.ref_of(row), row.stats)
+                self.outcome.already += 1
+                self._advance(file.size)
+            return []
+        modified = [self._modified(file) for file in group]
+        gate = Gate(group, self.folder)
+        try:
+            refs = self._put(group, gate)
         except RefusedInput as refused:
             return list(refused.problems)
         faultpoint("ingest.group_stored")
-        self._write(group, refs, gate)
+        self._write(group, refs, gate, modified)
         return []
 
-    def _write(self, group: Sequence[RunFile], refs: Sequence[FileRef], gate: Gate) -> None:
+    def _put(self, group: Sequence[RunFile], gate: Gate) -> list[FileRef]:
+        """Store a group; a file that was corrected after a refused try is the next edition, as nothing is replaced."""
+        for edition in range(EDITIONS):
+            uploads = [gate.upload(file, self.key(file, edition)) for file in group]
+            try:
+                return put_group(self.home.objects, uploads, gate.judge, what=gate.name, on_bytes=self._advance)
+            except Conflict:
+                if edition == EDITIONS - 1:
+                    raise
+        raise AssertionError("the last edition returns or raises")
+
+    def _write(
+        self, group: Sequence[RunFile], refs: Sequence[FileRef], gate: Gate, modified: Sequence[int | None]
+    ) -> None:
         rows = [(ref, file.role.value, gate.stats(file)) for ref, file in zip(refs, group, strict=True)]
         with self.home.records.write() as session:
             lease.confirm(session, self.lease)
-            intake.add_files(session, rows)
+            times = {ref.id: time_ns for ref, time_ns in zip(refs, modified, strict=True) if time_ns}
+            intake.add_files(session, rows, times)
         for file, (ref, _role, stats) in zip(group, rows, strict=True):
             self.refs[file.path] = (ref, stats)
             self.outcome.stored += 1

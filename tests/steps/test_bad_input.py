@@ -1,6 +1,7 @@
 """What comes in broken ends in one clear sentence, and the same command goes on once it is mended."""
 
 import gzip
+import hashlib
 import os
 import shutil
 import threading
@@ -90,6 +91,26 @@ def test_it_is_refused_in_words_and_taken_when_it_is_mended(
     shutil.rmtree(lab.run)
     shutil.copytree(whole, lab.run)
     assert process(home, lab.run, wait=False).submitted == 2
+
+
+@pytest.mark.parametrize("corrected", ["same length", "longer"])
+def test_a_sheet_that_is_corrected_after_a_refusal_is_the_one_that_counts(
+    lab: TinyLab, home: Home, tmp_path: Path, corrected: str
+) -> None:
+    kept = (lab.run / R1).read_bytes()
+    cut(lab.run / R1)
+    with pytest.raises(RefusedInput):
+        process(home, lab.run)
+    (lab.run / R1).write_bytes(kept)
+    sheet = lab.run / "SampleSheet.csv"
+    before = sheet.read_text()
+    # one of the same length, one of another
+    after = before.replace("IEMFileVersion,5", "IEMFileVersion,4") if corrected == "same length" else before + "\n"
+    sheet.write_text(after)
+    assert process(home, lab.run, wait=False).submitted == 2
+    manifest = next((home.path / "objects" / "manifests").rglob("*.json")).read_text()
+    assert hashlib.sha256(after.encode()).hexdigest() in manifest
+    assert hashlib.sha256(before.encode()).hexdigest() not in manifest
 
 
 def test_every_problem_of_every_file_is_told_at_once(lab: TinyLab, home: Home) -> None:

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("stats", sa.JSON(), nullable=True),
+        sa.Column("source_mtime_ns", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_file")),
         sa.UniqueConstraint("storage", "key", "version", name=op.f("uq_file_storage")),
