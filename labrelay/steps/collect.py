@@ -7,6 +7,7 @@ outputs cannot be recorded does not hold up the others.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +21,8 @@ from labrelay.steps.home import Home
 from labrelay.steps.record import record_run
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 2.0
+LOOKS = 3  # an engine that does not know a run so often in a row is not waited for
+FORGOTTEN = "the engine does not know this run; `labrelay sweep` gives it up after a while and tries it again"
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Collected:
 
     Attributes:
         seen: What the engine said, by the run's id.
+        unknown: Runs that the engine should know and does not; the sweep gives them up after a bounded time.
     """
 
     started: int = 0
@@ -35,22 +39,35 @@ class Collected:
     retried: list[str] = field(default_factory=list)
     stuck: list[tuple[str, str]] = field(default_factory=list)
     seen: dict[str, EngineStatus] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
 
 
-def start_intended(home: Home) -> int:
-    """Give the engine every attempt that it has not been given; return how many.
+def start_intended(home: Home, stuck: list[tuple[str, str]] | None = None) -> int:
+    """Give the engine every attempt that it has not been given; return how many it took.
 
     The attempt's token makes this safe to repeat: an answer that was lost is settled by asking with the same token.
+
+    Args:
+        home: Where.
+        stuck: Takes the runs that could not be started, with the reason; without it the first one raises.
     """
     with home.records.read() as session:
         waiting = runs.unattached(session)
+    started = 0
     for request in waiting:
-        external_id = home.engine.submit(request)
+        try:
+            external_id = home.engine.submit(request)
+        except LabrelayError as error:
+            if stuck is None:
+                raise
+            stuck.append((request.run_id, str(error)))
+            continue
         faultpoint("submit.started")
         with home.records.write() as session:
             runs.attach(session, request.token, external_id)
         faultpoint("submit.attached")
-    return len(waiting)
+        started += 1
+    return started
 
 
 def collect(home: Home) -> Collected:
@@ -58,11 +75,13 @@ def collect(home: Home) -> Collected:
 
     Cost: one look at the engine for all attempts; one transaction for all states, one a recorded run.
     """
-    outcome = Collected(started=start_intended(home))
+    outcome = Collected()
+    outcome.started = start_intended(home, outcome.stuck)
     with home.records.read() as session:
         live = {attempt.external_id: attempt for attempt in runs.live(session) if attempt.external_id is not None}
     statuses = home.engine.poll(list(live)) if live else {}
     outcome.seen = {live[external_id].run_id: status for external_id, status in statuses.items()}
+    outcome.unknown = [attempt.run_id for key, attempt in live.items() if key not in statuses]
     faultpoint("collect.polled")
     # most looks find most runs as they were, and a transaction for nothing would hold up other writers
     moved = {key: status for key, status in statuses.items() if status.state is not live[key].state}
@@ -82,19 +101,21 @@ def collect(home: Home) -> Collected:
         except LabrelayError as error:
             outcome.stuck.append((run_id, str(error)))
     if outcome.retried:
-        start_intended(home)
+        start_intended(home, outcome.stuck)
     return outcome
 
 
 def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
     """Collect until these runs have ended and are recorded (or cannot be); safe to stop and to call again."""
     total, pause, started, wanted = Collected(), FIRST_WAIT, time.monotonic(), set(run_ids)
+    missed: Counter[str] = Counter()
     while True:
         done = collect(home)
         total.started += done.started
         total.recorded += done.recorded
         total.retried += done.retried
-        total.stuck = done.stuck
+        missed.update(done.unknown)
+        total.stuck = done.stuck + [(run_id, FORGOTTEN) for run_id in done.unknown if missed[run_id] >= LOOKS]
         total.seen.update(done.seen)
         _tell(home, [status for run_id, status in total.seen.items() if run_id in wanted])
         if not _open(home, wanted) - {run_id for run_id, _why in total.stuck}:

@@ -270,6 +270,16 @@ def test_a_bam_whose_header_names_another_sample_waits_for_a_person(lab: TinyLab
     assert "WRONG_SAMPLE" in (done.unassigned[0].reason or "")
 
 
+def test_a_run_that_the_engine_forgot_is_not_waited_for(lab: TinyLab, home: Home) -> None:
+    process(home, lab.run, wait=False)
+    home.engine.stop()  # type: ignore[attr-defined]
+    for folder in ("runs", "engine/queue"):
+        shutil.rmtree(home.path / folder)
+    again = process(home, lab.run)
+    assert len(again.failed) == 2
+    assert all("does not know" in why for _run, why in again.failed)
+
+
 def test_errors_know_whether_trying_again_can_help() -> None:
     assert Busy("x").retryable
     assert not Conflict("x").retryable

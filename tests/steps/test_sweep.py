@@ -151,7 +151,7 @@ def test_an_engine_that_is_down_is_said_and_the_rest_is_settled(home: Home, engi
     with home.records.write() as session:
         session.execute(update(OutboxRow).values(lease_until="2000-01-01"))
     swept = sweep(home)
-    assert swept.problems == ["the engine is down"]
+    assert any(problem.endswith("the engine is down") for problem in swept.problems)
     assert (swept.started, swept.messages) == (0, 1)
     assert "1 could not be settled" in swept.sentence
 
