@@ -39,7 +39,8 @@ class RefusedInput(LabrelayError):
         self.what, self.problems = what, tuple(problems)
         lines = "".join(f"\n  {problem}" for problem in self.problems)
         count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
-        super().__init__(f"nothing was taken, {count} in {what}:{lines}")
+        shown = what[:1].lower() + what[1:] if what.startswith("The ") else what
+        super().__init__(f"nothing was taken, {count} in {shown}:{lines}")
 
 
 class NotFound(UsageError):

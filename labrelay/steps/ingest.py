@@ -90,7 +90,8 @@ def _stored_before(run: InstrumentRun, row: InstrumentRunRow) -> Ingested:
 def _refuse(home: Home, run: InstrumentRun, problems: Sequence[Problem], folder: Path) -> None:
     if problems:
         with home.records.write() as session:
-            intake.refuse(session, run.id, f"{len(problems)} problems, first: {problems[0]}")
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            intake.refuse(session, run.id, f"{problems[0]}{more}")
         raise RefusedInput(f"the instrument run {run.run_id} in {folder}", problems)
 
 

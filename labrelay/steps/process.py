@@ -7,8 +7,9 @@ from pathlib import Path
 
 from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.instrument import InstrumentRun
-from labrelay.model.problem import Problem, Severity
+from labrelay.model.problem import Problem, Severity, errors_of
 from labrelay.parsers.registry import read_run
+from labrelay.records import intake
 from labrelay.steps.assign import Dataset, match_run
 from labrelay.steps.collect import wait_for
 from labrelay.steps.deliver import deliver
@@ -50,7 +51,7 @@ def take_in(home: Home, folder: Path, *, assume_complete: bool = False) -> tuple
     tell.stage("parse", folder.name)
     run = read_run(folder)
     if not assume_complete:
-        _refuse_unfinished(run, folder)
+        _refuse_unfinished(home, run, folder)
     what = " ".join(part for part in (run.platform, run.instrument_model) if part)
     tell.done("parse", f"{what} run {run.run_id}: {len(run.samples)} samples, {len(run.files)} files")
     tell.stage("store", run.run_id)
@@ -119,10 +120,13 @@ def finish(home: Home, outcome: Processed) -> None:
     tell.done("deliver", f"{delivered.confirmed} messages delivered, {delivered.waiting} wait")
 
 
-def _refuse_unfinished(run: InstrumentRun, folder: Path) -> None:
+def _refuse_unfinished(home: Home, run: InstrumentRun, folder: Path) -> None:
+    """Refuse a run that is not finished, on record, with everything else that is wrong with it."""
     waits = unfinished(run, a_person_asks=True)
     if waits is not None:
         message = f"{waits}; when you know that nothing more comes, add --assume-complete"
-        raise RefusedInput(
-            f"the instrument run {run.run_id} in {folder}", [Problem(code="NOT_COMPLETE", message=message)]
-        )
+        problems = [Problem(code="NOT_COMPLETE", message=message), *errors_of(run.problems)]
+        with home.records.write() as session:
+            if intake.see(session, run, str(folder.resolve())).state != "stored":
+                intake.refuse(session, run.id, message)
+        raise RefusedInput(f"the instrument run {run.run_id} in {folder}", problems)
