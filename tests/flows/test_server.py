@@ -137,6 +137,14 @@ def test_a_shared_server_keeps_the_callers_credential(home: Path, monkeypatch: p
     assert os.environ["PREFECT_API_URL"] == "https://prefect.example/api"
 
 
+def test_on_the_homes_own_server_only_the_callers_loudness_stays(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = {"PREFECT_API_KEY": "secret", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR"}
+    monkeypatch.setattr(os, "environ", others)
+    use_server(home, "http://127.0.0.1:5/api", local=True)
+    assert "PREFECT_API_KEY" not in os.environ
+    assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "ERROR"
+
+
 def test_the_same_end_of_a_run_is_the_same_event() -> None:
     first, again = run_ended_event("run_1", "tok-1"), run_ended_event("run_1", "tok-1")
     assert first["id"] == again["id"] != run_ended_event("run_1", "tok-2")["id"]
