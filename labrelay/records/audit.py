@@ -17,19 +17,40 @@ from labrelay.records.database import actor, now
 from labrelay.records.schema import AuditRow
 
 GENESIS = "0" * 64
+WRITTEN = "labrelay_audit_written"  # in a session's info: its transaction, and the last row that it wrote there
 TRIGGERS = ("audit_no_update", "audit_no_delete")
 
 
 def record(session: Session, action: str, entity_id: str, **detail: Any) -> None:
     """Append one decision in the caller's transaction; `detail` holds ids and numbers, no personal data."""
-    last = session.execute(select(AuditRow.seq, AuditRow.hash).order_by(AuditRow.seq.desc()).limit(1)).first()
-    seq, previous = (last.seq + 1, last.hash) if last else (1, GENESIS)
+    last, previous = _last(session)
     row = AuditRow(
-        seq=seq, at=now(), actor=actor(), action=action, entity_id=entity_id, detail=detail, previous=previous, hash=""
+        seq=last + 1,
+        at=now(),
+        actor=actor(),
+        action=action,
+        entity_id=entity_id,
+        detail=detail,
+        previous=previous,
+        hash="",
     )
     row.hash = row_hash(row)
     session.add(row)
     session.flush()
+    session.info[WRITTEN] = _transaction(session), row.seq, row.hash
+
+
+def _last(session: Session) -> tuple[int, str]:
+    """Return the number and hash of the last row; what this transaction wrote itself it need not ask for."""
+    known = session.info.get(WRITTEN)
+    if known is not None and known[0] is _transaction(session):
+        return int(known[1]), str(known[2])
+    row = session.execute(select(AuditRow.seq, AuditRow.hash).order_by(AuditRow.seq.desc()).limit(1)).first()
+    return (row.seq, row.hash) if row else (0, GENESIS)
+
+
+def _transaction(session: Session) -> object:
+    return session.get_nested_transaction() or session.get_transaction()
 
 
 def row_hash(row: AuditRow) -> str:

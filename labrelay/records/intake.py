@@ -146,11 +146,22 @@ def add_read_set(session: Session, dataset: DatasetRow, source: ReadSource, stor
     return source.id
 
 
-def settle_read_set(session: Session, read_set_id: str, status: str, job_id: str, reason: str | None = None) -> None:
-    """Write what the read store said of one source; one whose dataset got another sample meanwhile is superseded."""
-    row = session.get_one(ReadSetRow, read_set_id)
-    if session.get_one(DatasetRow, row.dataset_id).sample_id != row.sample_id:
-        status = "SUPERSEDED"
-    values = {"status": status, "job_id": job_id, "reason": reason}
-    session.execute(update(ReadSetRow).where(ReadSetRow.id == read_set_id).values(**values))
-    audit.record(session, "read_set.settled", read_set_id, status=status)
+def settle_read_sets(session: Session, job_id: str, outcomes: Iterable[tuple[str, str, str | None]]) -> None:
+    """Write what the read store said (id, status, reason) of the sources of a job.
+
+    One whose dataset got another sample meanwhile is superseded. Cost: one query for all, two statements each.
+    """
+    said = list(outcomes)
+    moved = (
+        select(ReadSetRow.id)
+        .join(DatasetRow, DatasetRow.id == ReadSetRow.dataset_id)
+        .where(
+            ReadSetRow.id.in_([id for id, *_rest in said]), DatasetRow.sample_id.is_distinct_from(ReadSetRow.sample_id)
+        )
+    )
+    superseded = set(session.scalars(moved))
+    for read_set_id, status, reason in said:
+        settled = "SUPERSEDED" if read_set_id in superseded else status
+        values = {"status": settled, "job_id": job_id, "reason": reason}
+        session.execute(update(ReadSetRow).where(ReadSetRow.id == read_set_id).values(**values))
+        audit.record(session, "read_set.settled", read_set_id, status=settled)

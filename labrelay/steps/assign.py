@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy import select
@@ -55,7 +55,7 @@ def match_run(home: Home, instrument_run_id: str, experiment: str | None = None)
         rows = _sheet_rows(session, instrument_run_id)
         headers = _bam_headers(session, instrument_run_id)
         query = select(DatasetRow).where(DatasetRow.instrument_run_id == instrument_run_id).order_by(DatasetRow.label)
-        found = []
+        found: list[tuple[DatasetRow, str | None]] = []
         for row in session.scalars(query).all():
             outcome = None if row.sample_id else match(row.label, rows.get(row.label, []), index)
             if outcome is not None and outcome.sample is not None:
@@ -64,8 +64,9 @@ def match_run(home: Home, instrument_run_id: str, experiment: str | None = None)
                 intake.assign(session, row, outcome.sample.id, outcome.by or "id")
             elif outcome is not None:
                 _needs_person(home, session, row, outcome)
-            found.append(_dataset(session, row, outcome.reason if outcome else None))
-        return found
+            found.append((row, outcome.reason if outcome else None))
+        samples = experiments.samples_by_id(session, [row.sample_id for row, _reason in found if row.sample_id])
+        return [_dataset(row, samples, reason) for row, reason in found]
 
 
 def assign(home: Home, dataset: str, sample: str) -> Dataset:
@@ -84,7 +85,7 @@ def assign(home: Home, dataset: str, sample: str) -> Dataset:
         row, target = _dataset_row(session, dataset), find_sample(session, sample)
         if row.sample_id != target.id:
             intake.assign(session, row, target.id, "person")
-        return _dataset(session, row, None)
+        return _dataset(row, {target.id: experiments.sample_of(target)}, None)
 
 
 def find_experiment(session: Session, name_or_id: str) -> ExperimentRow:
@@ -96,7 +97,9 @@ def find_experiment(session: Session, name_or_id: str) -> ExperimentRow:
     column = ExperimentRow.id if looks_like_id(name_or_id, "exp") else ExperimentRow.name
     row = session.scalar(select(ExperimentRow).where(column == name_or_id))
     if row is None:
-        raise NotFound(f"no experiment is called {name_or_id}: announce it with `labrelay announce`")
+        known = ", ".join(session.scalars(select(ExperimentRow.name).order_by(ExperimentRow.name).limit(8)))
+        there = f"there are {known}" if known else "none was announced yet: `labrelay announce`"
+        raise NotFound(f"no experiment is called {name_or_id}: {there}")
     return row
 
 
@@ -163,8 +166,8 @@ def _needs_person(home: Home, session: Session, row: DatasetRow, outcome: Match)
     notify(home, session, row.id, "needs-you", f"{row.id}:{reason}", label=row.label, reason=reason)
 
 
-def _dataset(session: Session, row: DatasetRow, reason: str | None) -> Dataset:
-    name = None if row.sample_id is None else session.get_one(SampleRow, row.sample_id).name
+def _dataset(row: DatasetRow, samples: Mapping[str, Sample], reason: str | None) -> Dataset:
+    name = None if row.sample_id is None else samples[row.sample_id].name
     return Dataset(
         id=row.id,
         label=row.label,

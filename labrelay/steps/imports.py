@@ -51,10 +51,9 @@ def _import(home: Home, sources: Sequence[ReadSource], outcome: Imported) -> Non
     job = home.reads.job(home.reads.import_reads(sources, token))
     faultpoint("import.done")
     with home.records.write() as session:
-        for read_set in job.done:
-            intake.settle_read_set(session, read_set.id, read_set.status, job.id)
-        for read_set_id, reason in job.failed:
-            intake.settle_read_set(session, read_set_id, "FAILED", job.id, reason)
+        done = [(read_set.id, read_set.status, None) for read_set in job.done]
+        failed = [(read_set_id, "FAILED", reason) for read_set_id, reason in job.failed]
+        intake.settle_read_sets(session, job.id, [*done, *failed])
     faultpoint("import.recorded")
     outcome.imported += len(job.done)
     outcome.failed += job.failed

@@ -99,7 +99,7 @@ def make_run(folder: Path, samples: Mapping[str, int] = SAMPLES, run_id: str = R
     calls = run / BASECALLS
     calls.mkdir(parents=True)
     (run / "RunInfo.xml").write_text(RUN_INFO.format(run_id=run_id, length=READ_LENGTH))
-    rows = [f"{name},{INDEXES[place % len(INDEXES)]}\n" for place, name in enumerate(samples)]
+    rows = [f"{name},{index_of(place)}\n" for place, name in enumerate(samples)]
     (run / "SampleSheet.csv").write_text("[Header]\nIEMFileVersion,5\n[Data]\nSample_ID,index\n" + "".join(rows))
     for place, (name, pairs) in enumerate(samples.items(), 1):
         for mate in (1, 2):
@@ -107,6 +107,13 @@ def make_run(folder: Path, samples: Mapping[str, int] = SAMPLES, run_id: str = R
             path.write_bytes(gzip.compress(fastq(f"{run_id}/{name}", pairs, mate).encode(), mtime=0))
     (run / "RTAComplete.txt").write_text("11/8/2023,12:00:00.000,Illumina RTA 1.18.54\n")
     return run
+
+
+def index_of(place: int) -> str:
+    """Return the index sequence of the sample at this place, another one for each."""
+    if place < len(INDEXES):
+        return INDEXES[place]
+    return "".join("ACGT"[place >> shift & 3] for shift in range(14, -2, -2))
 
 
 def fastq(seed: str, pairs: int, mate: int) -> str:

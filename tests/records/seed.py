@@ -91,7 +91,8 @@ def take_in(session: Session, run: InstrumentRun, sample: Sample) -> list[FileRe
     intake.link_files(session, made, [(ref.id, 1, mate) for mate, ref in enumerate(refs, 1)])
     source = ReadSource(sample_id=sample.id, name=sample.name, file_type="FASTQ", files=tuple(refs))
     assert isinstance(row, DatasetRow)
-    intake.settle_read_set(session, intake.add_read_set(session, row, source, "reads", 1), "ACTIVE", "imp_1")
+    read_set = intake.add_read_set(session, row, source, "reads", 1)
+    intake.settle_read_sets(session, "imp_1", [(read_set, "ACTIVE", None)])
     return refs
 
 
