@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from functools import lru_cache
 from pathlib import Path
 
 from sqlalchemy import select
@@ -38,6 +39,12 @@ def definition_of(home: Home, digest: str) -> Definition:
                 raise
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+    return _loaded(folder)
+
+
+@lru_cache(maxsize=64)
+def _loaded(folder: Path) -> Definition:
+    # What is unpacked under a digest never changes, and every run that is recorded asks for it.
     return load(folder)
 
 

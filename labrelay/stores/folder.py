@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -37,6 +38,7 @@ from labrelay.stores.source import open_source, read_through
 
 STAGING, META = ".staging", ".meta"
 MAX_PART_BYTES = 255
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
 
@@ -343,7 +345,7 @@ class FolderStaged:
 
 
 def _is_part(part: str) -> bool:
-    if part.startswith(".") or any(ord(c) < 0x20 or ord(c) == 0x7F for c in part):
+    if part.startswith(".") or CONTROL.search(part):
         return False
     try:
         return len(part.encode()) <= MAX_PART_BYTES

@@ -1,0 +1,29 @@
+"""`python -m benchmarks` (what `make bench` runs): every benchmark, one after another, with sizes for some minutes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RUNS = (
+    ["fastq_pass", "--rounds", "3"],
+    ["records_queries"],
+    ["engine_overhead", "--samples", "10", "--rounds", "1"],
+)
+
+
+def main() -> int:
+    """Run them all and return 1 when one of them failed."""
+    failed = 0
+    for script, *words in RUNS:
+        sys.stdout.write(f"== {script} {' '.join(words)}\n")
+        sys.stdout.flush()
+        failed |= (
+            subprocess.run([sys.executable, "-m", f"benchmarks.{script}", *words], cwd=ROOT, check=False).returncode
+            != 0
+        )
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
