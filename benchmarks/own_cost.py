@@ -2,7 +2,8 @@
 
     .venv/bin/python -m benchmarks.own_cost [--samples 50 500]
 
-Each run folder (two pairs of reads a sample) is taken in, matched, imported, routed, submitted, recorded with report and
+Each run folder (two pairs of reads a sample) is taken in, matched, imported, routed, submitted, recorded with report
+and
 crate, and delivered, in a process of its own and a fresh home. The engine ends every run at once with one small output,
 so that what is left is ours. The same is written to benchmarks/raw/own_cost.json.
 """
