@@ -8,6 +8,7 @@ about.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
@@ -31,6 +32,7 @@ from labrelay.steps.announce import announce
 from labrelay.steps.home import Home, open_home
 from labrelay.steps.process import process
 from labrelay.steps.sweep import sweep
+from labrelay.workflows.local.keeper import PR_SET_PDEATHSIG
 
 from .invariants import Expected, check_invariants, differences, grow_old, snapshot
 from .ledger_engine import LedgerEngine, starts
@@ -240,11 +242,15 @@ def in_child(
 
 
 def _fork(work: Callable[[], None], log: Path, environment: Mapping[str, str]) -> int:
-    pid = os.fork()
+    parent, pid = os.getpid(), os.fork()
     if pid:
         return pid
     code = CRASHED
     try:
+        # Nothing goes on working on a trial when the tests are stopped.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(code)
         with log.open("wb") as out:
             os.dup2(out.fileno(), 1)
             os.dup2(out.fileno(), 2)
