@@ -34,7 +34,7 @@ def run(command: Sequence[str | Path], cwd: Path, **env: str) -> str:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the `labrelay` command of an environment that holds the wheel and nothing of the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    run([UV, "build", "--quiet", "--wheel", "--no-build-isolation", "--out-dir", folder, ROOT], folder)
+    run([sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder], ROOT)
     wheel = next(folder.glob("*.whl"))
     run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], folder)
     python = folder / "env" / "bin" / "python"
