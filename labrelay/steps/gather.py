@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from labrelay.model.errors import NotFound
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.files import FileRef, FileRole
-from labrelay.model.instrument import InstrumentRun
 from labrelay.model.qc import QCMetric, Verdict
 from labrelay.model.runs import RunReport, TaskReport, WorkflowVersion
 from labrelay.model.states import RunState
@@ -167,19 +166,18 @@ def _samples(session: Session, run_id: str) -> tuple[Sample, ...]:
 
 
 def _instrument_runs(session: Session, run_id: str) -> tuple[InstrumentSource, ...]:
-    """Return the instrument runs whose files went into the run, in one query."""
+    """Return the instrument runs whose files went into the run, in one query that leaves out their sheets."""
+    columns = [InstrumentRunRow.content[name].as_string().label(name) for name in InstrumentSource.model_fields]
     query = (
-        select(InstrumentRunRow)
+        select(*columns)
         .join(DatasetRow, DatasetRow.instrument_run_id == InstrumentRunRow.id)
         .join(DatasetFileRow, DatasetFileRow.dataset_id == DatasetRow.id)
         .join(RunIORow, RunIORow.file_id == DatasetFileRow.file_id)
         .where(RunIORow.run_id == run_id, RunIORow.direction == "in")
         .distinct()
     )
-    found = [InstrumentRun.model_validate(row.content) for row in session.scalars(query)]
-    names = list(InstrumentSource.model_fields)
-    ordered = sorted(found, key=lambda r: r.run_id)
-    return tuple(InstrumentSource.model_validate({n: getattr(r, n) for n in names}) for r in ordered)
+    found = [InstrumentSource.model_validate(dict(row)) for row in session.execute(query).mappings()]
+    return tuple(sorted(found, key=lambda source: source.run_id))
 
 
 def _reference(home: Home, run: WorkflowRunRow, inputs: Sequence[ResultFile]) -> ReferenceUsed | None:

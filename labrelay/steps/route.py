@@ -177,7 +177,8 @@ def _without_reads(session: Session, instrument_run_id: str) -> list[str]:
 def reads_of(session: Session, sample_ids: Sequence[str]) -> list[Reads]:
     """Return the samples that have read sets in the store, each with all of them, in one query."""
     query = (
-        select(SampleRow, ExperimentRow, ReadSetRow, InstrumentRunRow)
+        # not the whole instrument run: its sheet has a row a sample, and would be read once for each
+        select(SampleRow, ExperimentRow, ReadSetRow, InstrumentRunRow.id, InstrumentRunRow.platform)
         .join(ExperimentRow, ExperimentRow.id == SampleRow.experiment_id)
         .join(ReadSetRow, ReadSetRow.sample_id == SampleRow.id)
         .join(DatasetRow, DatasetRow.id == ReadSetRow.dataset_id)
@@ -186,10 +187,10 @@ def reads_of(session: Session, sample_ids: Sequence[str]) -> list[Reads]:
         .order_by(SampleRow.name, InstrumentRunRow.created_at, ReadSetRow.lane, ReadSetRow.id)
     )
     found: dict[str, Reads] = {}
-    for sample, experiment, read_set, run in session.execute(query):
+    for sample, experiment, read_set, run_id, platform in session.execute(query):
         entry = found.setdefault(
             sample.id,
-            Reads(experiments.sample_of(sample), experiments.experiment_of(experiment), [], run.platform),
+            Reads(experiments.sample_of(sample), experiments.experiment_of(experiment), [], platform),
         )
-        entry.sets.append((run.id, read_set.lane, ReadSource.model_validate(read_set.source)))
+        entry.sets.append((run_id, read_set.lane, ReadSource.model_validate(read_set.source)))
     return list(found.values())
