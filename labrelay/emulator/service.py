@@ -1,0 +1,72 @@
+"""The emulated service as its operations see it: state, folders, the account, S3, and who is told what happens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from labrelay.emulator.operation import Params
+from labrelay.emulator.state import State
+
+
+def _tell_nobody(_detail_type: str, _resources: list[str], _detail: Params) -> None:
+    pass
+
+
+@dataclass
+class Service:
+    """One emulated account in one region.
+
+    Attributes:
+        folder: The data folder; `state.sqlite`, `reads/`, `runs/`, `logs/` … lie in it.
+        state: What is known.
+        region, account: As they stand in ARNs.
+        s3: A boto3 client for the S3 that the emulator serves (or any other).
+        announce: Sends an EventBridge event of source `aws.omics`: detail-type, resources, detail.
+        woken: Set when there may be work for the background workers; see `Worker`.
+    """
+
+    folder: Path
+    state: State
+    region: str = "us-east-1"
+    account: str = "123456789012"
+    s3: Any = None
+    announce: Callable[[str, list[str], Params], None] = _tell_nobody
+    woken: threading.Event = field(default_factory=threading.Event)
+
+    def arn(self, *parts: str) -> str:
+        """Return the ARN of a thing: `arn("sequenceStore", store, "readSet", read_set)`."""
+        return f"arn:aws:omics:{self.region}:{self.account}:{'/'.join(parts)}"
+
+    def wake(self) -> None:
+        """Tell the background workers to look now."""
+        self.woken.set()
+
+
+Work = Callable[[Service], float | None]
+
+WORKERS: dict[str, Work] = {}
+
+
+def worker(name: str) -> Callable[[Work], Work]:
+    """Register a function that does what is due in the background.
+
+    The server calls it in a thread of its own: at the start (where it takes up what a killed server left), whenever
+    `Service.wake` was called, and after as many seconds as it returned; None means not before it is woken. It must be
+    safe to repeat: all it knows is in the state and in files.
+    """
+
+    def register(work: Work) -> Work:
+        WORKERS[name] = work
+        return work
+
+    return register
+
+
+def timestamp() -> str:
+    """Return the time now as the state keeps it, ISO 8601 in UTC with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
