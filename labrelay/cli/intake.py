@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from labrelay.cli.show import current_home, emit, json_option, records, size_text, table, wants_json
+
+if TYPE_CHECKING:
+    from labrelay.model.instrument import InstrumentRun
 
 FOLDER = click.Path(path_type=Path)
 
@@ -78,13 +83,25 @@ def inspect(folder: Path) -> None:
     of_role = {role: [f for f in run.files if f.role.value == role] for role in roles}
     table(["files", "number", "size"], [(r, len(f), size_text(sum(x.size for x in f))) for r, f in of_role.items()], "")
     click.echo()
-    counted = {s.sample_id: sum(1 for f in run.files if f.sample == s.sample_id) for s in run.samples}
-    rows = [(s.sample_id, s.name, s.lane, s.barcode or s.index, s.project, counted[s.sample_id]) for s in run.samples]
-    table(["sample", "name", "lane", "index", "project", "files"], rows, "no sample sheet names any sample")
+    _show_samples(run)
     if run.problems:
         click.echo()
         for problem in run.problems:
             click.echo(f"{problem.severity}: {problem}")
+
+
+def _show_samples(run: InstrumentRun) -> None:
+    """Print the sheet's rows, and below them the samples that only the names of files tell of."""
+    files = Counter(file.sample for file in run.files)
+    listed = [(s.sample_id, s.name, s.lane, s.barcode or s.index, s.project, files[s.sample_id]) for s in run.samples]
+    known = {sample.sample_id for sample in run.samples}
+    unlisted = [(label, None, None, None, None, files[label]) for label in run.sample_labels if label not in known]
+    header = ["sample", "name", "lane", "index", "project", "files"]
+    if not listed:
+        header, unlisted_rows = ["sample", "files"], [(row[0], row[-1]) for row in unlisted]
+        table(header, unlisted_rows, "neither a sample sheet nor a file names any sample")
+    else:
+        table(header, [*listed, *unlisted], "")
 
 
 @click.command()

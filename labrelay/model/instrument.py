@@ -121,3 +121,11 @@ class InstrumentRun(Frozen):
     def id(self) -> str:
         """The id shown to people, `ins_…`."""
         return derived_id("ins", self.platform, self.run_id)
+
+    @property
+    def sample_labels(self) -> tuple[str, ...]:
+        """The samples as the sheet has them, then those that only the names of files tell of; each once."""
+        told = [sample.sample_id for sample in self.samples]
+        reads = (FileRole.READS, FileRole.ALIGNMENT)
+        told += [file.sample for file in self.files if file.role in reads and file.sample is not None]
+        return tuple(dict.fromkeys(told))

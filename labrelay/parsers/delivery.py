@@ -15,6 +15,7 @@ from labrelay.parsers.fastq_names import (
     SEQUENCES,
     is_other_reads,
     is_read_file,
+    lone_mates,
     name_problems,
     name_reads,
     other_reads,
@@ -95,7 +96,7 @@ def read_files(folder: Path, listing: Listing, platform: str, *, with_list: bool
     files = list(_files(listing, tables, problems))
     files, wrong = _give(files, given, samples, tables[0].path if tables else None)
     files, sums, complete = attach_checksums(listing, files)
-    problems += [*found, *wrong, *sums, *name_problems(files), *pair_reads(files).problems]
+    problems += [*found, *wrong, *sums, *name_problems(files), *pair_reads(files).problems, *lone_mates(files)]
     reads = next((file.path for file in files if file.role in SEQUENCES), None)
     if reads is None:
         problems.append(error("NO_READS", "the folder holds no file of reads of a sample; bring them"))

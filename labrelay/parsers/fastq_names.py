@@ -226,3 +226,21 @@ def name_problems(files: Iterable[RunFile]) -> list[Problem]:
         if file.role in (FileRole.ALIGNMENT, *ROLES.values()) and file.size == 0:
             problems.append(warning("ZERO_BYTE_FILE", "it has no bytes at all, not even a header", file.path))
     return problems
+
+
+def lone_mates(files: Iterable[RunFile]) -> list[Problem]:
+    """Return a warning for each file that is called like one mate and whose other mate is not there.
+
+    `X_1` is warned of always; an `X_R1` only beside pairs, since a run may be of single reads by design. (A lone `X_R2`
+    is an error of `pair_reads`.)
+    """
+    pairing = pair_reads(files)
+    problems = []
+    for file in pairing.singles:
+        read = file.read if pairing.pairs else None
+        if file.read is None:
+            read = next((n.read for pattern in _WEAK if (n := _match(pattern, file.path))), None)
+        if read in (1, 2):
+            text = f"it looks like R{read} and its R{3 - read} is missing; taken in as single reads: is a file to come?"
+            problems.append(warning("MATE_MISSING", text, file.path))
+    return problems

@@ -13,7 +13,7 @@ from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers import conversion, illumina_files
 from labrelay.parsers.checksums import attach_checksums
-from labrelay.parsers.fastq_names import is_fastq, name_problems, name_reads, pair_reads, run_file
+from labrelay.parsers.fastq_names import is_fastq, lone_mates, name_problems, name_reads, pair_reads, run_file
 from labrelay.parsers.illumina_completion import completion_of
 from labrelay.parsers.illumina_runinfo import (
     RunInfo,
@@ -219,7 +219,8 @@ def _files(
             text = "the name follows no pattern of Illumina's; the whole name is taken as the sample"
             reading.problems.append(warning("UNUSUAL_NAME", text, entry.path))
     files, found = match_reads(files, samples, sheet)
-    reading.problems += [*name_problems(files), *pair_reads(files).problems, *(found if chosen else [])]
+    reading.problems += [*name_problems(files), *pair_reads(files).problems, *lone_mates(files)]
+    reading.problems += found if chosen else []
     others = []
     for entry in reading.listing.files:
         role_found = illumina_files.role_of(entry.path) if not is_fastq(entry.name) else None

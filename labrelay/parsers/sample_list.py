@@ -144,5 +144,5 @@ def empty_file_columns(files: dict[str, tuple[str, int]], present: set[str], pat
 
 def no_list(path: str | None = None) -> Problem:
     """Return the warning that nobody said which samples these are."""
-    text = "no list of samples came with these reads; they are taken in as unassigned, by the names of their files"
+    text = "no list of samples came with these reads; the names of their files say whose they are"
     return warning("NO_SAMPLE_SHEET", text, path)

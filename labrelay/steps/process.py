@@ -8,6 +8,7 @@ from pathlib import Path
 from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.problem import Problem, Severity, errors_of
+from labrelay.model.words import counted
 from labrelay.parsers.registry import read_run
 from labrelay.records import intake
 from labrelay.steps.assign import Dataset, match_run
@@ -53,10 +54,11 @@ def take_in(home: Home, folder: Path, *, assume_complete: bool = False) -> tuple
     if not assume_complete:
         _refuse_unfinished(home, run, folder)
     what = " ".join(part for part in (run.platform, run.instrument_model) if part)
-    tell.done("parse", f"{what} run {run.run_id}: {len(run.samples)} samples, {len(run.files)} files")
+    size = f"{counted(len(run.sample_labels), 'sample')}, {counted(len(run.files), 'file')}"
+    tell.done("parse", f"{what} run {run.run_id}: {size}")
     tell.stage("store", run.run_id)
     stored = ingest(home, run, folder.resolve())
-    tell.done("store", f"{stored.stored} files stored, {stored.already} were there")
+    tell.done("store", f"{counted(stored.stored, 'file')} stored, {stored.already} there before")
     return run, stored.stored
 
 
@@ -88,20 +90,21 @@ def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait
     datasets = match_run(home, run_id, experiment)
     outcome.unassigned = [d for d in datasets if d.sample_id is None and d.state != "undetermined"]
     matched = len(datasets) - len(outcome.unassigned)
-    tell.done("match", f"{matched} of {len(datasets)} samples are announced")
+    tell.done("match", f"{matched} of {counted(len(datasets), 'sample')} announced")
     tell.stage("import", outcome.run_id)
     imported = import_reads(home, run_id)
     outcome.imported, outcome.failed = imported.imported, list(imported.failed)
-    tell.done("import", f"{imported.imported} read sets imported, {imported.already} were there")
+    tell.done("import", f"{counted(imported.imported, 'read set')} imported, {imported.already} there before")
     tell.stage("route", "rules.toml")
     routed = route(home, run_id)
     outcome.left_out = routed.left_out
-    tell.done("route", f"{len(routed.planned)} workflow runs asked for")
-    tell.stage("submit", f"{len(routed.planned)} workflow runs")
+    asked = counted(len(routed.planned), "workflow run")
+    tell.done("route", f"{asked} asked for")
+    tell.stage("submit", asked)
     submitted = submit_planned(home, routed.planned)
     outcome.runs, outcome.submitted = submitted.runs, submitted.new
     outcome.failed += submitted.failed
-    tell.done("submit", f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} were there")
+    tell.done("submit", f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} there before")
     if wait:
         finish(home, outcome)
     return outcome
@@ -117,7 +120,7 @@ def finish(home: Home, outcome: Processed) -> None:
     tell.stage("deliver", "outbox")
     delivered = deliver(home)
     outcome.delivered = delivered.confirmed
-    tell.done("deliver", f"{delivered.confirmed} messages delivered, {delivered.waiting} wait")
+    tell.done("deliver", f"{counted(delivered.confirmed, 'message')} delivered, {delivered.waiting} waiting")
 
 
 def _refuse_unfinished(home: Home, run: InstrumentRun, folder: Path) -> None:

@@ -66,18 +66,11 @@ def rehearse(home: Home, folder: Path) -> tuple[InstrumentRun, list[Rehearsed]]:
         rows[sample.sample_id].append(sample)
     with home.records.read() as session:
         index = experiments.index_of(session)
-        found = {label: match(label, rows[label], index) for label in _labels(run)}
+        found = {label: match(label, rows[label], index) for label in run.sample_labels}
         names = dict(session.execute(select(ExperimentRow.id, ExperimentRow.name)).all())
     with_reads = {file.sample for file in run.files if file.role in (FileRole.READS, FileRole.ALIGNMENT)}
     said = [_say(found[label], label in with_reads, run.platform, rules, names, broken) for label in found]
     return run, said
-
-
-def _labels(run: InstrumentRun) -> list[str]:
-    from_files = [
-        f.sample for f in run.files if f.role in (FileRole.READS, FileRole.ALIGNMENT) and f.sample is not None
-    ]
-    return list(dict.fromkeys([*(sample.sample_id for sample in run.samples), *from_files]))
 
 
 def _broken(home: Home, rule: Rule) -> str | None:

@@ -214,6 +214,21 @@ def test_a_run_that_is_not_complete_is_refused_and_taken_later(fresh: TinyLab, f
     assert fresh_labrelay("ingest", fresh.run, "--assume-complete").code == 0
 
 
+def test_a_delivery_without_a_list_is_inspected_by_the_names_of_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("alpha_1.fastq.gz", "alpha_2.fastq.gz", "gamma_1.fastq.gz"):
+        (tmp_path / name).write_bytes(b"")
+    said = shell(monkeypatch)("inspect", tmp_path)
+    assert said.code == 0
+    assert [line.split() for line in said.out.splitlines() if line.startswith(("alpha ", "gamma"))] == [
+        ["alpha", "2"],
+        ["gamma_1", "1"],
+    ]
+    assert "gamma_1.fastq.gz: it looks like R1 and its R2 is missing" in said.out
+    assert "unassigned" not in said.out
+
+
 def test_watch_names_its_folders_and_waits_for_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = TinyLab(tmp_path, settings=f'sandbox = "host"\nlanding = ["{tmp_path / "landing"}"]\nquiet_minutes = 0\n')
     labrelay = shell(monkeypatch, lab.home)

@@ -212,3 +212,32 @@ def test_any_bytes_as_lists_raise_nothing(data: bytes) -> None:
     assert rows.samples or rows.problems
     listed, _ = parse_checksums(data, "md5.txt")
     assert all(len(item.md5) == 32 for item in listed)
+
+
+def test_a_lone_mate_is_taken_with_a_warning_that_its_other_half_is_missing(tmp_path: Path) -> None:
+    for name in ("a_1.fq.gz", "a_2.fq.gz", "b_1.fq.gz", "c_2.fq.gz", "d_R1.fastq", "patient_7.fq.gz"):
+        put(tmp_path, name)
+    run = read_run(tmp_path)
+    missing = {p.path: p.message for p in run.problems if p.code == "MATE_MISSING"}
+    assert list(missing) == ["b_1.fq.gz", "c_2.fq.gz", "d_R1.fastq"]
+    assert missing["b_1.fq.gz"].startswith("it looks like R1 and its R2 is missing")
+    assert missing["c_2.fq.gz"].startswith("it looks like R2 and its R1 is missing")
+
+
+def test_a_delivery_of_single_reads_is_not_said_to_lack_mates(tmp_path: Path) -> None:
+    for name in ("a_R1.fastq.gz", "b_R1.fastq.gz"):
+        put(tmp_path, name)
+    assert "MATE_MISSING" not in codes(read_run(tmp_path))
+
+
+def test_without_a_list_the_names_of_the_files_say_the_samples(tmp_path: Path) -> None:
+    run = read_run(delivery(tmp_path, all_sums(), samples=None))
+    assert run.sample_labels == ("S1_LIB1_HXX", "S2_LIB2_HXX")
+    (problem,) = [p for p in run.problems if p.code == "NO_SAMPLE_SHEET"]
+    assert "unassigned" not in problem.message
+
+
+def test_a_listed_sample_without_reads_and_reads_without_a_list_are_both_samples(tmp_path: Path) -> None:
+    put(tmp_path, "extra_1.fq.gz")
+    run = read_run(delivery(tmp_path, all_sums(), samples="Sample,Project\nS1,p\nS2,q\nS3,q\n"))
+    assert run.sample_labels == ("S1", "S2", "S3", "extra_1")
