@@ -105,6 +105,44 @@ class EngineStatus(Frozen):
     tasks_total: int | None = None
 
 
+class CostItem(Frozen):
+    """One line of what an attempt cost.
+
+    Attributes:
+        what: What is billed, unique within the attempt: `task align (omics.c.large)`, `run storage`.
+        quantity, unit: How much of it was used, such as 0.25 `h`.
+        price: USD for one unit, None when no price is known.
+        usd: What it costs, None when no price is known.
+        source: Where the price is from and of when.
+    """
+
+    what: str
+    quantity: float
+    unit: str
+    price: float | None = None
+    usd: float | None = None
+    source: str | None = None
+
+
+class Advice(Frozen):
+    """What a task, or the run's storage, reserved and hardly used.
+
+    Attributes:
+        task: The task's name, or `run storage`.
+        resource: `cpu`, `memory` or `storage`.
+        reserved, used: What was asked for and the measured maximum, in `unit`.
+        unit: `vCPU` or `GiB`.
+        suggestion: One sentence: what to ask for, and what that would save when it is known.
+    """
+
+    task: str
+    resource: str
+    reserved: float
+    used: float
+    unit: str
+    suggestion: str
+
+
 class TaskReport(Frozen):
     """One task of a run as it happened.
 
@@ -115,6 +153,7 @@ class TaskReport(Frozen):
         command: The rendered command, when the engine keeps it.
         declared_image: What the definition asks for.
         ran_in: What really ran it: `bubblewrap`, `host process`, an image digest …
+        instance_type: What machine was billed for it, where machines are.
         cpus, memory_bytes: As scheduled.
         cpu_seconds, peak_memory_bytes: As measured, None when not measured.
     """
@@ -128,6 +167,7 @@ class TaskReport(Frozen):
     command: str | None = None
     declared_image: str | None = None
     ran_in: str | None = None
+    instance_type: str | None = None
     cpus: float | None = None
     memory_bytes: int | None = None
     cpu_seconds: float | None = None
@@ -158,6 +198,8 @@ class RunReport(Frozen):
         engine: Name and version of what ran it, such as `miniwdl 1.16.0`.
         sandbox: What held the tasks: `bubblewrap` or `host processes`, docker …
         tools: Versions of the tools, when the run recorded them.
+        costs: What it cost, where the engine bills.
+        advice: What was reserved and hardly used.
     """
 
     state: RunState
@@ -172,3 +214,5 @@ class RunReport(Frozen):
     failure: str | None = None
     exit_code: int | None = None
     tools: dict[str, str] = Field(default_factory=dict)
+    costs: tuple[CostItem, ...] = ()
+    advice: tuple[Advice, ...] = ()

@@ -134,11 +134,12 @@ class LiveAttempt(Frozen):
     run_id: str
     external_id: str | None
     state: RunState
+    state_at: datetime
 
 
 def live(session: Session) -> list[LiveAttempt]:
     """Return the attempts that have not ended, oldest first, without their requests: they are asked about often."""
-    columns = (AttemptRow.token, AttemptRow.run_id, AttemptRow.external_id, AttemptRow.state)
+    columns = [getattr(AttemptRow, name) for name in LiveAttempt.model_fields]
     rows = session.execute(select(*columns).where(_not_ended()).order_by(AttemptRow.created_at))
     return [LiveAttempt.model_validate(dict(row)) for row in rows.mappings()]
 
@@ -210,14 +211,31 @@ def add_io(session: Session, run_id: str, direction: str, files: Iterable[tuple[
 
 
 def add_report(session: Session, token: str, report: RunReport) -> None:
-    """Write what happened in an attempt: its report, its tasks and what it used."""
+    """Write what happened in an attempt: its report, its tasks, what it used and what it cost."""
     row = session.get_one(AttemptRow, token)
     row.report = report.model_dump(mode="json", exclude={"tasks"})
     insert_missing(session, TaskRow, [_task(token, task.model_dump(mode="json")) for task in report.tasks])
-    known = [task.cpu_seconds for task in report.tasks if task.cpu_seconds is not None]
-    if known:
-        cost = {"run_id": row.run_id, "item": f"cpu, attempt {row.number}", "quantity": sum(known), "unit": "s"}
-        insert_missing(session, CostRow, [cost])
+    costs: list[dict[str, Any]] = [
+        {"item": item.what, "quantity": item.quantity, "unit": item.unit, "amount": item.usd, "currency": "USD"}
+        for item in report.costs
+    ]
+    charged = _charged(session, row)
+    used = [
+        task.cpu_seconds
+        for task in report.tasks
+        if task.cpu_seconds is not None and not (task.cached and task.name in charged)
+    ]
+    if used:
+        costs.append({"item": "cpu", "quantity": sum(used), "unit": "s", "amount": None, "currency": None})
+    named = [cost | {"run_id": row.run_id, "item": f"{cost['item']}, attempt {row.number}"} for cost in costs]
+    insert_missing(session, CostRow, named)
+
+
+def _charged(session: Session, attempt: AttemptRow) -> set[str]:
+    """Return the tasks whose use stands in the records of the run's earlier attempts: a cached task repeats it."""
+    query = select(TaskRow.name).join(AttemptRow, AttemptRow.token == TaskRow.token)
+    earlier = (AttemptRow.run_id == attempt.run_id) & (AttemptRow.number < attempt.number)
+    return set(session.scalars(query.where(earlier, TaskRow.cpu_seconds.is_not(None))))
 
 
 def _task(token: str, task: dict[str, Any]) -> dict[str, Any]:

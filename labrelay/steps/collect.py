@@ -6,20 +6,26 @@ outputs cannot be recorded does not hold up the others.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
 
 from labrelay.model.errors import LabrelayError
 from labrelay.model.faults import faultpoint
-from labrelay.model.runs import EngineStatus
+from labrelay.model.runs import EngineStatus, RunReport
 from labrelay.model.states import RunState
 from labrelay.records import runs
+from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import WorkflowRunRow
 from labrelay.steps.home import Home
 from labrelay.steps.record import record_run
 
+log = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 0.2, 2.0
 LOOKS = 3  # an engine that does not know a run so often in a row is not waited for
 FORGOTTEN = "the engine does not know this run; `labrelay sweep` gives it up after a while and tries it again"
@@ -31,7 +37,7 @@ class Collected:
 
     Attributes:
         seen: What the engine said, by the run's id.
-        unknown: Runs that the engine should know and does not; the sweep gives them up after a bounded time.
+        unknown: Attempts that the engine should know and does not; the sweep gives them up after a bounded time.
     """
 
     started: int = 0
@@ -39,7 +45,7 @@ class Collected:
     retried: list[str] = field(default_factory=list)
     stuck: list[tuple[str, str]] = field(default_factory=list)
     seen: dict[str, EngineStatus] = field(default_factory=dict)
-    unknown: list[str] = field(default_factory=list)
+    unknown: list[LiveAttempt] = field(default_factory=list)
 
 
 def start_intended(home: Home, stuck: list[tuple[str, str]] | None = None) -> int:
@@ -75,21 +81,37 @@ def collect(home: Home) -> Collected:
 
     Cost: one look at the engine for all attempts; one transaction for all states, one a recorded run.
     """
+    outcome = look(home)
+    settle(home, outcome)
+    return outcome
+
+
+def look(home: Home) -> Collected:
+    """Start what was intended, ask the engine once for all live attempts, and write the states that have moved."""
     outcome = Collected()
     outcome.started = start_intended(home, outcome.stuck)
     with home.records.read() as session:
         live = {attempt.external_id: attempt for attempt in runs.live(session) if attempt.external_id is not None}
-    statuses = home.engine.poll(list(live)) if live else {}
+    statuses = dict(home.engine.poll(list(live))) if live else {}
     outcome.seen = {live[external_id].run_id: status for external_id, status in statuses.items()}
-    outcome.unknown = [attempt.run_id for key, attempt in live.items() if key not in statuses]
+    outcome.unknown = [attempt for key, attempt in live.items() if key not in statuses]
     faultpoint("collect.polled")
     # most looks find most runs as they were, and a transaction for nothing would hold up other writers
     moved = {key: status for key, status in statuses.items() if status.state is not live[key].state}
     if moved:
+        moment = datetime.now(UTC)
         with home.records.write() as session:
             for external_id, status in moved.items():
-                runs.apply_event(session, live[external_id].token, status)
+                back = live[external_id].state is RunState.UNKNOWN and not status.state.terminal
+                # The engine's own time may lie before the time when it was not known.
+                told = status.model_copy(update={"at": moment}) if back else status
+                runs.apply_event(session, live[external_id].token, told)
     faultpoint("collect.states_written")
+    return outcome
+
+
+def settle(home: Home, outcome: Collected) -> None:
+    """Record what has ended, or try it again where the platform failed; what cannot be recorded is told in `stuck`."""
     with home.records.read() as session:
         ended = [(row.id, RunState(row.state)) for row in runs.unrecorded(session)]
     for run_id, state in ended:
@@ -102,7 +124,6 @@ def collect(home: Home) -> Collected:
             outcome.stuck.append((run_id, str(error)))
     if outcome.retried:
         start_intended(home, outcome.stuck)
-    return outcome
 
 
 def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
@@ -114,8 +135,9 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
         total.started += done.started
         total.recorded += done.recorded
         total.retried += done.retried
-        missed.update(done.unknown)
-        total.stuck = done.stuck + [(run_id, FORGOTTEN) for run_id in done.unknown if missed[run_id] >= LOOKS]
+        missed.update(attempt.run_id for attempt in done.unknown)
+        forgotten = [attempt.run_id for attempt in done.unknown if missed[attempt.run_id] >= LOOKS]
+        total.stuck = done.stuck + [(run_id, FORGOTTEN) for run_id in forgotten]
         total.seen.update(done.seen)
         _tell(home, [status for run_id, status in total.seen.items() if run_id in wanted])
         if not _open(home, wanted) - {run_id for run_id, _why in total.stuck}:
@@ -141,13 +163,35 @@ def _tell(home: Home, statuses: Sequence[EngineStatus]) -> None:
 
 
 def _try_again(home: Home, run_id: str) -> bool:
-    """Write the next attempt of a run that the platform failed, while the settings allow one."""
-    with home.records.write() as session:
-        run = session.get_one(WorkflowRunRow, run_id)
-        if run.state != RunState.SYSTEM_ERROR.value or run.recorded_at is not None:
-            return False  # another process has settled it since we looked
-        if runs.last_attempt(session, run_id).number > home.settings.retries:
+    """Write the next attempt of a run that the platform failed, while the settings allow one.
+
+    What the failed attempt did and used is written with it; where the engine cannot tell, the retry does not wait.
+    """
+    with home.records.read() as session:
+        if not _may_retry(home, session, run_id):
             return False
-        runs.retry(session, run)
+        failed = runs.last_attempt(session, run_id)
+    report = _report_of(home, failed.external_id or failed.token)
+    with home.records.write() as session:
+        if not _may_retry(home, session, run_id) or runs.last_attempt(session, run_id).token != failed.token:
+            return False  # another process has settled it since we looked
+        if report is not None:
+            runs.add_report(session, failed.token, report)
+        runs.retry(session, session.get_one(WorkflowRunRow, run_id))
     faultpoint("collect.retried")
     return True
+
+
+def _may_retry(home: Home, session: Session, run_id: str) -> bool:
+    run = session.get_one(WorkflowRunRow, run_id)
+    if run.state != RunState.SYSTEM_ERROR.value or run.recorded_at is not None:
+        return False
+    return runs.last_attempt(session, run_id).number <= home.settings.retries
+
+
+def _report_of(home: Home, external_id: str) -> RunReport | None:
+    try:
+        return home.engine.report(external_id)
+    except LabrelayError as error:
+        log.warning("what the attempt %s did is not recorded: %s", external_id, error)
+        return None

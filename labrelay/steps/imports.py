@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,13 @@ from labrelay.parsers.fastq_names import name_reads
 from labrelay.records import intake
 from labrelay.records.schema import DatasetFileRow, DatasetRow, FileRow, ReadSetRow, SampleRow
 from labrelay.steps.home import Home
+from labrelay.stores.ports import ImportJob
 
 BATCH = 100  # sources in one import job, HealthOmics' limit
 READY = "ACTIVE"
+GOING = ("SUBMITTED", "IN_PROGRESS", "CANCELLING")
+FIRST_WAIT, LONGEST_WAIT = 0.2, 15.0
+STILL_GOING = "this import job still runs; `labrelay sweep` takes it up when it has ended"
 
 
 @dataclass
@@ -34,21 +39,44 @@ class Imported:
 def import_reads(home: Home, instrument_run_id: str) -> Imported:
     """Import the reads of the assigned datasets of a stored run; one failed source does not sink the others.
 
-    Doing it again imports only what is not there. Cost: one job per 100 read sets, one transaction a job.
+    Doing it again imports only what is not there. Cost: one job per 100 read sets, all under way at once; one look a
+    job and round, one transaction a job.
     """
     with home.records.write() as session:
         wanted, already = _wanted(session, home, instrument_run_id)
     faultpoint("import.intended")
     outcome = Imported(already=already)
-    for start in range(0, len(wanted), BATCH):
-        _import(home, wanted[start : start + BATCH], outcome)
-        home.progress.advance("read sets", min(start + BATCH, len(wanted)), len(wanted))
+    batches = [wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH)]
+    jobs = [home.reads.import_reads(sources, _token(home, sources)) for sources in batches]
+    faultpoint("import.started")
+    _await(home, jobs, outcome, len(wanted))
     return outcome
 
 
-def _import(home: Home, sources: Sequence[ReadSource], outcome: Imported) -> None:
-    token = digest([home.reads.name, [source.id for source in sources]])
-    job = home.reads.job(home.reads.import_reads(sources, token))
+def _token(home: Home, sources: Sequence[ReadSource]) -> str:
+    """Return what names the job: asked again for the same sources it is the same job, for those that failed a new."""
+    return digest([home.reads.name, [source.id for source in sources]])
+
+
+def _await(home: Home, jobs: Sequence[str], outcome: Imported, total: int) -> None:
+    """Record each job when it has ended; those that take longer than the settings allow go on without us."""
+    until = time.monotonic() + 60 * home.settings.import_minutes
+    going, pause = list(jobs), FIRST_WAIT
+    while going:
+        left = [job_id for job_id in going if not _settle(home, home.reads.job(job_id), outcome)]
+        home.progress.advance("read sets", outcome.imported + len(outcome.failed), total)
+        pause = FIRST_WAIT if len(left) < len(going) else min(LONGEST_WAIT, pause * 1.5)
+        going = left
+        if going and time.monotonic() > until:
+            outcome.failed += [(job_id, STILL_GOING) for job_id in going]
+            return
+        if going:
+            time.sleep(pause)
+
+
+def _settle(home: Home, job: ImportJob, outcome: Imported) -> bool:
+    if job.status in GOING:
+        return False
     faultpoint("import.done")
     with home.records.write() as session:
         done = [(read_set.id, read_set.status, None) for read_set in job.done]
@@ -57,6 +85,7 @@ def _import(home: Home, sources: Sequence[ReadSource], outcome: Imported) -> Non
     faultpoint("import.recorded")
     outcome.imported += len(job.done)
     outcome.failed += job.failed
+    return True
 
 
 def _wanted(session: Session, home: Home, instrument_run_id: str) -> tuple[list[ReadSource], int]:

@@ -26,7 +26,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LABRELAY_", extra="forbid", frozen=True)
 
-    profile: Literal["local"] = Field("local", description="which adapters: local = folders, SQLite, local engine")
+    profile: Literal["local", "healthomics"] = Field(
+        "local", description="which adapters: local = folders and local engine; healthomics = S3 and AWS HealthOmics"
+    )
     database_url: str | None = Field(None, description="the metadata store; default: labrelay.sqlite in the home")
     sandbox: Sandbox = Field("auto", description="what holds tasks; auto = bubblewrap when it works here, else host")
     concurrency: int = Field(
@@ -46,6 +48,23 @@ class Settings(BaseSettings):
     mail_from: str | None = Field(None, description="sender of notifications")
     mail_to: tuple[str, ...] = Field((), description="receivers of notifications")
     webhook_url: SecretStr | None = Field(None, description="a Slack or Teams incoming webhook for notifications")
+    import_minutes: float = Field(
+        60, ge=0, description="how long a command waits for import jobs before it leaves them"
+    )
+    aws_region: str | None = Field(None, description="AWS region; default: as for other AWS programs")
+    aws_profile: str | None = Field(None, description="a named profile of AWS credentials")
+    aws_endpoint_url: str | None = Field(None, description="where AWS answers; only for the emulator and proxies")
+    objects_url: str | None = Field(None, description="s3://bucket/prefix for instrument data (profile healthomics)")
+    outputs_url: str | None = Field(None, description="s3://bucket/prefix that HealthOmics runs write to")
+    sequence_store_id: str | None = Field(None, description="the HealthOmics sequence store")
+    reference_store_id: str | None = Field(None, description="the HealthOmics reference store")
+    service_role_arn: str | None = Field(None, description="the role that HealthOmics takes to read and write our data")
+    run_group_id: str | None = Field(None, description="the HealthOmics run group, which limits runs and processors")
+    run_cache_id: str | None = Field(None, description="the HealthOmics run cache; finished tasks are not run again")
+    storage_type: Literal["STATIC", "DYNAMIC"] = Field("DYNAMIC", description="run storage on HealthOmics")
+    storage_gib: int | None = Field(None, ge=1, le=100_000, description="run storage in GiB, for STATIC")
+    start_run_rate: float = Field(0.1, gt=0, description="StartRun calls a second; AWS raises the quota on request")
+    event_queue_url: str | None = Field(None, description="an SQS queue that EventBridge feeds with aws.omics events")
     keep_work_days: float = Field(14, ge=0, description="how long work folders and caches of ended runs are kept")
 
     @classmethod

@@ -6,7 +6,7 @@ and does not stop the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,8 +19,9 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
 from labrelay.records import lease, outbox, runs
+from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import DatasetRow, ReadSetRow
-from labrelay.steps.collect import Collected, collect
+from labrelay.steps.collect import look, settle
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
 from labrelay.stores.durable import remove_stale_temps
@@ -75,11 +76,11 @@ class _Reaps(Protocol):
 def sweep(home: Home) -> Swept:
     """Settle everything once and say what was done.
 
-    Cost: two looks at the engine for all live runs together, one transaction for their states, one a recorded run;
+    Cost: one look at the engine for all live runs together, one transaction for their states, one a recorded run;
     a listing of the stores' staging folders.
     """
     swept = Swept()
-    for part in (_free, _find_unknown, _collect, _import_again, _reap):
+    for part in (_free, _settle_runs, _import_again, _reap):
         _try(swept, partial(part, home, swept))
     return swept
 
@@ -98,22 +99,21 @@ def _free(home: Home, swept: Swept) -> None:
     faultpoint("sweep.freed")
 
 
-def _find_unknown(home: Home, swept: Swept) -> None:
-    """Mark the live attempts that the engine does not know; after a bounded time they are given up."""
-    with home.records.read() as session:
-        live = {a.external_id: a for a in runs.live_attempts(session) if a.external_id is not None}
-    known = home.engine.poll(list(live)) if live else {}
-    moment = datetime.now(UTC)
+def _settle_runs(home: Home, swept: Swept) -> None:
+    """Hear what the engine says of every live run, give up those it has not known for too long, record the ended."""
+    outcome = look(home)
+    _mark_unknown(home, swept, outcome.unknown)
+    settle(home, outcome)
+    swept.started, swept.recorded, swept.retried = outcome.started, len(outcome.recorded), len(outcome.retried)
+    swept.problems += [f"{run_id}: {reason}" for run_id, reason in outcome.stuck]
+
+
+def _mark_unknown(home: Home, swept: Swept, unknown: Sequence[LiveAttempt]) -> None:
+    moment, bound = datetime.now(UTC), timedelta(minutes=home.settings.unknown_minutes)
     with home.records.write() as session:
-        for external_id, attempt in live.items():
-            was_unknown = attempt.state == RunState.UNKNOWN.value
-            if external_id in known:
-                if was_unknown and not known[external_id].state.terminal:
-                    # The engine's own time may lie before the time when it was not known.
-                    runs.apply_event(session, attempt.token, known[external_id].model_copy(update={"at": moment}))
-                continue
-            since = datetime.fromisoformat(attempt.state_at) if was_unknown else moment
-            status = unknown_status(since, moment, timedelta(minutes=home.settings.unknown_minutes), home.engine.kind)
+        for attempt in unknown:
+            since = attempt.state_at if attempt.state is RunState.UNKNOWN else moment
+            status = unknown_status(since, moment, bound, home.engine.kind)
             runs.apply_event(session, attempt.token, status)
             swept.unknown += 1
             swept.given_up += status.state.terminal
@@ -133,13 +133,6 @@ def unknown_status(since: datetime, moment: datetime, bound: timedelta, engine: 
         lost = f"the engine {engine} has not known this run since {since.isoformat(timespec='minutes')}"
         return EngineStatus(state=RunState.SYSTEM_ERROR, at=moment, message=f"{lost}: it was given up")
     return EngineStatus(state=RunState.UNKNOWN, at=since, message=f"the engine {engine} does not know this run")
-
-
-def _collect(home: Home, swept: Swept) -> None:
-    collected: Collected = collect(home)
-    swept.started, swept.recorded = collected.started, len(collected.recorded)
-    swept.retried = len(collected.retried)
-    swept.problems += [f"{run_id}: {reason}" for run_id, reason in collected.stuck]
 
 
 def _import_again(home: Home, swept: Swept) -> None:

@@ -12,7 +12,7 @@ import pytest
 import seed
 from sqlalchemy import update
 
-from labrelay.model.errors import EngineFailed
+from labrelay.model.errors import EngineFailed, NotFound
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.reads import ReadSource
@@ -47,6 +47,8 @@ class Engine:
         return {i: EngineStatus(state=self.states[i], at=at) for i in external_ids if i in self.states}
 
     def report(self, external_id: str) -> RunReport:
+        if external_id not in self.states:
+            raise NotFound(f"no attempt {external_id}")
         return RunReport(state=self.states[external_id], engine="test", failure="it failed")
 
     def cancel(self, external_id: str) -> None:
