@@ -10,6 +10,7 @@ import click
 from labrelay.cli.show import emit, json_option, table, wants_json
 
 if TYPE_CHECKING:
+    from labrelay.steps.cloud import CloudSetup
     from labrelay.steps.doctor import Finding
 
 MARKS = {"ok": "ok", "note": "note", "broken": "BROKEN"}
@@ -17,18 +18,35 @@ MARKS = {"ok": "ok", "note": "note", "broken": "BROKEN"}
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--profile", type=click.Choice(["local", "healthomics"]), default="local", help="which adapters it uses")
+@click.option("--bucket", help="healthomics: the bucket for instrument data, runs and cache")
+@click.option("--role-arn", help="healthomics: the role that the service takes (docs/aws.md)")
+@click.option("--name", default="labrelay", show_default=True, help="healthomics: of stores, run group and cache")
 @json_option
-def init(folder: Path | None) -> None:
-    """Make a home folder: settings, rules, and in time records, reads and results."""
+def init(folder: Path | None, profile: str, bucket: str | None, role_arn: str | None, name: str) -> None:
+    """Make a home folder: settings, rules, and in time records, reads and results.
+
+    With `--profile healthomics` the bucket, the stores, the run group and the run cache are made on AWS, or taken when
+    they are there; doing it again changes nothing.
+    """
     from labrelay.steps.home import init_home
     from labrelay.steps.settings import find_home
 
+    if profile == "healthomics" and bucket is None:
+        raise click.UsageError("--profile healthomics needs --bucket NAME, the bucket for instrument data and runs")
     home = find_home(folder or click.get_current_context().find_root().obj["home"])
     made = init_home(home)
+    cloud = _set_up_cloud(home, bucket, role_arn, name) if bucket is not None and profile == "healthomics" else None
     if wants_json():
-        emit({"home": str(home), "made": made})
+        emit({"home": str(home), "made": made} | ({"aws": vars(cloud)} if cloud else {}))
         return
     click.echo(f"{home} {'is ready' if made else 'was there and stays as it is'}")
+    if cloud is not None:
+        click.echo(f"AWS account {cloud.account}:")
+        for what in cloud.made:
+            click.echo(f"  made   {what}")
+        for what in cloud.adopted:
+            click.echo(f"  found  {what}")
     if home != find_home():
         click.echo(f"tell the other commands: export LABRELAY_HOME={home}")
     click.echo("then:")
@@ -37,6 +55,13 @@ def init(folder: Path | None) -> None:
     click.echo("  labrelay announce samples.csv            tell of an experiment and its samples")
     click.echo(f"  edit {home / 'rules.toml'} and try it: labrelay rules test FOLDER")
     click.echo("  labrelay process FOLDER                  take an instrument run to its results")
+
+
+def _set_up_cloud(home: Path, bucket: str, role_arn: str | None, name: str) -> CloudSetup:
+    from labrelay.steps.cloud import set_up
+    from labrelay.steps.settings import load_settings
+
+    return set_up(home, load_settings(home), name=name, bucket=bucket, role_arn=role_arn)
 
 
 @click.command()
