@@ -126,6 +126,19 @@ def test_a_run_that_its_engine_forgot_is_unknown_for_a_bounded_time_and_then_tri
         assert runs.last_attempt(session, run_id).number == 2
 
 
+def test_what_the_platform_failed_is_written_down_before_it_is_tried_again(home: Home, engine: Engine) -> None:
+    run_id = intended(home)
+    sweep(home)
+    (first,) = engine.states
+    engine.states[first] = RunState.SYSTEM_ERROR
+    assert sweep(home).retried == 1
+    with home.records.read() as session:
+        report = session.get_one(AttemptRow, first).report
+        assert runs.last_attempt(session, run_id).number == 2
+    assert report is not None
+    assert report["failure"] == "it failed"
+
+
 def test_a_run_that_the_engine_knows_again_is_no_longer_unknown(home: Home, engine: Engine) -> None:
     run_id = intended(home)
     sweep(home)

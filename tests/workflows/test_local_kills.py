@@ -83,6 +83,8 @@ def test_killing_the_runner_ends_its_engines_and_the_attempt_is_lost(
     status = lab.engine.poll([token])[token]
     assert status.state is RunState.SYSTEM_ERROR
     assert "runner died" in str(status.message)
+    # What it did is told from the moment on when it counts as ended, not only when the next runner has written that.
+    assert [task.name for task in lab.engine.report(token).tasks] == ["work"]
     assert none_left(words)
     assert eventually(lambda: (lab.home / "runs" / token / "exit.json").exists())
     assert lab.engine.report(token).state is RunState.SYSTEM_ERROR

@@ -23,7 +23,7 @@ from labrelay.stores.durable import (
     write_json_atomic,
 )
 from labrelay.workflows.local import lock
-from labrelay.workflows.local.home import Attempt, EngineHome, RunnerSettings
+from labrelay.workflows.local.home import Attempt, AttemptExit, EngineHome, RunnerSettings
 from labrelay.workflows.local.processes import boot_id, started_at, stop_recorded
 from labrelay.workflows.local.report import report_of
 from labrelay.workflows.local.runner import CANCELLED, LOST
@@ -122,7 +122,11 @@ class LocalEngine:
         if ended is None:
             if not attempt.request_file.exists():
                 raise NotFound(f"No attempt {external_id} is in {self._home.root}; list the runs to find its id.")
-            raise EngineFailed(f"The attempt {external_id} has not ended; poll it until its state is final.")
+            status = self._status(attempt)
+            if status is None or not status.state.terminal:
+                raise EngineFailed(f"The attempt {external_id} has not ended; poll it until its state is final.")
+            # Its runner died, so nobody wrote its end; what its tasks did is there all the same.
+            ended = AttemptExit(state=status.state, at=status.at, message=status.message)
         return report_of(attempt, ended)
 
     def cancel(self, external_id: str) -> None:
