@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labrelay.model.problem import Problem
+from labrelay.model.words import counted
 
 
 class LabrelayError(Exception):
@@ -38,7 +39,7 @@ class RefusedInput(LabrelayError):
     def __init__(self, what: str, problems: Sequence[Problem]) -> None:
         self.what, self.problems = what, tuple(problems)
         lines = "".join(f"\n  {problem}" for problem in self.problems)
-        count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
+        count = counted(len(self.problems), "problem")
         shown = what[:1].lower() + what[1:] if what.startswith("The ") else what
         super().__init__(f"nothing was taken, {count} in {shown}:{lines}")
 
@@ -57,6 +58,12 @@ class Busy(LabrelayError):
     """Another process holds what this one needs; the same command works when that one is done."""
 
     retryable = True
+
+
+class Denied(LabrelayError):
+    """A service refused the one who asks; the text names the permission or the credentials that are missing."""
+
+    exit_code = 2
 
 
 class StorageFailed(LabrelayError):
