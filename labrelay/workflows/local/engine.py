@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
 from labrelay.stores.durable import (
     GRACE_SECONDS,
+    POLL_SECONDS,
     make_dirs,
     remove_stale_temps,
     storage_errors,
@@ -32,6 +34,7 @@ from labrelay.workflows.local.tools import search_path, write_launchers
 
 log = logging.getLogger(__name__)
 STOP_SECONDS = 10.0
+SETTLE_SECONDS = 5.0
 
 
 class LocalEngine:
@@ -122,11 +125,9 @@ class LocalEngine:
         if ended is None:
             if not attempt.request_file.exists():
                 raise NotFound(f"No attempt {external_id} is in {self._home.root}; list the runs to find its id.")
-            status = self._status(attempt)
-            if status is None or not status.state.terminal:
+            ended = self._end_of_lost(attempt)
+            if ended is None:
                 raise EngineFailed(f"The attempt {external_id} has not ended; poll it until its state is final.")
-            # Its runner died, so nobody wrote its end; what its tasks did is there all the same.
-            ended = AttemptExit(state=status.state, at=status.at, message=status.message)
         return report_of(attempt, ended)
 
     def cancel(self, external_id: str) -> None:
@@ -196,6 +197,16 @@ class LocalEngine:
         # The launchers' folder may have been made just now, after the search path was looked up.
         path = tuple(dict.fromkeys((*self._settings.tool_path, str(self._home.tools))))
         self._home.write_settings(self._settings.model_copy(update={"tool_path": path}))
+
+    def _end_of_lost(self, attempt: Attempt) -> AttemptExit | None:
+        """Return the end of an attempt that was called lost a moment ago, which a new runner writes at its start."""
+        until = time.monotonic() + SETTLE_SECONDS
+        while (ended := attempt.exit()) is None and time.monotonic() < until:
+            status = self._status(attempt)
+            if status is not None and status.state.terminal:
+                return AttemptExit(state=status.state, at=status.at, message=status.message)
+            time.sleep(POLL_SECONDS)
+        return ended
 
     def _status(self, attempt: Attempt) -> EngineStatus | None:
         ended = attempt.exit()
