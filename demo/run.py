@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from labrelay.cli.show import cell_text
+from labrelay.cli.tables import BREADTH
 from labrelay.cli.terminal import TerminalProgress
 from labrelay.flows import server
 from labrelay.flows.dispatch import run_as_flow
@@ -108,7 +109,7 @@ def show(
     """Print the table of results, where everything is, and what was done now."""
     table = Table(title=f"{outcome.run_id}", title_style="bold", title_justify="left")
     table.add_column("sample")
-    for name in ("reads", "mapped %", "mean depth", "breadth ≥ 10× %", "variants"):
+    for name in ("reads", "mapped %", "mean depth", BREADTH, "variants"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for row in rows:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labrelay.cli.show import current_home, emit, json_option, records, size_text, table, wants_json
+from labrelay.model.words import counted
 
 if TYPE_CHECKING:
     from labrelay.model.instrument import InstrumentRun
@@ -118,7 +119,9 @@ def ingest(folder: Path, assume_complete: bool) -> None:
     if wants_json():
         emit({"id": run.id, "run_id": run.run_id, "stored": stored, "files": len(run.files)})
     else:
-        click.echo(f"{run.id}: {stored} of {len(run.files)} files stored now; go on with: labrelay process {folder}")
+        click.echo(
+            f"{run.id}: {stored} of {counted(len(run.files), 'file')} stored now; go on with: labrelay process {folder}"
+        )
 
 
 @click.command()

@@ -9,6 +9,7 @@ import click
 
 from labrelay.cli.show import current_home, emit, json_option, records, size_text, table, wants_json
 from labrelay.model.names import printable
+from labrelay.model.words import counted
 
 if TYPE_CHECKING:
     from labrelay.model.problem import Problem
@@ -37,7 +38,9 @@ def add_reference(file: Path, name: str) -> None:
         emit(added.model_dump(mode="json"))
         return
     bases = sum(contig.length for contig in added.contigs)
-    click.echo(f"{added.id}  {printable(added.name)}: {len(added.contigs)} sequences, {bases:,} bases")
+    click.echo(
+        f"{added.id}  {printable(added.name)}: {counted(len(added.contigs), 'sequence')}, {counted(bases, 'base')}"
+    )
     for note in added.notes:
         click.echo(f"  {printable(note, 400)}")
 
@@ -121,7 +124,7 @@ def lint(folder: Path) -> int:
         emit([problem.model_dump(mode="json") for problem in findings])
     else:
         _findings(findings)
-        click.echo(f"{len(errors)} errors, {len(findings) - len(errors)} warnings")
+        click.echo(f"{counted(len(errors), 'error')}, {counted(len(findings) - len(errors), 'warning')}")
     return 1 if errors else 0
 
 
@@ -219,7 +222,7 @@ def test_rules(folder: Path) -> int:
     if wants_json():
         emit({"run_id": run.run_id, "samples": [each.model_dump(mode="json") for each in said]})
     else:
-        click.echo(f"{printable(run.run_id)}: {len(said)} samples")
+        click.echo(f"{printable(run.run_id)}: {counted(len(said), 'sample')}")
         for each in said:
             _rehearsed(each)
     return 0 if any(each.why_not is None for each in said) else 1

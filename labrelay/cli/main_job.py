@@ -11,6 +11,7 @@ import click
 from labrelay.cli.show import current_home, emit, json_option, records, wants_json
 from labrelay.cli.tables import seconds_text, show_results
 from labrelay.model.names import printable
+from labrelay.model.words import counted
 
 if TYPE_CHECKING:
     from labrelay.cli.terminal import TerminalProgress
@@ -89,7 +90,7 @@ def _tell(home: Home, outcome: Processed, *, waited: bool) -> int:
     _needs(home, outcome, failed)
     if going:
         after = "" if waited else "; record them with: labrelay sweep"
-        click.echo(f"{going} workflow runs go on: labrelay status{after}")
+        click.echo(f"{counted(going, 'workflow run goes', 'workflow runs go')} on: labrelay status{after}")
     if rows:
         click.echo(f"results: {home.path / 'results' / rows[0].result_path.split('/')[0] / 'index.html'}")
     click.echo(f"stored {outcome.stored} · imported {outcome.imported} · submitted {outcome.submitted}")
@@ -288,17 +289,18 @@ def _waits(found: Overview) -> None:
             for u in found.unassigned[:SHOWN]
         ),
         *(f"{r.folder} was refused: {r.reason}" for r in found.refused[:SHOWN]),
-        _count(len(found.unassigned) + len(found.refused) - 2 * SHOWN, "more wait: labrelay status --json"),
-        _count(found.failed, "workflow runs failed: labrelay runs list --failed"),
-        _count(found.unrecorded, "runs have ended and are not recorded: labrelay sweep"),
-        _count(found.stale, "results are out of date: labrelay reprocess --plan"),
-        _count(found.messages, "messages wait: labrelay deliver"),
-        _count(found.dead_messages, "messages were given up: labrelay deliver says why"),
+        _count(found.failed, "workflow run", "failed: labrelay runs list --failed"),
+        _count(found.unrecorded, "run", "ended and not recorded: labrelay sweep"),
+        _count(found.stale, "result", "out of date: labrelay reprocess --plan"),
+        _count(found.messages, "message", "waiting: labrelay deliver"),
+        _count(found.dead_messages, "message", "given up: labrelay deliver says why"),
     ]
     lines = [line for line in told if line]
+    hidden = sum(max(0, len(each) - SHOWN) for each in (found.unassigned, found.refused))
+    lines += [f"… and {hidden:,} more that wait: labrelay status --json"] if hidden else []
     for line in lines or ["nothing needs you"]:
         click.echo(printable(line, 400))
 
 
-def _count(number: int, words: str) -> str:
-    return f"{number:,} {words}" if number > 0 else ""
+def _count(number: int, noun: str, words: str) -> str:
+    return f"{counted(number, noun)} {words}" if number > 0 else ""

@@ -10,6 +10,7 @@ import click
 from labrelay.cli.show import current_home, emit, json_option, size_text, table, wants_json
 from labrelay.cli.tables import show_results, when_text
 from labrelay.model.names import printable
+from labrelay.model.words import counted
 
 if TYPE_CHECKING:
     from labrelay.steps.results import Shown
@@ -93,7 +94,7 @@ def get(result: str, target: Path) -> None:
         emit([str(path) for path in paths])
     else:
         size = sum(path.stat().st_size for path in paths)
-        click.echo(f"{len(paths)} files ({size_text(size)}) are in {_common(paths)}")
+        click.echo(f"{counted(len(paths), 'file')} ({size_text(size)}) copied to {_common(paths)}")
 
 
 def _common(paths: list[Path]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from labrelay.cli.show import emit, json_option, wants_json
+from labrelay.model.words import counted
 
 
 @click.command()
@@ -24,7 +25,8 @@ def up() -> None:
     if wants_json():
         emit(done.model_dump())
     elif done.started:
-        click.echo(f"Prefect runs at {done.url}: {len(done.deployments)} deployments, started in {done.seconds:.0f} s")
+        registered = counted(len(done.deployments), "deployment")
+        click.echo(f"Prefect runs at {done.url}: {registered}, started in {done.seconds:.0f} s")
     else:
         click.echo(f"Prefect was running at {done.url}")
 

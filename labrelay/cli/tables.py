@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from labrelay.steps.listing import RunLine
     from labrelay.steps.results import ResultRow
 
+BREADTH = "breadth ≥ 10× %"  # of the reference, at depth 10 or more
+
 
 def show_results(rows: Sequence[ResultRow], empty: str) -> None:
     """Print the table of results, then why those that are out of date are so."""
@@ -24,7 +26,7 @@ def show_results(rows: Sequence[ResultRow], empty: str) -> None:
         ("reads", [row.reads for row in rows]),
         ("mapped %", [row.mapped_percent for row in rows]),
         ("mean depth", [row.mean_depth for row in rows]),
-        ("breadth 10x %", [row.breadth_10x_percent for row in rows]),
+        (BREADTH, [row.breadth_10x_percent for row in rows]),
         ("variants", [row.variants for row in rows]),
         ("verdict", [row.verdict.value + (" (stale)" if row.stale else "") for row in rows]),
         ("workflow", [row.workflow for row in rows]),

@@ -10,6 +10,7 @@ from labrelay.cli.main_job import say, warn_root
 from labrelay.cli.show import current_home, emit, json_option, records, size_text, wants_json
 from labrelay.cli.tables import seconds_text
 from labrelay.model.names import printable
+from labrelay.model.words import counted
 
 if TYPE_CHECKING:
     from labrelay.steps.reprocess import Item, Plan, Reprocessed
@@ -38,7 +39,7 @@ def deliver() -> int:
         told = {"delivered": done.confirmed, "waiting": done.waiting, "given_up": done.dead}
         emit({**told, "messages": [message.model_dump() for message in left]})
     else:
-        click.echo(f"{done.confirmed} messages delivered, {done.waiting} wait, {done.dead} were given up")
+        click.echo(f"{counted(done.confirmed, 'message')} delivered, {done.waiting} waiting, {done.dead} given up")
         for message in left:
             why = f": {message.error}" if message.error else ""
             state = "given up" if message.state == "dead" else f"due {message.not_before[:16].replace('T', ' ')} UTC"

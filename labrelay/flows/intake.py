@@ -11,6 +11,7 @@ from prefect.states import Completed, Failed
 from labrelay.flows.artifacts import artifact_key, publish, report, run_table
 from labrelay.flows.batch import HomeFolder, Text, called_after_folder, called_after_run, opened, step
 from labrelay.flows.rows import run_rows
+from labrelay.model.words import counted
 from labrelay.steps.imports import Imported
 from labrelay.steps.imports import import_reads as import_step
 from labrelay.steps.process import take_in
@@ -32,7 +33,9 @@ def ingest_run(home: HomeFolder, folder: Text, assume_complete: bool = False) ->
     """
     with opened(home) as h:
         run, stored = step("parse, check and store", take_in, h, Path(folder), assume_complete=assume_complete)
-    return Completed(data=run.id, message=f"{run.run_id} is {run.id}: {stored} of {len(run.files)} files stored now")
+    return Completed(
+        data=run.id, message=f"{run.run_id} is {run.id}: {stored} of {counted(len(run.files), 'file')} stored now"
+    )
 
 
 @flow(name="import-reads", flow_run_name=called_after_run, persist_result=False)
@@ -52,7 +55,10 @@ def import_reads(home: HomeFolder, instrument_run_id: Text) -> State[Imported]:
     if outcome.failed:
         markdown = report(f"Import of {instrument_run_id}", counts, outcome.failed, [])
         publish(artifact_key("import", instrument_run_id), [], markdown, instrument_run_id)
-        return Failed(data=outcome, message=f"{len(outcome.failed)} sources were refused: the report says why")
+        return Failed(
+            data=outcome,
+            message=f"{counted(len(outcome.failed), 'source was', 'sources were')} refused: the report says why",
+        )
     return Completed(data=outcome, message=f"{outcome.imported} imported, {outcome.already} were there")
 
 
@@ -76,5 +82,7 @@ def submit_runs(home: HomeFolder, instrument_run_id: Text) -> State[Submitted]:
     markdown = report(f"Submission of {instrument_run_id}", counts, submitted.failed + routed.left_out, rows)
     publish(artifact_key("submit", instrument_run_id), run_table(rows), markdown, instrument_run_id)
     if submitted.failed:
-        return Failed(data=submitted, message=f"{len(submitted.failed)} runs could not be asked for: see the report")
+        return Failed(
+            data=submitted, message=f"{counted(len(submitted.failed), 'run')} could not be asked for: see the report"
+        )
     return Completed(data=submitted, message=f"{submitted.new} submitted, {len(submitted.runs)} in all")

@@ -16,6 +16,7 @@ from labrelay.flows.artifacts import artifact_key, publish, report, run_table
 from labrelay.flows.batch import HomeFolder, Text, called_after_folder, opened, step
 from labrelay.flows.rows import RunRow, run_rows
 from labrelay.model.problem import Severity
+from labrelay.model.words import counted
 from labrelay.steps import process as steps
 from labrelay.steps.home import Home
 from labrelay.steps.process import Processed
@@ -93,7 +94,9 @@ def verdict_of_batch(outcome: Processed, rows: list[RunRow]) -> State[Processed]
     """Return the flow run's own end: failed when a workflow run, an import or a submission did."""
     failed = sum(row.failed for row in rows)
     if failed or outcome.failed:
-        parts = [f"{failed} of {len(rows)} workflow runs failed"] if failed else []
-        parts += [f"{len(outcome.failed)} problems: the report names them"] if outcome.failed else []
+        parts = [f"{failed} of {counted(len(rows), 'workflow run')} failed"] if failed else []
+        parts += [f"{counted(len(outcome.failed), 'problem')}: see the report"] if outcome.failed else []
         return Failed(data=outcome, message=", ".join(parts))
-    return Completed(data=outcome, message=f"{outcome.stored} files stored, {outcome.submitted} runs submitted")
+    return Completed(
+        data=outcome, message=f"{counted(outcome.stored, 'file')} stored, {counted(outcome.submitted, 'run')} submitted"
+    )

@@ -9,6 +9,7 @@ from prefect.states import Completed, Failed
 from labrelay.flows.artifacts import cell, fitting, publish, report, run_table
 from labrelay.flows.batch import HomeFolder, opened, step
 from labrelay.flows.rows import run_rows
+from labrelay.model.words import counted
 from labrelay.steps import collect as collecting
 from labrelay.steps import deliver as delivering
 from labrelay.steps import sweep as sweeping
@@ -79,7 +80,7 @@ def watch_folders(home: HomeFolder) -> State[list[Seen]]:
         counts = {f"folders {state.value}": sum(s.state is state for s in seen) for state in FolderState}
         publish("watch", fitting(table), report("Landing folders", counts, waits, []), "the landing folders")
     refused = sum(s.state is FolderState.REFUSED for s in seen)
-    return Completed(data=seen, message=f"{len(seen)} folders seen, {refused} refused")
+    return Completed(data=seen, message=f"{counted(len(seen), 'folder')} seen, {refused} refused")
 
 
 @flow(name="sweep", flow_run_name="sweep", persist_result=False)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Frozen, Problem
+from labrelay.model.words import counted
 
 MAX_BYTES = 5_000_000
 NAME_COLUMNS = ("sample", "sample_id", "sample_name", "name")
@@ -125,7 +126,10 @@ def _faults(
     row: AnnouncedRow, header: list[str], cells: list[str], seen: dict[tuple[str, str], int]
 ) -> Iterator[tuple[str, str]]:
     if len(cells) > len(header) and any(c.strip() for c in cells[len(header) :]):
-        yield "EXTRA_CELLS", f"{len(cells)} cells under {len(header)} columns: quote a cell that holds a comma"
+        yield (
+            "EXTRA_CELLS",
+            f"{counted(len(cells), 'cell')} under {counted(len(header), 'column')}: quote a cell that holds a comma",
+        )
     if not row.name:
         yield "NO_SAMPLE_NAME", "the sample's name is empty"
         return

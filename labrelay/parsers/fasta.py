@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labrelay.model.problem import Problem
+from labrelay.model.words import counted
 
 LINE_BASES = 60
 NUCLEOTIDES = b"ACGTRYSWKMBDHVNacgtryswkmbdhvn"
@@ -96,9 +97,9 @@ def base_notes(sequences: list[Sequence]) -> list[str]:
     lower = sum(1 for s in sequences if not s.bases.isupper())
     notes = []
     if ambiguous:
-        notes.append(f"{ambiguous} bases are IUPAC ambiguity codes other than N and were kept.")
+        notes.append(f"{counted(ambiguous, 'IUPAC ambiguity code')} other than N stayed.")
     if lower:
-        notes.append(f"Lower-case bases were kept in {lower} of {len(sequences)} sequences.")
+        notes.append(f"Lower-case bases were kept in {lower} of {counted(len(sequences), 'sequence')}.")
     return notes
 
 

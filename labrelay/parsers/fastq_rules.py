@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from labrelay.model.words import counted
+
 LOWEST_QUALITY, HIGHEST_QUALITY = 33, 126
 SEQUENCE_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.-*")
 SPACE, TAB = 32, 9
@@ -89,7 +91,11 @@ def _plus_fault(record: Record) -> Fault | None:
 def _quality_fault(record: Record) -> Fault | None:
     bases, values = len(record.sequence), len(record.quality)
     if bases != values:
-        return Fault("SEQ_QUAL_LENGTH", f"read {record.name} has {bases} bases but {values} quality values", 3)
+        return Fault(
+            "SEQ_QUAL_LENGTH",
+            f"read {record.name} has {counted(bases, 'base')} but {counted(values, 'quality value')}",
+            3,
+        )
     wrong = next((q for q in record.quality if not LOWEST_QUALITY <= q <= HIGHEST_QUALITY), None)
     if wrong is None:
         return None

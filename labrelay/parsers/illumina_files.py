@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from labrelay.model.files import FileRole
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
+from labrelay.model.words import counted
 from labrelay.parsers.checksums import is_checksum_list
 from labrelay.parsers.fastq_names import is_fastq, is_other_reads, other_reads
 from labrelay.parsers.listing import Entry
@@ -69,11 +70,11 @@ def left_behind(files: Iterable[Entry]) -> list[Problem]:
             top = entry.path.partition("/")[0] if "/" in entry.path else ""
             others.setdefault(top, []).append(entry.path)
     if raw:
-        text = f"{raw} file{'s' if raw != 1 else ''} of raw base calls not stored; keep the folder to convert again"
+        text = f"{counted(raw, 'file')} of raw base calls not stored; keep the folder to convert again"
         problems.append(warning("RAW_BASECALLS_LEFT", text, "Data"))
     for top, paths in sorted(others.items()):
         first = ", ".join(printable(path, 80) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
-        what = f"{len(paths)} file{'s' if len(paths) != 1 else ''} of no known role not stored: {first}"
+        what = f"{counted(len(paths), 'file')} of no known role not stored: {first}"
         problems.append(warning("FILES_LEFT_OVER", what, top or None))
     return problems
 
@@ -108,7 +109,8 @@ def one_conversion(files: Sequence[Entry]) -> tuple[list[Entry], list[Problem]]:
             chosen += roots[root]
             taken.update(dict.fromkeys(names, root))
             continue
-        text = f"its {len(roots[root])} FASTQ files have the names of those in {clash or 'the run folder'}"
+        same = counted(len(roots[root]), "FASTQ file here has its name", "FASTQ files here have their names")
+        text = f"{same} from {clash or 'the run folder'} too"
         if _preference(clash)[0] < 0:
             problems.append(error("SEVERAL_CONVERSIONS", f"{text}; leave only one of the two", root or None))
         else:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from labrelay.model.problem import Problem, Severity
 from labrelay.model.reads import FastqStats
+from labrelay.model.words import counted
 from labrelay.parsers.inflate import Inflater
 from labrelay.parsers.read_names import split_name
 
@@ -59,7 +60,8 @@ def check_mates(
         return problems
     mismatch = first_mate_mismatch(first_path, second_path)
     if first.reads != second.reads:
-        message = f"{shown[0]} has {first.reads} reads and {shown[1]} has {second.reads}; mates come in equal numbers"
+        told = f"{shown[0]} has {counted(first.reads, 'read')} and {shown[1]} has {second.reads}"
+        message = f"{told}; mates come in equal numbers"
         if mismatch is not None:
             message += f" (the first that differs is record {mismatch.record})"
         line = None if mismatch is None else mismatch.line

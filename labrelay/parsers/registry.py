@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 from labrelay.model.errors import RefusedInput
 from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.problem import Problem
+from labrelay.model.words import counted
 from labrelay.parsers import delivery, illumina, reads
 from labrelay.parsers.listing import MAX_FILES, Listing, walk
 from labrelay.parsers.text import error
@@ -104,4 +105,6 @@ def _unknown(listing: Listing, platform: str | None) -> Problem:
     looked = "; ".join(f"{known.NAME}: {known.LOOKED_FOR}" for known in wanted) or f"no platform is called {platform}"
     inner = next((entry.folder for entry in listing.named("runinfo.xml")), None)
     hint = f"; {inner} looks like a run, so give that folder" if inner else ""
-    return error("UNKNOWN_FOLDER", f"among its {len(listing.files)} files is no sign of a run ({looked}){hint}")
+    return error(
+        "UNKNOWN_FOLDER", f"among its {counted(len(listing.files), 'file')} is no sign of a run ({looked}){hint}"
+    )

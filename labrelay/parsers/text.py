@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from labrelay.model.problem import Problem, Severity
+from labrelay.model.words import counted
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -47,7 +48,13 @@ def decode(data: bytes, path: str) -> Decoded:
     text, problems = _decoded(data, path)
     if "\0" in text:
         count = text.count("\0")
-        problems.append(warning("NUL_BYTES", f"{count} NUL characters were left out (padding of the instrument)", path))
+        problems.append(
+            warning(
+                "NUL_BYTES",
+                f"{counted(count, 'NUL character was', 'NUL characters were')} left out (padding of the instrument)",
+                path,
+            )
+        )
         text = text.replace("\0", "")
     return Decoded(text, tuple(problems))
 

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from labrelay.model.experiment import Experiment
 from labrelay.model.names import slug
+from labrelay.model.words import counted
 from labrelay.records.crate_graph import METADATA, CrateGraph, Ref, local_id
 from labrelay.records.crate_origin import NO_LICENCE
 from labrelay.records.documents import Document, number_text, utc_text
@@ -122,7 +123,7 @@ def _metadata(
     )
     graph.describe_root(
         name=f"Results of {experiment.name}",
-        description=f"{len(entries)} results of experiment {experiment.name}, made by Labrelay",
+        description=f"{counted(len(entries), 'result')} of experiment {experiment.name}, made by Labrelay",
         datePublished=latest,
         license=NO_LICENCE,
     )

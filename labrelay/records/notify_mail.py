@@ -14,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from labrelay.model.names import slug
+from labrelay.model.words import counted
 from labrelay.records.delivery import Undeliverable
 from labrelay.records.notify import Notice, Ways
 
@@ -126,4 +127,6 @@ def _secure(connection: smtplib.SMTP, server: _Server) -> None:
 def _refused(recipients: dict[str, tuple[int, bytes]], count: int) -> Undeliverable:
     temporary = all(400 <= code < 500 for code, _said in recipients.values())
     codes = ", ".join(sorted({str(code) for code, _said in recipients.values()}))
-    return Undeliverable(f"{len(recipients)} of {count} receivers of mail were refused ({codes})", retry=temporary)
+    return Undeliverable(
+        f"{len(recipients)} of {counted(count, 'receiver')} of mail refused ({codes})", retry=temporary
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from labrelay.model.errors import Conflict, UsageError
 from labrelay.model.experiment import Experiment, Sample
+from labrelay.model.words import counted
 from labrelay.parsers.announcement import AnnouncedRow, read_announcement
 from labrelay.records import experiments
 from labrelay.records.experiments import Announced
@@ -40,8 +41,9 @@ def announce(
             outcomes.append(experiments.announce(session, wanted, samples, correct=correct, reason=reason))
         differing = [name for outcome in outcomes for name in outcome.differing]
         if differing:
+            count = counted(len(differing), "sample was", "samples were")
             raise Conflict(
-                f"{len(differing)} sample(s) were announced with other content before ({', '.join(differing[:5])}): "
+                f"{count} announced with other content before ({', '.join(differing[:5])}): "
                 "add --correct with a --reason to raise their revision; nothing was changed"
             )
     return outcomes

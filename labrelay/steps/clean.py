@@ -21,6 +21,7 @@ from sqlalchemy import select
 from labrelay.model.faults import faultpoint
 from labrelay.model.problem import Frozen
 from labrelay.model.states import RunState
+from labrelay.model.words import counted
 from labrelay.records.schema import AttemptRow, WorkflowRunRow
 from labrelay.steps.home import Home
 from labrelay.stores.durable import TEMP_NAME, describe_os_error, human_bytes, remove_stale_temps
@@ -59,7 +60,9 @@ class Cleaned:
     @property
     def sentence(self) -> str:
         """What was done, for people."""
-        return f"{self.removed} folders and files removed, {human_bytes(self.freed)} freed"
+        return (
+            f"{counted(self.removed, 'folder or file', 'folders and files')} removed, {human_bytes(self.freed)} freed"
+        )
 
 
 def plan_clean(home: Home) -> list[Leftover]:

@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from labrelay.model.errors import LabrelayError
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
+from labrelay.model.words import counted
 from labrelay.records import audit
 from labrelay.records.database import HEAD, Database, sqlite_url
 from labrelay.steps.home import DATABASE
@@ -209,7 +210,7 @@ def _look_into(records: Database) -> Iterator[Finding]:
     if broken is not None:
         yield _broken("audit trail", f"{broken}: somebody has changed the records by hand", "compare with a backup")
     else:
-        yield _ok("audit trail", f"{count:,} entries, unbroken")
+        yield _ok("audit trail", f"{counted(count, 'entry', 'entries')}, unbroken")
 
 
 def _disk(home: Path) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.problem import Frozen
 from labrelay.model.runs import RunInput, WorkflowVersion
 from labrelay.model.states import RunState
+from labrelay.model.words import counted
 from labrelay.records import audit
 from labrelay.records.runs import Intent
 from labrelay.records.schema import (
@@ -91,7 +92,9 @@ class Plan:
         """How much is out of date and what it would take."""
         known = [item.cpu_seconds for item in self.items if item.standing == "to run" and item.cpu_seconds is not None]
         cost = f", about {sum(known) / 3600:.2g} CPU hours" if known else ""
-        return f"{len(self.items)} results are out of date, {len(self.to_run)} runs would replace them{cost}"
+        stale = counted(len(self.items), "result is out of date", "results are out of date")
+        instead = "it" if len(self.items) == 1 else "them"
+        return f"{stale}, {counted(len(self.to_run), 'run')} would replace {instead}{cost}"
 
 
 @dataclass
@@ -272,8 +275,8 @@ def _allowed(home: Home, planned: Plan, limit: int | None, done: int) -> tuple[l
         group = _group(intent.workflow.digest, intent.reference_id, intent.parameters)
         if intent.workflow.digest in stopped:
             held.append((run_id, stopped[intent.workflow.digest]))
-        elif left is not None and len(allowed) >= left:
-            held.append((run_id, f"the limit of {limit} runs is reached"))
+        elif left is not None and limit is not None and len(allowed) >= left:
+            held.append((run_id, f"the limit of {counted(limit, 'run')} is reached"))
         elif group not in succeeded and started[group] >= FIRST:
             what = f"{intent.workflow.name} {intent.workflow.version}"
             held.append((run_id, f"it waits for the first result of {what} under these conditions"))

@@ -12,6 +12,7 @@ from typing import Any
 
 from labrelay.model.canonical import digest
 from labrelay.model.runs import RunInput, WorkflowVersion
+from labrelay.model.words import counted
 from labrelay.records.runs import Intent
 
 Identity = tuple[str, str, str]
@@ -147,9 +148,9 @@ def _members(old: Recorded, new: Intent, today: Today) -> Iterable[str]:
     elif joined == set():
         more, fewer = reads_of(new.inputs) - old.reads, old.reads - reads_of(new.inputs)
         if more:
-            yield f"{len(more)} more files of reads came in"
+            yield f"{counted(len(more), 'more file')} of reads came in"
         if fewer:
-            yield f"{len(fewer)} of its files of reads are left out now"
+            yield f"{counted(len(fewer), 'file')} of its reads left out now"
 
 
 def _ids(samples: Iterable[tuple[str, int]]) -> set[str]:

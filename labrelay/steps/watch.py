@@ -19,6 +19,7 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
+from labrelay.model.words import counted
 from labrelay.parsers.listing import Listing, walk
 from labrelay.parsers.registry import platforms, read_run
 from labrelay.records import observations
@@ -166,7 +167,7 @@ def _take(home: Home, seen: Seen) -> Seen:
         _log.exception("the run in %s could not be processed", seen.folder)
         reason = f"an unexpected error stopped it ({type(error).__name__}): see the log; it is tried again"
         return seen.model_copy(update={"state": FolderState.WAITING, "reason": reason})
-    done = f"stored {processed.stored} files, submitted {processed.submitted} workflow runs"
+    done = f"stored {counted(processed.stored, 'file')}, submitted {counted(processed.submitted, 'workflow run')}"
     if processed.failed:  # nobody looks at it again once it is done
         what, why = processed.failed[0]
         reason = printable(f"{done}; {len(processed.failed)} failed and are tried again, first {what}: {why}", 400)

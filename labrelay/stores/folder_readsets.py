@@ -22,6 +22,7 @@ from labrelay.model.files import FileRef
 from labrelay.model.ids import derived_id
 from labrelay.model.problem import Frozen
 from labrelay.model.reads import ReadSet, ReadSource
+from labrelay.model.words import counted
 from labrelay.stores.durable import (
     GRACE_SECONDS,
     file_lock,
@@ -146,7 +147,8 @@ class ReadSetFolder:
             if self._is_whole(source):
                 return None
             if len(source.files) not in FILE_COUNTS.get(source.file_type, ()):
-                return f"{source.name}: {len(source.files)} files of type {source.file_type} make no read set."
+                given = counted(len(source.files), f"{source.file_type} file")
+                return f"{source.name}: a read set is not made of {given}."
             self._import(source)
         except LabrelayError as error:
             return str(error)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from labrelay.model.errors import StorageFailed, UsageError
 from labrelay.model.names import is_safe_name, printable
+from labrelay.model.words import counted
 from labrelay.stores.durable import storage_errors
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -30,7 +31,7 @@ def read_model(path: Path, model: type[Model]) -> Model | None:
         return model.model_validate_json(content)
     except ValidationError as error:
         raise StorageFailed(
-            f"{path} does not say what this version writes there ({error.error_count()} problems); "
+            f"{path} does not say what this version writes there ({counted(error.error_count(), 'problem')}); "
             "restore it from a copy, or remove it and repeat the command."
         ) from error
 

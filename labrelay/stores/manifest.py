@@ -15,6 +15,7 @@ from labrelay.model.canonical import canonical_json
 from labrelay.model.errors import StorageFailed
 from labrelay.model.files import FileRef, FileRole
 from labrelay.model.problem import Frozen, Problem
+from labrelay.model.words import counted
 from labrelay.stores.ports import ObjectStore
 
 CHUNK = 2 << 20
@@ -127,7 +128,7 @@ def _parse(store: ObjectStore, ref: FileRef) -> Manifest:
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
+        count = counted(error.error_count(), "problem")
         raise StorageFailed(
-            f"{ref.key} in {store.name} is no manifest that this version reads ({error.error_count()} problems); "
-            "restore it from a copy."
+            f"{ref.key} in {store.name} is no manifest that this version reads ({count}); restore it from a copy."
         ) from error

@@ -46,7 +46,7 @@ def test_a_reference_is_added_once_and_listed(fresh_labrelay: Command, tmp_path:
     fasta.write_bytes(b">chr1 tiny\r\nACGTACGTAC\r\nGGTT\r\n")
     said = fresh_labrelay("reference", "add", fasta, "--name", "tiny")
     assert said.code == 0, said.err
-    assert "1 sequences, 14 bases" in said.out
+    assert "1 sequence, 14 bases" in said.out
     again = fresh_labrelay("reference", "add", fasta, "--name", "tiny", "--json")
     (row,) = fresh_labrelay("reference", "list", "--json").json
     assert row["id"] == again.json["id"]

@@ -172,7 +172,7 @@ def test_a_run_that_fails_is_told_with_its_log_and_tried_again(tmp_path: Path, m
     assert "the counter is broken" in said.out
     log = next(line.strip().removeprefix("log: ") for line in said.out.splitlines() if "log: " in line)
     assert "the counter is broken" in Path(log).read_text()
-    assert "1 workflow runs failed: labrelay runs list --failed" in labrelay("status").out
+    assert "1 workflow run failed: labrelay runs list --failed" in labrelay("status").out
     run = run_of(labrelay, "alpha")
     assert "is there already" not in labrelay("runs", "logs", run, "--task", "count").err
     assert labrelay("runs", "logs", run, "--task", "count").out == "the counter is broken\n"

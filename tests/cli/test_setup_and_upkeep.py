@@ -114,7 +114,7 @@ def test_doctor_says_when_the_disk_is_full(fresh_labrelay: Command, monkeypatch:
 
 def test_upkeep_of_a_home_in_which_all_is_well_does_nothing(labrelay: Command) -> None:
     assert labrelay("sweep").out == "nothing to settle\n"
-    assert labrelay("deliver").out == "0 messages delivered, 0 wait, 0 were given up\n"
+    assert labrelay("deliver").out == "0 messages delivered, 0 waiting, 0 given up\n"
     assert labrelay("reprocess", "--plan").out == "nothing is out of date\n"
     assert labrelay("clean", "--plan").out == "there is nothing to remove\n"
     for command in (("sweep",), ("deliver",), ("reprocess",), ("clean",)):
@@ -131,9 +131,9 @@ def test_a_newer_workflow_makes_results_stale_and_reprocess_replaces_them(
     make_definition(lab.home / "definitions", version="2.0.0")
     planned = labrelay("reprocess", "--plan")
     assert "count_reads 1.0.0" in planned.out
-    assert "1 results are out of date, 1 runs would replace them" in planned.out
+    assert "1 result is out of date, 1 run would replace it" in planned.out
     assert "(stale)" in labrelay("results", "list").out
-    assert "1 results are out of date: labrelay reprocess --plan" in labrelay("status").out
+    assert "1 result out of date: labrelay reprocess --plan" in labrelay("status").out
     done = labrelay("reprocess", "--wait", "--json")
     assert (done.code, done.json["new"]) == (0, 1)
     (row,) = labrelay("results", "list", "--json").json

@@ -49,7 +49,7 @@ def test_the_report_says_in_sentences_where_the_result_came_from(tmp_path: Path)
         "They come from instrument run 190101_M01234_0056_000000000-C4J7H of MiSeq M01234 on flow cell",
         "The reads were compared with reference measles-D8 (ref_0123456789abcdef, 1 sequence, 15,894 bp).",
         "workflow viral_variants, version 1.0.0 (bundle cdcdcdcdcdcd), run by miniwdl 1.16.0, tasks in bubblewrap.",
-        "The workflow declares container images for 4 of 4 tasks; they ran in bubblewrap instead.",
+        "The workflow declares container images for 4 of 4 tasks, run in bubblewrap instead.",
         "m.curie started it on 23 November 2026, 14:05 UTC; it took 31 s.",
     ):
         assert words in text
@@ -162,7 +162,7 @@ def test_the_depth_figure_names_what_lies_below_the_limit(tmp_path: Path) -> Non
     # The dropout is drawn in whole bins of fourteen positions, so its ends widen to theirs.
     assert figures["coverage"].summary == "3 regions have fewer than 10 reads, 326 bp in all: shaded."
     assert figures["variants"].summary == "40 single-base changes."
-    assert figures["allele_fractions"].summary == "4 of 40 variants are shown by less than 90 % of the reads."
+    assert figures["allele_fractions"].summary == "Less than 90 % of the reads show 4 of 40 variants."
     assert figures["changes"].summary == "The most frequent change is C>T (40 of 40)."
     assert figures["timeline"].summary == "4 tasks in 29 s."
 

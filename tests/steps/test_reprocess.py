@@ -205,7 +205,7 @@ def test_top_ups_make_a_result_old_only_where_the_rule_merges_them(lab: Lab, mer
     lab.take_in("fc-2", "A")
     planned = plan(lab.home)
     assert set(items(planned)) == old
-    assert all("1 more files of reads" in item.reason for item in planned.items)
+    assert all("1 more file of reads" in item.reason for item in planned.items)
 
 
 def test_a_sample_that_joins_a_cohort_makes_its_result_old(lab: Lab) -> None:
@@ -327,7 +327,7 @@ def test_failures_are_alike_whatever_the_paths_ids_and_numbers() -> None:
 def test_the_limit_bounds_what_is_submitted_now(lab: Lab) -> None:
     lab.definition(version="1.1")
     done = reprocess(lab.home, plan(lab.home), limit=1)
-    assert (done.new, [why for _run, why in done.held]) == (1, ["the limit of 1 runs is reached"])
+    assert (done.new, [why for _run, why in done.held]) == (1, ["the limit of 1 run is reached"])
     assert reprocess(lab.home, plan(lab.home), limit=0).new == 0
 
 

@@ -116,8 +116,8 @@ def test_a_job_whose_sources_all_fail_has_failed(lab: Lab) -> None:
     unknown = lab.source("S2", b"1", file_type="POD5")
     job = lab.reads.job(lab.reads.import_reads([source, unknown], "token"))
     assert (job.status, job.done) == ("FAILED", ())
-    assert "3 files of type FASTQ" in job.failed[0][1]
-    assert "type POD5" in job.failed[1][1]
+    assert "a read set is not made of 3 FASTQ files" in job.failed[0][1]
+    assert "1 POD5 file" in job.failed[1][1]
 
 
 def test_a_token_stands_for_what_was_asked(lab: Lab) -> None:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from labrelay.model.runs import TaskReport
 from labrelay.model.states import RunState
+from labrelay.model.words import counted
 from labrelay.records.crate_tasks import call_name
 from labrelay.records.documents import duration_text
 from labrelay.records.report.genome import coverage_figure, variants_figure
@@ -49,7 +50,7 @@ def fraction_figure(variants: Sequence[Variant]) -> Figure | None:
         for b in range(BINS)
     ]
     mixed = sum(fraction < 0.9 for fraction in known)
-    said = f"{mixed} of {len(known):,} variants are shown by less than 90 % of the reads."
+    said = f"Less than 90 % of the reads show {mixed} of {counted(len(known), 'variant')}."
     body = _bars(bars, "Variants", edge_labels=True) + text(HALF - RIGHT, BOTTOM + 18, "100 %", "end")
     return Figure("allele_fractions", "Allele fractions", said, body, BOTTOM + 30, HALF)
 
@@ -88,7 +89,7 @@ def timeline_figure(tasks: Sequence[TaskReport]) -> Figure | None:
         ]
     for index, (task, started, ended) in enumerate(rows):
         parts.append(_task_row(task, started, ended, begin, TOP + ROW * index, across))
-    said = f"{len(timed)} task{'s' if len(timed) != 1 else ''} in {duration_text(total)}"
+    said = f"{counted(len(timed), 'task')} in {duration_text(total)}"
     said += f"; the first {MOST_TASKS} are drawn." if len(timed) > MOST_TASKS else "."
     return Figure("timeline", "When the tasks ran", said, join(parts), bottom + 26)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from markupsafe import Markup
 
+from labrelay.model.words import counted
 from labrelay.records.documents import number_text
 from labrelay.records.report.svg import LEFT, RIGHT, WIDTH, Figure, join, line, nice_ticks, num, rect, scale, text
 from labrelay.records.report_data import DepthBin, ReportData, Variant
@@ -40,7 +41,7 @@ def coverage_figure(data: ReportData) -> Figure | None:
     limit = number_text(data.min_depth)
     summary = f"No position has fewer than {limit} reads."
     if below:
-        regions = "1 region has" if len(below) == 1 else f"{len(below)} regions have"
+        regions = counted(len(below), "region has", "regions have")
         summary = f"{regions} fewer than {limit} reads, {bases:,} bp in all: shaded."
     return Figure("coverage", "Depth along the genome", summary, join([*parts, *track]), end)
 

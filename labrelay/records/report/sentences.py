@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from labrelay.model.files import FileRole
 from labrelay.model.qc import Verdict
+from labrelay.model.words import counted
 from labrelay.records.documents import day_and_time, duration_text, heading, threshold_text, utc_text, with_unit
 from labrelay.records.result import Result
 from labrelay.stores.durable import human_bytes
@@ -55,7 +56,7 @@ def _reads(result: Result) -> Iterator[Markup]:
     reads = [file for file in result.inputs if file.role is FileRole.READS]
     if reads:
         size = human_bytes(sum(file.ref.size for file in reads))
-        files = f"{len(reads)} file{'s' if len(reads) != 1 else ''}"
+        files = counted(len(reads), "file")
         revisions = {sample.revision for sample in result.samples}
         revised = f", revision {max(revisions)}" if max(revisions, default=1) > 1 else ""
         noun = "sample" if len(result.samples) == 1 else "samples"
@@ -74,7 +75,7 @@ def _reference(result: Result) -> Iterator[Markup]:
         yield Markup("No reference was used.")
         return
     contigs = result.reference.contigs
-    count = f"{len(contigs)} sequence{'s' if len(contigs) != 1 else ''}"
+    count = counted(len(contigs), "sequence")
     extent = f", {count}, {sum(c.length for c in contigs):,} bp" if contigs else ""
     yield Markup("The reads were compared with reference <bdi>{}</bdi> (<code>{}</code>{}).").format(
         result.reference.name, result.reference.id, extent
@@ -96,12 +97,14 @@ def _tasks(result: Result) -> Iterator[Markup]:
     tasks = result.report.tasks
     cached = sum(task.cached for task in tasks)
     if cached:
-        yield Markup("{} of {} tasks took an earlier result instead of running again.").format(cached, len(tasks))
+        yield Markup("{} of {} took an earlier result instead of running again.").format(
+            cached, counted(len(tasks), "task")
+        )
     elsewhere = [t for t in tasks if t.declared_image and t.ran_in and t.declared_image not in t.ran_in]
     if elsewhere:
         places = ", ".join(sorted({task.ran_in or "" for task in elsewhere}))
-        yield Markup("The workflow declares container images for {} of {} tasks; they ran in {} instead.").format(
-            len(elsewhere), len(tasks), places
+        yield Markup("The workflow declares container images for {} of {}, run in {} instead.").format(
+            len(elsewhere), counted(len(tasks), "task"), places
         )
 
 
