@@ -6,14 +6,13 @@ and definition; the S3 location is where HealthOmics would keep them.
 
 from __future__ import annotations
 
-from labrelay.emulator.idempotency import once
 from labrelay.emulator.operation import Failure, Params, invalid, not_found, operation
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Snapshot, Transaction
+from labrelay.emulator.workflow_requests import items, once
 
 MAX_CACHES = 1_000
 FIRST_ID = 3_000_001
-PAGE = 100
 DEFAULT_BEHAVIOUR = "CACHE_ON_FAILURE"
 
 
@@ -63,8 +62,7 @@ def get_run_cache(service: Service, asked: Params) -> Params:
 def list_run_caches(service: Service, asked: Params) -> Params:
     """Return a page of run caches."""
     with service.state.read() as state:
-        items, token = state.page("runCache", limit=asked.get("maxResults", PAGE), token=asked.get("startingToken"))
-    return {"items": items, "nextToken": token}
+        return items(state, asked, "runCache")
 
 
 @operation("UpdateRunCache")

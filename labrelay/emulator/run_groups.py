@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from labrelay.emulator.idempotency import once
 from labrelay.emulator.operation import Failure, Params, conflict, not_found, operation
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Snapshot, Transaction
+from labrelay.emulator.workflow_requests import items, once, same
 
 MAX_GROUPS = 1_000
 FIRST_ID = 2_000_001
-PAGE = 100
 LIMITS = ("name", "maxCpus", "maxGpus", "maxRuns", "maxDuration")
 BUSY = ("PENDING", "STARTING", "RUNNING", "STOPPING")
 
@@ -49,15 +48,8 @@ def get_run_group(service: Service, asked: Params) -> Params:
 @operation("ListRunGroups")
 def list_run_groups(service: Service, asked: Params) -> Params:
     """Return a page of run groups."""
-    wanted = asked.get("name")
     with service.state.read() as state:
-        items, token = state.page(
-            "runGroup",
-            limit=asked.get("maxResults", PAGE),
-            token=asked.get("startingToken"),
-            keep=lambda body: wanted is None or body.get("name") == wanted,
-        )
-    return {"items": items, "nextToken": token}
+        return items(state, asked, "runGroup", keep=same(asked, "name"))
 
 
 @operation("UpdateRunGroup")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from labrelay.emulator.definitions import change_definition, new_definition, remove_definition, shown
-from labrelay.emulator.idempotency import once
 from labrelay.emulator.operation import Failure, Params, conflict, not_found, operation
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body, Snapshot, Transaction
+from labrelay.emulator.workflow_requests import items, once
 from labrelay.emulator.workflows import existing_workflow
 
 MAX_VERSIONS = 1_000
-PAGE = 100
 
 
 def existing_version(state: Snapshot, workflow: str, name: str) -> Body:
@@ -58,13 +57,7 @@ def list_workflow_versions(service: Service, asked: Params) -> Params:
     """Return a page of a workflow's versions."""
     with service.state.read() as state:
         existing_workflow(state, asked["workflowId"])
-        items, token = state.page(
-            "workflowVersion",
-            asked["workflowId"],
-            limit=asked.get("maxResults", PAGE),
-            token=asked.get("startingToken"),
-        )
-    return {"items": items, "nextToken": token}
+        return items(state, asked, "workflowVersion", asked["workflowId"])
 
 
 @operation("UpdateWorkflowVersion")

@@ -9,14 +9,13 @@ from labrelay.emulator.definitions import (
     remove_definition,
     shown,
 )
-from labrelay.emulator.idempotency import once
 from labrelay.emulator.operation import Failure, Params, not_found, operation
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body, Snapshot, Transaction
+from labrelay.emulator.workflow_requests import items, once, same
 
 MAX_WORKFLOWS = 1_000
 FIRST_ID = 1_000_001
-PAGE = 100
 
 
 def existing_workflow(state: Snapshot, key: str) -> Body:
@@ -60,15 +59,8 @@ def list_workflows(service: Service, asked: Params) -> Params:
     """Return a page of workflows; there are no Ready2Run workflows here."""
     if asked.get("type") == "READY2RUN":
         return {"items": []}
-    wanted = asked.get("name")
     with service.state.read() as state:
-        items, token = state.page(
-            "workflow",
-            limit=asked.get("maxResults", PAGE),
-            token=asked.get("startingToken"),
-            keep=lambda body: wanted is None or body.get("name") == wanted,
-        )
-    return {"items": items, "nextToken": token}
+        return items(state, asked, "workflow", keep=same(asked, "name"))
 
 
 @operation("UpdateWorkflow")
