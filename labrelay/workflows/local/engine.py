@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from labrelay.model.errors import EngineFailed, NotFound
 from labrelay.model.faults import faultpoint
-from labrelay.model.runs import EngineStatus, RunReport, RunRequest
+from labrelay.model.runs import EngineStatus, RunReport, RunRequest, TaskReport
 from labrelay.model.states import RunState
 from labrelay.stores.durable import (
     GRACE_SECONDS,
@@ -27,7 +28,7 @@ from labrelay.stores.durable import (
 from labrelay.workflows.local import lock
 from labrelay.workflows.local.home import Attempt, AttemptExit, EngineHome, RunnerSettings
 from labrelay.workflows.local.processes import boot_id, started_at, stop_recorded
-from labrelay.workflows.local.report import report_of
+from labrelay.workflows.local.report import live_tasks, report_of
 from labrelay.workflows.local.runner import CANCELLED, LOST
 from labrelay.workflows.local.sandbox import Setting, choose, display_name
 from labrelay.workflows.local.tools import search_path, write_launchers
@@ -53,6 +54,7 @@ class LocalEngine:
         sandbox: Setting = "auto",
         tool_path: Sequence[Path] = (),
         idle_seconds: float = 30.0,
+        images: Sequence[str] | None = None,
     ) -> None:
         """Take the settings; nothing is written or started before the first `submit`.
 
@@ -62,11 +64,17 @@ class LocalEngine:
             sandbox: What holds the tasks; `auto` is bubblewrap where it works, else plain processes.
             tool_path: Folders that tasks search for programs before those of PATH.
             idle_seconds: How long the runner stays without work.
+            images: Patterns of the container images that tasks may name; with them a task that names no image, or
+                another one, fails before its command starts. None asks nothing.
         """
         self._home = EngineHome(home.resolve())
         path = search_path([str(folder) for folder in tool_path], self._home.tools)
         self._settings = RunnerSettings(
-            concurrency=concurrency, sandbox=sandbox, tool_path=path, idle_seconds=idle_seconds
+            concurrency=concurrency,
+            sandbox=sandbox,
+            tool_path=path,
+            idle_seconds=idle_seconds,
+            images=tuple(images) if images is not None else None,
         )
         # Kept so that a runner that has ended does not stay our zombie.
         self._runner: subprocess.Popen[bytes] | None = None
@@ -130,6 +138,31 @@ class LocalEngine:
                 raise EngineFailed(f"The attempt {external_id} has not ended; poll it until its state is final.")
         return report_of(attempt, ended)
 
+    def tasks(self, external_id: str) -> tuple[TaskReport, ...]:
+        """Return the tasks of an attempt as far as they have come, whether it has ended or not.
+
+        A task that has no end yet is INITIALIZING before its command starts and RUNNING afterwards.
+        """
+        attempt = self._home.attempt(external_id)
+        ended = attempt.exit()
+        return report_of(attempt, ended).tasks if ended is not None else live_tasks(attempt)
+
+    def forget(self, external_ids: Sequence[str], work: bool = True) -> None:
+        """Remove the files of ended attempts; one that has not ended is left alone.
+
+        Args:
+            external_ids: Attempts of one workflow run or of several.
+            work: Whether to remove also the work folder of their run, with its call cache and its output files.
+        """
+        for token in external_ids:
+            attempt = self._home.attempt(token)
+            if attempt.exit() is None:
+                continue
+            request = attempt.request()
+            if work and request is not None:
+                shutil.rmtree(attempt.work, ignore_errors=True)
+            shutil.rmtree(attempt.folder, ignore_errors=True)
+
     def cancel(self, external_id: str) -> None:
         """Ask for the end of an attempt; its state then says CANCELED. An ended one stays as it is.
 
@@ -141,6 +174,7 @@ class LocalEngine:
             raise NotFound(f"No attempt {external_id} is in {self._home.root}; list the runs to find its id.")
         if attempt.exit() is None:
             _touch(attempt.cancel_file)
+            _touch(self._home.cancels)
             self.ensure_runner()
 
     def reap(self, older_than: float = GRACE_SECONDS) -> int:

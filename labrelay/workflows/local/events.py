@@ -5,11 +5,26 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Generator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 TASK_FILE = "labrelay-task.json"
 USAGE_FILE = "labrelay-usage.json"
+
+
+class ImageRefused(Exception):
+    """A task names no container image, or one that it may not name here; miniwdl keeps this class's name and text."""
+
+
+def check_image(cfg: Any, image: str | None) -> None:
+    """Raise `ImageRefused` unless the image may be named; where no patterns are set, anything may, also none."""
+    if not cfg.has_option("labrelay", "images"):
+        return
+    if image is None:
+        raise ImageRefused("the task declares no container image in its runtime section")
+    if not any(fnmatchcase(image, pattern) for pattern in json.loads(cfg["labrelay"]["images"])):
+        raise ImageRefused(f"the container image {image} is none that can be started here")
 
 
 def task_events(
@@ -23,6 +38,8 @@ def task_events(
     recv = yield recv
     if cfg.has_option("labrelay", "sandbox"):
         values = recv["container"].runtime_values
+        declared = bool({"container", "docker"} & set(task.runtime))
+        check_image(cfg, values.get("docker") if declared else None)
         content = {
             "task": task.name,
             "call": run_id[-1],

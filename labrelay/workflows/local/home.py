@@ -3,6 +3,7 @@
 engine/runner.lock      held by the one runner for as long as it lives
 engine/settings.json    what the runner goes by
 engine/queue/<token>    an empty file for each attempt that has not ended
+engine/cancels          written anew when something is cancelled, so that the runner looks at what waits
 runs/<token>/           one attempt: request.json (submit), cancel (cancel), all else by the runner:
                         state.json, starts, inputs.json, miniwdl.cfg, engine.log and, last, exit.json
 work/<key40>/           belongs to the workflow run, so that the next attempt goes on: bundle/, cache/, lock,
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -26,6 +27,8 @@ from labrelay.model.states import RunState
 from labrelay.stores.durable import write_json_atomic
 from labrelay.workflows.local.sandbox import Setting
 
+UNREADABLE = "How this attempt ended cannot be read from {}; a new attempt goes on from the finished tasks."
+
 
 class RunnerSettings(Frozen):
     """What a runner goes by.
@@ -36,6 +39,8 @@ class RunnerSettings(Frozen):
         tool_path: Folders that tasks search for programs, first to last.
         idle_seconds: How long a runner without work stays.
         grace_seconds: How long a cancelled engine may take to stop its tasks.
+        images: Patterns (of `fnmatch`) of the container images that tasks may name, and then have to name one; None
+            asks nothing.
     """
 
     concurrency: int = 2
@@ -43,6 +48,7 @@ class RunnerSettings(Frozen):
     tool_path: tuple[str, ...] = ()
     idle_seconds: float = 30.0
     grace_seconds: float = 10.0
+    images: tuple[str, ...] | None = None
 
 
 class AttemptState(Frozen):
@@ -136,18 +142,27 @@ class Attempt:
             return None
 
     def state(self) -> AttemptState | None:
-        """Return what the runner last wrote, or None if no runner has taken it up."""
+        """Return what the runner last wrote, or None if no runner has taken it up.
+
+        A file that cannot be read is no reason to start the attempt a second time: its state is UNKNOWN.
+        """
+        path = self.folder / "state.json"
         try:
-            return AttemptState.model_validate_json((self.folder / "state.json").read_bytes())
+            return AttemptState.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
+        except ValidationError:
+            return AttemptState(state=RunState.UNKNOWN, at=_written(path), started=_written(path))
 
     def exit(self) -> AttemptExit | None:
-        """Return how it ended, or None."""
+        """Return how it ended, or None. One whose end cannot be read counts as lost."""
+        path = self.folder / "exit.json"
         try:
-            return AttemptExit.model_validate_json((self.folder / "exit.json").read_bytes())
+            return AttemptExit.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
+        except ValidationError:
+            return AttemptExit(state=RunState.SYSTEM_ERROR, at=_written(path), message=UNREADABLE.format(path))
 
     def write_state(self, state: AttemptState) -> None:
         """Replace `state.json`."""
@@ -174,6 +189,11 @@ class EngineHome:
     def queue(self) -> Path:
         """One empty file for each attempt that has not ended."""
         return self.engine / "queue"
+
+    @property
+    def cancels(self) -> Path:
+        """The file whose time tells that something was cancelled."""
+        return self.engine / "cancels"
 
     @property
     def lock(self) -> Path:
@@ -212,10 +232,10 @@ class EngineHome:
         return [self.attempt(name) for _, name in sorted(found) if is_safe_name(name) and "-" in name]
 
     def settings(self) -> RunnerSettings:
-        """Return what the runner goes by; the defaults when nothing was written."""
+        """Return what the runner goes by; the defaults when nothing readable was written."""
         try:
             return RunnerSettings.model_validate_json((self.engine / "settings.json").read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValidationError):
             return RunnerSettings()
 
     def write_settings(self, settings: RunnerSettings) -> None:
@@ -228,3 +248,7 @@ class EngineHome:
         except (OSError, ValueError):
             pass
         write_json_atomic(path, content)
+
+
+def _written(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)

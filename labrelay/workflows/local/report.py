@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -99,6 +100,42 @@ def _tasks(attempt: Attempt) -> Iterator[TaskReport]:
     logs = sorted(root.rglob("task.log"), key=lambda path: path.stat().st_mtime) if root.is_dir() else []
     for log in logs:
         yield _task(attempt, log.parent)
+
+
+def live_tasks(attempt: Attempt) -> tuple[TaskReport, ...]:
+    """Return the tasks of an attempt that runs, in the order in which they were begun."""
+    found = sorted(_task_folders(attempt.engine_folder), key=lambda folder: (folder / "task.log").stat().st_mtime)
+    return tuple(_live_task(attempt, folder) for folder in found)
+
+
+def _task_folders(folder: Path) -> Iterator[Path]:
+    """Yield the folders of tasks without looking into what the tasks themselves have made."""
+    if (folder / "task.log").is_file():
+        yield folder
+        return
+    try:
+        with os.scandir(folder) as entries:
+            calls = sorted(entry.path for entry in entries if entry.name.startswith("call-") and entry.is_dir())
+    except FileNotFoundError:
+        return
+    for call in calls:
+        yield from _task_folders(Path(call))
+
+
+def _live_task(attempt: Attempt, folder: Path) -> TaskReport:
+    if (folder / "outputs.json").exists() or (folder / "error.json").exists():
+        return _task(attempt, folder)
+    told = _mapping(folder / TASK_FILE)
+    started = moment((folder / TASK_FILE).stat().st_mtime) if told else None
+    return TaskReport(
+        name=_task_of(folder) or folder.name,
+        state=RunState.RUNNING if told else RunState.INITIALIZING,
+        started=started,
+        declared_image=told.get("declared_image"),
+        ran_in=told.get("ran_in"),
+        cpus=told.get("cpus"),
+        memory_bytes=told.get("memory_bytes"),
+    )
 
 
 def _tasks_of_earlier(attempt: Attempt, files: Sequence[OutputFile]) -> Iterator[TaskReport]:
