@@ -104,15 +104,10 @@ def short(text: str, limit: int = TEXT_LIMIT) -> str:
 
 
 def _fits(body: Body, name: str, value: str, fields: dict[str, str]) -> bool:
-    match name:
-        case "createdAfter":
-            return bool(body["creationTime"] >= value)
-        case "createdBefore":
-            return bool(body["creationTime"] <= value)
-        case "updatedAfter":
-            return bool(body.get("updateTime", body["creationTime"]) >= value)
-        case "updatedBefore":
-            return bool(body.get("updateTime", body["creationTime"]) <= value)
+    if name in ("createdAfter", "createdBefore", "updatedAfter", "updatedBefore"):
+        made: str = body["creationTime"]
+        moment: str = body.get("updateTime", made) if name.startswith("updated") else made
+        return moment >= value if name.endswith("After") else moment <= value
     there: Any = body
     for part in fields.get(name, name).split("."):
         there = there.get(part, {})

@@ -43,7 +43,9 @@ def create_sequence_store(service: Service, asked: Params) -> Params:
         return body
 
     answer = idempotent(service, "CreateSequenceStore", asked, make)
-    # Made again if it is there: a server killed between the two has the store without its bucket.
+    # Asked for again when the token is repeated: a server killed between the two has a store without its bucket.
+    with service.state.read() as state:
+        found(state, KIND, answer["id"])
     ensure_bucket(service, answer)
     _announce(service, answer, "ACTIVE")
     return answer
@@ -64,9 +66,8 @@ def update_sequence_store(service: Service, asked: Params) -> Params:
     def make(state: Transaction) -> Params:
         body = found(state, KIND, asked["id"])
         changed = {name: value for name, value in asked.items() if name not in ("clientToken", "s3AccessConfig")}
-        if changed.get("propagatedSetLevelTags", body.get("propagatedSetLevelTags")) != body.get(
-            "propagatedSetLevelTags"
-        ):
+        before = body.get("propagatedSetLevelTags")
+        if changed.get("propagatedSetLevelTags", before) != before:
             changed["status"] = "UPDATING"
         body |= {**changed, "updateTime": timestamp()}
         body["s3Access"] |= asked.get("s3AccessConfig", {})

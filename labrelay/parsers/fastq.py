@@ -32,6 +32,13 @@ class Feedable(Protocol):
         """Take the next bytes of the file."""
 
 
+class Updatable(Protocol):
+    """A hash object of `hashlib`."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take more bytes."""
+
+
 class FastqScan:
     """Watches the bytes of one FASTQ file (plain, gzip, bgzip) while somebody else reads them.
 
@@ -39,6 +46,7 @@ class FastqScan:
         path: How messages name the file; its suffix is held against the content.
         want_md5: Compute MD5 too, for a supplier's checksum list.
         hash_bytes: False when the reader hashes itself and gives its digest to `finish`.
+        text_hash: Is shown the inflated text, in the thread that checks it; complete after `finish`.
         block_bytes: Text that is judged at once; small values are for tests.
         record_limit: Longest record taken, in bytes.
         bomb_floor: Inflated bytes below which no compression ratio is too high.
@@ -50,6 +58,7 @@ class FastqScan:
         *,
         want_md5: bool = False,
         hash_bytes: bool = True,
+        text_hash: Updatable | None = None,
         block_bytes: int = BLOCK_BYTES,
         record_limit: int = RECORD_LIMIT_BYTES,
         bomb_floor: int = BOMB_FLOOR_BYTES,
@@ -58,6 +67,7 @@ class FastqScan:
         self._size = 0
         self._sha256 = hashlib.sha256() if hash_bytes else None
         self._md5 = hashlib.md5(usedforsecurity=False) if want_md5 else None
+        self._text_hash = text_hash
         self._inflater = Inflater(path, bomb_floor)
         self._tally = RecordTally(path, block_bytes, record_limit)
         self._block = block_bytes
@@ -159,6 +169,8 @@ class FastqScan:
 
     def _check(self, pieces: list[bytes]) -> None:
         for piece in pieces:
+            if self._text_hash is not None:
+                self._text_hash.update(piece)
             self._tally.feed(piece)
 
 
