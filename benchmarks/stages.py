@@ -58,7 +58,7 @@ class Clock:
     def advance(self, what: str, done: int, total: int | None) -> None:
         pass
 
-    def done(self, name: str, _text: str) -> None:
+    def done(self, name: str, _text: str, *, ok: bool = True) -> None:  # noqa: ARG002 (the protocol's)
         clock, cpu = self._open.pop(name)
         entry = self.told[name]
         entry[0] += time.perf_counter() - clock

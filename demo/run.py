@@ -89,7 +89,7 @@ def start_prefect(home: Home) -> str | None:
     try:
         found = server.up(home.path)
     except LabrelayError as error:
-        home.progress.done("prefect", f"{error}")
+        home.progress.done("prefect", f"{error}", ok=False)
         return None
     home.progress.done("prefect", f"server and worker at {found.url}")
     return found.url

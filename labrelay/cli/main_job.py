@@ -79,7 +79,7 @@ def _tell(home: Home, outcome: Processed, *, waited: bool) -> int:
 
     rows = results_table(home, run_ids=outcome.runs) if outcome.runs else []
     lines = lines_of(home, outcome.runs)
-    failed = [line for line in lines if line.state.terminal and line.state.value != "COMPLETE"]
+    failed = [line for line in lines if line.failed]
     going = sum(not line.state.terminal for line in lines)
     code = 1 if failed or outcome.failed else 0
     if wants_json():
@@ -200,6 +200,7 @@ def submit(
     from labrelay.steps.collect import wait_for
     from labrelay.steps.deliver import deliver
     from labrelay.steps.direct import read_inputs, submit_direct
+    from labrelay.steps.listing import lines_of
 
     with TerminalProgress() as progress:
         home = current_home(progress)
@@ -219,7 +220,8 @@ def submit(
             progress.stage("run", workflow)
             submitted.failed += wait_for(home, submitted.runs).stuck
             deliver(home)
-            progress.done("run", workflow)
+            failed = sum(line.failed for line in lines_of(home, submitted.runs))
+            progress.done("run", f"{workflow}, {failed} failed" if failed else workflow, ok=not failed)
     return _tell_submitted(home, submitted, waited=wait)
 
 
@@ -227,7 +229,7 @@ def _tell_submitted(home: Home, submitted: Submitted, *, waited: bool) -> int:
     from labrelay.steps.listing import lines_of
 
     lines = lines_of(home, submitted.runs)
-    bad = [line for line in lines if line.state.terminal and line.state.value != "COMPLETE"]
+    bad = [line for line in lines if line.failed]
     rows: list[dict[str, Any]] = [
         {
             "run": line.run,
@@ -243,12 +245,19 @@ def _tell_submitted(home: Home, submitted: Submitted, *, waited: bool) -> int:
     if wants_json():
         emit({"new": submitted.new, "runs": rows, "failed": [{"what": w, "reason": r} for w, r in submitted.failed]})
     else:
-        for row in rows:
+        for row, line in zip(rows, lines, strict=True):
             click.echo(f"{row['run']}  {printable(row['sample'])}: {row['workflow']}  {row['state']}")
-            click.echo(f"  {row['reason'] or row['result'] if waited else 'labrelay runs show ' + row['run']}")
+            known = waited or line.state.terminal
+            told = printable(row["reason"] or row["result"], 400) if known else f"labrelay runs show {line.run}"
+            click.echo(f"  {told}")
+            if line.failed:
+                click.echo(f"  look: labrelay runs logs {line.run}")
+                click.echo(f"  when its cause is mended: labrelay runs retry {line.run}")
         for what, why in submitted.failed:
             click.echo(printable(f"failed {what}: {why}", 400))
-        click.echo(f"submitted {submitted.new}, {len(rows) - submitted.new} were there")
+        before = len(rows) - submitted.new
+        again = "; --force computes them again" if before else ""
+        click.echo(f"submitted {submitted.new}, {before} there before{again}")
     return 1 if bad or submitted.failed else 0
 
 

@@ -107,7 +107,7 @@ def _facts(found: RunDetails, result: str) -> list[tuple[str, str | None]]:
         ("parameters", parameters),
         ("rule", found.rule),
         ("asked", f"{when_text(line.asked)} UTC by {found.asked_by}"),
-        ("took", seconds_text(line.seconds)),
+        ("took", f"{seconds_text(line.seconds)}{f' (attempt {line.attempts})' if line.attempts > 1 else ''}"),
         ("generation", str(found.generation) if found.generation else None),
         ("result", result if line.state.value == "COMPLETE" else None),
     ]
@@ -116,7 +116,8 @@ def _facts(found: RunDetails, result: str) -> list[tuple[str, str | None]]:
 def _show_attempt(attempt: AttemptLine) -> None:
     ran = ", ".join(part for part in (attempt.engine, attempt.sandbox) if part)
     click.echo(
-        f"attempt {attempt.number}: {attempt.state.value}, {when_text(attempt.at)} UTC{f', {ran}' if ran else ''}"
+        f"attempt {attempt.number}: {attempt.state.value}, {when_text(attempt.at)} UTC, "
+        f"{seconds_text(attempt.seconds)}{f', {ran}' if ran else ''}"
     )
     rows = [
         (
@@ -146,7 +147,7 @@ def _show_files(what: str, files: tuple[FileLine, ...]) -> None:
 @click.option("--task", metavar="NAME", help="what this task wrote to its standard error")
 @json_option
 def logs(run: str, task: str | None) -> None:
-    """Print the newest attempt's log, or a task's own words."""
+    """Print the newest attempt's log and the last words of the tasks that failed, or one task's own words."""
     from labrelay.steps.run_details import log_lines
 
     lines = list(log_lines(current_home(), run, task))

@@ -64,13 +64,14 @@ class TerminalProgress:
                 self._bar, completed=done, total=total, amount=amount if what == "bytes" else f"{amount} {what}"
             )
 
-    def done(self, name: str, text: str) -> None:
-        """End a stage with its line."""
+    def done(self, name: str, text: str, *, ok: bool = True) -> None:
+        """End a stage with its line: a tick, or a cross when something in it failed."""
         with self._lock:
             self._drop()
             seconds = monotonic() - self._started.pop(name, monotonic())
             took = f"  [dim]{seconds:.1f} s[/]" if seconds >= 0.1 else ""
-            self.console.print(f"[green]✓[/] [bold]{name:<9}[/] {_plain(text)}{took}", soft_wrap=True)
+            mark = "[green]✓[/]" if ok else "[red]✗[/]"
+            self.console.print(f"{mark} [bold]{name:<9}[/] {_plain(text)}{took}", soft_wrap=True)
 
     def _drop(self) -> None:
         if self._bar is not None:

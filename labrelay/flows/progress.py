@@ -65,10 +65,10 @@ class RunProgress:
             self._looked = monotonic()
             self._show(100 * min(done, total) / total, f"{self._stage}: {done:,} of {total:,} {what}")
 
-    def done(self, name: str, text: str) -> None:
+    def done(self, name: str, text: str, *, ok: bool = True) -> None:
         """Log what a stage came to, and fill its bar."""
-        self._terminal.done(name, text)
-        self._log.info("%s: %s", name, text)
+        self._terminal.done(name, text, ok=ok)
+        self._log.log(logging.INFO if ok else logging.WARNING, "%s: %s", name, text)
         with self._lock:
             if self._bar is not None:
                 self._show(100.0, f"{name}: {text}")

@@ -14,8 +14,8 @@ class Progress(Protocol):
     def advance(self, what: str, done: int, total: int | None) -> None:
         """Report absolute progress of `what` (`bytes` or `tasks`); `total` is None while it is not known."""
 
-    def done(self, name: str, text: str) -> None:
-        """Say that a stage has ended, and with what."""
+    def done(self, name: str, text: str, *, ok: bool = True) -> None:
+        """Say that a stage has ended, with what, and whether all of it went well."""
 
 
 class Silent:
@@ -27,5 +27,5 @@ class Silent:
     def advance(self, what: str, done: int, total: int | None) -> None:
         """Do nothing."""
 
-    def done(self, name: str, text: str) -> None:
+    def done(self, name: str, text: str, *, ok: bool = True) -> None:
         """Do nothing."""

@@ -37,7 +37,7 @@ class RunLine(Frozen):
         attempts: How many tries there were.
         asked: When it was asked for, UTC.
         ended: Its end; None while it lives.
-        seconds: From being asked for to its end, or until now.
+        seconds: Of its newest attempt, from being asked for to its end, or until now.
         reason: Why it failed; None when it did not.
         stale: Why its result is out of date; None when it is not.
         recorded: Whether its end is on record.
@@ -57,6 +57,11 @@ class RunLine(Frozen):
     stale: str | None = None
     recorded: bool
     result_path: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without a result."""
+        return self.state.terminal and self.state is not RunState.COMPLETE
 
 
 def runs(
@@ -124,8 +129,8 @@ def run_lines(session: Session, ids: Select[str]) -> list[RunLine]:
     )
     for run_id, name in session.execute(names.where(WorkflowRunSampleRow.run_id.in_(ids))):
         subjects[run_id].append(name)
-    tries = select(AttemptRow.run_id, func.count()).where(AttemptRow.run_id.in_(ids)).group_by(AttemptRow.run_id)
-    attempts = dict(session.execute(tries).all())
+    tries = select(AttemptRow.run_id, func.count(), func.max(AttemptRow.created_at)).group_by(AttemptRow.run_id)
+    attempts = {row[0]: (row[1], row[2]) for row in session.execute(tries.where(AttemptRow.run_id.in_(ids)))}
     query = (
         # Columns instead of rows: parameters and inputs are large and not shown.
         select(
@@ -146,12 +151,13 @@ def run_lines(session: Session, ids: Select[str]) -> list[RunLine]:
         .join(WorkflowVersionRow, WorkflowVersionRow.digest == WorkflowRunRow.workflow_digest)
     )
     rows = session.execute(query.where(WorkflowRunRow.id.in_(ids))).all()
-    return [_line(row, subjects[row.id], attempts.get(row.id, 0)) for row in rows]
+    return [_line(row, subjects[row.id], *attempts.get(row.id, (0, None))) for row in rows]
 
 
-def _line(row: Any, names: list[str], attempts: int) -> RunLine:
+def _line(row: Any, names: list[str], attempts: int, tried: str | None) -> RunLine:
     asked = datetime.fromisoformat(row.created_at)
     ended = datetime.fromisoformat(row.ended_at) if row.ended_at else None
+    begun = datetime.fromisoformat(tried) if tried else asked
     state = RunState(row.state)
     return RunLine(
         run=row.id,
@@ -163,7 +169,7 @@ def _line(row: Any, names: list[str], attempts: int) -> RunLine:
         attempts=attempts,
         asked=asked,
         ended=ended,
-        seconds=max(0.0, ((ended or datetime.now(UTC)) - asked).total_seconds()),
+        seconds=max(0.0, ((ended or datetime.now(UTC)) - begun).total_seconds()),
         reason=row.failure if state is not RunState.COMPLETE else None,
         stale=row.stale,
         recorded=row.recorded_at is not None,

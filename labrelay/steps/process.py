@@ -17,6 +17,7 @@ from labrelay.steps.deliver import deliver
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
 from labrelay.steps.ingest import ingest
+from labrelay.steps.listing import lines_of
 from labrelay.steps.readiness import unfinished
 from labrelay.steps.route import route
 from labrelay.steps.submit import submit_planned
@@ -94,7 +95,11 @@ def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait
     tell.stage("import", outcome.run_id)
     imported = import_reads(home, run_id)
     outcome.imported, outcome.failed = imported.imported, list(imported.failed)
-    tell.done("import", f"{counted(imported.imported, 'read set')} imported, {imported.already} there before")
+    tell.done(
+        "import",
+        f"{counted(imported.imported, 'read set')} imported, {imported.already} there before",
+        ok=not imported.failed,
+    )
     tell.stage("route", "rules.toml")
     routed = route(home, run_id)
     outcome.left_out = routed.left_out
@@ -104,7 +109,8 @@ def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait
     submitted = submit_planned(home, routed.planned)
     outcome.runs, outcome.submitted = submitted.runs, submitted.new
     outcome.failed += submitted.failed
-    tell.done("submit", f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} there before")
+    told = f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} there before"
+    tell.done("submit", told, ok=not submitted.failed)
     if wait:
         finish(home, outcome)
     return outcome
@@ -116,7 +122,10 @@ def finish(home: Home, outcome: Processed) -> None:
     tell.stage("run", home.engine.kind)
     collected = wait_for(home, outcome.runs)
     outcome.failed += collected.stuck
-    tell.done("run", f"{len(collected.recorded)} recorded, {len(collected.retried)} tried again")
+    failed = sum(line.failed for line in lines_of(home, outcome.runs))
+    told = f"{len(collected.recorded)} recorded, {len(collected.retried)} tried again"
+    told += f", {failed} failed" if failed else ""
+    tell.done("run", told, ok=not failed and not collected.stuck)
     tell.stage("deliver", "outbox")
     delivered = deliver(home)
     outcome.delivered = delivered.confirmed

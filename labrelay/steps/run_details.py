@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
+from labrelay.model.words import counted
 from labrelay.records import audit
 from labrelay.records import runs as run_records
 from labrelay.records.schema import AttemptRow, FileRow, RunIORow, TaskRow, WorkflowRunRow
@@ -25,6 +27,7 @@ from labrelay.steps.listing import RunLine, find_run, run_lines
 from labrelay.workflows.local.home import Attempt, EngineHome
 
 LINES = 2000  # of a log; the sentence says where the rest is
+LAST_WORDS = 20  # lines of a failed task's standard error, below the log
 TAIL_BYTES = 4_000_000
 WORTH_TELLING = frozenset({"NOTICE", "WARNING", "ERROR", "CRITICAL"})
 
@@ -44,12 +47,20 @@ class TaskLine(Frozen):
 
 
 class AttemptLine(Frozen):
-    """One try of a run, with its tasks and the logs that the engine left."""
+    """One try of a run, with its tasks and the logs that the engine left.
+
+    Attributes:
+        asked: When this try was asked for.
+        at: Since when it is in its state; of one that has ended its end.
+        seconds: From the one to the other, or until now while it lives.
+    """
 
     number: int
     token: str
     state: RunState
+    asked: datetime
     at: datetime
+    seconds: float
     message: str | None
     engine: str | None
     sandbox: str | None
@@ -114,11 +125,14 @@ def details(home: Home, text: str) -> RunDetails:
 def _attempt(home: Home, session: Session, row: AttemptRow) -> AttemptLine:
     tasks = session.scalars(select(TaskRow).where(TaskRow.token == row.token).order_by(TaskRow.started_at)).all()
     report: Mapping[str, Any] = row.report or {}
+    state, asked, at = RunState(row.state), datetime.fromisoformat(row.created_at), datetime.fromisoformat(row.state_at)
     return AttemptLine(
         number=row.number,
         token=row.token,
-        state=RunState(row.state),
-        at=datetime.fromisoformat(row.state_at),
+        state=state,
+        asked=asked,
+        at=at,
+        seconds=max(0.0, ((at if state.terminal else datetime.now(UTC)) - asked).total_seconds()),
         message=row.message,
         engine=report.get("engine"),
         sandbox=report.get("sandbox"),
@@ -162,6 +176,8 @@ def _files(session: Session, run_id: str, direction: str) -> tuple[FileLine, ...
 def log_lines(home: Home, text: str, task: str | None = None) -> Iterator[str]:
     """Yield the newest attempt's log as people read it, or with `task` what that task wrote to its standard error.
 
+    The log of a try that failed ends with the last words of each task that failed, and where all its words are.
+
     Raises:
         NotFound: No such run or task, or its logs are gone.
     """
@@ -176,30 +192,59 @@ def log_lines(home: Home, text: str, task: str | None = None) -> Iterator[str]:
     if not path.is_file():
         raise NotFound(f"{row.run_id} has no log (yet, or any more): {path} is not there")
     yield from _tail(path, _readable if task is None else str)
+    if task is None:
+        failed = {line["stderr_file"] for line in _told(_end_of(path)[0]) if isinstance(line.get("stderr_file"), str)}
+        for name, log in sorted(_task_logs(attempt).items()):
+            if str(log) in failed and log.is_file():
+                yield from ("", f"the task {name} failed; its standard error ({log}) ends with:")
+                yield from (f"  {line}" for line in _tail(log, str, LAST_WORDS))
 
 
-def _task_log(attempt: Attempt, task: str) -> Path:
-    calls = {
+def _task_logs(attempt: Attempt) -> dict[str, Path]:
+    """Return the file of each task's standard error by the task's name, with its calls in front."""
+    return {
         ".".join(p.removeprefix("call-") for p in log.parent.parts if p.startswith("call-")): log.parent / "stderr.txt"
         for log in attempt.engine_folder.rglob("task.log")
     }
+
+
+def _task_log(attempt: Attempt, task: str) -> Path:
+    calls = _task_logs(attempt)
     if task not in calls:
         known = ", ".join(sorted(calls)) or "none, or its work folder was cleaned away"
         raise NotFound(f"the run has no task {task}; it has {known}")
     return calls[task]
 
 
-def _tail(path: Path, shown: Any) -> Iterator[str]:
+def _end_of(path: Path) -> tuple[list[str], int]:
+    """Return the last lines of a file, and how many bytes before them were not read."""
     with path.open("rb") as handle:
         start = max(0, path.stat().st_size - TAIL_BYTES)
         handle.seek(start)
-        lines = handle.read().decode(errors="replace").splitlines()
-    if len(lines) > LINES or start:
-        yield f"… {'' if start else f'{len(lines) - LINES} '}earlier lines are in {path}"
-    for line in lines[-LINES:]:
+        return handle.read().decode(errors="replace").splitlines(), start
+
+
+def _tail(path: Path, shown: Callable[[str], str], most: int = LINES) -> Iterator[str]:
+    lines, start = _end_of(path)
+    if len(lines) > most or start:
+        yield f"… earlier lines are in {path}" if start else _earlier(len(lines) - most, path)
+    for line in lines[-most:]:
         text = shown(line)
         if text:
             yield printable(text, 4000)
+
+
+def _earlier(number: int, path: Path) -> str:
+    return f"… {counted(number, 'earlier line is', 'earlier lines are')} in {path}"
+
+
+def _told(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield what an engine's log says, one JSON object a line; lines that are something else are left out."""
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            told = json.loads(line)
+            if isinstance(told, dict):
+                yield told
 
 
 def _readable(line: str) -> str:

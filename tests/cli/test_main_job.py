@@ -6,11 +6,16 @@ import csv
 import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from shell import Said, shell
+from sqlalchemy import update
 from tiny_run import BASECALLS, RUN_ID, TinyLab, make_run
+
+from labrelay.records.schema import AttemptRow, WorkflowRunRow
 
 Command = Callable[..., Said]
 
@@ -176,10 +181,55 @@ def test_a_run_that_fails_is_told_with_its_log_and_tried_again(tmp_path: Path, m
     run = run_of(labrelay, "alpha")
     assert "is there already" not in labrelay("runs", "logs", run, "--task", "count").err
     assert labrelay("runs", "logs", run, "--task", "count").out == "the counter is broken\n"
+    assert "✗ run" in said.err
+    assert "✓ run" not in said.err
+    log_end = labrelay("runs", "logs", run).out.splitlines()[-2:]
+    assert log_end[0].startswith("the task count failed; its standard error (")
+    assert log_end[0].endswith("/call-count/stderr.txt) ends with:")
+    assert log_end[1] == "  the counter is broken"
     again = labrelay("runs", "retry", run, "--json")
     assert again.code == 0
     assert (again.json["state"], again.json["attempts"]) == ("QUEUED", 2)
     assert labrelay("process", lab.run).code == 1
+
+
+def test_a_submitted_run_that_fails_gets_no_tick_and_a_hint_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = TinyLab(tmp_path, samples={"alpha": 20})
+    labrelay = shell(monkeypatch, lab.home)
+    labrelay("announce", lab.table)
+    labrelay("ingest", lab.run)
+    assert labrelay("process", lab.run).code == 0
+    ask = ("submit", "count_reads", "--sample", "alpha", "--set", "broken=true", "--wait")
+    first = labrelay(*ask)
+    run = first.out.split()[0]
+    assert first.code == 1
+    assert "✗ run       count_reads, 1 failed" in first.err
+    assert "✓" not in first.err
+    assert first.out.endswith("submitted 1, 0 there before\n")
+    again = labrelay(*ask)
+    assert again.code == 1
+    assert f"labrelay runs retry {run}\n" in again.out
+    assert again.out.endswith("submitted 0, 1 there before; --force computes them again\n")
+
+
+def test_a_second_attempt_has_its_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = TinyLab(tmp_path, samples={"alpha": 20}, parameters="broken = true")
+    labrelay = shell(monkeypatch, lab.home)
+    labrelay("announce", lab.table)
+    labrelay("process", lab.run)
+    run = run_of(labrelay, "alpha")
+    with closing(lab.open()) as home, home.records.write() as session:  # an hour ago
+        earlier = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="microseconds")
+        session.execute(update(AttemptRow).values(created_at=earlier))
+        session.execute(update(WorkflowRunRow).values(created_at=earlier))
+    labrelay("runs", "retry", run)
+    labrelay("process", lab.run)
+    told = labrelay("runs", "show", run, "--json").json
+    assert [attempt["seconds"] > 3000 for attempt in told["attempts"]] == [True, False]
+    assert told["line"]["seconds"] == pytest.approx(told["attempts"][1]["seconds"], abs=5)
+    assert "(attempt 2)" in labrelay("runs", "show", run).out
 
 
 def test_a_run_is_cancelled_and_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
