@@ -7,8 +7,9 @@ definition reads no file but its own.
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Checked:
         template: The parameters as `parameterTemplate` says them.
         schema: JSON Schema of the inputs, of WDL only.
         workflow: The name of the WDL workflow, which may stand before a parameter's name.
+        cpus: What the largest task asks for, where it says a number.
     """
 
     engine: str
@@ -48,6 +50,7 @@ class Checked:
     template: Template = field(default_factory=dict)
     schema: dict[str, Any] = field(default_factory=dict)
     workflow: str = ""
+    cpus: int = 1
 
 
 def check_definition(archive: Path, folder: Path, engine: str | None, main: str | None) -> Checked:
@@ -72,7 +75,8 @@ def check_definition(archive: Path, folder: Path, engine: str | None, main: str 
         return Checked(found, chosen, _nextflow_template(folder) if found == "NEXTFLOW" else {})
     document = load_document(folder, chosen)
     schema = input_schema(document)
-    return Checked(found, chosen, infer_template(schema), schema, str(document.workflow.name))
+    name, cpus = str(document.workflow.name), max((1, *_cpus(document, set())))
+    return Checked(found, chosen, infer_template(schema), schema, name, cpus)
 
 
 def infer_template(schema: Mapping[str, Any]) -> Template:
@@ -118,6 +122,19 @@ def _main_file(folder: Path, engine: str | None, main: str | None) -> str:
 def _fits(path: Path, family: str | None) -> bool:
     language = SUFFIXES.get(path.suffix)
     return path.is_file() and language is not None and family in (None, language)
+
+
+def _cpus(document: Any, seen: set[str]) -> Iterator[int]:
+    """Yield the numbers of processors that the tasks of a document and its imports ask for."""
+    if document.pos.abspath in seen:
+        return
+    seen.add(document.pos.abspath)
+    for task in document.tasks:
+        literal = getattr(task.runtime.get("cpu"), "literal", None)
+        if literal is not None and isinstance(literal.value, int | float):
+            yield math.ceil(literal.value)
+    for imported in document.imports:
+        yield from _cpus(imported.doc, seen)
 
 
 def _nextflow_template(folder: Path) -> Template:

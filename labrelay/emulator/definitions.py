@@ -122,6 +122,7 @@ def _active(body: Body, checked: Checked, digest: str) -> Params:
         "main": checked.main,
         "digest": digest,
         "_workflow": checked.workflow,
+        "_cpus": checked.cpus,
         **({"parameterTemplate": template} if template else {}),
     }
 
@@ -149,10 +150,10 @@ def announce_workflow(service: Service, body: Body, words: str) -> None:
     service.announce("Workflow Status Change", [body["arn"]], detail)
 
 
-def shown(service: Service, body: Body, export: list[str]) -> Params:
+def shown(service: Service, body: Body, export: list[str], archive: Path | None = None) -> Params:
     """Return the answer of `Get…`, with the definition put where a client can fetch it, if that is asked for."""
     answer = dict(body)
-    archive = definition_folder(service, body["uuid"]) / "definition.zip"
+    archive = archive or definition_folder(service, body["uuid"]) / "definition.zip"
     if "DEFINITION" in export and archive.exists():
         answer["definition"] = _published(service, f"{body['uuid']}/definition.zip", archive.read_bytes())
     readme = body.get("_readme")
