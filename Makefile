@@ -13,7 +13,7 @@ INSTALL := $(UV) pip install --quiet --require-hashes
 .PHONY: help demo test check format bench soak serve clean-demo lock
 
 help: ## what can be made
-	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .venv: $(VENV)/.ready ## the environment, from the hashed lock
 $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
@@ -32,6 +32,13 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(INSTALL) --python .venv-crate/bin/python -r locks/crate-validator.txt
 	@touch $@
 
+.venv-aws-lint: .venv-aws-lint/.ready ## the environment of the linters for AWS policies
+.venv-aws-lint/.ready: locks/aws-lint.txt $(VENV)/.ready
+	@echo "setting up .venv-aws-lint …"
+	@$(PYTHON) -m venv .venv-aws-lint
+	@$(INSTALL) --python .venv-aws-lint/bin/python -r locks/aws-lint.txt
+	@touch $@
+
 demo: $(VENV)/.ready ## the main job on real reads, in ./demo-home
 	@$(BIN)/python demo/run.py --home $(HOME_DIR)
 
@@ -39,7 +46,7 @@ clean-demo: ## stop what the demo left running and remove its home
 	@if [ -x $(BIN)/labrelay ] && [ -f $(HOME_DIR)/labrelay.toml ]; then $(BIN)/labrelay --home $(HOME_DIR) down --all; fi
 	@rm -rf $(HOME_DIR)
 
-test: $(VENV)/.ready .venv-crate/.ready ## all set-up, then the tests (PYTEST_ARGS="-k …")
+test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready ## all set-up, then the tests (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 check: $(VENV)/.ready ## lint, types, import directions, and proof that the checkers still fail
@@ -63,7 +70,7 @@ serve: $(VENV)/.ready ## the demo home's Prefect server, to look at its flow run
 	@$(BIN)/labrelay --home $(HOME_DIR) up
 
 lock: $(VENV)/.ready ## resolve the locks again
-	@for extra in uv crate-validator; do \
+	@for extra in uv crate-validator aws-lint; do \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" --upgrade locks/$$extra.in -o locks/$$extra.txt; done
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
