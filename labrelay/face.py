@@ -232,9 +232,16 @@ def lineage(thing: str, direction: Direction = "up", *, home: Where = None) -> G
 def search(text: str, kind: Kind | None = None, *, limit: int = 50, home: Where = None) -> Found:
     """Find experiments, samples, runs and files by parts of their names.
 
+    Args:
+        text: Words that all have to fit, and fields such as `state:COMPLETE`.
+        kind: Look for this kind only.
+        limit: At most so many.
+        home: The home folder.
+
     Example:
         >>> [hit.name for hit in labrelay.search("alph", "sample").hits]
         ['alpha']
     """
+    search_records.refuse_unknown_fields(text)
     with _opened(home) as opened, opened.records.read() as session:
         return search_records.search(session, text, kind, limit)

@@ -8,6 +8,7 @@ import click
 
 from labrelay.cli.show import current_home, emit, json_option, table, wants_json
 from labrelay.model.names import printable
+from labrelay.model.words import counted
 
 KINDS = ("experiment", "sample", "instrument run", "workflow run", "file")  # as records.search has them
 
@@ -21,7 +22,8 @@ def lineage(thing: str, direction: Literal["up", "down"]) -> None:
     """Say where something came from, or what was made of it.
 
     ID is any id (`smp_…`, `run_…`, `fil_…`), the beginning of one, or the name of a sample, experiment, instrument run
-    or file.
+    or file. Files are those that went into a workflow run and that it gave, and its provenance crate; what Labrelay
+    writes from them (report, figures, tables) is listed by `labrelay results show`.
     """
     from labrelay.records.lineage import lineage as walk
     from labrelay.records.lineage_text import tree
@@ -30,11 +32,17 @@ def lineage(thing: str, direction: Literal["up", "down"]) -> None:
         graph = walk(session, thing, direction)
     if wants_json():
         emit(graph.model_dump(mode="json"))
-    else:
-        click.echo(tree(graph), nl=False)
-        if len(graph.nodes) == 1:
-            other = "--down" if direction == "up" else "--up"
-            click.echo(f"nothing is known {'above' if direction == 'up' else 'below'} it; try {other}")
+        return
+    click.echo(tree(graph), nl=False)
+    if len(graph.nodes) == 1:
+        click.echo(f"nothing is known {'above' if direction == 'up' else 'below'} it")
+    if direction == "up":
+        click.echo(f"what was made of it: labrelay lineage {graph.root} --down")
+        return
+    click.echo(f"where it came from: labrelay lineage {graph.root}")
+    crates = [edge.source for edge in graph.edges if edge.role == "crate"]
+    if crates:
+        click.echo(f"reports, figures and tables lie beside a run's files: labrelay results show {crates[0]}")
 
 
 @click.command()
@@ -42,24 +50,26 @@ def lineage(thing: str, direction: Literal["up", "down"]) -> None:
 @click.option("--kind", type=click.Choice(KINDS), help="look for this kind only")
 @click.option("--limit", type=click.IntRange(1, 1000), default=30, show_default=True, help="at most so many")
 @json_option
-def search(text: tuple[str, ...], kind: Literal["sample"] | None, limit: int) -> int:
+def search(text: tuple[str, ...], kind: Literal["sample"] | None, limit: int) -> None:
     """Find experiments, samples, runs and files by parts of their names.
 
-    All words have to fit; `state:COMPLETE`, `verdict:fail`, `workflow:NAME` and their like narrow it. Exit code 1 when
-    nothing is found.
+    All words have to fit. Fields narrow it: `state:COMPLETE`, `verdict:fail`, `workflow:NAME`, `platform:NAME`,
+    `role:NAME`, `experiment:NAME`, `assay:NAME`, `project:NAME`. To find nothing is an answer too: exit code 0.
     """
+    from labrelay.records.search import refuse_unknown_fields
     from labrelay.records.search import search as find
 
-    with current_home().records.read() as session:
-        found = find(session, " ".join(text), kind, limit)
+    asked = " ".join(text)
+    home = current_home()
+    refuse_unknown_fields(asked)
+    with home.records.read() as session:
+        found = find(session, asked, kind, limit)
     if wants_json():
         emit(found.model_dump(mode="json"))
-        return 0 if found.hits else 1
+        return
     rows = [(hit.kind, hit.name, hit.state, hit.detail, hit.at[:16].replace("T", " "), hit.id) for hit in found.hits]
-    table(["kind", "name", "state", "detail", "since (UTC)", "id"], rows, f"nothing fits {printable(' '.join(text))}")
-    counts = {name: count for name, count in found.totals.items() if count}
-    if sum(counts.values()) > len(found.hits):
-        click.echo(
-            f"… of {', '.join(f'{count:,} {name}s' for name, count in counts.items())}; narrow it or raise --limit"
-        )
-    return 0 if found.hits else 1
+    table(["kind", "name", "state", "detail", "since (UTC)", "id"], rows, f"nothing fits {printable(asked)}")
+    more = sum(found.totals.values()) - len(found.hits)
+    if more > 0:
+        there = ", ".join(counted(count, name) for name, count in found.totals.items() if count)
+        click.echo(f"… and {more:,} more, of {there}: narrow it with --kind or a field, or --limit {min(2 * limit, 1000)}")

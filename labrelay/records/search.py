@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select
@@ -22,6 +23,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import Text
 
 from labrelay.model.errors import UsageError
+from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.records.schema import (
     ExperimentRow,
@@ -35,6 +37,7 @@ from labrelay.records.schema import (
 Kind = Literal["experiment", "sample", "instrument run", "workflow run", "file"]
 MAX_TEXT, MAX_WORDS, MAX_LIMIT = 500, 10, 1000
 _TOKEN = re.compile(r'"([^"]*)"|(\S+)')
+_LIKE_A_FIELD = re.compile(r"[A-Za-z_]{3,20}\Z")  # `chr1:200` and `C:` are words
 
 
 class Hit(Frozen):
@@ -182,6 +185,24 @@ def search(session: Session, text: str, kind: Kind | None = None, limit: int = 5
     wanted = " ".join(question.words).casefold()
     hits.sort(key=lambda hit: wanted not in (hit.name.casefold(), hit.id))
     return Found(hits=tuple(hits[:most]), totals=totals, facets=facets)
+
+
+def refuse_unknown_fields(text: str) -> None:
+    """Refuse what a person most likely meant as a field: `wrokflow:NAME` as a word would find nothing, in silence.
+
+    Raises:
+        UsageError: An unquoted `name:value` names no field; the sentence has those that there are.
+    """
+    for match in _TOKEN.finditer(text[:MAX_TEXT]):
+        name, colon, value = (match[2] or "").partition(":")
+        if not _LIKE_A_FIELD.match(name) or not colon or not value or value.startswith("//") or name.lower() in FIELDS:
+            continue
+        close = get_close_matches(name.lower(), FIELDS, 1)
+        guess = f"did you mean {close[0]}:{value}? " if close else ""
+        raise UsageError(
+            f"{printable(name)}: is no field to search by: {guess}The fields are {', '.join(sorted(FIELDS))}; "
+            f"'\"{printable(match[2])}\"', with both quotes, looks for the text as it is"
+        )
 
 
 def parse(text: str) -> Question:

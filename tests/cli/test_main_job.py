@@ -139,11 +139,40 @@ def test_lineage_leads_from_an_output_to_the_sample_and_back(labrelay: Command) 
     assert hits[0]["id"] in down.out
 
 
-def test_a_search_without_hits_says_so_and_exits_with_one(labrelay: Command) -> None:
+def test_lineage_names_the_other_direction_and_where_the_documents_are(labrelay: Command) -> None:
+    up = labrelay("lineage", "alpha").out
+    sample = up.split()[2]
+    assert up.endswith(f"what was made of it: labrelay lineage {sample} --down\n")
+    down = labrelay("lineage", "alpha", "--down").out.splitlines()
+    assert down[-2] == f"where it came from: labrelay lineage {sample}"
+    assert down[-1].endswith(f"labrelay results show {run_of(labrelay, 'alpha')}")
+
+
+def test_a_search_without_hits_says_so_and_that_is_an_answer(labrelay: Command) -> None:
     assert labrelay("search", "beta").code == 0
     nothing = labrelay("search", "nothing", "like", "this")
-    assert nothing.code == 1
+    assert nothing.code == 0
     assert nothing.out == "nothing fits nothing like this\n"
+    assert labrelay("search", "nothing", "--json").json["hits"] == []
+
+
+def test_a_search_that_is_cut_says_how_many_more_there_are(labrelay: Command) -> None:
+    told = labrelay("search", "alpha", "--json").json
+    said = labrelay("search", "alpha", "--limit", "1").out.splitlines()
+    assert len(said) == 3
+    assert said[-1].startswith(f"… and {sum(told['totals'].values()) - 1} more, of 1 sample, 1 workflow run, ")
+    assert said[-1].endswith("--limit 2")
+    assert "more" not in labrelay("search", "alpha").out
+
+
+def test_a_misspelt_field_is_a_mistake_and_the_fields_are_named(labrelay: Command) -> None:
+    said = labrelay("search", "wrokflow:count_reads")
+    assert said.code == 2
+    assert "did you mean workflow:count_reads?" in said.sentence
+    assert "assay, experiment, platform, project, role, state, verdict, workflow" in said.sentence
+    assert labrelay("search", "workflow:count_reads", "--json").json["totals"] == {"workflow run": 2}
+    for text in ('"wrokflow:count_reads"', "chr1:200", "http://x"):
+        assert labrelay("search", text).out == f"nothing fits {text}\n"
 
 
 def test_submitting_what_the_rules_asked_for_finds_their_run(labrelay: Command) -> None:
