@@ -78,7 +78,7 @@ def _mapping(document: Any, definition: Definition) -> Iterator[Problem]:
 
 
 def _tasks(document: Any, root: Path) -> Iterator[Problem]:
-    for task in _all_tasks(document, set()):
+    for task in all_tasks(document, set()):
         if not {"container", "docker"} & set(task.runtime):
             message = f"the task {task.name} names no container, so it runs only where its programs are installed"
             yield at(task.pos, root, "TASK_WITHOUT_CONTAINER", message, severity=Severity.WARNING)
@@ -88,13 +88,14 @@ def _tasks(document: Any, root: Path) -> Iterator[Problem]:
             yield at(task.pos, root, "TASK_WITHOUT_RESOURCES", message, severity=Severity.WARNING)
 
 
-def _all_tasks(document: Any, seen: set[str]) -> Iterator[Any]:
+def all_tasks(document: Any, seen: set[str]) -> Iterator[Any]:
+    """Yield the tasks of a document and of its imports, each file's once; `seen` holds the paths that are done."""
     if document.pos.abspath in seen:
         return
     seen.add(document.pos.abspath)
     yield from document.tasks
     for imported in document.imports:
-        yield from _all_tasks(imported.doc, seen)
+        yield from all_tasks(imported.doc, seen)
 
 
 def _miniwdl(document: Any, root: Path) -> Iterator[Problem]:

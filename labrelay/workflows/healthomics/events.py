@@ -27,8 +27,8 @@ class RunEvent(Frozen):
         external_id: Of the engine `healthomics`, `<run id>/<uuid>`.
         event_id: The same for an event that comes twice.
         at: When EventBridge says that it happened.
-        status: None when the engine has to be asked: an event names no failure reason, and so cannot tell whether a
-            new attempt would help.
+        status: None when the engine has to be asked: an event names no failure reason, so that it cannot tell whether
+            a new attempt would help, and does not know whether a completed run has outputs.
     """
 
     external_id: str
@@ -66,7 +66,7 @@ def parse_event(body: bytes | str) -> RunEvent | None:
     ]
     if wrong or at is None:
         raise _refused(f"its {', '.join(wrong)} cannot be a run's event")
-    state = STATES.get(str(detail["status"]))
+    state = None if detail["status"] == "COMPLETED" else STATES.get(str(detail["status"]))
     return RunEvent(
         external_id=f"{run_id}/{uuid}",
         event_id=str(envelope["id"]),

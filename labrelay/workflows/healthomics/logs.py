@@ -58,9 +58,9 @@ def manifest(aws: Aws, run_id: str, uuid: str) -> list[dict[str, Any]]:
 
 
 def _objects(aws: Aws, stream: str) -> Iterator[dict[str, Any]]:
-    client, token = aws.client("logs"), None
+    client = aws.client("logs")
+    more: dict[str, str] = {}
     for _ in range(MAX_PAGES):
-        more = {"nextToken": token} if token else {}
         page = client.get_log_events(logGroupName=GROUP, logStreamName=stream, startFromHead=True, **more)
         for event in page["events"]:
             try:
@@ -70,6 +70,7 @@ def _objects(aws: Aws, stream: str) -> Iterator[dict[str, Any]]:
             if isinstance(value, dict):
                 yield value
         # The end of a stream is told by the same token twice, not by an empty page.
-        if page.get("nextForwardToken") in (None, token):
+        token = page.get("nextForwardToken")
+        if token is None or token == more.get("nextToken"):
             return
-        token = page["nextForwardToken"]
+        more = {"nextToken": token}

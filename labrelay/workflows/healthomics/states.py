@@ -27,10 +27,10 @@ def state_time(run: Mapping[str, Any]) -> datetime:
 
     It depends on nothing but the answer, so that two looks, or an event and a look, say the same.
     """
-    names = {"RUNNING": ("startTime",), "STOPPING": ("startTime",)}.get(str(run.get("status")), ())
-    if run.get("status") in ENDED:
-        names = ("stopTime", "startTime")
-    for name in (*names, "creationTime"):
+    entered = {"RUNNING": ["startTime"], "STOPPING": ["startTime"]}
+    ended = ["stopTime", "startTime"] if run.get("status") in ENDED else []
+    names = [*ended, *entered.get(str(run.get("status")), []), "creationTime"]
+    for name in names:
         value = run.get(name)
         if isinstance(value, datetime):
             return value.astimezone(UTC)

@@ -1,0 +1,110 @@
+"""What HealthOmics asks of a workflow beyond what WDL does, found before anything is published or paid for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from labrelay.model.errors import RefusedInput
+from labrelay.model.problem import Problem, Severity
+from labrelay.workflows.definition import load
+from labrelay.workflows.document import at, load_document
+from labrelay.workflows.lint import all_tasks
+from labrelay.workflows.schema import FILE, FOLDER
+
+URI = re.compile(r"(s3|omics)://[^/\s]+/\S", re.IGNORECASE)
+FETCHES = re.compile(
+    r"\b(?:curl|wget|git\s+clone|aws\s+s3|gsutil|pip3?\s+install|conda\s+install|mamba\s+install"
+    r"|apt(?:-get)?\s+install|docker\s+(?:pull|run))\b"
+)
+WDL_VERSIONS = ("1.0", "1.1", "development")
+NEEDED = ("cpu", "memory")
+
+
+def lint_for_healthomics(folder: Path) -> list[Problem]:
+    """Return what stands against running the definition in `folder` on HealthOmics, errors and warnings.
+
+    What stands against running it anywhere is `labrelay.workflows.lint`'s to say; a folder that does not load gives
+    nothing here.
+    """
+    try:
+        definition = load(folder)
+        document = load_document(folder, definition.main)
+    except RefusedInput:
+        return []
+    found = lint_document(document, folder.resolve())
+    return sorted(found, key=lambda problem: (problem.severity.value, problem.path or "", problem.line or 0))
+
+
+def lint_document(document: Any, root: Path) -> Iterator[Problem]:
+    """Yield the findings about a loaded document: version, and image, cpu, memory and command of each task.
+
+    Imports from outside the bundle are refused when it is loaded.
+    """
+    version = document.wdl_version
+    if version not in WDL_VERSIONS:
+        message = f"HealthOmics runs WDL {', '.join(WDL_VERSIONS)}, and this is {version}"
+        yield at(document.pos, root, "HEALTHOMICS_WDL_VERSION", message)
+    for task in all_tasks(document, set()):
+        yield from _task(task, root)
+
+
+def _task(task: Any, root: Path) -> Iterator[Problem]:
+    if not {"container", "docker"} & set(task.runtime):
+        message = f"the task {task.name} names no container; HealthOmics runs nothing without one"
+        yield at(task.pos, root, "HEALTHOMICS_NO_IMAGE", message)
+    missing = [key for key in NEEDED if key not in task.runtime]
+    if missing:
+        message = (
+            f"the task {task.name} does not say its {' and '.join(missing)}; HealthOmics gives 1 vCPU and 1 GiB "
+            "when nothing is said, and ends what takes more"
+        )
+        yield at(task.pos, root, "HEALTHOMICS_NO_RESOURCES", message, severity=Severity.WARNING)
+    text = "".join(part if isinstance(part, str) else " " for part in task.command.parts)
+    fetch = next((found[0] for line in text.splitlines() if (found := FETCHES.search(_code(line)))), None)
+    if fetch:
+        message = (
+            f"the task {task.name} calls `{' '.join(fetch.split())}`; tasks reach S3 and ECR of their own Region only, "
+            "so make files inputs and programs part of the image"
+        )
+        yield at(task.pos, root, "HEALTHOMICS_NETWORK", message, severity=Severity.WARNING)
+
+
+def _code(line: str) -> str:
+    return "" if line.lstrip().startswith("#") else line
+
+
+def input_problems(schema: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[Problem]:
+    """Return which files among a run's inputs HealthOmics cannot read: all that are not `s3://` or `omics://`.
+
+    Args:
+        schema: Of the inputs, from `labrelay.workflows.schema`.
+        inputs: Qualified names and values.
+    """
+    shapes = schema.get("properties", {})
+    return [
+        Problem(
+            code="HEALTHOMICS_INPUT_NOT_A_URI",
+            message=f"{where} is {value}, and HealthOmics reads s3:// and omics:// only; import or upload it first.",
+        )
+        for name, given in inputs.items()
+        for where, value in _files(name, shapes.get(name, {}), given)
+        if not URI.match(value)
+    ]
+
+
+def _files(where: str, shape: Mapping[str, Any], value: Any) -> Iterator[tuple[str, str]]:
+    """Yield (place, value) of all that the schema calls a file or folder."""
+    if "anyOf" in shape:
+        shape = shape["anyOf"][0]
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _files(f"{where}[{index}]", shape.get("items", {}), item)
+    elif isinstance(value, dict):
+        members = shape.get("properties", {})
+        for key, item in value.items():
+            yield from _files(f"{where}/{key}", members.get(key) or shape.get("additionalProperties") or {}, item)
+    elif isinstance(value, str) and shape.get("format") in (FILE, FOLDER):
+        yield where, value

@@ -1,0 +1,277 @@
+"""Workflow bundles as HealthOmics workflows: one workflow a definition name, one version a bundle digest.
+
+A version is immutable and its name comes from the bundle's digest, so that publishing again finds what is there, on
+this machine or another. What was found is kept in a small file; a service that lost it is simply asked again.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from labrelay.model.errors import Busy, Conflict, EngineFailed, NotFound, RefusedInput
+from labrelay.model.names import printable
+from labrelay.model.problem import Frozen, Problem, errors_of
+from labrelay.model.runs import WorkflowVersion
+from labrelay.stores.aws import Aws, aws_errors
+from labrelay.stores.durable import write_json_atomic
+from labrelay.workflows.bundle import unpack_bundle
+from labrelay.workflows.document import load_document
+from labrelay.workflows.healthomics.lint import lint_document
+from labrelay.workflows.schema import input_schema
+
+log = logging.getLogger(__name__)
+ZIP_BYTES = 4_400_000  # what CreateWorkflow takes inside the request; more goes through S3
+VERSION_DIGITS = 16
+NAME_TAG, DIGEST_TAG = "labrelay:workflow", "labrelay:digest"
+FIRST_PAUSE, LONGEST_PAUSE, PATIENCE = 0.2, 10.0, 900.0  # seconds
+DESCRIPTION_CHARS, PARAMETERS = 256, 1000
+GOING = ("CREATING", "UPDATING")
+
+
+class Published(Frozen):
+    """A version that can be run.
+
+    Attributes:
+        workflow_id: HealthOmics' id of the workflow.
+        version: The version's name.
+        inputs: The JSON Schema of its inputs, as `labrelay.workflows.schema` makes it.
+    """
+
+    workflow_id: str
+    version: str
+    inputs: dict[str, Any]
+
+
+class Publisher:
+    """Publishes bundles and remembers what is published.
+
+    Args:
+        aws: Where.
+        cache: A JSON file; it may be deleted at any time.
+        bundles_uri: `s3://bucket/prefix` for bundles that are too large for a request.
+        registry_map: The container registry map, as the API has it: `registryMappings`, `imageMappings`.
+        sleep: For tests.
+    """
+
+    def __init__(
+        self,
+        aws: Aws,
+        cache: Path,
+        bundles_uri: str,
+        registry_map: Mapping[str, Any] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._aws, self._cache, self._bundles = aws, cache, bundles_uri.rstrip("/")
+        self._registry_map, self._sleep = dict(registry_map or {}), sleep
+        self._known: dict[str, Published] = _read(cache)
+
+    def publish(self, workflow: WorkflowVersion, bundle: Path) -> Published:
+        """Return the version of this bundle, made and ACTIVE; one that is known costs no call.
+
+        Raises:
+            RefusedInput: The bundle is not fit for HealthOmics, or HealthOmics says so, in its own words.
+            EngineFailed: It did not become ACTIVE in time, or the service failed.
+        """
+        known = self._known.get(workflow.digest)
+        if known is None:
+            schema = _checked(workflow, bundle)
+            asked = self._definition(workflow, bundle, schema)
+            workflow_id = self._workflow(workflow, asked)
+            version = self._version(workflow_id, workflow, asked)
+            known = Published(workflow_id=workflow_id, version=version, inputs=schema)
+            self._known[workflow.digest] = known
+            self._write()
+        return known
+
+    def forget(self, digest: str) -> None:
+        """Forget what is published for this bundle, because the service does not know it (any more)."""
+        if self._known.pop(digest, None) is not None:
+            self._write()
+
+    def _workflow(self, workflow: WorkflowVersion, asked: Mapping[str, Any]) -> str:
+        """Return the id of the workflow of this name, made when there is none."""
+        omics, tags = self._aws.client("omics"), {**asked["tags"], NAME_TAG: workflow.name}
+        found = self._named(workflow.name)
+        # One that another machine is making just now may yet fail by that machine's bundle.
+        if found and self._await(lambda: dict(omics.get_workflow(id=found)), f"the workflow {workflow.name}") is None:
+            return found
+        with aws_errors(f"make the workflow {workflow.name}", EngineFailed):
+            made = omics.create_workflow(**{**asked, "name": workflow.name, "tags": tags}, requestId=_token())["id"]
+        failed = self._await(lambda: dict(omics.get_workflow(id=made)), f"the workflow {workflow.name}")
+        if failed is not None:
+            self._drop(made)
+            raise _refused(workflow, failed)
+        # Two machines may have made one each; both then take the older, and the younger goes.
+        oldest = self._named(workflow.name) or made
+        if oldest != made:
+            self._drop(made)
+        return oldest
+
+    def _named(self, name: str) -> str | None:
+        """Return the id of the oldest usable workflow of this name that Labrelay made."""
+        omics = self._aws.client("omics")
+        with aws_errors(f"look for the workflow {name}", EngineFailed):
+            pages = omics.get_paginator("list_workflows").paginate(type="PRIVATE", name=name)
+            same = [item for page in pages for item in page.get("items", []) if item.get("name") == name]
+            for item in sorted(same, key=lambda item: (str(item.get("creationTime")), str(item["id"]))):
+                if item.get("status") in ("ACTIVE", *GOING) and self._is_ours(str(item["id"]), name):
+                    return str(item["id"])
+        return None
+
+    def _is_ours(self, workflow_id: str, name: str) -> bool:
+        details = self._aws.client("omics").get_workflow(id=workflow_id)
+        return bool(details.get("tags", {}).get(NAME_TAG) == name)
+
+    def _drop(self, workflow_id: str) -> None:
+        with aws_errors(f"delete the workflow {workflow_id}", EngineFailed):
+            self._aws.client("omics").delete_workflow(id=workflow_id)
+
+    def _version(self, workflow_id: str, workflow: WorkflowVersion, asked: Mapping[str, Any]) -> str:
+        """Return the name of the version of this bundle, made when it is not there, once it is ACTIVE."""
+        omics, name = self._aws.client("omics"), workflow.digest[:VERSION_DIGITS]
+        what = f"version {name} of the workflow {workflow.name}"
+        names = {"workflowId": workflow_id, "versionName": name}
+
+        def look() -> dict[str, Any]:
+            return dict(omics.get_workflow_version(**names))
+
+        made = self._make_version(what, names, asked)
+        failed = self._await(look, what)
+        if failed is not None and not made:
+            # An earlier try left it; what failed then may have been the service.
+            with aws_errors(f"delete {what}", EngineFailed):
+                omics.delete_workflow_version(**names)
+            self._make_version(what, names, asked)
+            failed = self._await(look, what)
+        if failed is not None:
+            raise _refused(workflow, failed)
+        with aws_errors(f"look at {what}", EngineFailed):
+            digest = look().get("tags", {}).get(DIGEST_TAG, workflow.digest)
+        if digest != workflow.digest:
+            raise Conflict(f"{what} was made from another bundle ({printable(digest)}); delete it in HealthOmics.")
+        return name
+
+    def _make_version(self, what: str, names: Mapping[str, str], asked: Mapping[str, Any]) -> bool:
+        """Make the version and return True, or False when it is there."""
+        omics = self._aws.client("omics")
+        try:
+            with aws_errors(f"look for {what}", EngineFailed):
+                omics.get_workflow_version(**names)
+            return False
+        except NotFound:
+            pass
+        try:
+            with aws_errors(f"make {what}", EngineFailed):
+                omics.create_workflow_version(**{**asked, **names}, requestId=_token())
+        except Conflict:
+            return False  # another machine was quicker
+        return True
+
+    def _await(self, look: Callable[[], dict[str, Any]], what: str) -> str | None:
+        """Wait until a workflow or version is ACTIVE; return the service's message when it FAILED."""
+        pause, waited = FIRST_PAUSE, 0.0
+        while waited < PATIENCE:
+            with aws_errors(f"wait for {what}", EngineFailed):
+                found = look()
+            if found["status"] == "ACTIVE":
+                return None
+            if found["status"] not in GOING:
+                return str(found.get("statusMessage") or f"its status is {found['status']}")
+            self._sleep(pause)
+            waited, pause = waited + pause, min(LONGEST_PAUSE, pause * 1.5)
+        raise Busy(f"{what} is not ACTIVE after {PATIENCE / 60:.0f} minutes; the same command waits on.")
+
+    def _definition(self, workflow: WorkflowVersion, bundle: Path, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what CreateWorkflow and CreateWorkflowVersion have in common."""
+        asked: dict[str, Any] = {
+            "engine": workflow.language,
+            "main": workflow.main,
+            "description": f"{workflow.name} {workflow.version}, by Labrelay, sha256 {workflow.digest}"[:256],
+            "parameterTemplate": parameter_template(schema),
+            "tags": {DIGEST_TAG: workflow.digest},
+        }
+        if self._registry_map:
+            asked["containerRegistryMap"] = self._registry_map
+        if bundle.stat().st_size <= ZIP_BYTES:
+            return {**asked, "definitionZip": bundle.read_bytes()}
+        return {**asked, "definitionUri": self._upload(workflow, bundle)}
+
+    def _upload(self, workflow: WorkflowVersion, bundle: Path) -> str:
+        uri = f"{self._bundles}/{workflow.digest}.zip"
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        with aws_errors(f"store the bundle of {workflow.name} at {uri}", EngineFailed):
+            self._aws.client("s3").upload_file(str(bundle), bucket, key)
+        return uri
+
+    def _write(self) -> None:
+        write_json_atomic(self._cache, {digest: each.model_dump(mode="json") for digest, each in self._known.items()})
+
+
+def parameter_template(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return HealthOmics' parameter template for a workflow's inputs: what each is for, and whether it may be left out.
+
+    Args:
+        schema: From `labrelay.workflows.schema.input_schema`.
+    """
+    required = set(schema.get("required", ()))
+    template: dict[str, dict[str, Any]] = {}
+    for name, shape in list(schema.get("properties", {}).items())[:PARAMETERS]:
+        template[name] = {"optional": name not in required}
+        words = plain(str(shape.get("description", "")))[:DESCRIPTION_CHARS]
+        if words:
+            template[name]["description"] = words
+    return template
+
+
+def plain(text: str) -> str:
+    """Return `text` as HealthOmics takes it: one line, no control characters."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+
+
+def _checked(workflow: WorkflowVersion, bundle: Path) -> dict[str, Any]:
+    """Return the schema of a bundle's inputs, after it was found fit for HealthOmics."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "bundle")
+        unpack_bundle(bundle, folder)
+        document = load_document(folder, workflow.main)
+        findings = list(lint_document(document, folder.resolve()))
+        for problem in findings:
+            log.info("%s: %s: %s", workflow.name, problem.severity.value, problem)
+        if errors := errors_of(findings):
+            raise RefusedInput(f"The workflow {workflow.name} for HealthOmics", errors)
+        return input_schema(document)
+
+
+def _refused(workflow: WorkflowVersion, said: str) -> RefusedInput:
+    problems = [
+        Problem(code="HEALTHOMICS_REFUSED", message=f"HealthOmics says: {line}", path=workflow.main)
+        for line in _lines(said)
+    ]
+    return RefusedInput(f"The workflow {workflow.name} {workflow.version}", problems)
+
+
+def _lines(said: str) -> Iterator[str]:
+    """Yield the lines that say something, at most twenty: linters can be wordy."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it is not valid, without saying why"]
+    yield from lines[:20]
+
+
+def _token() -> str:
+    # One a call: the names make publishing safe to repeat, and a token that outlives a deletion would give back its id.
+    return secrets.token_hex(16)
+
+
+def _read(cache: Path) -> dict[str, Published]:
+    """Return what the file says; one that cannot be read says nothing, since all of it can be asked again."""
+    try:
+        return TypeAdapter(dict[str, Published]).validate_json(cache.read_bytes())
+    except (OSError, ValidationError):
+        return {}
