@@ -27,6 +27,7 @@ CREDENTIALS = frozenset(
 THROTTLED = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"}
 )
+DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"})
 BY_STATUS = {"400": 400, "403": 403, "404": 404, "409": 409, "412": 412}
 # "User: arn:… is not authorized to perform: omics:StartRun on resource: arn:… because no identity-based policy …"
 NOT_AUTHORIZED = re.compile(
@@ -87,7 +88,7 @@ def code_of(error: boto.ClientError) -> str:
 
 def mark_service(*, parsed: dict[str, Any], model: Any, **_event: object) -> None:
     """Write the service's name into an answer, as a handler of botocore's `after-call`: an error does not say it."""
-    parsed["LabrelayService"] = model.service_model.signing_name
+    parsed.setdefault("ResponseMetadata", {})["Service"] = model.service_model.signing_name
 
 
 def _of_answer(error: boto.ClientError, doing: str, failed: type[LabrelayError]) -> LabrelayError:
@@ -111,6 +112,8 @@ def _of_answer(error: boto.ClientError, doing: str, failed: type[LabrelayError])
         return Conflict(f"{cannot}: {said}; look at how it stands now, then decide.")
     if status == 412:
         return Conflict(f"{cannot}: something else is there already ({said}).")
+    if code in DAMAGED:
+        return _passing(failed, f"{cannot}: the bytes were damaged on their way ({said}); repeat the command.")
     if 400 <= status < 500 and status != 408:
         return UsageError(f"{cannot}: the request was refused ({said}).")
     return _passing(failed, f"{cannot}: the service failed ({said}); the same command may work in some minutes.")
@@ -148,7 +151,7 @@ def _who_lacks_what(error: boto.ClientError) -> str:
 
 def _permission(error: boto.ClientError) -> str:
     operation = str(error.operation_name)
-    service = str(error.response.get("LabrelayService", "s3" if operation in S3_PERMISSIONS else "omics"))
+    service = str(error.response["ResponseMetadata"].get("Service", "s3" if operation in S3_PERMISSIONS else "omics"))
     return S3_PERMISSIONS.get(operation, f"{service}:{operation}") if service == "s3" else f"{service}:{operation}"
 
 

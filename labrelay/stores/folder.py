@@ -9,17 +9,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from labrelay.model.errors import Conflict, StorageFailed, UsageError
+from labrelay.model.errors import Conflict, StorageFailed
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef
-from labrelay.model.names import printable, safe_relative
 from labrelay.stores.digests import Digests, hash_open_file
 from labrelay.stores.durable import (
     GRACE_SECONDS,
@@ -33,12 +31,11 @@ from labrelay.stores.durable import (
     storage_errors,
     write_all,
 )
+from labrelay.stores.keys import checked_key, is_key_part
 from labrelay.stores.ports import Watcher
 from labrelay.stores.source import open_source, read_through
 
 STAGING, META = ".staging", ".meta"
-MAX_PART_BYTES = 255
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
 
@@ -213,10 +210,7 @@ class FolderObjectStore:
         return FolderStaged(self, temp, handle, ref)
 
     def _path(self, key: str) -> Path:
-        relative = safe_relative(key)
-        if relative is None or any(not _is_part(part) for part in relative.parts):
-            raise UsageError(f"'{printable(key)}' cannot be a key; use relative paths without '..' or leading dots.")
-        return self.root / relative
+        return self.root / checked_key(key)
 
     def _refuse_without_room(self, key: str, size: int) -> None:
         free = free_bytes(self.root)
@@ -298,7 +292,7 @@ class FolderObjectStore:
     def _walk(self, folder: Path, prefix: str) -> Iterator[FileRef]:
         with storage_errors(f"list {prefix or 'everything'}", self.root):
             try:
-                entries = [e for e in os.scandir(folder) if _is_part(e.name)]
+                entries = [e for e in os.scandir(folder) if is_key_part(e.name)]
             except (FileNotFoundError, NotADirectoryError):
                 return
             # A folder sorts as its keys do, with the separator: `a-b` comes before `a/b`.
@@ -342,12 +336,3 @@ class FolderStaged:
         with suppress(OSError):
             self._temp.unlink(missing_ok=True)
         self._handle.close()
-
-
-def _is_part(part: str) -> bool:
-    if part.startswith(".") or CONTROL.search(part):
-        return False
-    try:
-        return len(part.encode()) <= MAX_PART_BYTES
-    except UnicodeEncodeError:
-        return False

@@ -190,7 +190,9 @@ def _refuse(what: str, problems: list[Problem]) -> None:
 
 def _refuse_conflicts(store: ObjectStore, staged: Sequence[Staged]) -> None:
     """Find a conflict before the first file of the group is visible, not between the two."""
-    taken = [each.ref.key for each in staged if store.head(each.ref.key) not in (None, each.ref)]
+    found = [(each.ref, store.head(each.ref.key)) for each in staged]
+    # By content: a store that numbers its versions gives the number at the commit.
+    taken = [ref.key for ref, there in found if there is not None and there.sha256 != ref.sha256]
     if taken:
         raise Conflict(
             f"Other content is stored already as {', '.join(taken)}; stored files are never replaced: "

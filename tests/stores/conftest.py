@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import uuid
+from collections.abc import Callable, Iterator
 
 import pytest
+from seaweed import make_bucket, seaweed
 
+from labrelay.stores.aws import Aws
 from labrelay.stores.folder import FolderObjectStore
 from labrelay.stores.ports import ObjectStore
+from labrelay.stores.s3 import S3ObjectStore
 
-OBJECT_STORES: dict[str, Callable[[Path], ObjectStore]] = {
-    "folder": lambda tmp_path: FolderObjectStore(tmp_path / "objects"),
+OBJECT_STORES: dict[str, Callable[[pytest.FixtureRequest], ObjectStore]] = {
+    "folder": lambda request: FolderObjectStore(request.getfixturevalue("tmp_path") / "objects"),
+    "s3": lambda request: request.getfixturevalue("s3_store"),
 }
 
 
 @pytest.fixture(params=sorted(OBJECT_STORES))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return OBJECT_STORES[request.param](tmp_path)
+def store(request: pytest.FixtureRequest) -> ObjectStore:
+    return OBJECT_STORES[request.param](request)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """Serve a versioned bucket `lab` of an S3 that keeps its bytes on disk."""
+    with pytest.MonkeyPatch.context() as patch, seaweed(tmp_path_factory.mktemp("seaweed")) as url:
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_CONFIG_FILE", "/nowhere")
+        aws = Aws(region="us-east-1", endpoint_url=url, attempts=3)
+        make_bucket(aws.client("s3"), "lab")
+        yield aws
+
+
+@pytest.fixture
+def s3_store(s3_server: Aws) -> S3ObjectStore:
+    """Return a store below a prefix that no other test has."""
+    return S3ObjectStore(s3_server, "lab", f"tests/{uuid.uuid4().hex}")
 
 
 class Recorder:

@@ -57,7 +57,7 @@ class Answering(BaseHTTPRequestHandler):
 def server() -> Iterator[str]:
     Answering.answers, Answering.asked = [], []
     served = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-    thread = threading.Thread(target=served.serve_forever, daemon=True)
+    thread = threading.Thread(target=served.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{served.server_port}"
     served.shutdown()
@@ -177,7 +177,7 @@ def test_a_refusal_without_words_names_the_permission_that_the_call_needs(
 
 
 def test_nobody_at_the_endpoint_is_a_sentence_that_names_it() -> None:
-    with pytest.raises(StorageFailed, match=r"http://127\.0\.0\.1:1 does not answer") as caught, aws_errors("ask"):
+    with pytest.raises(StorageFailed, match=r"http://127\.0\.0\.1:1/run does not answer") as caught, aws_errors("ask"):
         aws("http://127.0.0.1:1").client("omics").list_runs()
     assert caught.value.retryable
 

@@ -1,0 +1,63 @@
+"""The SHA-256 of objects that went to S3 in parts, in a small object each.
+
+The metadata of a multipart upload is given when it begins, its hash is known when it ends. So the hash is noted before
+the object becomes visible, in an object named by key, CRC64NVME and size: a note that nobody used (other bytes were
+faster) is about no other content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from botocore.exceptions import ClientError
+from pydantic import Field, ValidationError
+
+from labrelay.model.faults import faultpoint
+from labrelay.model.files import FileRef
+from labrelay.model.problem import Frozen
+from labrelay.stores.aws import Aws, aws_errors
+from labrelay.stores.aws_errors import status_of
+
+
+class _Note(Frozen):
+    key: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class DigestNotes:
+    """The notes of one store.
+
+    Args:
+        aws: The way to S3.
+        bucket: Where they lie.
+        base: Before each note's own key, ending at a separator.
+    """
+
+    def __init__(self, aws: Aws, bucket: str, base: str) -> None:
+        self._aws, self._bucket, self._base = aws, bucket, base
+
+    def write(self, ref: FileRef, crc: str) -> None:
+        """Note the SHA-256 of `ref`'s content, whose CRC64NVME is `crc` as S3 writes it. Cost: one call."""
+        body = _Note(key=ref.key, sha256=ref.sha256).model_dump_json().encode()
+        with aws_errors(f"note the checksum of {ref.key}"):
+            self._aws.client("s3").put_object(**self._named(ref.key, crc, ref.size), Body=body)
+        faultpoint("s3.digest_noted")
+
+    def read(self, key: str, crc: str, size: int) -> str | None:
+        """Return the SHA-256 that was noted for this content of the key, or None. Cost: one call."""
+        if not crc:
+            return None
+        with aws_errors(f"look up the checksum of {key}"):
+            try:
+                body = self._aws.client("s3").get_object(**self._named(key, crc, size))["Body"].read()
+                return _Note.model_validate_json(body).sha256
+            except ValidationError:
+                return None
+            except ClientError as error:
+                if status_of(error) == 404:
+                    return None
+                raise
+
+    def _named(self, key: str, crc: str, size: int) -> dict[str, str]:
+        digest = hashlib.sha256(f"{key}\n{crc}\n{size}".encode()).hexdigest()
+        return {"Bucket": self._bucket, "Key": f"{self._base}{digest[:2]}/{digest[2:42]}.json"}
