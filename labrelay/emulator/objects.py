@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -77,6 +78,12 @@ class Found:
 def store_folder(service: Service, store: str, kind: str, key: str) -> Path:
     """Return the folder of the files of a read set (kind `readSet`) or a reference (`reference`)."""
     return service.folder / "reads" / store / kind / key
+
+
+def touch(folder: Path) -> None:
+    """Note that a read set was used just now; what is not used for long may be archived."""
+    with suppress(FileNotFoundError):
+        os.utime(folder)
 
 
 def open_uri(service: Service, uri: str) -> Found:
@@ -159,6 +166,7 @@ def _open_read_set(service: Service, uri: str, store: str, key: str, file: str) 
         reason = Reason.ARCHIVED if body["status"] in ("ARCHIVED", "ACTIVATING") else Reason.NOT_FOUND
         raise ObjectUnavailable(reason, uri, f"Read set {key} is {body['status']}; only an ACTIVE one can be read.")
     slot = "source1" if file in ("", "source") else file
+    touch(store_folder(service, store, "readSet", key))
     etag = body.get("etag", {}).get(slot, f"{key}-{slot}")
     return _stored(service, uri, (store, "readSet", key), body, slot, etag)
 

@@ -12,7 +12,7 @@ from labrelay.emulator.operation import Failure, Params, invalid, not_found, ope
 from labrelay.emulator.read_set_content import Content, judge
 from labrelay.emulator.service import Service, timestamp, worker
 from labrelay.emulator.state import Body, Snapshot, Transaction
-from labrelay.emulator.storage_jobs import ItemDone, ItemFailed, JobKind, Thing, get, list_jobs, start, work
+from labrelay.emulator.storage_jobs import ItemDone, ItemFailed, JobKind, Thing, get, list_jobs, start, tags_thing, work
 from labrelay.emulator.stored_files import describe, put_objects
 from labrelay.model.faults import faultpoint
 
@@ -20,7 +20,7 @@ MOST_READ_SETS = 1_000_000
 REFERENCE_ARN = re.compile(r"arn:aws:omics:[^:]+:\d+:referenceStore/(?P<store>\d+)/reference/(?P<id>\d+)")
 FASTQ_END = re.compile(r"\.(fastq|fq)\.gz\Z")
 NEEDS_REFERENCE = ("BAM", "CRAM")
-ABOUT = ("subjectId", "sampleId", "name", "description", "referenceArn", "tags")
+ABOUT = ("subjectId", "sampleId", "name", "description", "referenceArn")
 JOB = JobKind(
     kind="readSetImportJob",
     store="sequenceStore",
@@ -117,6 +117,7 @@ def make_read_set(
         "sequenceInformation": information,
         "files": {slot: {**describe(path), "s3Access": {"s3Uri": base + path.name}} for slot, path in named.items()},
         "etag": content.etag,
+        "_shown": True,
         "_names": {slot: path.name for slot, path in named.items()},
     }
 
@@ -160,10 +161,11 @@ def _take(service: Service, job: Body, item: Body, store: Body, folder: Path) ->
     content = judge(item["sourceFileType"], files, store["eTagAlgorithmFamily"], reference)
     body = make_read_set(service, store, item["_id"], item, files, content)
     body |= {"creationType": "IMPORT", "creationJobId": job["id"]}
-    put_objects(service, store, body)
+    put_objects(service, store, body, item.get("tags", {}))
     faultpoint("emulator.read_set.shown")
     done = {"readSetId": body["id"]} | ({"statusMessage": short(content.note)} if content.note else {})
-    return ItemDone(done, [Thing("readSet", body["id"], body, store["id"])], [read_set_event(body)])
+    things = [Thing("readSet", body["id"], body, store["id"]), tags_thing(body["arn"], item)]
+    return ItemDone(done, things, [read_set_event(body)])
 
 
 def file_names(uris: Params) -> dict[str, str]:

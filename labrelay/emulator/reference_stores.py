@@ -6,6 +6,7 @@ from labrelay.emulator.asking import found, idempotent, listed, storage_id
 from labrelay.emulator.operation import Failure, Params, conflict, operation
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Transaction
+from labrelay.emulator.tags import drop_tags, set_tags
 
 KIND = "referenceStore"
 
@@ -19,12 +20,13 @@ def create_reference_store(service: Service, asked: Params) -> Params:
             raise Failure("ServiceQuotaExceededException", "An account may have one reference store in a region.")
         key = storage_id(state)
         body = {
-            **{name: value for name, value in asked.items() if name != "clientToken"},
+            **{name: value for name, value in asked.items() if name not in ("clientToken", "tags")},
             "id": key,
             "arn": service.arn(KIND, key),
             "creationTime": timestamp(),
         }
         state.put(KIND, key, body)
+        set_tags(state, body["arn"], asked.get("tags", {}))
         return body
 
     answer = idempotent(service, "CreateReferenceStore", asked, make)
@@ -49,6 +51,7 @@ def delete_reference_store(service: Service, asked: Params) -> Params:
         if any(state.count("referenceImportJob", body["id"], status) for status in ("SUBMITTED", "IN_PROGRESS")):
             raise conflict(f"The reference store {body['id']} has import jobs that are not done.")
         state.delete(KIND, body["id"])
+        drop_tags(state, body["arn"])
     _announce(service, body, "DELETED")
     return {}
 

@@ -12,7 +12,7 @@ from labrelay.emulator.objects import S3_URI, fetch, store_folder
 from labrelay.emulator.operation import Failure, Params, Slice, conflict, operation
 from labrelay.emulator.service import Service, timestamp, worker
 from labrelay.emulator.state import Body, Transaction
-from labrelay.emulator.storage_jobs import ItemDone, ItemFailed, JobKind, Thing, get, list_jobs, start, work
+from labrelay.emulator.storage_jobs import ItemDone, ItemFailed, JobKind, Thing, get, list_jobs, start, tags_thing, work
 from labrelay.emulator.stored_files import describe, file_of, slice_of
 from labrelay.model.faults import faultpoint
 
@@ -129,7 +129,7 @@ def _import(service: Service, job: Body, item: Body) -> ItemDone:
     index = _index(path)
     now, arn = timestamp(), service.arn("referenceStore", store, KIND, key)
     body = {
-        **chosen(item, ("name", "description", "tags")),
+        **chosen(item, ("name", "description")),
         "id": key,
         "arn": arn,
         "referenceStoreId": store,
@@ -143,7 +143,7 @@ def _import(service: Service, job: Body, item: Body) -> ItemDone:
         "_names": {"source": path.name, "index": index.name},
     }
     event = ("Reference Status Change", [arn], reference_detail(body, "ACTIVE"))
-    return ItemDone({"referenceId": key}, [Thing(KIND, key, body, store)], [event])
+    return ItemDone({"referenceId": key}, [Thing(KIND, key, body, store), tags_thing(arn, item)], [event])
 
 
 def _index(path: Path) -> Path:

@@ -11,6 +11,7 @@ from labrelay.emulator.asking import found, idempotent, listed, storage_id
 from labrelay.emulator.operation import Failure, Params, conflict, invalid, operation
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Transaction
+from labrelay.emulator.tags import drop_tags, set_tags
 
 MOST_STORES = 20
 MOST_PROPAGATED_TAGS = 5
@@ -31,7 +32,7 @@ def create_sequence_store(service: Service, asked: Params) -> Params:
         key, now = storage_id(state), timestamp()
         body = {
             "eTagAlgorithmFamily": "MD5up",
-            **{name: value for name, value in asked.items() if name not in ("clientToken", "s3AccessConfig")},
+            **{name: value for name, value in asked.items() if name not in ("clientToken", "s3AccessConfig", "tags")},
             "id": key,
             "arn": service.arn(KIND, key),
             "status": "ACTIVE",
@@ -40,6 +41,7 @@ def create_sequence_store(service: Service, asked: Params) -> Params:
             "s3Access": _s3_access(service, key, asked.get("s3AccessConfig", {})),
         }
         state.put(KIND, key, body)
+        set_tags(state, body["arn"], asked.get("tags", {}))
         return body
 
     answer = idempotent(service, "CreateSequenceStore", asked, make)
@@ -91,6 +93,7 @@ def delete_sequence_store(service: Service, asked: Params) -> Params:
             if state.count(job, body["id"], "SUBMITTED") or state.count(job, body["id"], "IN_PROGRESS"):
                 raise conflict(f"The sequence store {body['id']} has jobs that are not done.")
         state.delete(KIND, body["id"])
+        drop_tags(state, body["arn"])
     try:
         service.s3.delete_bucket(Bucket=bucket_of(body))
     except ClientError as error:

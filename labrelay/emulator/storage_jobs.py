@@ -17,6 +17,7 @@ from labrelay.emulator.asking import chosen, found, idempotent, listed, short, s
 from labrelay.emulator.operation import Failure, Params
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Transaction
+from labrelay.emulator.tags import TAGS
 from labrelay.model.errors import LabrelayError
 from labrelay.model.faults import faultpoint
 
@@ -43,6 +44,11 @@ class Thing(NamedTuple):
     key: str
     body: Body
     parent: str = ""
+
+
+def tags_thing(arn: str, about: Params) -> Thing:
+    """Return the tags that a request gives to the thing it makes."""
+    return Thing(TAGS, arn, {"tags": about.get("tags", {})})
 
 
 @dataclass(frozen=True)

@@ -65,19 +65,22 @@ def new_hash(family: str) -> Any:
     return hashlib.new(HASHES[family], usedforsecurity=False)
 
 
-def put_objects(service: Service, store: Body, read_set: Body) -> None:
-    """Show the files of a read set as tagged objects of its store's bucket; safe to repeat."""
-    extra = {"Tagging": urlencode(_tags(store, read_set))}
+def put_objects(service: Service, store: Body, read_set: Body, tags: dict[str, str]) -> None:
+    """Show the files of a read set as tagged objects of its store's bucket; safe to repeat.
+
+    Of its own `tags` those are written that the store propagates.
+    """
+    extra = {"Tagging": urlencode(_tags(store, read_set, tags))}
     for slot, (bucket, key) in _keys(read_set).items():
         path = store_folder(service, store["id"], "readSet", read_set["id"]) / read_set["_names"][slot]
         service.s3.upload_file(str(path), bucket, key, ExtraArgs=extra)
 
 
-def tag_objects(service: Service, store: Body, read_set: Body) -> None:
-    """Write the tags of a read set's objects anew."""
-    tags = [{"Key": key, "Value": value} for key, value in _tags(store, read_set).items()]
+def tag_objects(service: Service, store: Body, read_set: Body, tags: dict[str, str]) -> None:
+    """Write the tags of a read set's objects anew; `tags` are those of the read set."""
+    pairs = [{"Key": key, "Value": value} for key, value in _tags(store, read_set, tags).items()]
     for bucket, key in _keys(read_set).values():
-        service.s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": tags})
+        service.s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": pairs})
 
 
 def remove_objects(service: Service, read_set: Body) -> None:
@@ -96,11 +99,11 @@ def _keys(read_set: Body) -> dict[str, tuple[str, str]]:
     return {slot: (match["bucket"], match["key"]) for slot, uri in uris.items() if (match := S3_URI.fullmatch(uri))}
 
 
-def _tags(store: Body, read_set: Body) -> dict[str, str]:
-    tags = {key: read_set.get("tags", {}).get(key) for key in store.get("propagatedSetLevelTags", ())}
+def _tags(store: Body, read_set: Body, tags: dict[str, str]) -> dict[str, str]:
+    propagated = {key: tags.get(key) for key in store.get("propagatedSetLevelTags", ())}
     ours = {f"omics:{name}": read_set.get(name) for name in ("subjectId", "sampleId")}
     ours["omics:readSetStatus"] = "ACTIVE"
-    return {key: value for key, value in {**tags, **ours}.items() if value is not None}
+    return {key: value for key, value in {**propagated, **ours}.items() if value is not None}
 
 
 def _range(wanted: str, length: int) -> tuple[int, int]:
