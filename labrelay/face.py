@@ -62,7 +62,8 @@ def announce(
     """Announce the experiments and samples of a CSV or TSV file; announcing it again changes nothing.
 
     Args:
-        table: With a column `sample`; `experiment`, `aliases`, `barcode`, `assay`, `project` are understood.
+        table: With a column `sample` (or `sample_id`, `sample_name`, `name`); `experiment`, `aliases`, `barcode`,
+            `subject`, `assay`, `project` are understood.
         experiment: For tables without that column.
         correct: Take differing samples as corrections; older results become stale.
         reason: Why they are corrected, for the record.

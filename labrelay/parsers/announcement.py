@@ -1,8 +1,10 @@
 """A CSV or TSV of samples that a person or a LIMS announces before the instrument runs.
 
-One column names the sample (`sample`, `sample_id`, `sample_name` or `name`). Known columns are `experiment`, `aliases`
-(separated by `;`), `barcode` (`ACGT` or `ACGT+TGCA`), `subject`, `assay` and `project`; any other column is kept as an
-attribute. Text is strict: it comes from people, not from instruments, so a bad byte is a mistake to mend.
+One column names the sample (`sample`, `sample_id`, `sample_name` or `name`, the first of these that is there). Known
+columns are `experiment`, `aliases` (separated by `;`), `barcode` (`ACGT` or `ACGT+TGCA`), `subject`, `assay` and
+`project`; any other column is kept as an attribute. Case, spaces, `-` and `_` in a heading do not matter.
+
+Text is strict: it comes from people, not from instruments, so a bad byte is a mistake to mend.
 """
 
 from __future__ import annotations
@@ -22,6 +24,17 @@ MAX_BYTES = 5_000_000
 NAME_COLUMNS = ("sample", "sample_id", "sample_name", "name")
 BARCODE = re.compile(r"[ACGTN]{4,40}(\+[ACGTN]{4,40})?\Z")
 KNOWN = ("experiment", "aliases", "barcode", "subject", "assay", "project")
+# How other people head these columns, without signs; a column of the proper name goes first.
+ALSO = {
+    "sampleid": "sample_id",
+    "samplename": "sample_name",
+    "alias": "aliases",
+    "samplealias": "aliases",
+    "experimentname": "experiment",
+    "subjectid": "subject",
+    "projectname": "project",
+    "projectid": "project",
+}
 
 
 class AnnouncedRow(Frozen):
@@ -88,7 +101,7 @@ def _text(path: Path, problems: list[Problem]) -> str | None:
 def _rows(text: str, name: str, problems: list[Problem]) -> Iterator[AnnouncedRow]:
     head = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text), delimiter="\t" if "\t" in head and "," not in head else ",")
-    header = [cell.strip().casefold().replace(" ", "_") for cell in next(reader, [])]
+    header = _header(next(reader, []))
     column = next((c for c in NAME_COLUMNS if c in header), None)
     if column is None:
         message = f"no column names the samples: one of {', '.join(NAME_COLUMNS)} has to stand in the header"
@@ -105,6 +118,16 @@ def _rows(text: str, name: str, problems: list[Problem]) -> Iterator[AnnouncedRo
         row = _row(header, column, cells, line)
         problems.extend(Problem(code=c, message=m, path=name, line=line) for c, m in _faults(row, header, cells, seen))
         yield row
+
+
+def _header(cells: list[str]) -> list[str]:
+    """Return the columns' names in lower case with `_`, each known one by the name that we have for it."""
+    plain = [re.sub(r"[\s_-]+", "_", cell.strip()).casefold() for cell in cells]
+    renamed = []
+    for name in plain:
+        ours = ALSO.get(name.replace("_", ""), name)
+        renamed.append(ours if ours not in plain and ours not in renamed else name)
+    return renamed
 
 
 def _row(header: list[str], column: str, cells: list[str], line: int) -> AnnouncedRow:
