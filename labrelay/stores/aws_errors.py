@@ -28,6 +28,13 @@ THROTTLED = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"}
 )
 DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"})
+BY_ANSWER: Mapping[int, tuple[type[LabrelayError], str]] = {
+    402: (Busy, "a quota of the account is used up: it works when some of it is free again"),
+    404: (NotFound, "check the id or name, and that region and account are right"),
+    409: (Conflict, "look at how it stands now, then decide"),
+    412: (Conflict, "something else is there already"),
+    429: (Busy, "it is asked too often just now: the same command works in some minutes"),
+}
 BY_STATUS = {"400": 400, "403": 403, "404": 404, "409": 409, "412": 412}
 # "User: arn:… is not authorized to perform: omics:StartRun on resource: arn:… because no identity-based policy …"
 NOT_AUTHORIZED = re.compile(
@@ -97,23 +104,16 @@ def _of_answer(error: boto.ClientError, doing: str, failed: type[LabrelayError])
     if code in SKEW:
         return UsageError(f"{cannot}: this machine's clock is wrong ({said}); set it by NTP, then repeat the command.")
     if code in CREDENTIALS or status == 401:
-        return Denied(
-            f"{cannot}: the credentials are not valid or have expired ({said}); log in again, then repeat it."
-        )
+        return Denied(f"{cannot}: the credentials are invalid or have expired ({said}); log in again, then repeat it.")
     if status == 403:
         return Denied(f"{cannot}: {_who_lacks_what(error)}; have it added to the policy, then repeat the command.")
-    if status == 429 or code in THROTTLED:
-        return Busy(f"{cannot}: it is asked too often just now ({said}); the same command works in some minutes.")
-    if status == 402:
-        return Busy(f"{cannot}: a quota of the account is used up ({said}); it works when some of it is free again.")
-    if status == 404:
-        return NotFound(f"{cannot}: {said}; check the id or name, and that region and account are right.")
-    if status == 409:
-        return Conflict(f"{cannot}: {said}; look at how it stands now, then decide.")
-    if status == 412:
-        return Conflict(f"{cannot}: something else is there already ({said}).")
     if code in DAMAGED:
         return _passing(failed, f"{cannot}: the bytes were damaged on their way ({said}); repeat the command.")
+    if code in THROTTLED:
+        status = 429
+    if status in BY_ANSWER:
+        kind, next_step = BY_ANSWER[status]
+        return kind(f"{cannot}: {said}; {next_step}.")
     if 400 <= status < 500 and status != 408:
         return UsageError(f"{cannot}: the request was refused ({said}).")
     return _passing(failed, f"{cannot}: the service failed ({said}); the same command may work in some minutes.")

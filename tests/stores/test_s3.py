@@ -156,7 +156,7 @@ def test_a_part_that_was_damaged_on_its_way_is_refused_by_s3(
         return real(**{**arguments, "Body": b"\0" + arguments["Body"][1:]})
 
     counted.instead["upload_part"] = damage
-    with pytest.raises(StorageFailed, match="send part 1 of .*damaged on their way"):
+    with pytest.raises(StorageFailed, match=r"send part 1 of .*damaged on their way"):
         s3_store.stage(large, "a.bam")
     assert (uploads(s3_store), s3_store.head("a.bam")) == (0, None)
 
