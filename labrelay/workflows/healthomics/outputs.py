@@ -84,7 +84,7 @@ def split_outputs(told: dict[str, Any], base: str, list_folder: Any) -> Outputs:
     return outputs
 
 
-def bring(aws: Aws, outputs: Outputs, base: str, folder: Path) -> tuple[OutputFile, ...]:
+def bring(aws: Aws, outputs: Outputs, folder: Path) -> tuple[OutputFile, ...]:
     """Download the files to `<folder>/out/<output>/<index>/<file>` and return them; what is there already stays.
 
     Names in S3 are somebody else's: none becomes a path as it is.
