@@ -135,7 +135,7 @@ def _defaults(asked: Params, definition: Body) -> Body:
         "priority": asked.get("priority", 0),
         "tags": asked.get("tags", {}),
         "outputUri": asked["outputUri"].rstrip("/"),
-        "digest": f"sha256:{definition['digest']}",
+        "digest": definition["digest"],
         **({"storageCapacity": static_storage(capacity)} if storage == "STATIC" else {}),
         "_definition": {key: definition.get(key) for key in ("engine", "main", "digest", "_workflow", "_cpus")},
         "_workflow_name": definition["_name"],

@@ -1,0 +1,135 @@
+"""Which runs go on: PENDING ones are let in as there is room, and each under way has one thread that drives it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from labrelay.emulator.drive import Drive
+from labrelay.emulator.run_settings import RunSettings, load_settings
+from labrelay.emulator.run_states import UNDER_WAY, announce_run
+from labrelay.emulator.service import Service, worker
+from labrelay.emulator.state import Body, Snapshot
+from labrelay.workflows.local.engine import LocalEngine
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN_SECONDS = 5.0
+RUNNER_IDLE_SECONDS = 300.0
+
+
+@dataclass
+class _Usage:
+    """What of a run group's limits is taken."""
+
+    runs: int = 0
+    cpus: int = 0
+
+    def add(self, run: Body) -> None:
+        self.runs += 1
+        self.cpus += cpus_of(run)
+
+
+class Crew:
+    """The drivers of one data folder's runs, and the engine that they share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = load_settings(folder)
+        self.engine = LocalEngine(
+            folder / "engine",
+            concurrency=self.settings.concurrency,
+            sandbox=self.settings.sandbox,
+            tool_path=[Path(path) for path in self.settings.tool_path],
+            idle_seconds=RUNNER_IDLE_SECONDS,
+            images=tuple(self.settings.images),
+        )
+        self._drivers: dict[str, threading.Thread] = {}
+
+    def look(self, service: Service) -> bool:
+        """Let runs in, and see that each that is under way is driven; tell whether there is any."""
+        admit(service, self.settings)
+        with service.state.read() as state:
+            under_way = [run for status in UNDER_WAY for run in state.each("run", status=status)]
+        self._drivers = {key: thread for key, thread in self._drivers.items() if thread.is_alive()}
+        for run in under_way:
+            if run["uuid"] not in self._drivers:
+                name = f"run {run['id']}"
+                thread = threading.Thread(target=self._drive, args=(service, run), name=name, daemon=True)
+                self._drivers[run["uuid"]] = thread
+                thread.start()
+        return bool(under_way)
+
+    def _drive(self, service: Service, run: Body) -> None:
+        try:
+            Drive(service, self.engine, run).go()
+        except Exception:
+            # The run is under way still, so that the next look drives it again from where it is.
+            log.exception("run %s could not go on; it is taken up again", run["id"])
+            return
+        service.wake()
+
+
+_CREWS: dict[Path, Crew] = {}
+
+
+@worker("runs")
+def execute(service: Service) -> float | None:
+    """Do what is due for runs; while any is under way, look again even if nobody wakes the worker."""
+    crew = _CREWS.get(service.folder)
+    if crew is None:
+        crew = _CREWS[service.folder] = Crew(service.folder)
+    return LOOK_AGAIN_SECONDS if crew.look(service) else None
+
+
+def admit(service: Service, settings: RunSettings) -> list[Body]:
+    """Make PENDING runs STARTING as far as the concurrency and their groups allow; return them.
+
+    Higher priority goes first, then who came first. A run that its group holds back holds back no other.
+    """
+    with service.state.write() as state:
+        active = [run for status in UNDER_WAY for run in state.each("run", status=status)]
+        free = settings.concurrency - len(active)
+        if free <= 0:
+            return []
+        usage: dict[str, _Usage] = defaultdict(_Usage)
+        for run in active:
+            usage[run.get("runGroupId", "")].add(run)
+        waiting = sorted(state.each("run", status="PENDING"), key=lambda run: -int(run["priority"]))
+        admitted: list[Body] = []
+        for run in waiting:
+            if len(admitted) == free:
+                break
+            group = run.get("runGroupId", "")
+            if fits(_limits(state, group), usage[group].runs, usage[group].cpus, cpus_of(run)):
+                usage[group].add(run)
+                run["status"] = "STARTING"
+                state.put("run", run["id"], run)
+                admitted.append(run)
+    for run in admitted:
+        announce_run(service, run)
+    return admitted
+
+
+def fits(limits: Body, runs: int, cpus: int, wanted: int) -> bool:
+    """Tell whether a group has room for a run.
+
+    Args:
+        limits: The group's body; a limit that is not there does not limit.
+        runs, cpus: What is under way in the group.
+        wanted: vCPUs of the run's largest task. One that is larger than the group's limit runs alone.
+    """
+    if runs >= limits.get("maxRuns", runs + 1):
+        return False
+    return runs == 0 or cpus + wanted <= limits.get("maxCpus", cpus + wanted)
+
+
+def cpus_of(run: Body) -> int:
+    """Return the vCPUs of the run's largest task, as far as its definition says them."""
+    return int(run["_definition"].get("_cpus") or 1)
+
+
+def _limits(state: Snapshot, group: str) -> Body:
+    return (state.get("runGroup", group) if group else None) or {}
