@@ -36,6 +36,7 @@ WORKFLOW_ERRORS = {
     "NullValue",
     "OutOfBounds",
     "EmptyArray",
+    "ImageRefused",
 }
 HINTS = {
     126: "the program is there but may not be executed",
@@ -70,6 +71,8 @@ def configuration(attempt: Attempt, settings: RunnerSettings, backend: str) -> s
         "tool_path": os.pathsep.join(settings.tool_path),
         "read_only": json.dumps([*python_folders(), *readable_folders(settings.tool_path)]),
     }
+    if settings.images is not None:
+        config["labrelay"]["images"] = json.dumps(settings.images)
     out = io.StringIO()
     config.write(out)
     # miniwdl reads it with interpolation, where a percent sign has to be doubled.
