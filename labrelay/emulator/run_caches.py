@@ -35,7 +35,7 @@ def create_run_cache(service: Service, asked: Params) -> Params:
         if state.count("runCache") >= MAX_CACHES:
             raise Failure("ServiceQuotaExceededException", f"There are {MAX_CACHES:,} run caches; delete some first.")
         key = str(state.next_number("runCache", FIRST_ID))
-        body = {name: asked[name] for name in ("name", "description", "cacheBucketOwnerId") if name in asked}
+        body: Body = {name: asked[name] for name in ("name", "description", "cacheBucketOwnerId") if name in asked}
         body |= {
             "id": key,
             "arn": service.arn("runCache", key),
