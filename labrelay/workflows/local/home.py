@@ -39,6 +39,7 @@ class RunnerSettings(Frozen):
         tool_path: Folders that tasks search for programs, first to last.
         idle_seconds: How long a runner without work stays.
         grace_seconds: How long a cancelled engine may take to stop its tasks.
+        fork_from: Attempts in the queue from which on a warm process that forks engines is worth its start.
         images: Patterns (of `fnmatch`) of the container images that tasks may name, and then have to name one; None
             asks nothing.
     """
@@ -48,6 +49,7 @@ class RunnerSettings(Frozen):
     tool_path: tuple[str, ...] = ()
     idle_seconds: float = 30.0
     grace_seconds: float = 10.0
+    fork_from: int = 2
     images: tuple[str, ...] | None = None
 
 

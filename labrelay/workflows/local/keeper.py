@@ -21,6 +21,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -29,8 +30,13 @@ LOCK_IS_HELD = 75  # EX_TEMPFAIL of sysexits.h
 GRACE_SECONDS = 5.0
 
 
-def main(arguments: list[str]) -> int:
-    """Run the command and return its exit code, or 128 + the signal that ended it."""
+def main(arguments: list[str], run: Callable[[list[str]], None] | None = None) -> int:
+    """Run the command and return its exit code, or 128 + the signal that ended it.
+
+    Args:
+        arguments: As on the command line, see above.
+        run: What the child does with the command, instead of becoming that program; its return is a success.
+    """
     end = arguments.index("--")
     options, command = dict(zip(arguments[0:end:2], arguments[1:end:2], strict=True)), arguments[end + 1 :]
     grace, lock, usage = float(options.get("--grace", GRACE_SECONDS)), options.get("--lock"), options.get("--usage")
@@ -44,10 +50,18 @@ def main(arguments: list[str]) -> int:
     if lock is not None and not _inheritable_lock(lock, grace):
         return LOCK_IS_HELD
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-    started, clock = time.time(), time.monotonic()
+    started, clock, keeper = time.time(), time.monotonic(), os.getpid()
     child = os.fork()
     if child == 0:
-        _become(command, options.get("--chdir"), prctl)
+        try:
+            _settle(keeper, options.get("--chdir"), prctl)
+            if run is None:
+                _become(command)
+        except OSError as error:
+            _cannot(command[0], error)
+        if run is not None:
+            run(command)
+            sys.exit(0)
     code = _wait(child, grace)
     _kill_the_rest()
     if usage is not None:
@@ -71,22 +85,28 @@ def _inheritable_lock(path: str, wait: float) -> bool:
             return True
 
 
-def _become(command: list[str], folder: str | None, prctl: ctypes._NamedFuncPointer) -> None:
-    try:
-        os.setsid()
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        # Python ignores these two, and a program would inherit that.
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, set())
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if folder is not None:
-            os.chdir(folder)
-        os.execvp(command[0], command)  # noqa: S606 (no shell is wanted)
-    except OSError as error:
-        sys.stderr.write(f"{command[0]}: {error.strerror}\n")
-        sys.stderr.flush()
-        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+def _settle(keeper: int, folder: str | None, prctl: ctypes._NamedFuncPointer) -> None:
+    os.setsid()
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != keeper:
+        os._exit(PARENT_IS_GONE)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if folder is not None:
+        os.chdir(folder)
+
+
+def _become(command: list[str]) -> None:
+    # Python ignores these two, and a program would inherit that.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    os.execvp(command[0], command)  # noqa: S606 (no shell is wanted)
+
+
+def _cannot(program: str, error: OSError) -> None:
+    sys.stderr.write(f"{program}: {error.strerror}\n")
+    sys.stderr.flush()
+    os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
 def _wait(child: int, grace: float) -> int:

@@ -27,18 +27,19 @@ def take(path: Path, wait: float = 0.0) -> int | None:
     make_dirs(path.parent)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     until = time.monotonic() + wait
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if switched_off():
-                return handle
-            if time.monotonic() >= until:
-                os.close(handle)
-                return None
-            time.sleep(0.05)
-        else:
+    while not _locked(handle, fcntl.LOCK_EX):
+        if switched_off():
             return handle
+        # Somebody who asks `is_held` at this moment shares the lock for an instant: that is no reason to give up.
+        if _locked(handle, fcntl.LOCK_SH):
+            fcntl.flock(handle, fcntl.LOCK_UN)
+            time.sleep(0.001)
+            continue
+        if time.monotonic() >= until:
+            os.close(handle)
+            return None
+        time.sleep(0.05)
+    return handle
 
 
 def sign(handle: int) -> None:
@@ -54,12 +55,9 @@ def is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _locked(handle, fcntl.LOCK_SH)
     finally:
         os.close(handle)
-    return False
 
 
 def holder(path: Path) -> int | None:
@@ -68,3 +66,11 @@ def holder(path: Path) -> int | None:
         return None
     signed = path.read_text(encoding="ascii", errors="replace").strip()
     return int(signed) if signed.isdigit() else None
+
+
+def _locked(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import select
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -28,10 +27,12 @@ from labrelay.model.runs import RunRequest
 from labrelay.model.states import RunState
 from labrelay.stores.durable import make_dirs, write_json_atomic
 from labrelay.workflows.bundle import file_digest, unpack_bundle
-from labrelay.workflows.local import keeper, lock, wdl
-from labrelay.workflows.local.home import Attempt, AttemptExit, AttemptState, EngineHome, RunnerSettings
+from labrelay.workflows.local import lock, wdl
+from labrelay.workflows.local.home import UNREADABLE, Attempt, AttemptExit, AttemptState, EngineHome, RunnerSettings
 from labrelay.workflows.local.processes import boot_id, started_at, stop_recorded
 from labrelay.workflows.local.sandbox import choose, display_name
+from labrelay.workflows.local.starter import Child, Order, Starter
+from labrelay.workflows.local.waiting import Waiting
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 0.2
@@ -48,8 +49,7 @@ class Running:
     """An engine process and what is known of it."""
 
     attempt: Attempt
-    process: subprocess.Popen[bytes]
-    pidfd: int
+    child: Child
     state: AttemptState
     sandbox: str
     progress: wdl.Progress
@@ -61,6 +61,9 @@ class Runner:
 
     def __init__(self, home: EngineHome) -> None:
         self._home, self._running = home, dict[str, Running]()
+        self._waiting, self._starter = Waiting(home), Starter()
+        # Attempts with something left to do at the next turn, since it could not be written, and those warned of.
+        self._held_up: dict[str, Attempt] = {}
         self._told: set[str] = set()
 
     def work(self) -> None:
@@ -71,8 +74,10 @@ class Runner:
             if self._turn(settings):
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since >= settings.idle_seconds:
+                self._starter.close()
                 return
             self._sleep()
+            self._starter.reap_strangers({running.child.pid for running in self._running.values()})
 
     def recover(self) -> None:
         """Write the end of each attempt that an earlier runner left, after making sure that nothing of it lives."""
@@ -82,7 +87,9 @@ class Runner:
                 stop_recorded(state.pid, state.pid_started, state.boot_id, self._home.settings().grace_seconds)
                 # Who had asked for its end gets that, not a new attempt.
                 lost = RunState.CANCELED if attempt.cancel_file.exists() else RunState.SYSTEM_ERROR
-                message = LOST if lost is RunState.SYSTEM_ERROR else CANCELLED
+                message = UNREADABLE.format(attempt.folder) if state.state is RunState.UNKNOWN else LOST
+                if lost is RunState.CANCELED:
+                    message = CANCELLED
                 self._end(attempt, AttemptExit(state=lost, at=_now(), started=state.started, message=message))
 
     def _turn(self, settings: RunnerSettings) -> bool:
@@ -90,32 +97,41 @@ class Runner:
         for running in list(self._running.values()):
             with self._patience(running.attempt):
                 self._watch(running)
-        queued = self._home.queued()
-        for attempt in queued:
+        for attempt in (*self._waiting.look(), *list(self._held_up.values())):
             if attempt.token not in self._running:
                 with self._patience(attempt):
-                    self._take_up(attempt, settings)
-        return bool(queued or self._running)
+                    self._drop_if_over(attempt)
+        for attempt in self._waiting.attempts:
+            if len(self._running) >= settings.concurrency:
+                break
+            if attempt.token not in self._running and not self._work_is_taken(attempt):
+                with self._patience(attempt):
+                    if not self._drop_if_over(attempt):
+                        self._start(attempt, settings)
+        return bool(self._waiting.attempts or self._running)
 
     @contextmanager
     def _patience(self, attempt: Attempt) -> Iterator[None]:
         """Outlive a full disk: what could not be written is written at a later turn, and no engine is lost by it."""
         try:
             yield
-            self._told.discard(attempt.token)
+            self._held_up.pop(attempt.token, None)
         except (StorageFailed, OSError) as error:
             if attempt.token not in self._told:
                 log.warning("%s waits: %s", attempt.token, error)
             self._told.add(attempt.token)
+            self._held_up[attempt.token] = attempt
 
-    def _take_up(self, attempt: Attempt, settings: RunnerSettings) -> None:
+    def _drop_if_over(self, attempt: Attempt) -> bool:
+        """Take an attempt out of the queue that has ended or was cancelled there, and tell whether it was one."""
         if attempt.exit() is not None:
             attempt.queued_file.unlink(missing_ok=True)
         elif attempt.cancel_file.exists():
             message = "Cancelled on request before it had started."
             self._end(attempt, AttemptExit(state=RunState.CANCELED, at=_now(), message=message))
-        elif len(self._running) < settings.concurrency and not self._work_is_taken(attempt):
-            self._start(attempt, settings)
+        else:
+            return False
+        return True
 
     def _work_is_taken(self, attempt: Attempt) -> bool:
         return any(running.attempt.work == attempt.work for running in self._running.values())
@@ -132,8 +148,8 @@ class Runner:
         faultpoint("runner.state_written")
         try:
             backend = choose(settings.sandbox)
-            argv = prepare(attempt, request, settings, backend)
-            process = _spawn(attempt, argv, settings)
+            prepare(attempt, request, settings, backend)
+            child = self._spawn(attempt, request, settings)
         except (LabrelayError, OSError) as error:
             if isinstance(error, StorageFailed):
                 raise
@@ -141,17 +157,30 @@ class Runner:
             self._end(attempt, AttemptExit(state=kind, at=_now(), started=now, message=_sentence(error)))
             return
         faultpoint("runner.started")
-        state = state.model_copy(
-            update={"pid": process.pid, "pid_started": started_at(process.pid), "boot_id": boot_id()}
-        )
+        state = state.model_copy(update={"pid": child.pid, "pid_started": started_at(child.pid), "boot_id": boot_id()})
         progress = wdl.Progress(attempt.log_file)
-        pidfd = os.pidfd_open(process.pid)
-        self._running[attempt.token] = Running(attempt, process, pidfd, state, display_name(backend), progress)
+        self._running[attempt.token] = Running(attempt, child, state, display_name(backend), progress)
         attempt.write_state(state)
 
+    def _spawn(self, attempt: Attempt, request: RunRequest, settings: RunnerSettings) -> Child:
+        with (attempt.folder / "starts").open("a", encoding="utf-8") as starts:
+            starts.write(json.dumps({"at": _now().isoformat(), "runner": os.getpid()}) + "\n")
+        guard = ["--usage", str(attempt.folder / "usage.json"), "--lock", str(attempt.work / "lock")]
+        guard += ["--grace", str(settings.grace_seconds), "--chdir", str(attempt.folder)]
+        with attempt.log_file.open("ab") as out:
+            order = Order(
+                arguments=wdl.command_line(attempt, request),
+                main=str(wdl.main_file(attempt, request)),
+                guard=guard,
+                log=out.fileno(),
+                env=wdl.environment(settings.tool_path),
+            )
+            return self._starter.start(order, many=len(self._waiting.attempts) >= settings.fork_from)
+
     def _watch(self, running: Running) -> None:
-        if running.process.poll() is not None:
-            self._finish(running)
+        code = running.child.poll()
+        if code is not None:
+            self._finish(running, code)
             return
         wanted = running.state
         if running.progress.update():
@@ -162,15 +191,14 @@ class Runner:
         if not running.cancelled and running.attempt.cancel_file.exists():
             running.cancelled = True
             # The keeper passes it on and kills what has not ended after the grace time.
-            running.process.terminate()
+            running.child.stop()
             wanted = wanted.model_copy(update={"state": RunState.CANCELING})
         if wanted != running.state:
             wanted = wanted.model_copy(update={"at": _now()})
             running.attempt.write_state(wanted)
             running.state = wanted
 
-    def _finish(self, running: Running) -> None:
-        code = running.process.returncode
+    def _finish(self, running: Running, code: int) -> None:
         faultpoint("runner.child_exited")
         running.progress.update()
         verdict = wdl.judge(running.attempt, code, running.cancelled)
@@ -185,22 +213,23 @@ class Runner:
             tasks_done=running.progress.done,
         )
         self._end(running.attempt, ended)
-        os.close(running.pidfd)
+        running.child.close()
         del self._running[running.attempt.token]
 
     def _end(self, attempt: Attempt, ended: AttemptExit) -> None:
         attempt.write_exit(ended)
         faultpoint("runner.exit_written")
         attempt.queued_file.unlink(missing_ok=True)
+        self._told.discard(attempt.token)
         log.info("%s: %s %s", attempt.token, ended.state, ended.message or "")
 
     def _sleep(self) -> None:
         """Wait for an engine's end, or for the next look at the queue."""
-        select.select([running.pidfd for running in self._running.values()], [], [], TICK_SECONDS)
+        select.select([running.child.pidfd for running in self._running.values()], [], [], TICK_SECONDS)
 
 
-def prepare(attempt: Attempt, request: RunRequest, settings: RunnerSettings, backend: str) -> list[str]:
-    """Unpack the bundle if it is not yet, write what the engine reads, and return the engine's command line.
+def prepare(attempt: Attempt, request: RunRequest, settings: RunnerSettings, backend: str) -> None:
+    """Unpack the bundle if it is not yet, and write what the engine reads.
 
     Raises:
         RefusedInput: The bundle is not the one that was asked for, or not acceptable.
@@ -215,23 +244,6 @@ def prepare(attempt: Attempt, request: RunRequest, settings: RunnerSettings, bac
     make_dirs(attempt.engine_folder)
     write_json_atomic(attempt.folder / "inputs.json", request.inputs)
     (attempt.folder / "miniwdl.cfg").write_text(wdl.configuration(attempt, settings, backend), encoding="utf-8")
-    return wdl.command_line(attempt, request)
-
-
-def _spawn(attempt: Attempt, argv: list[str], settings: RunnerSettings) -> subprocess.Popen[bytes]:
-    with (attempt.folder / "starts").open("a", encoding="utf-8") as starts:
-        starts.write(json.dumps({"at": _now().isoformat(), "runner": os.getpid()}) + "\n")
-    guard = [sys.executable, "-I", "-S", keeper.__file__, "--parent", str(os.getpid())]
-    guard += ["--usage", str(attempt.folder / "usage.json"), "--lock", str(attempt.work / "lock")]
-    guard += ["--grace", str(settings.grace_seconds), "--chdir", str(attempt.folder), "--"]
-    with attempt.log_file.open("ab") as out:
-        return subprocess.Popen(
-            [*guard, *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env=wdl.environment(settings.tool_path),
-        )
 
 
 def main(folder: Path, handle: int | None = None) -> None:

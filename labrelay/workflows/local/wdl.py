@@ -6,7 +6,6 @@ import configparser
 import io
 import json
 import os
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -79,10 +78,14 @@ def configuration(attempt: Attempt, settings: RunnerSettings, backend: str) -> s
     return out.getvalue().replace("%", "%%")
 
 
+def main_file(attempt: Attempt, request: RunRequest) -> Path:
+    """Return where the workflow's file is when the bundle is unpacked."""
+    return attempt.work / "bundle" / request.workflow.main
+
+
 def command_line(attempt: Attempt, request: RunRequest) -> list[str]:
-    """Return the argument list that runs the request with miniwdl in the attempt's engine folder."""
-    main = attempt.work / "bundle" / request.workflow.main
-    argv = [sys.executable, "-P", "-m", "WDL", "run", str(main), "-i", str(attempt.folder / "inputs.json")]
+    """Return the arguments of miniwdl that run the request in the attempt's engine folder."""
+    argv = ["run", str(main_file(attempt, request)), "-i", str(attempt.folder / "inputs.json")]
     argv += ["--dir", f"{attempt.engine_folder}/.", "--cfg", str(attempt.folder / "miniwdl.cfg")]
     return [*argv, "-o", str(attempt.folder / "result.json"), "--log-json", "--no-outside-imports", "--no-color"]
 
