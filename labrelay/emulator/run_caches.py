@@ -9,7 +9,8 @@ from __future__ import annotations
 from labrelay.emulator.operation import Failure, Params, invalid, not_found, operation
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Snapshot, Transaction
-from labrelay.emulator.workflow_requests import items, once
+from labrelay.emulator.tags import drop_tags, set_tags
+from labrelay.emulator.workflow_requests import items, once, tagged
 
 MAX_CACHES = 1_000
 FIRST_ID = 3_000_001
@@ -46,6 +47,7 @@ def create_run_cache(service: Service, asked: Params) -> Params:
             "tags": asked.get("tags", {}),
         }
         state.put("runCache", key, body)
+        set_tags(state, body["arn"], body["tags"])
         return {name: body[name] for name in ("arn", "id", "status", "tags")}
 
     return once(service, "CreateRunCache", asked, make)
@@ -55,7 +57,7 @@ def create_run_cache(service: Service, asked: Params) -> Params:
 def get_run_cache(service: Service, asked: Params) -> Params:
     """Return one run cache."""
     with service.state.read() as state:
-        return existing_cache(state, asked["id"])
+        return tagged(state, existing_cache(state, asked["id"]))
 
 
 @operation("ListRunCaches")
@@ -81,6 +83,7 @@ def delete_run_cache(service: Service, asked: Params) -> Params:
     with service.state.write() as state:
         existing_cache(state, asked["id"])
         state.delete("runCache", asked["id"])
+        drop_tags(state, service.arn("runCache", asked["id"]))
     return {}
 
 

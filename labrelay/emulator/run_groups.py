@@ -5,7 +5,8 @@ from __future__ import annotations
 from labrelay.emulator.operation import Failure, Params, conflict, not_found, operation
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Snapshot, Transaction
-from labrelay.emulator.workflow_requests import items, once, same
+from labrelay.emulator.tags import drop_tags, set_tags
+from labrelay.emulator.workflow_requests import items, once, same, tagged
 
 MAX_GROUPS = 1_000
 FIRST_ID = 2_000_001
@@ -33,6 +34,7 @@ def create_run_group(service: Service, asked: Params) -> Params:
         body |= {"id": key, "arn": service.arn("runGroup", key), "creationTime": timestamp()}
         body["tags"] = asked.get("tags", {})
         state.put("runGroup", key, body)
+        set_tags(state, body["arn"], body["tags"])
         return {name: body[name] for name in ("arn", "id", "tags")}
 
     return once(service, "CreateRunGroup", asked, make)
@@ -42,7 +44,7 @@ def create_run_group(service: Service, asked: Params) -> Params:
 def get_run_group(service: Service, asked: Params) -> Params:
     """Return one run group."""
     with service.state.read() as state:
-        return existing_group(state, asked["id"])
+        return tagged(state, existing_group(state, asked["id"]))
 
 
 @operation("ListRunGroups")
@@ -72,4 +74,5 @@ def delete_run_group(service: Service, asked: Params) -> Params:
             if any(run.get("runGroupId") == asked["id"] for run in state.each("run", status=status)):
                 raise conflict(f"A run in run group {asked['id']} is {status}; let it end or cancel it first.")
         state.delete("runGroup", asked["id"])
+        drop_tags(state, service.arn("runGroup", asked["id"]))
     return {}

@@ -14,7 +14,8 @@ from labrelay.emulator.run_settings import load_settings
 from labrelay.emulator.run_states import ENDED, announce_run, change_run, existing_run
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Transaction
-from labrelay.emulator.workflow_requests import items, once, same
+from labrelay.emulator.tags import drop_tags, set_tags
+from labrelay.emulator.workflow_requests import items, once, same, tagged
 from labrelay.stores.durable import fsync_dir, make_dirs
 
 MAX_RUNS = 100_000
@@ -47,6 +48,7 @@ def start_run(service: Service, asked: Params) -> Params:
         if body["logLevel"] != "OFF":
             body["logLocation"] = {"engineLogStream": f"{logs}/engine", "runLogStream": logs}
         state.put("run", key, body)
+        set_tags(state, body["arn"], body["tags"])
         made.append(body)
         return {name: body[name] for name in ("arn", "id", "status", "tags", "uuid", "runOutputUri", "networkingMode")}
 
@@ -61,7 +63,7 @@ def start_run(service: Service, asked: Params) -> Params:
 def get_run(service: Service, asked: Params) -> Params:
     """Return one run."""
     with service.state.read() as state:
-        body = existing_run(state, asked["id"])
+        body = tagged(state, existing_run(state, asked["id"]))
     archive = run_folder(service, body["uuid"]) / "definition.zip"
     return shown(service, body, asked.get("export", []), archive)
 
@@ -113,6 +115,7 @@ def _remove(state: Transaction, body: Body) -> None:
     for task in list(state.each("task", body["id"])):
         state.delete("task", task["taskId"], body["id"])
     state.delete("run", body["id"])
+    drop_tags(state, body["arn"])
     state.put("freeRunId", body["id"], {"id": body["id"]})
 
 

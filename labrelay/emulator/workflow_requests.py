@@ -10,6 +10,7 @@ from labrelay.emulator.asking import idempotent
 from labrelay.emulator.operation import Params, invalid
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body, Snapshot, Transaction
+from labrelay.emulator.tags import tags_of
 
 PAGE = 100
 
@@ -50,6 +51,11 @@ def same(asked: Params, *names: str) -> Callable[[Body], bool]:
     """Return a filter that keeps bodies whose members of these names are those asked for, where they are asked for."""
     wanted = {name: asked[name] for name in names if name in asked}
     return lambda body: all(body.get(name) == value for name, value in wanted.items())
+
+
+def tagged(state: Snapshot, body: Body) -> Body:
+    """Return a body with the tags that it has now."""
+    return body | {"tags": tags_of(state, body["arn"])}
 
 
 def _plain(value: Any) -> Any:

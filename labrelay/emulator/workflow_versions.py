@@ -6,7 +6,8 @@ from labrelay.emulator.definitions import change_definition, new_definition, rem
 from labrelay.emulator.operation import Failure, Params, conflict, not_found, operation
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body, Snapshot, Transaction
-from labrelay.emulator.workflow_requests import items, once
+from labrelay.emulator.tags import drop_tags, set_tags
+from labrelay.emulator.workflow_requests import items, once, tagged
 from labrelay.emulator.workflows import existing_workflow
 
 MAX_VERSIONS = 1_000
@@ -37,6 +38,7 @@ def create_workflow_version(service: Service, asked: Params) -> Params:
         arn = service.arn("workflow", workflow, "version", name)
         body |= {"workflowId": workflow, "versionName": name, "arn": arn}
         state.put("workflowVersion", name, body, workflow)
+        set_tags(state, arn, body["tags"])
         return {key: body[key] for key in ("arn", "workflowId", "versionName", "status", "tags", "uuid")}
 
     answer = once(service, "CreateWorkflowVersion", asked, make)
@@ -48,7 +50,7 @@ def create_workflow_version(service: Service, asked: Params) -> Params:
 def get_workflow_version(service: Service, asked: Params) -> Params:
     """Return one version."""
     with service.state.read() as state:
-        body = existing_version(state, asked["workflowId"], asked["versionName"])
+        body = tagged(state, existing_version(state, asked["workflowId"], asked["versionName"]))
     return shown(service, body, asked.get("export", []))
 
 
@@ -75,5 +77,6 @@ def delete_workflow_version(service: Service, asked: Params) -> Params:
     with service.state.write() as state:
         body = existing_version(state, asked["workflowId"], asked["versionName"])
         state.delete("workflowVersion", asked["versionName"], asked["workflowId"])
+        drop_tags(state, body["arn"])
     remove_definition(service, body["uuid"])
     return {}

@@ -12,7 +12,8 @@ from labrelay.emulator.definitions import (
 from labrelay.emulator.operation import Failure, Params, not_found, operation
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body, Snapshot, Transaction
-from labrelay.emulator.workflow_requests import items, once, same
+from labrelay.emulator.tags import drop_tags, set_tags
+from labrelay.emulator.workflow_requests import items, once, same, tagged
 
 MAX_WORKFLOWS = 1_000
 FIRST_ID = 1_000_001
@@ -39,6 +40,7 @@ def create_workflow(service: Service, asked: Params) -> Params:
         if "name" in asked:
             body["name"] = asked["name"]
         state.put("workflow", key, body)
+        set_tags(state, body["arn"], body["tags"])
         return {name: body[name] for name in ("arn", "id", "status", "tags", "uuid")}
 
     answer = once(service, "CreateWorkflow", asked, make)
@@ -50,7 +52,7 @@ def create_workflow(service: Service, asked: Params) -> Params:
 def get_workflow(service: Service, asked: Params) -> Params:
     """Return one workflow."""
     with service.state.read() as state:
-        body = existing_workflow(state, asked["id"])
+        body = tagged(state, existing_workflow(state, asked["id"]))
     return shown(service, body, asked.get("export", []))
 
 
@@ -81,6 +83,8 @@ def delete_workflow(service: Service, asked: Params) -> Params:
         for version in versions:
             state.delete("workflowVersion", version["versionName"], asked["id"])
         state.delete("workflow", asked["id"])
+        for gone in (body, *versions):
+            drop_tags(state, gone["arn"])
     for gone in (body, *versions):
         remove_definition(service, gone["uuid"])
     announce_workflow(service, body, "deletion success")
