@@ -17,7 +17,7 @@ from awscrt import checksums
 from labrelay.model.errors import Conflict, NotFound, StorageFailed
 from labrelay.stores import s3_reading, s3_sending
 from labrelay.stores.aws import Aws
-from labrelay.stores.s3 import S3ObjectStore
+from labrelay.stores.s3 import S3ObjectStore, ensure_bucket
 from labrelay.stores.s3_sending import MIB, crc64, part_size
 
 LARGE = 20 * MIB + 12_345
@@ -25,7 +25,7 @@ STAGE = """
 import sys
 from pathlib import Path
 from labrelay.stores.aws import Aws
-from labrelay.stores.s3 import S3ObjectStore
+from labrelay.stores.s3 import S3ObjectStore, ensure_bucket
 url, prefix, source = sys.argv[1:]
 S3ObjectStore(Aws(region="us-east-1", endpoint_url=url), "lab", prefix).stage(Path(source), "runs/a.bam").commit()
 """
@@ -315,3 +315,9 @@ def test_the_contents_of_a_group_are_compared_by_hash_not_by_version(
 
     refs = put_group(s3_store, [Upload(large, "a.bam"), Upload(late, "late")], judge, what="a group")
     assert refs == [s3_store.head("a.bam"), s3_store.head("late")]
+
+
+def test_a_bucket_is_made_once_and_keeps_versions(s3_server: Aws) -> None:
+    assert ensure_bucket(s3_server, "made-once") is True
+    assert ensure_bucket(s3_server, "made-once") is False
+    assert S3ObjectStore(s3_server, "made-once").put_bytes("a", b"1").version != hashlib.sha256(b"1").hexdigest()
