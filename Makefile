@@ -10,7 +10,7 @@ HOME_DIR := demo-home
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --require-hashes
 
-.PHONY: help demo test check format bench soak serve clean-demo lock
+.PHONY: help demo demo-healthomics test check format bench soak serve clean-demo lock
 
 help: ## what can be made
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,8 +42,12 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 demo: $(VENV)/.ready ## the main job on real reads, in ./demo-home
 	@$(BIN)/python demo/run.py --home $(HOME_DIR)
 
+demo-healthomics: $(VENV)/.ready ## the same through S3 and HealthOmics, by the emulator
+	@$(BIN)/python demo/run.py --home $(HOME_DIR) --healthomics
+
 clean-demo: ## stop what the demo left running and remove its home
 	@if [ -x $(BIN)/labrelay ] && [ -f $(HOME_DIR)/labrelay.toml ]; then $(BIN)/labrelay --home $(HOME_DIR) down --all; fi
+	@if [ -x $(BIN)/labrelay ] && [ -d $(HOME_DIR)/emulator ]; then $(BIN)/labrelay emulator --data $(HOME_DIR)/emulator --stop; fi
 	@rm -rf $(HOME_DIR)
 
 test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready ## all set-up, then the tests (PYTEST_ARGS="-k …")

@@ -1,7 +1,11 @@
 """The demo: a MiSeq run folder with real reads becomes recorded, explained results in one home folder.
 
 Run by `make demo`; run again it does no work twice. It starts a local Prefect server so that the flow runs can be
-looked at, and leaves it running (`make clean-demo` stops it); without `--prefect` it does the same work directly.
+looked at, and leaves it running (`make clean-demo` stops it); with `--no-prefect` it does the same work directly.
+
+With `--healthomics` (`make demo-healthomics`) the same steps run through S3 and HealthOmics, answered for by the
+emulator that comes with Labrelay: reads go into a sequence store, runs of a private workflow read them there and write
+to S3.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import os
 import re
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich._export_format import CONSOLE_SVG_FORMAT
@@ -29,11 +34,14 @@ from labrelay.steps.home import Home, init_home, open_home
 from labrelay.steps.process import Processed, process
 from labrelay.steps.results import ResultRow, results_table
 from labrelay.steps.rules import FILE as RULES
+from labrelay.steps.settings import load_settings
 from labrelay.workflows.local.engine import LocalEngine
 
 HERE = Path(__file__).parent
 RUN = HERE / "run" / "231108_M04586_0992_000000000-L7342"
 REFERENCE = HERE / "MH356245.1.reference.fasta"
+HEALTHOMICS, DONE = "healthomics", "done.txt"
+BUCKET, ROLE = "labrelay-demo", "arn:aws:iam::123456789012:role/labrelay-runs"
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -42,16 +50,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--home", type=Path, default=Path("demo-home"))
     parser.add_argument("--prefect", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument(
+        "--healthomics", action="store_true", help="through the emulator of HealthOmics, without Prefect"
+    )
     chosen = parser.parse_args()
+    home: Path = chosen.home / HEALTHOMICS if chosen.healthomics else chosen.home
     console = Console(record=True, highlight=False, width=110 if not sys.stdout.isatty() else None)
     started = time.monotonic()
     try:
-        outcome, rows, api = run(chosen.home.resolve(), console, prefect=chosen.prefect)
+        if chosen.healthomics:
+            prepare_healthomics(home.resolve(), console)
+        outcome, rows, api = run(home.resolve(), console, prefect=chosen.prefect and not chosen.healthomics)
     except LabrelayError as error:
         Console(stderr=True).print(Text(f"demo: {error}"))
         return error.exit_code
-    show(console, chosen.home, outcome, rows, api, time.monotonic() - started)
-    save_screen(console, chosen.home / "demo-screen.svg")
+    show(console, home, outcome, rows, api, time.monotonic() - started)
+    save_screen(console, home / "demo-screen.svg")
+    if chosen.healthomics and not outcome.failed:
+        said = f"{len(rows)} results on {datetime.now(UTC):%Y-%m-%d}, see {home / 'results'}"
+        (home / DONE).write_text(said, encoding="utf-8")
     return 1 if outcome.failed or len(rows) != 2 else 0
 
 
@@ -62,8 +79,8 @@ def run(path: Path, console: Console, *, prefect: bool) -> tuple[Processed, list
     with TerminalProgress(console) as progress:
         home = open_home(path, progress)
         api = start_prefect(home) if prefect else None
-        sandbox = LocalEngine(path, sandbox=home.settings.sandbox).sandbox
-        progress.done("sandbox", f"tasks run in {sandbox}")
+        if isinstance(home.engine, LocalEngine):
+            progress.done("sandbox", f"tasks run in {home.engine.sandbox}")
         add_reference(home)
         announced = announce(home, HERE / "samples.csv")
         names = [n for a in announced for n in (*a.added, *a.unchanged)]
@@ -79,6 +96,26 @@ def run(path: Path, console: Console, *, prefect: bool) -> tuple[Processed, list
         rows = results_table(home)
         home.close()
     return outcome, rows, api
+
+
+def prepare_healthomics(path: Path, console: Console) -> None:
+    """Start the emulator, or find it, and make a home that uses it as it would use AWS."""
+    # The emulator and AWS's client are extras: the demo on folders does without.
+    from labrelay.emulator import launch
+    from labrelay.steps.cloud import set_up
+
+    data = path.parent / "emulator"
+    emulator = launch.read_running(data)
+    if emulator is None or not emulator.lives():
+        emulator = launch.detach(data)
+    os.environ.update(emulator.environment())
+    os.environ["LABRELAY_START_RUN_RATE"] = "10"  # the emulator has no quota; AWS begins with one in ten seconds
+    console.print(f"[green]✓[/] emulator  S3 and HealthOmics at {emulator.endpoint}, data in {data}")
+    init_home(path)
+    done = set_up(path, load_settings(path), name="labrelay-demo", bucket=BUCKET, role_arn=ROLE)
+    said = ", ".join(f"{what}" for what in (*done.made, *done.adopted))
+    console.print(f"[green]✓[/] account   {done.account}: {said}")
+    (path / RULES).write_bytes((HERE / RULES).read_bytes())
 
 
 def start_prefect(home: Home) -> str | None:
@@ -127,6 +164,10 @@ def show(
     console.print(f"  UI        {api or 'no Prefect server runs: labrelay up'}")
     for subject, reason in [*outcome.failed, *outcome.left_out]:
         console.print(Text(f"  {subject}: {reason}"), style="red")
+    if home.name != HEALTHOMICS:
+        through = home / HEALTHOMICS / DONE
+        said = through.read_text(encoding="utf-8") if through.exists() else "skipped here: make demo-healthomics"
+        console.print(f"  HealthOmics (emulator)  {said}")
     done = f"stored {outcome.stored} · imported {outcome.imported} · submitted {outcome.submitted}"
     console.print(f"{done}   [dim]{seconds:.0f} s[/]")
 
