@@ -17,6 +17,30 @@ def _tell_nobody(_detail_type: str, _resources: list[str], _detail: Params) -> N
     pass
 
 
+class Bell:
+    """Wakes every waiter, and the one that was busy when it rang: a shared `Event` would be cleared by the first."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._rung = 0
+
+    def ring(self) -> None:
+        """Wake everybody."""
+        with self._changed:
+            self._rung += 1
+            self._changed.notify_all()
+
+    def heard(self) -> int:
+        """Return how often it rang so far; look for work after this, and hand the number to `wait`."""
+        with self._changed:
+            return self._rung
+
+    def wait(self, heard: int, seconds: float | None) -> None:
+        """Wait until it has rung more often than `heard`, at most so many seconds (None: for ever)."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._rung > heard, seconds)
+
+
 @dataclass
 class Service:
     """One emulated account in one region.
@@ -27,7 +51,7 @@ class Service:
         region, account: As they stand in ARNs.
         s3: A boto3 client for the S3 that the emulator serves (or any other).
         announce: Sends an EventBridge event of source `aws.omics`: detail-type, resources, detail.
-        woken: Set when there may be work for the background workers; see `Worker`.
+        bell: Rings when there may be work for the background workers; see `worker`.
     """
 
     folder: Path
@@ -36,7 +60,7 @@ class Service:
     account: str = "123456789012"
     s3: Any = None
     announce: Callable[[str, list[str], Params], None] = _tell_nobody
-    woken: threading.Event = field(default_factory=threading.Event)
+    bell: Bell = field(default_factory=Bell)
 
     def arn(self, *parts: str) -> str:
         """Return the ARN of a thing: `arn("sequenceStore", store, "readSet", read_set)`."""
@@ -44,7 +68,7 @@ class Service:
 
     def wake(self) -> None:
         """Tell the background workers to look now."""
-        self.woken.set()
+        self.bell.ring()
 
 
 Work = Callable[[Service], float | None]

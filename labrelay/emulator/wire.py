@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import labrelay.emulator
 from labrelay.emulator import shapes
 from labrelay.emulator.operation import OPERATIONS, Failure, Params, Slice, invalid
-from labrelay.emulator.routing import find_route, operation_model, service_model
+from labrelay.emulator.routing import operation_model, service_model
 from labrelay.emulator.service import Service
 
 logger = logging.getLogger(__name__)
@@ -168,8 +167,12 @@ def _success(operation: str, result: Params) -> Answer:
     payload = model.output_shape.serialization.get("payload")
     if payload is not None:
         return Answer(status, result[payload], {"content-type": "application/octet-stream"})
-    written = shapes.write(model.output_shape, result)
-    return Answer(status, json.dumps(written, ensure_ascii=False).encode(), {"content-type": JSON_TYPE})
+    return json_answer(shapes.write(model.output_shape, result), status)
+
+
+def json_answer(value: Params, status: int = 200) -> Answer:
+    """Return an answer whose body is JSON."""
+    return Answer(status, json.dumps(value, ensure_ascii=False).encode(), {"content-type": JSON_TYPE})
 
 
 def failed(failure: Failure) -> Answer:
@@ -192,5 +195,3 @@ def _nobody_answers(operation: str) -> Failure:
     modelled = {shape.name for shape in operation_model(operation).error_shapes}
     code = "NotSupportedOperationException"
     return Failure(code if code in modelled else "InternalServerException", f"{operation} is not emulated.")
-
-
