@@ -20,6 +20,8 @@ from labrelay.parsers.fastq import READ_BYTES, FastqScan
 from labrelay.parsers.inflate import GZIP_MAGIC
 from labrelay.parsers.mates import check_mates
 
+# Without it, CRAM would be given MD and NM tags that the file it was made from need not have had.
+AS_STORED = [b"decode_md=0"]
 HashObject = Any  # of hashlib, which has no public type for it
 
 
@@ -115,7 +117,7 @@ def _read_records(path: Path, reference: Path | None, digest: HashObject) -> int
     bases = 0
     name = str(reference) if reference is not None else None
     try:
-        with pysam.AlignmentFile(str(path), check_sq=False, reference_filename=name) as file:
+        with pysam.AlignmentFile(str(path), check_sq=False, reference_filename=name, format_options=AS_STORED) as file:
             for record in file.fetch(until_eof=True):
                 digest.update(f"{record.to_string()}\n".encode())
                 if not record.flag & SECONDARY_OR_SUPPLEMENTARY:
