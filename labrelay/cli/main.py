@@ -15,6 +15,7 @@ import click
 COMMANDS = {
     "init": ("setup", "make a home folder"),
     "doctor": ("setup", "what is configured, what works, what is missing and how to get it"),
+    "aws": ("aws", "what each role may do on AWS, as policies filled in with your names"),
     "up": ("server", "start the local Prefect server and worker"),
     "down": ("server", "stop what `up` started"),
     "announce": ("intake", "tell of an experiment and its samples (CSV)"),
@@ -30,6 +31,7 @@ COMMANDS = {
     "reference": ("library", "reference genomes: add, list"),
     "workflow": ("library", "workflow definitions: add, list, lint, inputs"),
     "rules": ("library", "routing rules: show, test"),
+    "emulator": ("emulator", "AWS on this machine: HealthOmics and S3 that really work, for trying and testing"),
     "deliver": ("upkeep", "tell the notebook and people what waits to be told"),
     "sweep": ("upkeep", "settle what events missed: lost runs, unrecorded ends"),
     "reprocess": ("upkeep", "rerun exactly what is out of date, with a plan first"),

@@ -19,8 +19,8 @@ from labrelay.emulator.loopback import ask
 logger = logging.getLogger(__name__)
 
 SERVICES = ("sqs", "events", "iam")
-CHANGES = ("Create", "Put", "Delete", "Set", "Tag", "Untag", "Add", "Remove", "Attach", "Detach", "Update", "Enable")
-CHANGES += ("Disable",)
+ADDING = ("Create", "Put", "Set", "Tag", "Add", "Attach", "Update", "Enable", "Disable")
+REMOVING = ("Delete", "Remove", "Detach", "Untag")
 OF_THE_MOMENT = ("PutEvents", "DeleteMessage", "DeleteMessageBatch")
 HEADERS = ("authorization", "content-type", "x-amz-target", "x-amz-date", "host")
 
@@ -35,7 +35,7 @@ def action_of(headers: Mapping[str, str], body: bytes) -> str:
 
 def changes_configuration(service: str, action: str) -> bool:
     """Whether a request is to be asked again after a restart."""
-    return service in SERVICES and action.startswith(CHANGES) and action not in OF_THE_MOMENT
+    return service in SERVICES and action.startswith(ADDING + REMOVING) and action not in OF_THE_MOMENT
 
 
 class Journal:
@@ -83,7 +83,7 @@ class Journal:
     def _note(self, line: str) -> None:
         asked = json.loads(line)
         action = action_of(asked["headers"], asked["body"].encode())
-        if action.startswith(("Delete", "Remove", "Detach", "Untag")):
+        if action.startswith(REMOVING):
             self._known.clear()
         else:
             self._known.add(line)

@@ -145,7 +145,8 @@ ACTIONS: dict[str, Callable[[Service, Params], Params]] = {
 
 def _forward(path: Path, start: int, most: int, begin: int, until: int | None) -> tuple[list[Params], int, int]:
     """Return events from a byte offset on, and the offsets of their begin and end."""
-    events, size, at = [], 0, start
+    events: list[Params] = []
+    size, at = 0, start
     with path.open("rb") as file:
         file.seek(start)
         for line in file:

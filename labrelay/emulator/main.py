@@ -141,7 +141,7 @@ def _until_stopped(server: uvicorn.Server, port: socket.socket, children: list[C
 def _server(front: Front) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
-            front,  # type: ignore[arg-type]
+            front,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -1,0 +1,70 @@
+"""A running emulator for the tests of one process: `from emulated import emulator` makes the fixture known.
+
+def test_something(emulator: Emulated) -> None:
+    emulator.client("omics").list_runs()
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from labrelay.emulator.launch import Running, read_running, running
+
+LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass
+class Emulated:
+    """A running emulator.
+
+    Attributes:
+        endpoint: Where it answers.
+        folder: Its data folder.
+    """
+
+    endpoint: str
+    folder: Path
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client that tries once, so that a test sees the first answer."""
+        if service not in self._clients:
+            self._clients[service] = client(service, self.endpoint)
+        return self._clients[service]
+
+    def counts(self) -> dict[str, int]:
+        """Return how often each operation was called since the start; others than ours are `s3`, `sqs:SendMessage` …"""
+        with LOOPBACK.open(f"{self.endpoint}/_labrelay/counts") as answer:
+            counted: dict[str, int] = json.load(answer)
+        return counted
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which any AWS client uses it."""
+        found = read_running(self.folder)
+        assert isinstance(found, Running)
+        return found.environment()
+
+
+def client(service: str, endpoint: str, **config: Any) -> Any:
+    """Return a boto3 client of an emulator."""
+    wanted: dict[str, Any] = {"retries": {"max_attempts": 0}, "inject_host_prefix": False, "proxies": {}, **config}
+    keys = {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
+    return boto3.client(service, endpoint_url=endpoint, region_name="us-east-1", config=Config(**wanted), **keys)
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
+    """Run one emulator for all tests of this process."""
+    folder = tmp_path_factory.mktemp("emulator")
+    with running(folder) as endpoint:
+        yield Emulated(endpoint, folder)
