@@ -23,6 +23,7 @@ from labrelay.emulator.state import Body
 from labrelay.emulator.task_rows import TaskRows
 from labrelay.emulator.verdict import failure_of
 from labrelay.model.canonical import digest
+from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus, RunRequest, WorkflowVersion
 from labrelay.model.states import RunState
 from labrelay.workflows.local.engine import LocalEngine
@@ -69,6 +70,7 @@ class Drive:
             raise workflow_failed(self._log.engine_stream, why)
         self._change({"status": "RUNNING", "startTime": self._run.get("startTime") or timestamp()})
         self._log.say("RUN_STARTED", f"Run {self._run['id']} is RUNNING")
+        faultpoint("emulator.run_started")
         status = self._submit_and_wait()
         while status.state is RunState.SYSTEM_ERROR and self._run["_attempt"] < MAX_ATTEMPTS and self._was_lost():
             self._change({"_attempt": self._run["_attempt"] + 1})
@@ -78,6 +80,7 @@ class Drive:
         if status.state is not RunState.COMPLETE and (ended is None or ended.exit_code != 0):
             raise failure_of(self._attempt(), status, self._tasks, self._log)
         self._exporter.upload(self._attempt(), self._log.engine_text(self._attempt()))
+        faultpoint("emulator.run_exported")
         self._log.say("OUTPUTS_EXPORTED", f"The outputs are at {self._run['runOutputUri']}")
 
     def _submit_and_wait(self) -> EngineStatus:
@@ -87,6 +90,7 @@ class Drive:
         attempt = self._attempt()
         if not attempt.request_file.exists():
             self._engine.submit(self._request(attempt.token))
+            faultpoint("emulator.run_submitted")
         while True:
             status = self._engine.poll([attempt.token]).get(attempt.token)
             if status is None:
@@ -200,12 +204,15 @@ class Drive:
 
     def _finish(self) -> None:
         """Tell the end: logs, manifest, state; then remove what nobody needs any more."""
+        faultpoint("emulator.run_decided")
         end, attempt = self._run["_end"], self._attempt()
         if end["status"] == "FAILED":
             self._exporter.upload_log(self._log.engine_text(attempt))
         now = timestamp()
         self._log.finish(self._run | end | {"stopTime": now}, self._tasks.rows, attempt)
+        faultpoint("emulator.run_told")
         self._change({**end, "stopTime": now})
+        faultpoint("emulator.run_ended")
         if "cacheId" not in self._run:
             tokens = [f"{self._run['uuid']}-{number}" for number in range(1, self._run.get("_attempt", 0) + 1)]
             self._engine.forget(tokens)
