@@ -185,10 +185,10 @@ def _reference(home: Home, run: WorkflowRunRow, inputs: Sequence[ResultFile]) ->
     known = home.reads.reference(run.reference_id) if run.reference_id else None
     if file is None or known is None:
         return None
-    path = Path(home.reads.reference_location(known))
+    path = home.reads.reference_path(known)
     annotation = None
     if known.annotation is not None:
-        where = Path(home.reads.reference_location(known, "annotation"))
+        where = home.reads.reference_path(known, "annotation")
         annotation = ResultFile(name="annotation", role=FileRole.REFERENCE, ref=known.annotation, path=where)
     located = file.model_copy(update={"path": path})
     return ReferenceUsed(id=known.id, name=known.name, file=located, contigs=known.contigs, annotation=annotation)

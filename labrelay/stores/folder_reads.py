@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from labrelay.model.reads import Reference
@@ -43,6 +44,14 @@ class FolderReadStore(ReadSetFolder):
     def reference_location(self, reference: Reference, part: str = "fasta") -> str:
         """Return the path of `fasta`, `fai` or `annotation`; see `ReferenceFolder.reference_location`."""
         return self.genomes.reference_location(reference, part)
+
+    def reference_path(self, reference: Reference, part: str = "fasta") -> Path:
+        """Return the path of `fasta`, `fai` or `annotation`."""
+        return Path(self.genomes.reference_location(reference, part))
+
+    def activate(self, read_set_ids: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG002 (the port's)
+        """Return none: nothing is archived on a disk."""
+        return ()
 
     def reap(self, older_than: float = GRACE_SECONDS) -> int:
         """Remove what killed processes left; return how many files."""

@@ -114,3 +114,9 @@ class ReadStore(Protocol):
 
     def reference_location(self, reference: Reference, part: str = "fasta") -> str:
         """Return what an engine may read for `fasta`, `fai` or `annotation`."""
+
+    def reference_path(self, reference: Reference, part: str = "fasta") -> Path:
+        """Return a local file of that part, for documents and tools of this machine."""
+
+    def activate(self, read_set_ids: Sequence[str]) -> tuple[str, ...]:
+        """Ask for what is archived among the read sets and return those that cannot be read yet; ask until none is."""

@@ -1,0 +1,133 @@
+"""How import jobs of a sequence store are asked for and understood: values in, values out, nothing is called here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from labrelay.model.canonical import digest
+from labrelay.model.names import printable
+from labrelay.model.problem import Frozen
+from labrelay.model.reads import ReadSource
+
+FILE_COUNTS: Mapping[str, tuple[int, ...]] = {"FASTQ": (1, 2), "BAM": (1,), "UBAM": (1,), "CRAM": (1,)}
+NEEDS_REFERENCE = frozenset({"BAM", "CRAM"})
+ENDED = frozenset({"COMPLETED", "COMPLETED_WITH_FAILURES", "FAILED", "CANCELLED"})
+MAX_TEXT = 127
+TOKEN_LENGTH = 64
+
+
+class Round(Frozen):
+    """One job of the service: `service_id` is None from the intent until the service's answer is written down."""
+
+    sources: tuple[str, ...]
+    service_id: str | None = None
+
+
+class JobFile(Frozen):
+    """`jobs/<imp_…>.json`: what was asked, and each job of the service that was started for it.
+
+    Attributes:
+        id: `imp_…`, derived from the token.
+        token: As it was asked with.
+        sources: In the order in which they were asked for.
+        rounds: The first imports what was not there, each later one what failed before.
+        status: `IN_PROGRESS` until the last round has ended.
+        done: The read sets that are there, by our id.
+        failed: By our id, why the others are not.
+    """
+
+    id: str
+    token: str
+    sources: tuple[ReadSource, ...]
+    rounds: tuple[Round, ...] = ()
+    status: str = "IN_PROGRESS"
+    done: Mapping[str, str] = {}
+    failed: Mapping[str, str] = {}
+
+    def client_token(self, number: int, store_id: str) -> str:
+        """Return the token of one round: asked again, from any machine, it is the same job of the service."""
+        round_ = self.rounds[number]
+        return digest([store_id, self.token, number, list(round_.sources)])[:TOKEN_LENGTH]
+
+    def with_service_id(self, service_id: str) -> JobFile:
+        """Return this with the id of the service's job in its last round."""
+        last = self.rounds[-1].model_copy(update={"service_id": service_id})
+        return self.model_copy(update={"rounds": (*self.rounds[:-1], last)})
+
+    def settled(self) -> JobFile:
+        """Return this with the status that `done` and `failed` make."""
+        if not self.failed:
+            return self.model_copy(update={"status": "COMPLETED"})
+        return self.model_copy(update={"status": "COMPLETED_WITH_FAILURES" if self.done else "FAILED"})
+
+
+class Mapped(Frozen):
+    """`readsets/<rds_…>.json`: what the service calls one of our read sets."""
+
+    source: ReadSource
+    service_id: str
+    created: str
+
+
+def refusal(source: ReadSource) -> str | None:
+    """Return why HealthOmics cannot take a source, as far as that is known before asking; one would sink its job."""
+    if len(source.files) not in FILE_COUNTS.get(source.file_type, ()):
+        return f"{source.name}: {len(source.files)} files of type {source.file_type} make no read set."
+    if source.file_type in NEEDS_REFERENCE and source.reference_id is None:
+        return f"{source.name}: {source.file_type} needs the reference that it was aligned to; name it."
+    if not plain(source.subject or source.sample_id) or not plain(source.sample_id):
+        return f"{source.name}: sample and subject need names of 1 to {MAX_TEXT} characters that print."
+    return None
+
+
+def plain(text: str) -> bool:
+    """Tell whether HealthOmics takes a text as a sample's or subject's name."""
+    return 0 < len(text) <= MAX_TEXT and text.isprintable()
+
+
+def source_request(source: ReadSource, uris: Sequence[str], reference_arn: str | None) -> dict[str, Any]:
+    """Return one source of StartReadSetImportJob.
+
+    Args:
+        source: Whose id is kept as `generatedFrom`, so that any machine finds the read set again.
+        uris: `s3://`, R1 before R2.
+        reference_arn: For CRAM and aligned BAM.
+    """
+    request: dict[str, Any] = {
+        "sourceFiles": {f"source{number}": uri for number, uri in enumerate(uris, start=1)},
+        "sourceFileType": source.file_type,
+        "subjectId": source.subject or source.sample_id,
+        "sampleId": source.sample_id,
+        "generatedFrom": source.id,
+        "name": printable(source.name, MAX_TEXT) or source.sample_id,
+        "tags": {"labrelay:read-set": source.id, "labrelay:sample": source.sample_id},
+    }
+    return request | ({"referenceArn": reference_arn} if reference_arn is not None else {})
+
+
+def outcome(job: JobFile, answer: Mapping[str, Any]) -> JobFile:
+    """Return the job with what GetReadSetImportJob says of its last round.
+
+    A source of a round that has ended is done or failed, whatever the status of the job as a whole says.
+    """
+    if answer["status"] not in ENDED:
+        return job
+    said = {source.get("generatedFrom"): source for source in answer["sources"]}
+    done, failed = dict(job.done), dict(job.failed)
+    for ours in job.rounds[-1].sources:
+        source = said.get(ours, {})
+        if source.get("status") == "FINISHED" and source.get("readSetId"):
+            done[ours] = str(source["readSetId"])
+            failed.pop(ours, None)
+        else:
+            why = source.get("statusMessage") or answer.get("statusMessage") or f"the job ended as {answer['status']}"
+            failed[ours] = f"HealthOmics did not take it: {printable(str(why))}"
+    return job.model_copy(update={"done": done, "failed": failed}).settled()
+
+
+def moment(value: object) -> str:
+    """Return a time of boto3 as we keep times, ISO 8601 in UTC with microseconds."""
+    at = value if isinstance(value, datetime) else datetime.now(UTC)
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
