@@ -161,6 +161,16 @@ def unrecorded(session: Session) -> Sequence[WorkflowRunRow]:
     return session.scalars(query.order_by(WorkflowRunRow.created_at)).all()
 
 
+def tokens_of(session: Session, external_ids: Sequence[str]) -> dict[str, str]:
+    """Return the attempts' tokens by the engine's own ids; ids that are not ours are left out."""
+    found: dict[str, str] = {}
+    for start in range(0, len(external_ids), 500):
+        these = AttemptRow.external_id.in_(external_ids[start : start + 500])
+        for key, token in session.execute(select(AttemptRow.external_id, AttemptRow.token).where(these)):
+            found[str(key)] = token
+    return found
+
+
 def attach(session: Session, token: str, external_id: str) -> None:
     """Write the engine's own id of an attempt, after it took the request."""
     row = session.get_one(AttemptRow, token)

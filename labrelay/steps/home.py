@@ -10,12 +10,11 @@ from labrelay.model.progress import Progress, Silent
 from labrelay.records.database import Database, sqlite_url
 from labrelay.steps import rules as rules_file
 from labrelay.steps import settings as settings_file
+from labrelay.steps.adapters import adapters_of
 from labrelay.steps.settings import Settings, load_settings
 from labrelay.stores.durable import write_atomic
 from labrelay.stores.folder import FolderObjectStore
-from labrelay.stores.folder_reads import FolderReadStore
 from labrelay.stores.ports import ObjectStore, ReadStore
-from labrelay.workflows.local.engine import LocalEngine
 from labrelay.workflows.port import Engine
 
 DATABASE = "labrelay.sqlite"
@@ -66,17 +65,17 @@ def open_home(path: Path, progress: Progress | None = None) -> Home:
         RefusedInput: Its settings are wrong.
     """
     settings = load_settings(path)
+    adapters = adapters_of(path, settings)
     records = Database(settings.database_url or sqlite_url(path / DATABASE))
     records.ensure()
-    objects = FolderObjectStore(path / "objects", name="objects")
     return Home(
         path=path,
         settings=settings,
         records=records,
-        objects=objects,
+        objects=adapters.objects,
         results=FolderObjectStore(path / "results", name="results"),
-        reads=FolderReadStore(path / "reads", objects),
-        engine=LocalEngine(path, concurrency=settings.concurrency, sandbox=settings.sandbox),
+        reads=adapters.reads,
+        engine=adapters.engine,
         progress=progress or Silent(),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labrelay.model.canonical import digest
+from labrelay.model.errors import Busy
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef, FileRole
 from labrelay.model.reads import ReadSource
@@ -18,7 +19,6 @@ from labrelay.parsers.fastq_names import name_reads
 from labrelay.records import intake
 from labrelay.records.schema import DatasetFileRow, DatasetRow, FileRow, ReadSetRow, SampleRow
 from labrelay.steps.home import Home
-from labrelay.stores.ports import ImportJob
 
 BATCH = 100  # sources in one import job, HealthOmics' limit
 READY = "ACTIVE"
@@ -46,11 +46,46 @@ def import_reads(home: Home, instrument_run_id: str) -> Imported:
         wanted, already = _wanted(session, home, instrument_run_id)
     faultpoint("import.intended")
     outcome = Imported(already=already)
-    batches = [wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH)]
-    jobs = [home.reads.import_reads(sources, _token(home, sources)) for sources in batches]
-    faultpoint("import.started")
-    _await(home, jobs, outcome, len(wanted))
+    _Jobs(home, wanted, outcome).run_all()
     return outcome
+
+
+class _Jobs:
+    """The import jobs of one call: as many under way at once as the store takes."""
+
+    def __init__(self, home: Home, wanted: Sequence[ReadSource], outcome: Imported) -> None:
+        self.home, self.outcome, self.total = home, outcome, len(wanted)
+        self.batches = deque(wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH))
+        self.going: list[str] = []
+
+    def run_all(self) -> None:
+        """Start and record every job; those that take longer than the settings allow go on without us."""
+        until = time.monotonic() + 60 * self.home.settings.import_minutes
+        pause = FIRST_WAIT
+        self._start()
+        while self.going:
+            left = [job_id for job_id in self.going if not _settle(self.home, job_id, self.outcome)]
+            done = self.outcome.imported + len(self.outcome.failed)
+            self.home.progress.advance("read sets", done, self.total)
+            pause = FIRST_WAIT if len(left) < len(self.going) else min(LONGEST_WAIT, pause * 1.5)
+            self.going = left
+            self._start()
+            if self.going and time.monotonic() > until:
+                self.outcome.failed += [(job_id, STILL_GOING) for job_id in self.going]
+                return
+            if self.going:
+                time.sleep(pause)
+
+    def _start(self) -> None:
+        while self.batches:
+            try:
+                self.going.append(self.home.reads.import_reads(self.batches[0], _token(self.home, self.batches[0])))
+            except Busy:
+                if not self.going:
+                    raise
+                return  # the next one is asked for when one of ours has ended
+            self.batches.popleft()
+            faultpoint("import.started")
 
 
 def _token(home: Home, sources: Sequence[ReadSource]) -> str:
@@ -58,23 +93,8 @@ def _token(home: Home, sources: Sequence[ReadSource]) -> str:
     return digest([home.reads.name, [source.id for source in sources]])
 
 
-def _await(home: Home, jobs: Sequence[str], outcome: Imported, total: int) -> None:
-    """Record each job when it has ended; those that take longer than the settings allow go on without us."""
-    until = time.monotonic() + 60 * home.settings.import_minutes
-    going, pause = list(jobs), FIRST_WAIT
-    while going:
-        left = [job_id for job_id in going if not _settle(home, home.reads.job(job_id), outcome)]
-        home.progress.advance("read sets", outcome.imported + len(outcome.failed), total)
-        pause = FIRST_WAIT if len(left) < len(going) else min(LONGEST_WAIT, pause * 1.5)
-        going = left
-        if going and time.monotonic() > until:
-            outcome.failed += [(job_id, STILL_GOING) for job_id in going]
-            return
-        if going:
-            time.sleep(pause)
-
-
-def _settle(home: Home, job: ImportJob, outcome: Imported) -> bool:
+def _settle(home: Home, job_id: str, outcome: Imported) -> bool:
+    job = home.reads.job(job_id)
     if job.status in GOING:
         return False
     faultpoint("import.done")

@@ -40,6 +40,7 @@ class Swept:
         retried: Runs that got a new attempt.
         unknown: Live runs that their engine does not know at the moment.
         given_up: Of these, runs that were unknown for too long and count as SYSTEM_ERROR now.
+        events: Messages taken from the event queue.
         leases: Leases of dead processes that were ended.
         messages: Messages that a dead worker had claimed, due again.
         imported: Read sets whose import had been left unfinished.
@@ -51,6 +52,7 @@ class Swept:
     retried: int = 0
     unknown: int = 0
     given_up: int = 0
+    events: int = 0
     leases: int = 0
     messages: int = 0
     imported: int = 0
@@ -80,7 +82,7 @@ def sweep(home: Home) -> Swept:
     a listing of the stores' staging folders.
     """
     swept = Swept()
-    for part in (_free, _settle_runs, _import_again, _reap):
+    for part in (_free, _hear, _settle_runs, _import_again, _reap):
         _try(swept, partial(part, home, swept))
     return swept
 
@@ -97,6 +99,14 @@ def _free(home: Home, swept: Swept) -> None:
         swept.leases = lease.free_dead(session)
         swept.messages = outbox.free_dead(session)
     faultpoint("sweep.freed")
+
+
+def _hear(home: Home, swept: Swept) -> None:
+    if home.settings.event_queue_url is not None:
+        # Only here: a home without AWS does not pay for its client.
+        from labrelay.steps.events import drain
+
+        swept.events = drain(home).received
 
 
 def _settle_runs(home: Home, swept: Swept) -> None:

@@ -1,0 +1,124 @@
+"""Events from AWS: what the queue holds is committed to the inbox, then one collect settles what they tell of.
+
+EventBridge delivers at least once, in any order, or not at all. Nothing is believed that the state's own order does not
+allow (`model/states.py`), a second delivery of one event is one inbox row, and the sweep finds what no event told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labrelay.model.errors import RefusedInput, UsageError
+from labrelay.model.faults import faultpoint
+from labrelay.records import inbox, runs
+from labrelay.records.inbox import InboxMessage
+from labrelay.steps.cloud import aws_of
+from labrelay.steps.collect import Collected, collect
+from labrelay.steps.home import Home
+from labrelay.stores.aws import aws_errors
+from labrelay.workflows.healthomics.events import RunEvent, parse_event
+
+SOURCE = "aws.omics"
+BATCH = 10  # messages of one SQS call
+
+
+@dataclass
+class Drained:
+    """What a drain did: messages taken now, of these new ones, and those that were no event of ours."""
+
+    received: int = 0
+    new: int = 0
+    applied: int = 0
+    refused: int = 0
+    collected: Collected | None = None
+
+
+def drain(home: Home, queue: Any = None) -> Drained:
+    """Take all messages of the home's queue, apply them and record what has ended.
+
+    A message is deleted from the queue after its inbox row is durable. Doing it twice, or being killed at any point,
+    ends in the same records. Cost: two calls and one transaction per ten messages, one collect for all.
+
+    Args:
+        home: Where; its settings name the queue.
+        queue: An SQS client, if not the one of the settings.
+
+    Raises:
+        UsageError: The settings name no queue.
+    """
+    url = home.settings.event_queue_url
+    if url is None:
+        raise UsageError("no queue is set: make one as docs/aws.md says and set event_queue_url in labrelay.toml")
+    client = queue or aws_of(home.settings).client("sqs")
+    done = Drained()
+    while received := _receive(client, url):
+        messages = [_message(raw) for raw in received]
+        with home.records.write() as session:
+            done.new += inbox.take(session, messages)
+        faultpoint("events.taken")
+        with aws_errors("delete messages that were taken"):
+            handles = [{"Id": str(i), "ReceiptHandle": raw["ReceiptHandle"]} for i, raw in enumerate(received)]
+            client.delete_message_batch(QueueUrl=url, Entries=handles)
+        done.received += len(received)
+    if apply(home, done):
+        done.collected = collect(home)
+    return done
+
+
+def _receive(client: Any, url: str) -> list[dict[str, Any]]:
+    with aws_errors("take messages from the event queue"):
+        answer = client.receive_message(QueueUrl=url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=0)
+    return list(answer.get("Messages", []))
+
+
+def _message(raw: dict[str, Any]) -> InboxMessage:
+    """Return the inbox message of a queue message; EventBridge's own id tells two deliveries of one event apart."""
+    try:
+        payload = json.loads(raw["Body"])
+    except ValueError:
+        payload = None
+    if not isinstance(payload, dict) or not isinstance(payload.get("id"), str):
+        return InboxMessage(source=SOURCE, message_id=f"sqs:{raw['MessageId']}", payload={"body": raw["Body"][:4096]})
+    return InboxMessage(source=SOURCE, message_id=payload["id"], payload=payload)
+
+
+def apply(home: Home, done: Drained) -> bool:
+    """Work off the inbox; return whether an attempt of ours was told of."""
+    touched = False
+    while True:
+        with home.records.read() as session:
+            waiting = inbox.waiting(session)
+        if not waiting:
+            return touched
+        events, refused = _parsed(waiting)
+        with home.records.write() as session:
+            known = runs.tokens_of(session, [event.external_id for _number, event in events])
+            for _number, event in events:
+                if (token := known.get(event.external_id)) is not None:
+                    touched = True  # also where the event cannot tell enough, and the engine has to be asked
+                    done.applied += event.status is not None and runs.apply_event(session, token, event.status)
+            inbox.finish(session, [number for number, _event in events])
+            for number, reason in refused:
+                inbox.finish(session, [number], error=reason)
+        done.refused += len(refused)
+        faultpoint("events.applied")
+
+
+def _parsed(
+    waiting: Sequence[tuple[int, InboxMessage]],
+) -> tuple[list[tuple[int, RunEvent]], list[tuple[int, str]]]:
+    events, refused = [], []
+    for number, message in waiting:
+        try:
+            event = parse_event(json.dumps(message.payload))
+        except RefusedInput as error:
+            refused.append((number, str(error)))
+            continue
+        if event is None:  # of something else than a run: the sweep and the import step ask for themselves
+            refused.append((number, "not the status of a run"))
+        else:
+            events.append((number, event))
+    return events, refused
