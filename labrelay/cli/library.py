@@ -112,12 +112,17 @@ def list_workflows() -> None:
 
 @workflow.command()
 @click.argument("folder", type=FOLDER)
+@click.option(
+    "--for", "engine", type=click.Choice(["local", "healthomics"]), default="local", help="where it shall run"
+)
 @json_option
-def lint(folder: Path) -> int:
-    """Say all that is wrong or doubtful with a workflow's folder; exit code 1 when it cannot be added."""
+def lint(folder: Path, engine: str) -> int:
+    """Say all that is wrong or doubtful with a workflow's folder; exit code 1 when it cannot be added, or run there."""
     from labrelay.model.problem import errors_of
-    from labrelay.workflows.lint import lint as find
+    from labrelay.workflows.healthomics.lint import lint_for_healthomics
+    from labrelay.workflows.lint import lint as lint_anywhere
 
+    find = lint_for_healthomics if engine == "healthomics" else lint_anywhere
     findings = find(_folder(folder))
     errors = errors_of(findings)
     if wants_json():

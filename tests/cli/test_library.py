@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,16 @@ def test_a_workflow_with_errors_is_not_added_and_lint_says_each(fresh_labrelay: 
     assert "join.wdl:" in said.out
     assert fresh_labrelay("workflow", "add", third_party).code == 2
     assert "join" not in fresh_labrelay("workflow", "list").out
+
+
+def test_lint_for_healthomics_says_what_only_that_engine_refuses(fresh_labrelay: Command, third_party: Path) -> None:
+    main = third_party / "join.wdl"
+    main.write_text(re.sub(r"(container|docker): \S+", "", main.read_text()))
+    assert fresh_labrelay("workflow", "lint", third_party).code == 0
+    said = fresh_labrelay("workflow", "lint", third_party, "--for", "healthomics")
+    assert said.code == 1
+    assert "HEALTHOMICS_NO_IMAGE" in said.out
+    assert "TASK_WITHOUT_CONTAINER" not in said.out
 
 
 def test_a_third_party_workflow_runs_unmodified_on_files_of_ones_own(

@@ -11,7 +11,7 @@ from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem, Severity
 from labrelay.workflows.definition import load
 from labrelay.workflows.document import at, load_document
-from labrelay.workflows.lint import all_tasks
+from labrelay.workflows.lint import all_tasks, lint
 from labrelay.workflows.schema import FILE, FOLDER
 
 URI = re.compile(r"(s3|omics)://[^/\s]+/\S", re.IGNORECASE)
@@ -21,20 +21,18 @@ FETCHES = re.compile(
 )
 WDL_VERSIONS = ("1.0", "1.1", "development")
 NEEDED = ("cpu", "memory")
+SAID_HERE = {"TASK_WITHOUT_CONTAINER", "TASK_WITHOUT_RESOURCES"}  # findings that are said here with what follows
 
 
 def lint_for_healthomics(folder: Path) -> list[Problem]:
-    """Return what stands against running the definition in `folder` on HealthOmics, errors and warnings.
-
-    What stands against running it anywhere is `labrelay.workflows.lint`'s to say; a folder that does not load gives
-    nothing here.
-    """
+    """Return all findings about the definition in `folder`: those of `labrelay.workflows.lint` and HealthOmics' own."""
+    found = [problem for problem in lint(folder) if problem.code not in SAID_HERE]
     try:
         definition = load(folder)
         document = load_document(folder, definition.main)
     except RefusedInput:
-        return []
-    found = lint_document(document, folder.resolve())
+        return found
+    found += lint_document(document, folder.resolve())
     return sorted(found, key=lambda problem: (problem.severity.value, problem.path or "", problem.line or 0))
 
 

@@ -20,12 +20,12 @@ WDL = """version 1.1
 workflow tiny {
   input { File reads  Int depth = 10  String? note }
   parameter_meta { reads: "the\\treads" }
-  call count { input: reads, depth }
+  call count { input: reads, depth, note }
   output { File counted = count.counted }
 }
 task count {
-  input { File reads  Int depth }
-  command <<< wc -l "~{reads}" > counted.txt >>>
+  input { File reads  Int depth  String? note }
+  command <<< wc -l "~{reads}" > counted.txt; echo ~{depth} "~{note}" >>>
   output { File counted = "counted.txt" }
   runtime { container: "quay.io/example/count:1"  cpu: 1  memory: "1 GiB" }
 }
