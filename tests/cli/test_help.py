@@ -28,6 +28,7 @@ HEAVY = {
     "xlsxwriter",
 }
 GROUPS = {
+    "aws": {"policies"},
     "runs": {"list", "show", "logs", "cancel", "retry"},
     "results": {"list", "show", "get", "export"},
     "reference": {"add", "list"},
