@@ -2,7 +2,7 @@
 
 Whole means three things: htslib reads the header, every block decodes to its last record (BGZF blocks and CRAM
 containers carry checksums), and the end-of-file marker is there, without which a cut between two blocks is invisible.
-The bytes are hashed in a thread beside the decoding.
+The bytes are hashed in a thread beside the decoding, unless the caller knows their digest.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ CRAM_MAGIC = b"CRAM"
 READ_BYTES = 1024 * 1024
 # Flags alone are decoded from CRAM, so that no reference is needed, and none is looked for on the network.
 FLAGS_ONLY = [b"required_fields=0x2"]
+PULSE_RECORDS = 100_000  # a fraction of a second
+Alive = Callable[[], object]
 ExceptionHook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 UnraisableHook = Callable[["sys.UnraisableHookArgs"], object]
 _htslib_lock = Lock()
@@ -67,24 +69,33 @@ class _Digest(Thread):
         except OSError as error:
             self._error = error
 
-    def wait(self) -> None:
-        """Wait for the end; raises the OSError that reading met."""
+    def result(self) -> tuple[str, int, str | None]:
+        """Wait for the end and return SHA-256, size and MD5; raises the OSError that reading met."""
         self.join()
         if self._error is not None:
             raise self._error
+        return self.sha256.hexdigest(), self.size, None if self.md5 is None else self.md5.hexdigest()
 
 
 def scan_bam(
-    path: Path, name: str | None = None, *, want_md5: bool = False, count_reads: bool = True
+    path: Path,
+    name: str | None = None,
+    *,
+    want_md5: bool = False,
+    count_reads: bool = True,
+    known: tuple[str, int] | None = None,
+    alive: Alive | None = None,
 ) -> tuple[BamStats, list[Problem]]:
     """Read a BAM, unaligned BAM or CRAM file and return what it holds and what is wrong with it.
 
     Args:
-        path: The file; it is read twice, once to hash and once to decode.
+        path: The file; it is read twice, once to hash and once to decode, or only decoded when `known` is given.
         name: How problems name the file; the file name when not given.
-        want_md5: Compute MD5 too.
+        want_md5: Compute MD5 too, unless `known` is given.
         count_reads: Decode all records, which proves the body; False looks at header and end only (`reads` is None,
             and `aligned` says whether the header has reference sequences).
+        known: SHA-256 and size (bytes) of the file, from whoever has just read it.
+        alive: Called every 100,000 records, for callers who hold something that runs out.
 
     Returns:
         The statistics (`reads` counts primary records; None when not counted or not whole), and problems:
@@ -94,20 +105,23 @@ def scan_bam(
         OSError: The file cannot be read.
     """
     shown = name or path.name
-    digest = _Digest(path, want_md5)
-    try:
-        problems = _end_problems(path, shown)
-        decoded = _decode(path, shown, count_reads)
-    finally:
-        digest.join()
-    digest.wait()
+    if known is not None:
+        (sha256, size), md5 = known, None
+        problems, decoded = _end_problems(path, shown), _decode(path, shown, count_reads, alive)
+    else:
+        digest = _Digest(path, want_md5)
+        try:
+            problems, decoded = _end_problems(path, shown), _decode(path, shown, count_reads, alive)
+        finally:
+            digest.join()
+        sha256, size, md5 = digest.result()
     if decoded.problem is not None:
         # Of a file that is something else altogether, the missing end marker says nothing more.
         problems = [decoded.problem, *(problems if decoded.problem.code != "NOT_BAM" else ())]
     stats = BamStats(
-        sha256=digest.sha256.hexdigest(),
-        md5=None if digest.md5 is None else digest.md5.hexdigest(),
-        size=digest.size,
+        sha256=sha256,
+        md5=md5,
+        size=size,
         reads=decoded.reads,
         sample_names=decoded.sample_names,
         aligned=decoded.aligned,
@@ -149,7 +163,7 @@ def _end_problems(path: Path, shown: str) -> list[Problem]:
     return [Problem(code="BAM_NO_EOF", message=message, path=shown)]
 
 
-def _decode(path: Path, shown: str, count_reads: bool) -> _Decoded:
+def _decode(path: Path, shown: str, count_reads: bool, alive: Alive | None) -> _Decoded:
     with _silent_htslib(), path.open("rb") as raw:
         try:
             # A file object rather than a name: htslib reads URLs and index hints out of names.
@@ -157,14 +171,14 @@ def _decode(path: Path, shown: str, count_reads: bool) -> _Decoded:
         except (ValueError, OSError) as error:
             return _Decoded(problem=_bad_header(shown, str(error)))
         try:
-            return _decode_open(file, shown, count_reads)
+            return _decode_open(file, shown, count_reads, alive)
         finally:
             # Closing repeats the error that decoding has reported.
             with suppress(OSError):
                 file.close()
 
 
-def _decode_open(file: pysam.AlignmentFile, shown: str, count_reads: bool) -> _Decoded:
+def _decode_open(file: pysam.AlignmentFile, shown: str, count_reads: bool, alive: Alive | None) -> _Decoded:
     if not (file.is_bam or file.is_cram):
         return _Decoded(problem=Problem(code="NOT_BAM", message="the content is neither BAM nor CRAM", path=shown))
     try:
@@ -173,10 +187,10 @@ def _decode_open(file: pysam.AlignmentFile, shown: str, count_reads: bool) -> _D
         return _Decoded(problem=_bad_header(shown, str(error)))
     if not count_reads:
         return _Decoded(samples, None, file.nreferences > 0)
-    return _count(file, samples, shown)
+    return _count(file, samples, shown, alive)
 
 
-def _count(file: pysam.AlignmentFile, samples: tuple[str, ...], shown: str) -> _Decoded:
+def _count(file: pysam.AlignmentFile, samples: tuple[str, ...], shown: str, alive: Alive | None) -> _Decoded:
     reads = records = 0
     aligned = False
     try:
@@ -185,6 +199,8 @@ def _count(file: pysam.AlignmentFile, samples: tuple[str, ...], shown: str) -> _
             records += 1
             reads += not flag & SECONDARY_OR_SUPPLEMENTARY
             aligned = aligned or not flag & UNMAPPED
+            if alive is not None and not records % PULSE_RECORDS:
+                alive()
     except (OSError, ValueError) as error:
         message = f"decoding fails after {records} records ({error}); copy the file again from its source"
         return _Decoded(samples, None, aligned, Problem(code="TRUNCATED", message=message, path=shown))

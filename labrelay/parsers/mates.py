@@ -6,7 +6,7 @@ the pair; only when they differ are the files read again, to name the first reco
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +41,7 @@ def check_mates(
     first_path: Path,
     second_path: Path,
     names: tuple[str, str] | None = None,
+    alive: Callable[[], object] | None = None,
 ) -> list[Problem]:
     """Return what is wrong with a pair; both files have passed the gate on their own.
 
@@ -48,6 +49,7 @@ def check_mates(
         first, second: What the pass over R1 and R2 gave.
         first_path, second_path: The files, read again only when names differ.
         names: How messages name the files; the file names when not given.
+        alive: Called now and then while the files are read again.
 
     Returns:
         `MATES_IDENTICAL`, `MATE_COUNT`, `MATE_NAMES`, `MATES_SWAPPED`, or the warning `MATE_NUMBERS`.
@@ -58,7 +60,7 @@ def check_mates(
     problems = _number_problems(first.mate, second.mate, shown)
     if first.names_digest == second.names_digest and first.reads == second.reads:
         return problems
-    mismatch = first_mate_mismatch(first_path, second_path)
+    mismatch = first_mate_mismatch(first_path, second_path, alive)
     if first.reads != second.reads:
         told = f"{shown[0]} has {counted(first.reads, 'read')} and {shown[1]} has {second.reads}"
         message = f"{told}; mates come in equal numbers"
@@ -72,7 +74,9 @@ def check_mates(
     return problems
 
 
-def first_mate_mismatch(first_path: Path, second_path: Path) -> Mismatch | None:
+def first_mate_mismatch(
+    first_path: Path, second_path: Path, alive: Callable[[], object] | None = None
+) -> Mismatch | None:
     """Read two valid FASTQ files side by side and return the first record whose names differ, or None.
 
     Names that differ only in a final `.1` and `.2` count as the same. Memory is bounded; about a second a million
@@ -82,7 +86,7 @@ def first_mate_mismatch(first_path: Path, second_path: Path) -> Mismatch | None:
         RefusedInput: A file is no valid gzip stream (any more).
         OSError: A file cannot be read.
     """
-    pairs = zip_longest(_headers(first_path), _headers(second_path))
+    pairs = zip_longest(_headers(first_path, alive), _headers(second_path, None))
     for record, (first, second) in enumerate(pairs, start=1):
         if first is None or second is None or not _same_fragment(split_name(first)[0], split_name(second)[0]):
             return Mismatch(record, _shown(first), _shown(second))
@@ -105,11 +109,11 @@ def _same_fragment(first: bytes, second: bytes) -> bool:
     return first[:-2] == second[:-2] and (first[-2:], second[-2:]) == ARCHIVE_SUFFIXES
 
 
-def _headers(path: Path) -> Iterator[bytes]:
+def _headers(path: Path, alive: Callable[[], object] | None) -> Iterator[bytes]:
     """Yield the header lines of a valid FASTQ file without their line ends."""
     number = 0
     rest = b""
-    for text in _text(path):
+    for text in _text(path, alive):
         lines = (rest + text).split(b"\n")
         rest = lines.pop()
         # The first header in this block is at the next multiple of four lines.
@@ -117,10 +121,12 @@ def _headers(path: Path) -> Iterator[bytes]:
         number += len(lines)
 
 
-def _text(path: Path) -> Iterator[bytes]:
+def _text(path: Path, alive: Callable[[], object] | None) -> Iterator[bytes]:
     inflater = Inflater(path.name)
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(READ_BYTES):
+            if alive is not None:
+                alive()
             yield from inflater.feed(chunk)
     yield from inflater.finish()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from labrelay.model.files import FileRole
+from labrelay.model.files import FileRef, FileRole
 from labrelay.model.instrument import RunFile
 from labrelay.model.problem import Problem
 from labrelay.model.reads import BamStats, FastqStats
@@ -49,10 +49,11 @@ class Gate:
     Args:
         group: The files; mates in order.
         folder: The run's folder.
+        alive: Called now and then while a file is read once more, which tells nobody of bytes.
     """
 
-    def __init__(self, group: Sequence[RunFile], folder: Path) -> None:
-        self._group, self._folder = group, folder
+    def __init__(self, group: Sequence[RunFile], folder: Path, alive: Callable[[], object] | None = None) -> None:
+        self._group, self._folder, self._alive = group, folder, alive
         self._stats: dict[str, FastqStats | BamStats] = {}
 
     @property
@@ -63,16 +64,19 @@ class Gate:
     def upload(self, file: RunFile, key: str) -> Upload:
         """Return what the store has to do for one file, with the scans that look at its bytes."""
         md5 = [Md5(file)] if file.md5 else []
-        scan = FastqScan(file.path) if _is_fastq(file) else None
+        # The store hashes what it reads: doing that twice would cost a processor a second a gigabyte.
+        scan = FastqScan(file.path, hash_bytes=False) if _is_fastq(file) else None
         source = self._folder / file.path
 
-        def finish() -> list[Problem]:
+        def finish(read: FileRef) -> list[Problem]:
             problems = [problem for watcher in md5 for problem in watcher.problems()]
             if scan is not None:
-                self._stats[file.path] = scan.finish()
+                self._stats[file.path] = scan.finish(read.sha256, read.size)
                 problems += scan.warnings
             elif file.role is FileRole.ALIGNMENT and file.path.lower().endswith(BAM_ENDINGS):
-                self._stats[file.path], found = scan_bam(source, file.path)
+                self._stats[file.path], found = scan_bam(
+                    source, file.path, known=(read.sha256, read.size), alive=self._alive
+                )
                 problems += found
             return problems
 
@@ -87,7 +91,7 @@ class Gate:
         if not isinstance(first, FastqStats) or not isinstance(second, FastqStats):
             return []
         paths = (self._folder / first_path, self._folder / second_path)
-        return check_mates(first, second, *paths, names=(first_path, second_path))
+        return check_mates(first, second, *paths, names=(first_path, second_path), alive=self._alive)
 
     def stats(self, file: RunFile) -> dict[str, Any] | None:
         """Return what the gate learned of a file, as JSON; None for files without reads."""

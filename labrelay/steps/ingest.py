@@ -145,7 +145,7 @@ class _Ingest:
                 self._advance(file.size)
             return []
         modified = [self._modified(file) for file in group]
-        gate = Gate(group, self.folder)
+        gate = Gate(group, self.folder, lambda: self._advance(0))
         try:
             refs = self._put(group, gate)
         except RefusedInput as refused:

@@ -29,14 +29,15 @@ class Upload:
         source: Where it lies now.
         key: Where it will lie.
         watchers: See its bytes, and are closed after `finish`; a `RefusedInput` that one raises refuses the group.
-        finish: Called in the reading thread after the last byte; returns what the scan found in this file alone, or
-            raises `RefusedInput`.
+        finish: Called in the reading thread after the last byte with what the store has read (its SHA-256 and size, so
+            that no scan has to hash the same bytes again); returns what the scan found in this file alone, or raises
+            `RefusedInput`.
     """
 
     source: Path
     key: str
     watchers: Sequence[Watcher] = ()
-    finish: Callable[[], Sequence[Problem]] | None = None
+    finish: Callable[[FileRef], Sequence[Problem]] | None = None
 
 
 @dataclass
@@ -164,7 +165,7 @@ def _stage_one(store: ObjectStore, upload: Upload, outcome: _Outcome, tick: Call
             held = [_KeptOpen(watcher) for watcher in upload.watchers]
             outcome.staged = store.stage(upload.source, upload.key, held, tick)
             if upload.finish is not None:
-                outcome.problems.extend(upload.finish())
+                outcome.problems.extend(upload.finish(outcome.staged.ref))
     except RefusedInput as refused:
         outcome.problems.extend(refused.problems)
     except Exception as error:

@@ -8,6 +8,7 @@ import pytest
 
 from labrelay.model.problem import Severity
 from labrelay.model.reads import BamStats
+from labrelay.parsers import bam
 from labrelay.parsers.bam import check_sample, scan_bam
 
 ALIGNMENTS = Path(__file__).parents[1] / "data" / "alignments"
@@ -143,3 +144,19 @@ def test_the_headers_sample_is_held_against_the_announced_one(samples: tuple[str
     problems = check_sample(stats, {"A", "alias-of-A"}, "a.bam")
     assert [problem.code for problem in problems] == expected
     assert all((p.severity is Severity.WARNING) == (p.code == "NO_SAMPLE_NAME") for p in problems)
+
+
+def test_a_caller_who_has_hashed_the_file_is_taken_at_his_word_and_nothing_is_hashed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = ALIGNMENTS / "small.bam"
+    plain = scan_bam(path)
+    monkeypatch.setattr(bam, "_Digest", lambda *_given: pytest.fail("the bytes were hashed again"))
+    assert scan_bam(path, known=(plain[0].sha256, plain[0].size)) == plain
+
+
+def test_long_decoding_says_now_and_then_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[None] = []
+    monkeypatch.setattr(bam, "PULSE_RECORDS", 50)
+    scan_bam(ALIGNMENTS / "range.bam", alive=lambda: calls.append(None))
+    assert len(calls) == 112 // 50

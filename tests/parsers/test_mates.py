@@ -89,3 +89,11 @@ def test_the_second_pass_reads_large_files_in_pieces(tmp_path: Path) -> None:
     second = write(tmp_path / "2.fastq", [*names[:29_999], "last"])
     assert first_mate_mismatch(first, second) == Mismatch(30_000, "read29999", "last")
     assert first_mate_mismatch(first, first) is None
+
+
+def test_a_second_reading_says_now_and_then_that_it_lives(tmp_path: Path) -> None:
+    paths = write(tmp_path / "a_R1.fastq", NAMES), write(tmp_path / "a_R2.fastq", [*NAMES[:-1], "other"])
+    calls: list[None] = []
+    found = check_mates(scan_fastq(paths[0]), scan_fastq(paths[1]), *paths, alive=lambda: calls.append(None))
+    assert [problem.code for problem in found] == ["MATE_NAMES"]
+    assert calls

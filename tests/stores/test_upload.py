@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from labrelay.model.errors import Conflict, RefusedInput, StorageFailed
+from labrelay.model.files import FileRef
 from labrelay.model.problem import Problem, Severity
 from labrelay.stores.folder import FolderObjectStore
 from labrelay.stores.upload import Upload, put_group
@@ -25,7 +26,8 @@ class Scan:
         if b"bad" in chunk:
             raise RefusedInput(self.name, [Problem(code="BAD", message="says bad", path=self.name)])
 
-    def finish(self) -> list[Problem]:
+    def finish(self, read: FileRef) -> list[Problem]:
+        assert read.size == self.size, "the store has read other bytes than it showed"
         assert not self.closed, "a closed scan knows nothing any more"
         return [Problem(code="EMPTY", message="is empty", path=self.name)] if not self.size else []
 
@@ -179,7 +181,7 @@ def test_a_pair_that_is_known_by_half_is_read_as_a_pair(tmp_path: Path, lost: st
 def test_a_defect_in_a_scan_is_not_dressed_up(tmp_path: Path) -> None:
     pair = Pair(tmp_path, b"one", b"two")
 
-    def broken() -> list[Problem]:
+    def broken(_read: FileRef) -> list[Problem]:
         raise ZeroDivisionError
 
     uploads = [Upload(upload.source, upload.key, upload.watchers, broken) for upload in pair.uploads()]
