@@ -76,6 +76,18 @@ def free_dead(session: Session) -> int:
     return freed
 
 
+def prolong(db: Database, message: Message) -> bool:
+    """Prolong the lease of a claimed message and of those that were claimed with it, before the message is told.
+
+    Returns:
+        Whether it is still ours to tell; else it slept past its lease and another worker has it.
+    """
+    mine = (OutboxRow.lease_holder == message.lease_holder) & (OutboxRow.state == "sending")
+    with db.write() as session:
+        session.execute(update(OutboxRow).where(mine).values(lease_until=_later(LEASE_SECONDS)))
+        return session.scalar(select(OutboxRow.id).where(mine, OutboxRow.id == message.id)) is not None
+
+
 def confirm(db: Database, message: Message) -> None:
     """Mark a message as told and confirmed."""
     _settle(db, message, state="confirmed", confirmed_at=now(), error=None)

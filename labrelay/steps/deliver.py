@@ -35,7 +35,9 @@ def deliver(home: Home) -> Delivered:
     outcome = Delivered()
     while claimed := outbox.claim(home.records):
         for message in claimed:
-            outcome.confirmed += _deliver(home, message)
+            # Those before it may have been slow: the whole batch would outlive its lease, and be told twice.
+            if outbox.prolong(home.records, message):
+                outcome.confirmed += _deliver(home, message)
     with home.records.read() as session:
         counts = outbox.waiting(session)
     outcome.waiting, outcome.dead = counts.get("pending", 0) + counts.get("sending", 0), counts.get("dead", 0)

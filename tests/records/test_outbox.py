@@ -75,6 +75,17 @@ def test_a_worker_that_slept_past_its_lease_cannot_settle_what_another_has_claim
         assert outbox.waiting(session) == {}
 
 
+def test_a_message_that_another_worker_has_claimed_is_not_prolonged(db: Database) -> None:
+    post(db, "a-1", "b-1")
+    mine = outbox.claim(db)
+    with db.write() as session:
+        session.execute(update(OutboxRow).where(OutboxRow.id == mine[0].id).values(lease_until="2000-01-01"))
+    (theirs,) = outbox.claim(db)
+    assert theirs.id == mine[0].id
+    assert [outbox.prolong(db, message) for message in mine] == [False, True]
+    assert outbox.prolong(db, theirs)
+
+
 def test_a_failed_message_waits_before_the_next_try(db: Database) -> None:
     post(db, "a-1")
     outbox.fail(db, outbox.claim(db)[0], "the notebook is down", retry=True)
