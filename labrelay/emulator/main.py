@@ -20,6 +20,7 @@ import boto3
 import uvicorn
 from botocore.config import Config
 
+from labrelay.emulator.aliases import let_use_aliases
 from labrelay.emulator.announcements import Announcer
 from labrelay.emulator.background import Background
 from labrelay.emulator.children import Child, answers, filer_url, start_moto, start_s3
@@ -37,6 +38,7 @@ from labrelay.workflows.local.processes import boot_id, started_at
 logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.5
+STOPPED_EARLY = 130  # as a shell says of SIGINT
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,7 @@ def serve(options: Options, ready: Callable[[Running], None] = lambda _running: 
         port = _listen(options, data)
         stack.callback(port.close)
         for number in (signal.SIGTERM, signal.SIGINT):
-            # Uvicorn raises a signal again when it has stopped; what follows must still clear up.
-            stack.callback(signal.signal, number, signal.signal(number, lambda *_: None))
+            stack.callback(signal.signal, number, signal.signal(number, _interrupt))
         _serve(options, data, port, plan, stack, ready)
 
 
@@ -130,12 +131,19 @@ def _until_stopped(server: uvicorn.Server, port: socket.socket, children: list[C
 
     threading.Thread(target=watch, name="watch", daemon=True).start()
     try:
+        # Uvicorn raises the signal that stopped it once more.
         with suppress(KeyboardInterrupt):
             server.run(sockets=[port])
     finally:
         done.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # an impatient second one would cut the clearing up short
     if ended:
         raise EngineFailed(f"{ended[0]} ended by itself, so the emulator stopped; start it again, nothing is lost")
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _server(front: Front) -> uvicorn.Server:
@@ -155,7 +163,7 @@ def _server(front: Front) -> uvicorn.Server:
 def _s3_client(url: str, region: str) -> object:
     config = Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 5}, proxies={})
     keys = {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
-    client: object = boto3.client("s3", endpoint_url=url, region_name=region, config=config, **keys)
+    client: object = let_use_aliases(boto3.client("s3", endpoint_url=url, region_name=region, config=config, **keys))
     return client
 
 
@@ -217,6 +225,8 @@ def main(arguments: list[str]) -> int:
     except LabrelayError as error:
         sys.stderr.write(f"{json.dumps({'failed': str(error), 'exit_code': error.exit_code})}\n")
         return error.exit_code
+    except KeyboardInterrupt:
+        return STOPPED_EARLY
     return 0
 
 

@@ -11,6 +11,8 @@ import httpx
 from starlette.requests import Request as Asked
 from starlette.responses import Response, StreamingResponse
 
+from labrelay.emulator.aliases import backing_path
+
 # Of one connection, not of the request; `expect` was answered by the server that read the body.
 NOT_PASSED_ON = {b"connection", b"keep-alive", b"transfer-encoding", b"te", b"upgrade", b"expect", b"date", b"server"}
 CONNECT_SECONDS, READ_SECONDS = 5.0, 600.0
@@ -55,7 +57,7 @@ class Proxy:
         return answer.raise_for_status().json()
 
     async def _send(self, asked: Asked, body: bytes | AsyncIterator[bytes]) -> httpx.Response:
-        raw: bytes = asked.scope["raw_path"].partition(b"?")[0]
+        raw = backing_path(asked.scope["raw_path"].partition(b"?")[0])
         query: bytes = asked.scope["query_string"]
         url = self._url.copy_with(raw_path=raw + (b"?" + query if query else b""))
         request = self._client.build_request(asked.method, url, headers=passed_on(asked.headers.raw), content=body)
