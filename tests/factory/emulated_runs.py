@@ -18,7 +18,7 @@ from typing import Any
 from emulated_storage import open_service, s3_client
 
 from labrelay.emulator.background import Background
-from labrelay.emulator.service import Service
+from labrelay.emulator.service import WORKERS, Service
 from labrelay.emulator.wire import call
 from labrelay.workflows.local.processes import boot_id, started_at, stop_recorded
 
@@ -97,6 +97,7 @@ class RunLab:
     url: str
     events: list[Any] = field(default_factory=list)
     settings: str = SETTINGS
+    works: bool = False
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -114,6 +115,7 @@ class RunLab:
         """Do background work in this process for the block."""
         background = Background(self.service)
         background.start()
+        self.works = True
         try:
             yield self
         finally:
@@ -150,6 +152,8 @@ class RunLab:
     def workflow(self, wdl: str = SAY, **asked: Any) -> str:
         """Make a workflow, wait until it is ACTIVE, and return its id."""
         key = str(self.call("CreateWorkflow", **{"definitionZip": archive(wdl), "name": "tiny", **asked})["id"])
+        if not self.works:
+            WORKERS["definitions"](self.service)
         found = until(lambda: self.call("GetWorkflow", id=key), lambda body: body["status"] != "CREATING")
         assert found["status"] == "ACTIVE", found
         return key
