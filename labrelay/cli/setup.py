@@ -65,8 +65,9 @@ def _set_up_cloud(home: Path, bucket: str, role_arn: str | None, name: str) -> C
 
 
 @click.command()
+@click.option("--aws", is_flag=True, help="look at what the settings name on AWS as well; nothing there is changed")
 @json_option
-def doctor() -> int:
+def doctor(aws: bool) -> int:
     """Say what is configured, what works, what is missing and how to get it.
 
     Exit code 1 when something that is needed is broken.
@@ -76,7 +77,7 @@ def doctor() -> int:
 
     home = find_home(click.get_current_context().find_root().obj["home"])
     settings, findings = examine(home)
-    findings = [*findings, _server(home)]
+    findings = [*findings, _server(home), *(_on_aws(home) if aws and settings else ())]
     if wants_json():
         emit(
             {
@@ -98,6 +99,18 @@ def doctor() -> int:
         broken = sum(each.health is Health.BROKEN for each in findings)
         click.echo(f"\nto be mended: {broken}" if broken else "\neverything that is needed works")
     return 1 if any(each.health is Health.BROKEN for each in findings) else 0
+
+
+def _on_aws(home: Path) -> list[Finding]:
+    from labrelay.model.errors import UsageError
+    from labrelay.steps.settings import load_settings
+
+    try:
+        from labrelay.steps.doctor_aws import examine_aws
+    except ModuleNotFoundError as error:
+        said = f"{error.name} is not installed: pip install 'labrelay[aws]', then repeat the command"
+        raise UsageError(said) from None
+    return examine_aws(load_settings(home))
 
 
 def _server(home: Path) -> Finding:
