@@ -120,6 +120,10 @@ def assign(session: Session, row: DatasetRow, sample_id: str, matched_by: str) -
     # a read set carries its sample's id into the read store, so another sample needs another read set
     others = (ReadSetRow.dataset_id == row.id) & (ReadSetRow.sample_id != sample_id)
     session.execute(update(ReadSetRow).where(others).values(status="SUPERSEDED"))
+    # Given back to an earlier sample, its read sets are wanted again: the next import, or the sweep, settles them.
+    earlier = (ReadSetRow.dataset_id == row.id) & (ReadSetRow.sample_id == sample_id)
+    again = earlier & (ReadSetRow.status == "SUPERSEDED")
+    session.execute(update(ReadSetRow).where(again).values(status="WANTED", reason=None))
     audit.record(session, "dataset.assigned", row.id, sample=sample_id, previous=previous, by=matched_by)
 
 

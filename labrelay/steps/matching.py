@@ -5,7 +5,7 @@ A match that could mean two samples is no match: the reads are taken in as unass
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from labrelay.model.experiment import Sample
 from labrelay.model.instrument import SheetSample
@@ -34,19 +34,25 @@ def match(label: str, rows: Sequence[SheetSample], index: SampleIndex) -> Match:
     names = dict.fromkeys([label, *(n for row in rows for n in (row.sample_id, row.name) if n)])
     projects = {row.project for row in rows if row.project}
     barcodes = dict.fromkeys(b for row in rows if (b := barcode_of(row)))
-    found = _unique([s for n in names for s in index.by_id.get(n.casefold(), [])], projects)
+    found = _unique([s for n in names for s in _called(n, index.by_id)], projects)
     by_barcode = _unique([s for b in barcodes for s in index.by_barcode.get(b, [])], projects)
     if len(found) == 1:
         return _checked(label, found[0], by_barcode, barcodes)
     if len(found) > 1:
         return Match(label=label, reason=_several(label, found))
-    by_alias = _unique([s for n in names for s in index.by_alias.get(n.casefold(), [])], projects)
+    by_alias = _unique([s for n in names for s in _called(n, index.by_alias)], projects)
     for by, samples in (("barcode", by_barcode), ("alias", by_alias)):
         if len(samples) == 1:
             return Match(label=label, sample=samples[0], by=by)
         if len(samples) > 1:
             return Match(label=label, reason=_several(label, samples))
     return Match(label=label, reason=f"no announced sample is called {label}")
+
+
+def _called(name: str, samples: Mapping[str, list[Sample]]) -> list[Sample]:
+    """Return the samples of this name or alias as it is written, and only without any those that differ in case."""
+    folded = samples.get(name.casefold(), [])
+    return [s for s in folded if name == s.name or name in s.aliases] or folded
 
 
 def barcode_of(row: SheetSample) -> str | None:

@@ -34,6 +34,20 @@ def test_an_id_matches_without_case() -> None:
     assert (found.sample and found.sample.name, found.by) == ("S1", "id")
 
 
+@pytest.mark.parametrize("written", ["s1", "S1"])
+def test_of_two_names_that_differ_in_case_the_one_as_written_is_meant(written: str) -> None:
+    both = index(announced("S1"), announced("s1", "exp_2"))
+    found = match(written, [row(written)], both)
+    assert (found.sample and found.sample.name, found.by) == (written, "id")
+
+
+def test_of_two_aliases_that_differ_in_case_the_one_as_written_is_meant() -> None:
+    both = index(announced("A", aliases=("mv-1",)), announced("B", aliases=("MV-1",)))
+    found = match("MV-1", [], both)
+    assert (found.sample and found.sample.name, found.by) == ("B", "alias")
+    assert match("Mv-1", [], both).sample is None
+
+
 def test_the_sheets_sample_name_counts_as_its_id_does() -> None:
     assert match("1", [row("1", name="S1")], index(announced("S1"))).by == "id"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import seed
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from labrelay.model.errors import EngineFailed, NotFound
 from labrelay.model.experiment import Experiment, Sample
@@ -20,7 +20,9 @@ from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
 from labrelay.records import experiments, intake, lease, outbox, runs
 from labrelay.records.schema import AttemptRow, OutboxRow, ReadSetRow, WorkflowRunRow
+from labrelay.steps.assign import assign
 from labrelay.steps.home import Home
+from labrelay.steps.imports import import_reads
 from labrelay.steps.sweep import sweep, unknown_status
 
 EXPERIMENT = Experiment(name="exp")
@@ -201,6 +203,33 @@ def test_an_import_that_was_killed_is_finished(home: Home) -> None:
     assert sweep(home).imported == 1
     with home.records.read() as session:
         assert session.get_one(ReadSetRow, read_set).status == "ACTIVE"
+
+
+def test_reads_that_were_given_away_and_back_are_finished_after_a_kill(home: Home) -> None:
+    other = SAMPLE.model_copy(update={"name": "B"})
+    run = InstrumentRun(run_id="r", folder_name="r", platform="illumina")
+    ref = home.objects.put_bytes("raw/A.fastq", b"@a\nA\n+\nI\n")
+    with home.records.write() as session:
+        experiments.announce(session, EXPERIMENT, [SAMPLE, other], correct=False)
+        intake.see(session, run, "r")
+        intake.add_files(session, [(ref, "reads", None)])
+        dataset = intake.add_dataset(session, run.id, "A", "assigned", SAMPLE.id, "id")
+        intake.link_files(session, dataset.id, [(ref.id, None, None)])
+    import_reads(home, run.id)
+    assert statuses(home) == {SAMPLE.id: "ACTIVE"}
+    assign(home, "A", "B")
+    import_reads(home, run.id)
+    assert statuses(home) == {SAMPLE.id: "SUPERSEDED", other.id: "ACTIVE"}
+    assign(home, "A", SAMPLE.id)  # and here the command was killed
+    with home.records.write() as session:
+        session.execute(update(ReadSetRow).values(created_at="2020-01-01"))
+    assert sweep(home).imported == 1
+    assert statuses(home) == {SAMPLE.id: "ACTIVE", other.id: "SUPERSEDED"}
+
+
+def statuses(home: Home) -> dict[str | None, str]:
+    with home.records.read() as session:
+        return {row.sample_id: row.status for row in session.scalars(select(ReadSetRow))}
 
 
 def test_what_a_killed_store_left_is_removed_when_it_is_old(home: Home) -> None:
