@@ -1,0 +1,213 @@
+"""The engine against a HealthOmics that really runs: publish, run, fail, cancel, cache, bring back what was made."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emulated import Emulated, emulator
+
+from labrelay.model.errors import EngineFailed, NotFound, RefusedInput, UsageError
+from labrelay.model.runs import EngineStatus, RunReport, RunRequest, WorkflowVersion, attempt_token, run_key
+from labrelay.model.states import RunState
+from labrelay.stores.aws import Aws
+from labrelay.stores.pacing import RATES
+from labrelay.workflows.bundle import write_bundle
+from labrelay.workflows.healthomics.engine import HealthOmicsEngine, HealthOmicsSettings
+
+__all__ = ["emulator"]
+
+ROLE = "arn:aws:iam::123456789012:role/LabRuns"
+WDL = """version 1.1
+workflow {name} {{
+  input {{ String script = "true"  File? given }}
+  parameter_meta {{ script: "What the task does." }}
+  call say {{ input: script, given }}
+  output {{ File said = say.said  Array[File] parts = say.parts  Int number = 3  String? none = say.none }}
+}}
+task say {{
+  input {{ String script  File? given }}
+  command <<<
+    set -e
+    ~{{script}}
+    ~{{if defined(given) then "cat '" + given + "'" else "echo nothing"}} > said.txt
+    echo one > part_1.txt; echo two > part_2.txt
+  >>>
+  output {{
+    File said = "said.txt"
+    Array[File] parts = glob("part_*.txt")
+    String? none = if false then "x" else None
+  }}
+  runtime {{ container: "quay.io/example/say:1"  cpu: 2  memory: "6 GiB" }}
+}}
+"""
+
+
+@dataclass
+class Cloud:
+    """An engine on the emulator with a bucket and a workflow name of its own."""
+
+    aws: Aws
+    home: Path
+    bucket: str
+    settings: HealthOmicsSettings
+    name: str = field(default_factory=lambda: f"tiny_{secrets.token_hex(4)}")
+
+    @property
+    def engine(self) -> HealthOmicsEngine:
+        """Return a new engine, as each command has one."""
+        return HealthOmicsEngine(self.aws, self.settings)
+
+    def request(self, inputs: dict[str, Any] | None = None, wdl: str = WDL, number: int = 1) -> RunRequest:
+        folder = self.home / f"definition-{secrets.token_hex(4)}"
+        folder.mkdir()
+        (folder / "main.wdl").write_text(wdl.format(name=self.name))
+        digest = write_bundle(folder, folder.with_suffix(".zip"))
+        key = run_key("healthomics", digest, secrets.token_hex(8), ())
+        return RunRequest(
+            token=attempt_token(key, number),
+            key=key,
+            run_id=f"run_{key[:20]}",
+            workflow=WorkflowVersion(name=self.name, version="1", digest=digest, language="WDL", main="main.wdl"),
+            bundle=str(folder.with_suffix(".zip")),
+            inputs={f"{self.name}.{name}": value for name, value in (inputs or {}).items()},
+            labels={"experiment": "exp_1"},
+        )
+
+    def until(self, run: str, good: Callable[[EngineStatus], bool], seconds: float = 60) -> EngineStatus:
+        engine, end = self.engine, time.monotonic() + seconds
+        while not good(status := engine.poll([run])[run]):
+            assert time.monotonic() < end, f"{run} is {status} after {seconds} s"
+            time.sleep(0.1)
+        return status
+
+    def run(self, inputs: dict[str, Any] | None = None) -> tuple[EngineStatus, RunReport]:
+        run = self.engine.submit(self.request(inputs))
+        return self.until(run, lambda status: status.state.terminal), self.engine.report(run)
+
+
+@pytest.fixture
+def cloud(emulator: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    for name, value in emulator.environment.items():
+        monkeypatch.setenv(name, value)
+    aws = Aws(region="us-east-1", endpoint_url=emulator.endpoint, rates=dict.fromkeys(RATES, 1000.0), attempts=3)
+    bucket = f"lab-{secrets.token_hex(4)}"
+    aws.client("s3").create_bucket(Bucket=bucket)
+    settings = HealthOmicsSettings(role_arn=ROLE, output_uri=f"s3://{bucket}/runs/", download=tmp_path / "healthomics")
+    return Cloud(aws, tmp_path, bucket, settings)
+
+
+def test_a_run_comes_back_with_its_files_tasks_costs_and_advice(cloud: Cloud) -> None:
+    cloud.aws.client("s3").put_object(Bucket=cloud.bucket, Key="in/a b.txt", Body=b"from the bucket\n")
+    status, report = cloud.run({"given": f"s3://{cloud.bucket}/in/a b.txt"})
+    assert (status.state, status.message, status.tasks_done) == (RunState.COMPLETE, None, 1)
+    files = {(file.output, file.index): Path(file.path) for file in report.files}
+    assert {place: path.name for place, path in files.items()} == {
+        ("said", 0): "said.txt",
+        ("parts", 0): "part_1.txt",
+        ("parts", 1): "part_2.txt",
+    }
+    said = files["said", 0]
+    assert said.read_text() == "from the bucket\n"
+    assert said.is_relative_to(cloud.settings.download)
+    assert report.values == {"number": 3}
+    (task,) = report.tasks
+    assert (task.name, task.state, task.cached) == ("say", RunState.COMPLETE, False)
+    assert (task.cpus, task.memory_bytes, task.instance_type) == (2, 6 << 30, "omics.m.large")
+    assert task.declared_image == "quay.io/example/say:1"
+    assert task.peak_memory_bytes
+    assert task.cpu_seconds is not None
+    storage = "run storage (DYNAMIC)"
+    assert [(item.what, item.unit) for item in report.costs] == [("task say (omics.m.large)", "h"), (storage, "GiB h")]
+    assert report.costs[0].usd == pytest.approx(0.1296 / 60)
+    assert {item.resource for item in report.advice} == {"cpu", "memory"}
+    assert [Path(path).name for path in report.logs] == ["engine.log"]
+
+
+def test_a_report_that_is_asked_for_again_downloads_nothing(cloud: Cloud, emulator: Emulated) -> None:
+    run = cloud.engine.submit(cloud.request())
+    cloud.until(run, lambda status: status.state.terminal)
+    first = cloud.engine.report(run)
+    inode = Path(first.files[0].path).stat().st_ino
+    assert cloud.engine.report(run) == first
+    assert Path(first.files[0].path).stat().st_ino == inode
+
+
+def test_the_same_token_from_two_machines_is_one_run(cloud: Cloud, emulator: Emulated, tmp_path: Path) -> None:
+    request = cloud.request()
+    before = emulator.counts().get("CreateWorkflow", 0)
+    run = cloud.engine.submit(request)
+    cloud.settings = HealthOmicsSettings(
+        role_arn=ROLE, output_uri=cloud.settings.output_uri, download=tmp_path / "another machine"
+    )
+    assert cloud.engine.submit(request) == run
+    assert emulator.counts()["CreateWorkflow"] == before + 1
+
+
+def test_another_version_of_a_definition_is_a_version_of_the_same_workflow(cloud: Cloud) -> None:
+    engine = cloud.engine
+    runs = [engine.submit(cloud.request(wdl=wdl)) for wdl in (WDL, WDL.replace("echo one", "echo ONE"))]
+    omics = cloud.aws.client("omics")
+    found = [omics.get_run(id=run.partition("/")[0]) for run in runs]
+    assert found[0]["workflowId"] == found[1]["workflowId"]
+    assert found[0]["workflowVersionName"] != found[1]["workflowVersionName"]
+
+
+def test_a_task_that_fails_is_told_with_its_name_and_last_words(cloud: Cloud) -> None:
+    status, report = cloud.run({"script": "echo the lid is stuck >&2; exit 3"})
+    assert (status.state, report.state) == (RunState.EXECUTOR_ERROR, RunState.EXECUTOR_ERROR)
+    assert str(report.failure).startswith("the task say failed (RUN_TASK_FAILED)")
+    assert "the lid is stuck" in str(report.failure)
+    assert report.files == ()
+    assert "the lid is stuck" in str(report.tasks[0].stderr_tail)
+    assert "the lid is stuck" in Path(report.logs[0]).read_text()
+
+
+def test_an_input_that_is_not_there_fails_with_the_hint_and_no_retry(cloud: Cloud) -> None:
+    status, report = cloud.run({"given": f"s3://{cloud.bucket}/no/such.txt"})
+    assert status.state is RunState.EXECUTOR_ERROR
+    assert "no/such.txt" in str(report.failure)
+
+
+def test_a_cancelled_run_says_so_and_exports_nothing(cloud: Cloud) -> None:
+    run = cloud.engine.submit(cloud.request({"script": "sleep 600"}))
+    cloud.until(run, lambda status: status.tasks_started == 1)
+    with pytest.raises(EngineFailed, match="has not ended"):
+        cloud.engine.report(run)
+    cloud.engine.cancel(run)
+    assert cloud.until(run, lambda status: status.state.terminal).state is RunState.CANCELED
+    cloud.engine.cancel(run)
+    report = cloud.engine.report(run)
+    assert (report.state, report.files) == (RunState.CANCELED, ())
+
+
+def test_a_run_that_was_deleted_is_not_known_any_more(cloud: Cloud) -> None:
+    run = cloud.engine.submit(cloud.request())
+    cloud.until(run, lambda status: status.state.terminal)
+    cloud.aws.client("omics").delete_run(id=run.partition("/")[0])
+    assert cloud.engine.poll([run]) == {}
+    with pytest.raises(NotFound):
+        cloud.engine.report(run)
+
+
+def test_parameters_that_do_not_fit_are_refused_in_one_sentence(cloud: Cloud) -> None:
+    with pytest.raises((UsageError, RefusedInput), match="nonsense"):
+        cloud.engine.submit(cloud.request({"nonsense": 1}))
+
+
+def test_tasks_from_the_cache_cost_nothing(cloud: Cloud) -> None:
+    omics = cloud.aws.client("omics")
+    cache = omics.create_run_cache(cacheS3Location=f"s3://{cloud.bucket}/cache/", cacheBehavior="CACHE_ALWAYS")["id"]
+    cloud.settings = HealthOmicsSettings(
+        role_arn=ROLE, output_uri=cloud.settings.output_uri, download=cloud.settings.download, cache_id=cache
+    )
+    for cached in (False, True):
+        _, report = cloud.run({"script": "echo once"})
+        assert [task.cached for task in report.tasks] == [cached]
+        assert any(item.what.startswith("task ") for item in report.costs) is not cached
+        assert {Path(file.path).read_text() for file in report.files} == {"nothing\n", "one\n", "two\n"}
