@@ -22,7 +22,6 @@ from labrelay.model.files import FileRef
 from labrelay.model.ids import derived_id
 from labrelay.model.problem import Frozen
 from labrelay.model.reads import ReadSet, ReadSource
-from labrelay.model.words import counted
 from labrelay.stores.durable import (
     GRACE_SECONDS,
     file_lock,
@@ -36,12 +35,12 @@ from labrelay.stores.durable import (
 )
 from labrelay.stores.jsonfile import checked_id, read_model, utc_now
 from labrelay.stores.ports import ImportJob, ObjectStore
+from labrelay.stores.read_types import wrong_files
 
 CHUNK = 2 << 20
 LOCK_SECONDS = 60.0
 GZIP_MAGIC = b"\x1f\x8b"
 SUFFIX = {"BAM": ".bam", "UBAM": ".bam", "CRAM": ".cram"}
-FILE_COUNTS = {"FASTQ": (1, 2), "BAM": (1,), "UBAM": (1,), "CRAM": (1,)}
 NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
 
@@ -146,9 +145,8 @@ class ReadSetFolder:
         try:
             if self._is_whole(source):
                 return None
-            if len(source.files) not in FILE_COUNTS.get(source.file_type, ()):
-                given = counted(len(source.files), f"{source.file_type} file")
-                return f"{source.name}: a read set is not made of {given}."
+            if (wrong := wrong_files(source)) is not None:
+                return wrong
             self._import(source)
         except LabrelayError as error:
             return str(error)

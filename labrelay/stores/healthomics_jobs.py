@@ -10,8 +10,8 @@ from labrelay.model.canonical import digest
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.model.reads import ReadSource
+from labrelay.stores.read_types import wrong_files
 
-FILE_COUNTS: Mapping[str, tuple[int, ...]] = {"FASTQ": (1, 2), "BAM": (1,), "UBAM": (1,), "CRAM": (1,)}
 NEEDS_REFERENCE = frozenset({"BAM", "CRAM"})
 ENDED = frozenset({"COMPLETED", "COMPLETED_WITH_FAILURES", "FAILED", "CANCELLED"})
 MAX_TEXT = 127
@@ -73,8 +73,8 @@ class Mapped(Frozen):
 
 def refusal(source: ReadSource) -> str | None:
     """Return why HealthOmics cannot take a source, as far as that is known before asking; one would sink its job."""
-    if len(source.files) not in FILE_COUNTS.get(source.file_type, ()):
-        return f"{source.name}: {len(source.files)} files of type {source.file_type} make no read set."
+    if (wrong := wrong_files(source)) is not None:
+        return wrong
     if source.file_type in NEEDS_REFERENCE and source.reference_id is None:
         return f"{source.name}: {source.file_type} needs the reference that it was aligned to; name it."
     if not plain(source.subject or source.sample_id) or not plain(source.sample_id):

@@ -216,7 +216,7 @@ def _reason(said: Mapping[str, Any], item: Mapping[str, Any]) -> str:
 
 
 def _is_of_before(answer: Mapping[str, Any]) -> bool:
-    """Tell whether the token gave a job of an earlier try, whose failure says nothing of now (by the service's clock)."""
+    """Tell by the service's clock whether the token gave a job of an earlier try, which says nothing of now."""
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     if date is None:
         return False

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from emulated import Emulated, emulator
+from read_stores import FolderLab, HealthOmicsLab, Lab
 from seaweed import make_bucket, seaweed
 
 from labrelay.stores.aws import Aws
 from labrelay.stores.folder import FolderObjectStore
+from labrelay.stores.pacing import RATES
 from labrelay.stores.ports import ObjectStore
 from labrelay.stores.s3 import S3ObjectStore
+
+__all__ = ["emulator"]
 
 OBJECT_STORES: dict[str, Callable[[pytest.FixtureRequest], ObjectStore]] = {
     "folder": lambda request: FolderObjectStore(request.getfixturevalue("tmp_path") / "objects"),
@@ -40,6 +46,24 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
 def s3_store(s3_server: Aws) -> S3ObjectStore:
     """Return a store below a prefix that no other test has."""
     return S3ObjectStore(s3_server, "lab", f"tests/{uuid.uuid4().hex}")
+
+
+@pytest.fixture(params=["folder", "healthomics"])
+def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Lab:
+    """Return a home on each of what homes run on."""
+    if request.param == "folder":
+        return FolderLab(tmp_path)
+    cloud: HealthOmicsLab = request.getfixturevalue("cloud")
+    return cloud
+
+
+@pytest.fixture
+def cloud(emulator: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HealthOmicsLab:
+    """Return a home on the emulator."""
+    for name, value in emulator.environment.items():
+        monkeypatch.setenv(name, value)
+    rates = dict.fromkeys(RATES, 1000.0)
+    return HealthOmicsLab(Aws(region="us-east-1", endpoint_url=emulator.endpoint, rates=rates, attempts=3), tmp_path)
 
 
 class Recorder:

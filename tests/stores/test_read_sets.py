@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from labrelay.model.errors import Busy, Conflict, NotFound, StorageFailed, UsageError
+from labrelay.model.errors import Busy, StorageFailed
 from labrelay.model.reads import ReadSource
 from labrelay.stores.durable import file_lock
 from labrelay.stores.folder import FolderObjectStore
@@ -85,67 +85,6 @@ def test_asking_again_is_the_same_job_and_does_nothing(lab: Lab) -> None:
         path: at for path, at in before.items() if path.name != ".lock"
     }
     assert lab.reads.job(other).done == lab.reads.job(job_id).done
-
-
-def test_one_bad_source_does_not_sink_the_others_and_only_it_is_tried_again(lab: Lab) -> None:
-    good, bad = lab.pair("good"), lab.pair("bad")
-    lost = lab.objects.local_path(bad.files[1])
-    assert lost is not None
-    content = lost.read_bytes()
-    lost.unlink()
-    job = lab.reads.job(lab.reads.import_reads([bad, good], "token"))
-    assert job.status == "COMPLETED_WITH_FAILURES"
-    assert [done.id for done in job.done] == [good.id]
-    [(failed, reason)] = job.failed
-    assert failed == bad.id
-    assert "raw/bad_R2.fastq.gz is not in" in reason
-    with pytest.raises(NotFound):
-        lab.reads.locations(bad.id)
-
-    lab.objects.put_bytes(bad.files[1].key, content)
-    untouched = Path(lab.reads.locations(good.id)[0]).parent / "metadata.json"
-    before = untouched.stat().st_mtime_ns
-    job = lab.reads.job(lab.reads.import_reads([bad, good], "token"))
-    assert (job.status, job.failed) == ("COMPLETED", ())
-    assert [done.id for done in job.done] == [bad.id, good.id]
-    assert untouched.stat().st_mtime_ns == before
-
-
-def test_a_job_whose_sources_all_fail_has_failed(lab: Lab) -> None:
-    source = lab.source("S1", b"1", b"2", b"3")
-    unknown = lab.source("S2", b"1", file_type="POD5")
-    job = lab.reads.job(lab.reads.import_reads([source, unknown], "token"))
-    assert (job.status, job.done) == ("FAILED", ())
-    assert "a read set is not made of 3 FASTQ files" in job.failed[0][1]
-    assert "1 POD5 file" in job.failed[1][1]
-
-
-def test_a_token_stands_for_what_was_asked(lab: Lab) -> None:
-    lab.reads.import_reads([lab.pair("S1")], "token")
-    with pytest.raises(Conflict, match="other sources"):
-        lab.reads.import_reads([lab.pair("S2")], "token")
-    with pytest.raises(UsageError):
-        lab.reads.import_reads([], "empty")
-    with pytest.raises(UsageError):
-        lab.reads.import_reads([lab.pair("S1"), lab.pair("S1")], "twice")
-
-
-def test_the_same_reads_of_two_samples_are_two_read_sets(lab: Lab) -> None:
-    first = lab.pair("S1")
-    second = first.model_copy(update={"sample_id": "smp_other"})
-    job = lab.reads.job(lab.reads.import_reads([first, second], "token"))
-    assert len({done.id for done in job.done}) == 2
-
-
-def test_unknown_ids_are_sentences(lab: Lab) -> None:
-    assert lab.reads.describe("rds_0123456789abcdef") is None
-    with pytest.raises(NotFound, match="no import job"):
-        lab.reads.job("imp_0123456789abcdef")
-    with pytest.raises(NotFound, match="import its reads first"):
-        lab.reads.locations("rds_0123456789abcdef")
-    for wrong in ("../../etc", "rds_../x", "imp_1"):
-        with pytest.raises(UsageError, match="is no id"):
-            lab.reads.describe(wrong)
 
 
 def test_a_read_set_that_lost_its_file_says_so_and_is_mended_by_importing_again(lab: Lab) -> None:

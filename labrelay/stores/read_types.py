@@ -1,0 +1,17 @@
+"""What a read set is made of, whichever store keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from labrelay.model.reads import ReadSource
+from labrelay.model.words import counted
+
+FILE_COUNTS: Mapping[str, tuple[int, ...]] = {"FASTQ": (1, 2), "BAM": (1,), "UBAM": (1,), "CRAM": (1,)}
+
+
+def wrong_files(source: ReadSource) -> str | None:
+    """Return the sentence why the files make no read set, or None when they do by number and type."""
+    if len(source.files) in FILE_COUNTS.get(source.file_type, ()):
+        return None
+    return f"{source.name}: a read set is not made of {counted(len(source.files), f'{source.file_type} file')}."
