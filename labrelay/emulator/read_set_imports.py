@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 from labrelay.emulator.asking import found, short
@@ -13,7 +12,7 @@ from labrelay.emulator.read_set_content import Content, judge
 from labrelay.emulator.service import Service, timestamp, worker
 from labrelay.emulator.state import Body, Snapshot, Transaction
 from labrelay.emulator.storage_jobs import ItemDone, ItemFailed, JobKind, Thing, get, list_jobs, start, tags_thing, work
-from labrelay.emulator.stored_files import describe, put_objects
+from labrelay.emulator.stored_files import describe, fresh_folder, put_objects
 from labrelay.model.faults import faultpoint
 
 MOST_READ_SETS = 1_000_000
@@ -143,13 +142,8 @@ def _import(service: Service, job: Body, item: Body) -> ItemDone:
     with service.state.read() as state:
         store = found(state, "sequenceStore", job["sequenceStoreId"])
     folder = store_folder(service, store["id"], "readSet", item["_id"])
-    # What a killed server left of this item.
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
+    with fresh_folder(folder):
         return _take(service, job, item, store, folder)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _take(service: Service, job: Body, item: Body, store: Body, folder: Path) -> ItemDone:

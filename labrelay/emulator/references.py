@@ -13,7 +13,7 @@ from labrelay.emulator.operation import Failure, Params, Slice, conflict, operat
 from labrelay.emulator.service import Service, timestamp, worker
 from labrelay.emulator.state import Body, Transaction
 from labrelay.emulator.storage_jobs import ItemDone, ItemFailed, JobKind, Thing, get, list_jobs, start, tags_thing, work
-from labrelay.emulator.stored_files import describe, file_of, slice_of
+from labrelay.emulator.stored_files import describe, file_of, fresh_folder, slice_of
 from labrelay.model.faults import faultpoint
 
 KIND = "reference"
@@ -122,9 +122,15 @@ def _import(service: Service, job: Body, item: Body) -> ItemDone:
         stem = stem.removesuffix(packed)
     if not stem.endswith(SUFFIXES):
         raise ItemFailed(f"{name or uri} does not end as a FASTA file does (.fasta, .fa, .fna … or with .gz).")
+    with fresh_folder(store_folder(service, store, KIND, key)):
+        return _take(service, job, item, name)
+
+
+def _take(service: Service, job: Body, item: Body, name: str) -> ItemDone:
+    store, key = job["referenceStoreId"], item["_id"]
     path = store_folder(service, store, KIND, key) / name
     md5 = hashlib.md5(usedforsecurity=False)
-    fetch(service, uri, path, md5.update)
+    fetch(service, item["sourceFile"], path, md5.update)
     faultpoint("emulator.reference.fetched")
     index = _index(path)
     now, arn = timestamp(), service.arn("referenceStore", store, KIND, key)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +20,8 @@ from labrelay.emulator.state import Body
 
 PART_BYTES = 104_857_600
 MOST_PARTS = 10_000
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+# The model's own pattern for a range has neither letters nor "=", so that `0-99` is what a validated request holds.
+RANGE = re.compile(r"(?:bytes=)?([0-9]*)-([0-9]*)")
 HASHES = {"MD5up": "md5", "SHA256up": "sha256", "SHA512up": "sha512"}
 
 
@@ -25,6 +29,18 @@ def describe(path: Path) -> Params:
     """Return the description of a file as `files.source1` holds it."""
     size = path.stat().st_size
     return {"totalParts": max(1, -(-size // PART_BYTES)), "partSize": PART_BYTES, "contentLength": size}
+
+
+@contextmanager
+def fresh_folder(folder: Path) -> Iterator[None]:
+    """Have no folder there for the block, which may fill it, and none after a block that raises."""
+    # What a killed server left of the same thing.
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def slice_of(path: Path, entry: Params, part: int, wanted: str | None = None) -> Slice:
@@ -110,7 +126,7 @@ def _range(wanted: str, length: int) -> tuple[int, int]:
     """Return the first and last byte of an HTTP range inside a part (RFC 9110, section 14.1.2)."""
     match = RANGE.fullmatch(wanted)
     if match is None or match.groups() == ("", ""):
-        raise Failure("ValidationException", f"{wanted} is no range such as bytes=0-99.")
+        raise Failure("ValidationException", f"{wanted} is no range such as 0-99.")
     first, last = match.groups()
     low, high = (length - int(last), length - 1) if not first else (int(first), int(last or length - 1))
     low, high = max(0, low), min(high, length - 1)
