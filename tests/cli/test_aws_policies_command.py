@@ -1,4 +1,4 @@
-"""`labrelay aws policies` prints what IAM takes, filled in with the home's own names, and says what it does not know."""
+"""`labrelay aws policies` prints what IAM takes, with the home's own names, and says what it does not know."""
 
 from __future__ import annotations
 
