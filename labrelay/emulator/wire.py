@@ -184,8 +184,8 @@ def failed(failure: Failure) -> Answer:
 
 
 def error_answer(status: int, code: str, message: str) -> Answer:
-    """Return an error as the JSON protocols say it."""
-    body = json.dumps({"message": message}, ensure_ascii=False).encode()
+    """Return an error as the JSON protocols say it: the code in the header for one, in the body for the other."""
+    body = json.dumps({"__type": code, "message": message}, ensure_ascii=False).encode()
     return Answer(status, body, {"content-type": JSON_TYPE, "x-amzn-errortype": code})
 
 
