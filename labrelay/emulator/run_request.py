@@ -40,7 +40,7 @@ DUPLICATED = (
     "scratchStorageMode",
     "outputUriPrefixMode",
 )
-KEPT = (*DUPLICATED, "roleArn", "sessionPolicy", "tags")
+KEPT = (*DUPLICATED, "roleArn", "sessionPolicy", "tags", "batchId")
 
 
 def run_body(state: Snapshot, asked: Params) -> tuple[Body, Body]:

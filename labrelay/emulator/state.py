@@ -83,6 +83,12 @@ class Snapshot:
         where, values = _where(kind, parent, status)
         return int(self._db.execute(f"SELECT count(*) FROM things WHERE {where}", values).fetchone()[0])  # noqa: S608
 
+    def answered(self, operation: str, token: str) -> tuple[str, Body] | None:
+        """Return the digest of the request and the answer that were given for an idempotency token, or None."""
+        query = "SELECT digest, answer FROM tokens WHERE operation = ? AND token = ?"
+        row = self._db.execute(query, (operation, token)).fetchone()
+        return (row[0], json.loads(row[1])) if row else None
+
     def _rows(self, kind: str, parent: str | None, status: str | None, after: int) -> Iterator[tuple[int, Body]]:
         where, values = _where(kind, parent, status)
         query = f"SELECT seq, body FROM things WHERE {where} AND seq > ? ORDER BY seq"  # noqa: S608 (our own words)
@@ -123,12 +129,6 @@ class Transaction(Snapshot):
             "ON CONFLICT (kind) DO UPDATE SET last = last + 1 RETURNING last"
         )
         return int(self._db.execute(query, (kind, first)).fetchone()[0])
-
-    def answered(self, operation: str, token: str) -> tuple[str, Body] | None:
-        """Return the digest of the request and the answer that were given for an idempotency token, or None."""
-        query = "SELECT digest, answer FROM tokens WHERE operation = ? AND token = ?"
-        row = self._db.execute(query, (operation, token)).fetchone()
-        return (row[0], json.loads(row[1])) if row else None
 
     def remember(self, operation: str, token: str, digest: str, answer: Body) -> None:
         """Keep the answer to a request with an idempotency token."""
