@@ -6,6 +6,7 @@ reachable from another machine. A process is only ever stopped when its start ti
 
 from __future__ import annotations
 
+import logging
 import socket
 import subprocess
 import sys
@@ -18,12 +19,14 @@ from typing import Any
 from labrelay.flows.environment import POOL, local_environment, prefect_folder, use_server
 from labrelay.flows.running import Process, ServerFile, healthy, identify, read_server, running, server_file
 from labrelay.flows.running import write_server as _write
-from labrelay.model.errors import EngineFailed
+from labrelay.model.errors import EngineFailed, LabrelayError
+from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.steps.settings import load_settings
 from labrelay.stores.durable import file_lock, make_dirs
 from labrelay.workflows.local.processes import stop_recorded
 
+_log = logging.getLogger(__name__)
 START_SECONDS = 180.0  # a loaded machine took 100 s for its first start, which makes a database
 GRACE_SECONDS = 15.0
 AT_ONCE = "4"
@@ -53,7 +56,7 @@ def up(home: Path) -> Up:
 
     Raises:
         UsageError: There is no home there.
-        EngineFailed: The server or the worker did not start; the text ends with the last lines of its log.
+        EngineFailed: The server or the worker did not start; the text has its last words and where its log is.
         Busy: Another `up` or `down` is at work.
     """
     begun = time.monotonic()
@@ -109,15 +112,28 @@ def _start(home: Path, settings: Any) -> tuple[str, list[str]]:
         from labrelay.flows.register import register
 
         _wait_until_healthy(home, api, server)
-        names = register(home, settings)  # raises Prefect's own errors: they are bugs of ours or of Prefect
+        names = register(home, settings)
         command = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "labrelay"]
         _worker, worker = _spawn(home, "worker", [*command, "--limit", AT_ONCE], environment)
-    except BaseException:
+    except BaseException as error:
         _stop(ServerFile(api=api, server=process))
         server_file(home).unlink(missing_ok=True)
+        if isinstance(error, Exception) and not isinstance(error, LabrelayError):
+            _log.debug("Prefect did not start", exc_info=True)
+            raise EngineFailed(_why(home, error)) from error
         raise
     _write(home, ServerFile(api=api, server=process, worker=worker))
     return api, names
+
+
+def _why(home: Path, error: Exception) -> str:
+    """Return a sentence for an error of Prefect's own while it is set up, with where its whole story is."""
+    told = printable(str(error).strip().partition("\n")[0])
+    reason = f"{type(error).__name__}: {told}" if told else type(error).__name__
+    return (
+        f"Prefect did not start ({reason}): look into {prefect_folder(home) / 'server.log'}, or see it all with "
+        "`labrelay -v up`; everything else works without it"
+    )
 
 
 def _free_port() -> int:
@@ -161,8 +177,11 @@ def _wait_until_healthy(home: Path, api: str, server: subprocess.Popen[bytes]) -
 
 def _last_words(home: Path, name: str) -> str:
     log = prefect_folder(home) / f"{name}.log"
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
-    return " / ".join(line.strip() for line in lines if line.strip()) or f"{log} is empty"
+    with suppress(OSError):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+        told = " / ".join(printable(line.strip()) for line in lines if line.strip())
+        return f"{told or 'it said nothing'}; its log is {log}"
+    return f"its log {log} cannot be read"
 
 
 def _stop(known: ServerFile) -> None:

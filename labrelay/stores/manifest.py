@@ -5,8 +5,6 @@ Only a complete manifest makes a Dataset, so a reader never sees half of one.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import AwareDatetime, Field, ValidationError, field_validator
@@ -14,11 +12,10 @@ from pydantic import AwareDatetime, Field, ValidationError, field_validator
 from labrelay.model.canonical import canonical_json
 from labrelay.model.errors import StorageFailed
 from labrelay.model.files import FileRef, FileRole
-from labrelay.model.problem import Frozen, Problem
+from labrelay.model.problem import Frozen
 from labrelay.model.words import counted
 from labrelay.stores.ports import ObjectStore
 
-CHUNK = 2 << 20
 Scalar = str | int | float | bool | None
 
 
@@ -71,55 +68,12 @@ def write_manifest(store: ObjectStore, key: str, manifest: Manifest) -> FileRef:
 
     Raises:
         Conflict: A manifest of other files is there.
-        StorageFailed: The store did not take it.
+        StorageFailed: The store did not take it, or what lies there is no manifest.
     """
     there = store.head(key)
     if there is not None and _parse(store, there).same_files(manifest):
         return there
     return store.put_bytes(key, (canonical_json(manifest.model_dump(mode="json")) + "\n").encode())
-
-
-def read_manifest(store: ObjectStore, key: str) -> Manifest | None:
-    """Return the manifest under `key`; None while the dataset is not complete.
-
-    Raises:
-        StorageFailed: What lies there is no manifest.
-    """
-    there = store.head(key)
-    return None if there is None else _parse(store, there)
-
-
-def verify_manifest(store: ObjectStore, manifest: Manifest, *, read_data: bool = False) -> tuple[Problem, ...]:
-    """Compare what is stored with what the manifest says; return every difference.
-
-    Args:
-        store: Where its files lie.
-        manifest: What is to be there.
-        read_data: Also read and hash every byte again; without it the store's own word counts.
-    """
-    return tuple(problem for file in manifest.files for problem in _differences(store, file, read_data))
-
-
-def _differences(store: ObjectStore, file: ManifestFile, read_data: bool) -> Iterable[Problem]:
-    try:
-        found = store.head(file.ref.key)
-        if found is None:
-            yield Problem(code="STORED_FILE_MISSING", message="is not in the store any more.", path=file.ref.key)
-        elif found != file.ref or (read_data and _hash(store, file.ref) != file.ref.sha256):
-            yield Problem(code="STORED_FILE_CHANGED", message="is not what was stored.", path=file.ref.key)
-    except StorageFailed as error:
-        yield Problem(code="STORED_FILE_UNREADABLE", message=str(error), path=file.ref.key)
-
-
-def _hash(store: ObjectStore, ref: FileRef) -> str:
-    hasher = hashlib.sha256()
-    with store.open(ref) as opened:
-        try:
-            while chunk := opened.read(CHUNK):
-                hasher.update(chunk)
-        except OSError as error:
-            raise StorageFailed(f"{ref.key} cannot be read back ({error.strerror}); check the disk.") from error
-    return hasher.hexdigest()
 
 
 def _parse(store: ObjectStore, ref: FileRef) -> Manifest:

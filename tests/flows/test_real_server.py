@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from homes import BAD_SAMPLE, GOOD_SAMPLE, RUN_FOLDER, make_home
 from sqlalchemy import select
 
 from labrelay.flows.dispatch import run_as_flow
-from labrelay.flows.events import notify_event
 from labrelay.flows.running import read_server, running
 from labrelay.flows.server import Up, down, up
 from labrelay.model.errors import RefusedInput
@@ -193,8 +194,15 @@ def test_the_schedules_make_runs(server: Server) -> None:
 
 
 def test_the_end_of_a_run_wakes_one_collect_however_often_it_is_told(server: Server) -> None:
+    event = {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, "labrelay.run.ended/run_0123/token-1")),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "labrelay.run.ended",
+        "resource": {"prefect.resource.id": "labrelay.run.run_0123"},
+        "payload": {},
+    }
     for _time in range(3):
-        notify_event(server.started.api, "run_0123", "token-1")
+        server.http.post("/events", json=[event]).raise_for_status()
     woken = until(lambda: server.runs(flows={"name": {"any_": ["collect"]}}))
     assert server.end_of(woken[0]["id"])["state_type"] == "COMPLETED"
     assert len(server.runs(flows={"name": {"any_": ["collect"]}})) == 1

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from labrelay.cli.main import labrelay
+from labrelay.flows import server as server_module
 from labrelay.flows.environment import local_environment, use_server
-from labrelay.flows.events import notify_event, run_ended_event
 from labrelay.flows.running import Process, ServerFile, healthy, identify, running, server_file, write_server
 from labrelay.flows.server import down, up
 from labrelay.model.errors import EngineFailed, UsageError
@@ -145,14 +146,46 @@ def test_on_the_homes_own_server_only_the_callers_loudness_stays(home: Path, mon
     assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "ERROR"
 
 
-def test_the_same_end_of_a_run_is_the_same_event() -> None:
-    first, again = run_ended_event("run_1", "tok-1"), run_ended_event("run_1", "tok-1")
-    assert first["id"] == again["id"] != run_ended_event("run_1", "tok-2")["id"]
+def test_a_start_that_prefect_cannot_finish_is_one_sentence_and_leaves_nothing_running(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children: list[subprocess.Popen[bytes]] = []
+
+    def spawn(*_given: object) -> tuple[subprocess.Popen[bytes], Process | None]:
+        children.append(subprocess.Popen(["sleep", "60"], start_new_session=True))
+        return children[-1], identify(children[-1].pid)
+
+    def broken(*_given: object) -> list[str]:
+        raise RuntimeError("no such pool\nand forty lines more")
+
+    monkeypatch.setattr(server_module, "_spawn", spawn)
+    monkeypatch.setattr(server_module, "_wait_until_healthy", lambda *_given: None)
+    monkeypatch.setattr(server_module, "use_server", lambda *_given, **_options: None)
+    monkeypatch.setitem(sys.modules, "labrelay.flows.register", SimpleNamespace(register=broken))
+    with pytest.raises(EngineFailed) as caught:
+        up(home)
+    sentence = str(caught.value)
+    assert sentence.startswith("Prefect did not start (RuntimeError: no such pool): look into ")
+    assert str(home / "prefect" / "server.log") in sentence
+    assert "\n" not in sentence
+    assert [child.wait(timeout=10) for child in children] == [-15]
+    assert not server_file(home).exists()
 
 
-def test_an_event_that_nobody_takes_is_said(server: str) -> None:
-    with pytest.raises(EngineFailed, match="did not take the event of run_1"):
-        notify_event(server, "run_1", "tok-1")
+def test_a_server_that_ends_at_once_is_told_with_its_last_words_and_its_log(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "START_SECONDS", 60.0)
+    spawn = server_module._spawn
+
+    def broken(home: Path, name: str, _arguments: object, environment: dict[str, str]) -> object:
+        return spawn(home, name, ["http.server", "no-port"], environment)
+
+    monkeypatch.setattr(server_module, "_spawn", broken)
+    monkeypatch.setattr(server_module, "use_server", lambda *_given, **_options: None)
+    monkeypatch.setitem(sys.modules, "labrelay.flows.register", SimpleNamespace(register=None))
+    with pytest.raises(EngineFailed, match=r"invalid int value.*its log is .*/prefect/server\.log"):
+        up(home)
 
 
 def test_down_says_in_a_sentence_that_nothing_ran(home: Path) -> None:
