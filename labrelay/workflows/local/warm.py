@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import json
 import logging
 import os
@@ -26,6 +27,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from labrelay.workflows.local.starter import MESSAGE_BYTES
 
 HEAD_BYTES = 1 << 12
 MODULE = "WDL"
+LATER = ("coloredlogs", "pythonjsonlogger.json", "ruamel.yaml", "html.parser", "encodings.unicode_escape")
 
 
 def serve(channel: socket.socket, runner: int) -> int:
@@ -58,7 +61,13 @@ def serve(channel: socket.socket, runner: int) -> int:
 
 
 def import_ahead() -> None:
-    """Import what a run of miniwdl imports when it comes to it: the plugins of each kind."""
+    """Import what a run of miniwdl imports when it comes to it, and look up once which plugins there are."""
+    for name in LATER:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    # miniwdl asks ten times a run which plugins are installed, and each answer reads a file of every package.
+    installed = metadata.entry_points()
+    setattr(metadata, "entry_points", installed.select)  # noqa: B010 (an assignment would need its overloads)
     settings = config.Loader(logging.getLogger(__name__), filenames=[])
     for group in config.default_plugins():
         for _, plugin in config.load_all_plugins(settings, group):
