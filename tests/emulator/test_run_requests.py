@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emulated_runs import ROLE, TWO, RunLab
+from emulated_storage import forget_objects
+
+from labrelay.emulator.execution import admit, fits
+from labrelay.emulator.instances import instance_type
+from labrelay.emulator.operation import Failure
+from labrelay.emulator.run_request import static_storage
+from labrelay.emulator.run_settings import RunSettings, load_settings
+from labrelay.emulator.run_states import change_run
+from labrelay.model.errors import UsageError
+
+GIVEN = {"given": "s3://lab/a.txt"}
+
+
+@pytest.fixture
+def lab(tmp_path: Path, s3_url: str) -> RunLab:
+    """An account in which nothing happens by itself."""
+    forget_objects(s3_url)
+    return RunLab(tmp_path / "data", s3_url)
+
+
+def set_status(lab: RunLab, run: str, status: str) -> None:
+    change_run(lab.service, run, lab.call("GetRun", id=run)["uuid"], lambda _body: {"status": status})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({}, "missing: given"),
+        ({"given": "s3://lab/a", "other": 1}, "unknown: other"),
+        ({"given": "s3://lab/a", "pair.given": "s3://lab/b"}, "given twice: given"),
+        ({"other": 1}, "missing: given; unknown: other"),
+        ({"given": "x" * 300_000}, "300,0.. bytes"),
+        ([1], "no object"),
+    ],
+)
+def test_parameters_that_do_not_fit_the_template_are_refused_at_once(lab: RunLab, parameters: Any, words: str) -> None:
+    with pytest.raises(Failure, match=words):
+        lab.start(lab.workflow(TWO), parameters) if parameters else lab.start(lab.workflow(TWO))
+
+
+def test_a_parameter_may_have_the_workflows_name_before_it(lab: RunLab) -> None:
+    run = lab.start(lab.workflow(TWO), {"pair.given": "s3://lab/a", "word": "x"})
+    assert lab.call("GetRun", id=run)["status"] == "PENDING"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"roleArn": "arn:aws:iam::123456789012:user/me"}, "roleArn"),
+        ({"outputUri": "/tmp/out"}, "outputUri"),
+        ({"workflowId": "999"}, "ResourceNotFoundException"),
+        ({"workflowVersionName": "none"}, "ResourceNotFoundException"),
+        ({"runGroupId": "999"}, "run group"),
+        ({"cacheId": "999"}, "run cache"),
+        ({"runId": "999"}, "run 999"),
+    ],
+)
+def test_what_a_run_names_has_to_be_there(lab: RunLab, asked: dict[str, str], words: str) -> None:
+    workflow = lab.workflow(TWO)
+    with pytest.raises(Failure, match=words):
+        lab.start(workflow, GIVEN, **asked)
+    assert lab.call("ListRuns")["items"] == []
+
+
+def test_a_thousand_requests_with_one_token_start_one_run(lab: RunLab) -> None:
+    workflow = lab.workflow(TWO)
+    assert len({lab.start(workflow, GIVEN, requestId="same") for _ in range(1000)}) == 1
+    assert len(lab.call("ListRuns")["items"]) == 1
+    with pytest.raises(Failure, match="ConflictException"):
+        lab.start(workflow, GIVEN, requestId="same", name="another")
+
+
+def test_a_run_duplicates_another_but_for_what_is_said(lab: RunLab) -> None:
+    first = lab.start(lab.workflow(TWO), GIVEN, name="first", priority=7)
+    key = lab.call("StartRun", runId=first, roleArn=ROLE, outputUri="s3://lab/other", name="second")["id"]
+    copy = lab.call("GetRun", id=key)
+    assert (copy["name"], copy["priority"], copy["parameters"]) == ("second", 7, GIVEN)
+
+
+def test_a_waiting_run_is_cancelled_at_once_and_an_ended_one_only_deleted(lab: RunLab) -> None:
+    workflow = lab.workflow(TWO)
+    run = lab.start(workflow, GIVEN)
+    with pytest.raises(Failure, match="ConflictException"):
+        lab.call("DeleteRun", id=run)
+    lab.call("CancelRun", id=run)
+    assert lab.call("GetRun", id=run)["status"] == "CANCELLED"
+    with pytest.raises(Failure, match="ConflictException"):
+        lab.call("CancelRun", id=run)
+    lab.call("DeleteRun", id=run)
+    for operation in ("GetRun", "CancelRun", "DeleteRun", "ListRunTasks"):
+        with pytest.raises(Failure, match="ResourceNotFoundException"):
+            lab.call(operation, id=run)
+    assert lab.statuses(run) == ["PENDING", "CANCELLED", "DELETED"]
+    assert lab.start(workflow, GIVEN) != run
+
+
+def test_ids_of_deleted_runs_come_again_where_the_settings_say_so(lab: RunLab) -> None:
+    (lab.folder / "runs.toml").write_text("reuse_run_ids = true\n")
+    workflow = lab.workflow(TWO)
+    run = lab.start(workflow, GIVEN)
+    before = lab.call("GetRun", id=run)["uuid"]
+    lab.call("CancelRun", id=run)
+    lab.call("DeleteRun", id=run)
+    assert lab.start(workflow, GIVEN) == run
+    assert lab.call("GetRun", id=run)["uuid"] != before
+
+
+def test_a_run_keeps_its_definition_when_the_workflow_is_deleted(lab: RunLab) -> None:
+    workflow = lab.workflow(TWO)
+    run = lab.start(workflow, GIVEN)
+    lab.call("DeleteWorkflow", id=workflow)
+    definition = lab.call("GetRun", id=run, export=["DEFINITION"])["definition"]
+    assert lab.read(definition)[:2] == b"PK"
+
+
+def test_runs_are_listed_by_name_state_and_group(lab: RunLab) -> None:
+    workflow, group = lab.workflow(TWO), lab.call("CreateRunGroup", name="g")["id"]
+    a = lab.start(workflow, GIVEN, name="a")
+    b = lab.start(workflow, GIVEN, name="b", runGroupId=group)
+    set_status(lab, a, "COMPLETED")
+    listed = {
+        "name": lab.call("ListRuns", name="a"),
+        "status": lab.call("ListRuns", status="PENDING"),
+        "group": lab.call("ListRuns", runGroupId=group),
+    }
+    assert {how: [run["id"] for run in page["items"]] for how, page in listed.items()} == {
+        "name": [a],
+        "status": [b],
+        "group": [b],
+    }
+    assert listed["name"]["items"][0]["workflowName"] == "tiny"
+
+
+def test_ten_thousand_runs_are_listed_quickly(lab: RunLab) -> None:
+    run = lab.start(lab.workflow(TWO), GIVEN)
+    with lab.service.state.write() as state:
+        body = state.get("run", run)
+        assert body is not None
+        for number in range(10_000):
+            state.put("run", str(number), body | {"id": str(number), "status": "COMPLETED", "name": f"n{number}"})
+    began = time.perf_counter()
+    seen, token = 0, {}
+    for _ in range(10):
+        page = lab.call("ListRuns", maxResults=100, **token)
+        seen, token = seen + len(page["items"]), {"startingToken": page["nextToken"]}
+    assert seen == 1000
+    assert len(lab.call("ListRuns", status="PENDING")["items"]) == 1
+    assert len(lab.call("ListRuns", name="n9999")["items"]) == 1
+    assert time.perf_counter() - began < 3
+
+
+def test_a_run_group_with_waiting_runs_is_not_deleted(lab: RunLab) -> None:
+    group = lab.call("CreateRunGroup", name="g", maxRuns=3)["id"]
+    run = lab.start(lab.workflow(TWO), GIVEN, runGroupId=group)
+    with pytest.raises(Failure, match="ConflictException"):
+        lab.call("DeleteRunGroup", id=group)
+    lab.call("CancelRun", id=run)
+    lab.call("UpdateRunGroup", id=group, maxRuns=5)
+    assert lab.call("GetRunGroup", id=group)["maxRuns"] == 5
+    lab.call("DeleteRunGroup", id=group)
+    assert lab.call("ListRunGroups")["items"] == []
+
+
+def test_a_run_cache_needs_a_bucket(lab: RunLab) -> None:
+    with pytest.raises(Failure, match="bucket nowhere"):
+        lab.call("CreateRunCache", cacheS3Location="s3://nowhere/cache")
+    cache = lab.call("CreateRunCache", cacheS3Location="s3://lab/cache/", name="c")["id"]
+    lab.call("UpdateRunCache", id=cache, cacheBehavior="CACHE_ALWAYS")
+    found = lab.call("GetRunCache", id=cache)
+    assert (found["status"], found["cacheBehavior"], found["cacheS3Uri"]) == (
+        "ACTIVE",
+        "CACHE_ALWAYS",
+        "s3://lab/cache",
+    )
+    lab.call("DeleteRunCache", id=cache)
+    with pytest.raises(Failure, match="ResourceNotFoundException"):
+        lab.call("GetRunCache", id=cache)
+
+
+def test_runs_are_let_in_by_concurrency_group_and_priority(lab: RunLab) -> None:
+    workflow = lab.workflow(TWO)
+    group = lab.call("CreateRunGroup", name="g", maxRuns=1)["id"]
+    slow = [lab.start(workflow, GIVEN, runGroupId=group) for _ in range(2)]
+    free = [lab.start(workflow, GIVEN, priority=number) for number in (1, 9)]
+    assert [run["id"] for run in admit(lab.service, RunSettings(concurrency=3))] == [free[1], free[0], slow[0]]
+    assert admit(lab.service, RunSettings(concurrency=3)) == []
+    set_status(lab, free[0], "COMPLETED")
+    assert admit(lab.service, RunSettings(concurrency=3)) == []
+    set_status(lab, slow[0], "COMPLETED")
+    assert [run["id"] for run in admit(lab.service, RunSettings(concurrency=3))] == [slow[1]]
+
+
+@pytest.mark.parametrize(
+    ("limits", "runs", "cpus", "wanted", "room"),
+    [
+        ({}, 100, 1000, 8, True),
+        ({"maxRuns": 2}, 1, 4, 4, True),
+        ({"maxRuns": 2}, 2, 4, 4, False),
+        ({"maxCpus": 8}, 1, 4, 4, True),
+        ({"maxCpus": 8}, 1, 5, 4, False),
+        ({"maxCpus": 8}, 0, 0, 16, True),
+    ],
+)
+def test_a_group_has_room_or_not(limits: dict[str, int], runs: int, cpus: int, wanted: int, room: bool) -> None:
+    assert fits(limits, runs, cpus, wanted) is room
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory", "wanted"),
+    [
+        (1, 1, "omics.c.large"),
+        (2, 6, "omics.m.large"),
+        (2, 16, "omics.r.large"),
+        (2, 17, "omics.r.xlarge"),
+        (8, 64, "omics.r.2xlarge"),
+        (192, 1536, "omics.r.48xlarge"),
+        (193, 1, None),
+    ],
+)
+def test_the_smallest_instance_that_fits_is_taken(cpus: int, memory: int, wanted: str | None) -> None:
+    assert instance_type(cpus, memory) == wanted
+
+
+@pytest.mark.parametrize(("asked", "given"), [(1, 1200), (1200, 1200), (1201, 2400), (2401, 4800)])
+def test_static_storage_is_rounded_as_it_is_billed(asked: int, given: int) -> None:
+    assert static_storage(asked) == given
+
+
+def test_settings_that_cannot_be_are_told_with_their_file(tmp_path: Path) -> None:
+    (tmp_path / "runs.toml").write_text('concurrency = "many"\n')
+    with pytest.raises(UsageError, match=r"runs\.toml"):
+        load_settings(tmp_path)
