@@ -1,8 +1,8 @@
-"""How import jobs of a sequence store are asked for and understood: values in, values out, nothing is called here."""
+"""How import jobs of a sequence store are asked for and understood: values in, values out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ NEEDS_REFERENCE = frozenset({"BAM", "CRAM"})
 ENDED = frozenset({"COMPLETED", "COMPLETED_WITH_FAILURES", "FAILED", "CANCELLED"})
 MAX_TEXT = 127
 TOKEN_LENGTH = 64
+FIRST_WAIT, LONGEST_WAIT, MOST_SECONDS = 0.2, 20.0, 7200.0
 
 
 class Round(Frozen):
@@ -87,16 +88,14 @@ def plain(text: str) -> bool:
     return 0 < len(text) <= MAX_TEXT and text.isprintable()
 
 
-def source_request(source: ReadSource, uris: Sequence[str], reference_arn: str | None) -> dict[str, Any]:
-    """Return one source of StartReadSetImportJob.
+def about(source: ReadSource, reference_arn: str | None) -> dict[str, Any]:
+    """Return what a request says of a read set besides its files.
 
     Args:
         source: Whose id is kept as `generatedFrom`, so that any machine finds the read set again.
-        uris: `s3://`, R1 before R2.
         reference_arn: For CRAM and aligned BAM.
     """
-    request: dict[str, Any] = {
-        "sourceFiles": {f"source{number}": uri for number, uri in enumerate(uris, start=1)},
+    said: dict[str, Any] = {
         "sourceFileType": source.file_type,
         "subjectId": source.subject or source.sample_id,
         "sampleId": source.sample_id,
@@ -104,7 +103,13 @@ def source_request(source: ReadSource, uris: Sequence[str], reference_arn: str |
         "name": printable(source.name, MAX_TEXT) or source.sample_id,
         "tags": {"labrelay:read-set": source.id, "labrelay:sample": source.sample_id},
     }
-    return request | ({"referenceArn": reference_arn} if reference_arn is not None else {})
+    return said | ({"referenceArn": reference_arn} if reference_arn is not None else {})
+
+
+def source_request(source: ReadSource, uris: Sequence[str], reference_arn: str | None) -> dict[str, Any]:
+    """Return one source of StartReadSetImportJob, its files by their `s3://` URIs, R1 before R2."""
+    files = {f"source{number}": uri for number, uri in enumerate(uris, start=1)}
+    return {"sourceFiles": files, **about(source, reference_arn)}
 
 
 def outcome(job: JobFile, answer: Mapping[str, Any]) -> JobFile:
@@ -131,3 +136,14 @@ def moment(value: object) -> str:
     """Return a time of boto3 as we keep times, ISO 8601 in UTC with microseconds."""
     at = value if isinstance(value, datetime) else datetime.now(UTC)
     return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def polled(
+    look: Callable[[], dict[str, Any] | None], sleep: Callable[[float], None], most: float = MOST_SECONDS
+) -> dict[str, Any] | None:
+    """Look until there is an answer, more and more rarely; return None when there is none after `most` seconds."""
+    waited, pause = 0.0, FIRST_WAIT
+    while (answer := look()) is None and waited < most:
+        sleep(pause)
+        waited, pause = waited + pause, min(LONGEST_WAIT, pause * 1.5)
+    return answer

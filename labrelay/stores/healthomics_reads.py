@@ -10,6 +10,7 @@ from labrelay.stores.durable import GRACE_SECONDS
 from labrelay.stores.healthomics_readsets import HealthOmicsReadSets, SequenceStore
 from labrelay.stores.healthomics_references import HealthOmicsReferences
 from labrelay.stores.healthomics_setup import Stores
+from labrelay.stores.healthomics_uploads import HealthOmicsUploads
 from labrelay.stores.ports import ObjectStore
 
 
@@ -26,6 +27,7 @@ class HealthOmicsReadStore(HealthOmicsReadSets):
 
     Attributes:
         references_store: Where references are.
+        uploads: Takes local files that lie in no object store.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class HealthOmicsReadStore(HealthOmicsReadSets):
         self.name = name
         self.references_store = HealthOmicsReferences(aws, stores.reference_store_id, role_arn, objects, root)
         sequence_store = SequenceStore(aws, stores.sequence_store_id, role_arn)
+        self.uploads = HealthOmicsUploads(sequence_store, root, self.references_store)
         super().__init__(sequence_store, objects, root, self.references_store)
 
     def add_reference(self, source: Path, name: str) -> Reference:

@@ -25,11 +25,10 @@ from labrelay.model.reads import Reference
 from labrelay.stores.aws import Aws, aws_errors
 from labrelay.stores.durable import GRACE_SECONDS, write_json_atomic
 from labrelay.stores.folder_references import ReferenceFolder
-from labrelay.stores.healthomics_jobs import ENDED, TOKEN_LENGTH
+from labrelay.stores.healthomics_jobs import ENDED, TOKEN_LENGTH, polled
 from labrelay.stores.jsonfile import checked_id, read_model
 from labrelay.stores.ports import ObjectStore
 
-FIRST_WAIT, LONGEST_WAIT, MOST_SECONDS = 0.2, 20.0, 7200.0
 MOST_NAME = 255
 MOST_JOBS = 50
 OLD_SECONDS = 60.0
@@ -173,20 +172,18 @@ class HealthOmicsReferences:
         return _Known(service_id=metadata["id"], arn=metadata["arn"])
 
     def _wait(self, reference: Reference, job_id: str) -> dict[str, Any]:
-        waited, pause = 0.0, FIRST_WAIT
-        while waited < MOST_SECONDS:
+        def look() -> dict[str, Any] | None:
             with aws_errors(f"look at the import of reference {reference.name}"):
-                answer: dict[str, Any] = self._omics.get_reference_import_job(
-                    referenceStoreId=self._store_id, id=job_id
-                )
-            if answer["status"] in ENDED:
-                return answer
-            self._sleep(pause)
-            waited, pause = waited + pause, min(LONGEST_WAIT, pause * 1.5)
-        raise StorageFailed(
-            f"The import of reference {reference.name} (job {job_id}) takes more than {MOST_SECONDS / 3600:.0f} h; "
-            "repeat the command, which goes on waiting for the same job."
-        )
+                said: dict[str, Any] = self._omics.get_reference_import_job(referenceStoreId=self._store_id, id=job_id)
+            return said if said["status"] in ENDED else None
+
+        answer = polled(look, self._sleep)
+        if answer is None:
+            raise StorageFailed(
+                f"The import of reference {reference.name} (job {job_id}) takes very long; repeat the command, which "
+                "goes on waiting for the same job."
+            )
+        return answer
 
     def _sent(self, ref: FileRef) -> FileRef:
         """Return the object in S3 of a file of the local copy, sent when it is not there."""

@@ -1,0 +1,247 @@
+"""What HealthOmics adds to the contract: calls counted, kills between intent and answer, exports, deletions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from emulated import Emulated
+from read_stores import ROLE, HealthOmicsLab
+
+from labrelay.model.errors import NotFound, StorageFailed, UsageError
+from labrelay.stores.healthomics_jobs import JobFile, Round, outcome
+from labrelay.stores.healthomics_setup import ensure_stores
+
+IMPORT = """
+import sys
+from labrelay.model.reads import ReadSource
+from labrelay.stores.aws import Aws
+from labrelay.stores.healthomics_reads import HealthOmicsReadStore
+from labrelay.stores.healthomics_setup import Stores
+from labrelay.stores.s3 import S3ObjectStore
+endpoint, bucket, prefix, root, sequence, reference, role, *sources = sys.argv[1:]
+aws = Aws(region="us-east-1", endpoint_url=endpoint)
+store = HealthOmicsReadStore(aws, S3ObjectStore(aws, bucket, prefix), Path(root), Stores(sequence, reference), role)
+job = store.import_reads([ReadSource.model_validate_json(text) for text in sources], "token")
+while store.job(job).status == "IN_PROGRESS":
+    pass
+"""
+
+
+class Counts:
+    """How often operations were called since this was made."""
+
+    def __init__(self, emulator: Emulated) -> None:
+        self._emulator = emulator
+        self._before = emulator.counts()
+
+    def __call__(self, *names: str) -> dict[str, int]:
+        now = self._emulator.counts()
+        changed = {name: count - self._before.get(name, 0) for name, count in now.items()}
+        return {name: changed.get(name, 0) for name in names}
+
+
+def read_set_jobs(cloud: HealthOmicsLab) -> list[dict[str, Any]]:
+    pages = cloud.aws.client("omics").get_paginator("list_read_set_import_jobs")
+    found = pages.paginate(sequenceStoreId=cloud.stores.sequence_store_id)
+    return [job for page in found for job in page["importJobs"]]
+
+
+def read_sets(cloud: HealthOmicsLab, ours: str) -> list[dict[str, Any]]:
+    listed = cloud.aws.client("omics").list_read_sets(
+        sequenceStoreId=cloud.stores.sequence_store_id, filter={"generatedFrom": ours}
+    )
+    found: list[dict[str, Any]] = listed["readSets"]
+    return found
+
+
+def test_calls_do_not_grow_with_the_reads_of_a_job(cloud: HealthOmicsLab, emulator: Emulated) -> None:
+    sources = [cloud.pair(f"S{number}") for number in range(12)]
+    counts = Counts(emulator)
+    job = cloud.imported(sources, "token")
+    assert len(job.done) == 12
+    for source in sources:
+        assert len(cloud.reads.locations(source.id)) == 2
+    called = counts("StartReadSetImportJob", "ListReadSets", "GetReadSetMetadata", "GetSequenceStore")
+    assert called == {"StartReadSetImportJob": 1, "ListReadSets": 0, "GetReadSetMetadata": 0, "GetSequenceStore": 1}
+    counts = Counts(emulator)
+    assert cloud.reads.job(job.id) == job
+    assert set(counts("GetReadSetImportJob", "StartReadSetImportJob").values()) == {0}
+
+
+def test_one_event_replayed_a_hundred_times_makes_one_job(cloud: HealthOmicsLab, emulator: Emulated) -> None:
+    sources = [cloud.pair("S1")]
+    before, counts = len(read_set_jobs(cloud)), Counts(emulator)
+    job_ids = {cloud.reads.import_reads(sources, "token") for _ in range(50)}
+    cloud.finish(job_ids.pop())
+    job_ids |= {cloud.reads.import_reads(sources, "token") for _ in range(50)}
+    assert (len(job_ids), len(read_set_jobs(cloud)) - before) == (1, 1)
+    assert counts("StartReadSetImportJob") == {"StartReadSetImportJob": 1}
+    assert len(read_sets(cloud, sources[0].id)) == 1
+
+
+def test_the_service_is_told_what_the_reads_are(cloud: HealthOmicsLab) -> None:
+    with_subject, without = cloud.pair("S1", subject="mouse 7"), cloud.pair("S2")
+    cloud.imported([with_subject, without], "token")
+    [first], [second] = read_sets(cloud, with_subject.id), read_sets(cloud, without.id)
+    assert (first["sampleId"], first["subjectId"], first["name"]) == ("smp_S1", "mouse 7", "S1")
+    assert second["subjectId"] == "smp_S2"
+    tags = cloud.aws.client("omics").list_tags_for_resource(resourceArn=first["arn"])["tags"]
+    assert tags["labrelay:read-set"] == with_subject.id
+
+
+def test_a_hundred_and_one_sources_are_no_job(cloud: HealthOmicsLab) -> None:
+    source = cloud.pair("S1")
+    many = [source.model_copy(update={"sample_id": f"smp_{number}"}) for number in range(101)]
+    with pytest.raises(UsageError, match="1 to 100"):
+        cloud.reads.import_reads(many, "token")
+
+
+def test_what_the_service_would_refuse_for_all_is_refused_for_one(cloud: HealthOmicsLab) -> None:
+    good = cloud.pair("good")
+    bam = cloud.source("bam", b"BAM", file_type="BAM")
+    unnamed = cloud.pair("odd").model_copy(update={"sample_id": "smp\n1"})
+    job = cloud.imported([bam, good, unnamed], "token")
+    assert (job.status, [done.id for done in job.done]) == ("COMPLETED_WITH_FAILURES", [good.id])
+    assert [failed for failed, _why in job.failed] == [bam.id, unnamed.id]
+    assert "needs the reference" in job.failed[0][1]
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "omics.import_intended:1",
+        "omics.import_started:1",
+        "omics.import_noted:1",
+        "omics.read_sets_noted:1",
+        "durable.named:3",
+    ],
+)
+def test_a_killed_import_is_finished_by_asking_again(cloud: HealthOmicsLab, emulator: Emulated, point: str) -> None:
+    sources = [cloud.pair("S1"), cloud.pair("S2")]
+    place = (emulator.endpoint, "reads-lab", cloud.prefix, str(cloud.reads.root))
+    stores = (cloud.stores.sequence_store_id, cloud.stores.reference_store_id)
+    before = len(read_set_jobs(cloud))
+    child = subprocess.run(
+        [sys.executable, "-c", IMPORT, *place, *stores, ROLE, *(source.model_dump_json() for source in sources)],
+        env={**os.environ, "LABRELAY_FAULT": f"{point}:kill"},
+        check=False,
+        timeout=60,
+    )
+    assert child.returncode == -signal.SIGKILL
+    job = cloud.imported(sources, "token")
+    assert (job.status, len(job.done)) == ("COMPLETED", 2)
+    assert len(read_set_jobs(cloud)) - before == 1
+    assert [len(read_sets(cloud, source.id)) for source in sources] == [1, 1]
+    cloud.reads.reap(older_than=0)
+    assert list(cloud.reads.root.rglob(".tmp-*")) == []
+
+
+def test_a_read_set_that_was_deleted_there_is_forgotten_here_and_imported_again(cloud: HealthOmicsLab) -> None:
+    source = cloud.pair("S1")
+    cloud.imported([source], "token")
+    omics, store = cloud.aws.client("omics"), cloud.stores.sequence_store_id
+    [there] = read_sets(cloud, source.id)
+    omics.batch_delete_read_set(sequenceStoreId=store, ids=[there["id"]])
+    while read_sets(cloud, source.id):
+        pass
+    assert cloud.reads.describe(source.id) is None
+    with pytest.raises(NotFound):
+        cloud.reads.locations(source.id)
+    assert cloud.imported([source], "token").status == "COMPLETED"
+    [again] = read_sets(cloud, source.id)
+    assert again["id"] != there["id"]
+
+
+def test_files_have_s3_uris_that_can_be_read(cloud: HealthOmicsLab) -> None:
+    source = cloud.pair("S1")
+    cloud.imported([source], "token")
+    uris = cloud.reads.s3_uris(source.id)
+    assert len(uris) == 2
+    for uri, ref in zip(uris, source.files, strict=True):
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        assert (
+            cloud.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read() == cloud.objects.open(ref).read()
+        )
+
+
+def test_read_sets_are_exported_below_a_prefix(cloud: HealthOmicsLab) -> None:
+    source = cloud.pair("S1")
+    cloud.imported([source], "token")
+    to = f"s3://reads-lab/{cloud.prefix}/exported"
+    [job] = cloud.reads.export([source.id], to)
+    assert cloud.reads.export([source.id], to) == (job,)
+    omics = cloud.aws.client("omics")
+    asked = {"sequenceStoreId": cloud.stores.sequence_store_id, "id": job}
+    while omics.get_read_set_export_job(**asked)["status"] in ("SUBMITTED", "IN_PROGRESS"):
+        pass
+    listed = cloud.aws.client("s3").list_objects_v2(Bucket="reads-lab", Prefix=f"{cloud.prefix}/exported/")
+    assert listed["KeyCount"] == 2
+
+
+def test_a_read_set_of_other_files_is_told_not_guessed(cloud: HealthOmicsLab) -> None:
+    source = cloud.pair("S1")
+    cloud.imported([source], "token")
+    for ref in source.files:
+        cloud.lose(ref)
+    with pytest.raises(StorageFailed, match="import its reads again"):
+        cloud.other_machine().reads.locations(source.id)
+
+
+def test_a_sequence_store_that_is_gone_is_a_sentence(cloud: HealthOmicsLab) -> None:
+    source = cloud.pair("S1")
+    cloud.reads._store = cloud.reads._store.__class__(cloud.aws, "9999999999", ROLE)
+    with pytest.raises(NotFound, match="start the import of 1 read sets"):
+        cloud.reads.import_reads([source], "token")
+
+
+def test_stores_are_made_once(cloud: HealthOmicsLab) -> None:
+    first = ensure_stores(cloud.aws, "another lab")
+    again = ensure_stores(cloud.aws, "another lab")
+    assert first.sequence_store_made
+    assert (again.sequence_store_made, again.reference_store_made) == (False, False)
+    assert again.sequence_store_id == first.sequence_store_id
+    assert again.reference_store_id == cloud.stores.reference_store_id
+    with pytest.raises(UsageError, match="no name"):
+        ensure_stores(cloud.aws, " ")
+
+
+def job_file(cloud: HealthOmicsLab, *rounds: tuple[int, ...]) -> JobFile:
+    sources = tuple(cloud.pair(f"S{number}") for number in range(3))
+    made = tuple(Round(sources=tuple(sources[number].id for number in each), service_id="1") for each in rounds)
+    return JobFile(id="imp_1", token="token", sources=sources, rounds=made)
+
+
+@pytest.mark.parametrize("status", ["SUBMITTED", "IN_PROGRESS", "CANCELLING"])
+def test_a_job_that_has_not_ended_says_nothing_of_its_sources(cloud: HealthOmicsLab, status: str) -> None:
+    job = job_file(cloud, (0, 1, 2))
+    sources = [{"generatedFrom": job.sources[0].id, "status": "FINISHED", "readSetId": "7"}]
+    assert outcome(job, {"status": status, "sources": sources}) == job
+
+
+def test_each_source_counts_by_itself_and_silence_is_a_failure(cloud: HealthOmicsLab) -> None:
+    job = job_file(cloud, (0, 1, 2))
+    first, second, third = (source.id for source in job.sources)
+    sources = [
+        {"generatedFrom": second, "status": "FAILED", "statusMessage": "truncated\x1b[31m"},
+        {"generatedFrom": first, "status": "FINISHED", "readSetId": "7"},
+    ]
+    ended = outcome(job, {"status": "FAILED", "statusMessage": "odd", "sources": sources})
+    assert (ended.status, ended.done) == ("COMPLETED_WITH_FAILURES", {first: "7"})
+    assert ended.failed[second].endswith("truncated\\x1b[31m")
+    assert ended.failed[third].endswith("odd")
+
+
+def test_a_later_round_has_a_token_of_its_own_and_clears_what_failed(cloud: HealthOmicsLab) -> None:
+    job = job_file(cloud, (0, 1, 2), (1,))
+    first, second, third = (source.id for source in job.sources)
+    job = job.model_copy(update={"done": {first: "7", third: "8"}, "failed": {second: "truncated"}})
+    assert job.client_token(0, "1") != job.client_token(1, "1") != job.client_token(1, "2")
+    ended = outcome(
+        job, {"status": "COMPLETED", "sources": [{"generatedFrom": second, "status": "FINISHED", "readSetId": "9"}]}
+    )
+    assert (ended.status, ended.failed, len(ended.done)) == ("COMPLETED", {}, 3)
