@@ -20,7 +20,9 @@ BESIDE = {
     "omics:TagResource": "whatever is made with tags needs it",
 }
 # What only `labrelay init` asks.
-SETUP_MODULES = {"steps/cloud.py", "stores/healthomics_setup.py", "workflows/healthomics/setup.py"}
+SETUP_MODULES = {
+    *("steps/cloud.py", "stores/healthomics_setup.py", "stores/s3_bucket.py", "workflows/healthomics/setup.py")
+}
 SETUP_FUNCTIONS = {"ensure_bucket", "_has_bucket"}
 READS = ("Get", "List", "Describe", "Head")
 MANAGED_POLICY_LIMIT = 6_144  # characters without white space, of an IAM managed policy
