@@ -14,7 +14,7 @@ from labrelay.emulator.operation import Params, conflict, invalid, not_found, op
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Snapshot, Transaction
 from labrelay.emulator.tags import drop_tags, set_tags
-from labrelay.emulator.workflow_requests import items, once, same, tagged
+from labrelay.emulator.workflow_requests import items, once, tagged
 
 FIRST_ID = 6_000_001
 CANCELLABLE = ("PENDING", "SUBMITTING", "INPROGRESS")
@@ -109,13 +109,14 @@ def summaries(state: Snapshot, body: Body) -> dict[str, dict[str, int]]:
 def list_batch(service: Service, asked: Params) -> Params:
     """Return a page of batches, by one filter at most."""
     _one_filter(asked, "status", "name", "runGroupId")
-    group, keep = asked.get("runGroupId"), same(asked, "name")
+    group = asked.get("runGroupId")
     with service.state.read() as state:
         page = items(
             state,
             asked,
             "runBatch",
-            keep=lambda body: keep(body) and group in (None, body["defaultRunSetting"].get("runGroupId")),
+            equal=["name"],
+            keep=lambda body: group in (None, body["defaultRunSetting"].get("runGroupId")),
             limit="maxItems",
         )
     for body in page["items"]:
@@ -130,7 +131,7 @@ def list_runs_in_batch(service: Service, asked: Params) -> Params:
     _one_filter(asked, *filters)
     with service.state.read() as state:
         existing_batch(state, asked["batchId"])
-        page = items(state, asked, "batchRun", asked["batchId"], keep=same(asked, *filters), limit="maxItems")
+        page = items(state, asked, "batchRun", asked["batchId"], equal=filters, limit="maxItems")
     return {"runs": page["items"], "nextToken": page["nextToken"]}
 
 

@@ -6,7 +6,7 @@ from labrelay.emulator.operation import Failure, Params, conflict, not_found, op
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Snapshot, Transaction
 from labrelay.emulator.tags import drop_tags, set_tags
-from labrelay.emulator.workflow_requests import items, once, same, tagged
+from labrelay.emulator.workflow_requests import items, once, tagged
 
 MAX_GROUPS = 1_000
 FIRST_ID = 2_000_001
@@ -51,7 +51,7 @@ def get_run_group(service: Service, asked: Params) -> Params:
 def list_run_groups(service: Service, asked: Params) -> Params:
     """Return a page of run groups."""
     with service.state.read() as state:
-        return items(state, asked, "runGroup", keep=same(asked, "name"))
+        return items(state, asked, "runGroup", equal=["name"])
 
 
 @operation("UpdateRunGroup")

@@ -15,7 +15,7 @@ from labrelay.emulator.run_states import ENDED, announce_run, change_run, existi
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Transaction
 from labrelay.emulator.tags import drop_tags, set_tags
-from labrelay.emulator.workflow_requests import items, once, same, tagged
+from labrelay.emulator.workflow_requests import items, once, tagged
 from labrelay.stores.durable import fsync_dir, make_dirs
 
 MAX_RUNS = 100_000
@@ -71,9 +71,8 @@ def get_run(service: Service, asked: Params) -> Params:
 @operation("ListRuns")
 def list_runs(service: Service, asked: Params) -> Params:
     """Return a page of runs in the order in which they were started."""
-    keep = same(asked, "name", "runGroupId", "batchId")
     with service.state.read() as state:
-        page = items(state, asked, "run", keep=keep)
+        page = items(state, asked, "run", equal=["name", "runGroupId", "batchId"])
     for body in page["items"]:
         body["workflowName"] = body.get("_workflow_name")
     return page

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 Body = dict[str, Any]
+NOTHING: Mapping[str, str] = {}
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS things (
@@ -24,6 +25,7 @@ CREATE TABLE IF NOT EXISTS things (
     UNIQUE (kind, parent, id)
 );
 CREATE INDEX IF NOT EXISTS things_by_status ON things (kind, parent, status, seq);
+CREATE INDEX IF NOT EXISTS things_in_order ON things (kind, parent, seq);
 CREATE TABLE IF NOT EXISTS counters (kind TEXT PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS tokens (
     operation TEXT NOT NULL, token TEXT NOT NULL, digest TEXT NOT NULL, answer TEXT NOT NULL,
@@ -57,6 +59,7 @@ class Snapshot:
         limit: int,
         token: str | None = None,
         status: str | None = None,
+        equal: Mapping[str, str] | None = None,
         keep: Callable[[Body], bool] = lambda _body: True,
     ) -> tuple[list[Body], str | None]:
         """Return up to `limit` bodies after the one that `token` names, and the next token or None.
@@ -65,11 +68,12 @@ class Snapshot:
             kind, parent, status: What is listed; the status is looked up by index.
             limit: At least 1.
             token: As returned before.
+            equal: Members of the body and the text that each must be; cheaper than `keep`.
             keep: Which bodies are listed.
         """
         found: list[Body] = []
         last = int(token or 0)
-        for seq, body in self._rows(kind, parent, status, after=last):
+        for seq, body in self._rows(kind, parent, status, last, equal or {}):
             if not keep(body):
                 continue
             if len(found) == limit:
@@ -89,8 +93,13 @@ class Snapshot:
         row = self._db.execute(query, (operation, token)).fetchone()
         return (row[0], json.loads(row[1])) if row else None
 
-    def _rows(self, kind: str, parent: str | None, status: str | None, after: int) -> Iterator[tuple[int, Body]]:
+    def _rows(
+        self, kind: str, parent: str | None, status: str | None, after: int, equal: Mapping[str, str] = NOTHING
+    ) -> Iterator[tuple[int, Body]]:
         where, values = _where(kind, parent, status)
+        for member, text in equal.items():
+            where += " AND json_extract(body, ?) = ?"
+            values += (f"$.{member}", text)
         query = f"SELECT seq, body FROM things WHERE {where} AND seq > ? ORDER BY seq"  # noqa: S608 (our own words)
         for seq, body in self._db.execute(query, (*values, after)):
             yield seq, json.loads(body)

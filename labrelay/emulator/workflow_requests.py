@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from labrelay.emulator.asking import idempotent
@@ -34,23 +34,28 @@ def items(
     kind: str,
     parent: str | None = "",
     *,
+    equal: Sequence[str] = (),
     keep: Callable[[Body], bool] = lambda _body: True,
     limit: str = "maxResults",
 ) -> Params:
-    """Return the page that `startingToken` and `maxResults` (or the member `limit`) ask for; a status is looked up."""
+    """Return the page of a listing that a request asks for; by status it is looked up.
+
+    Args:
+        state: Read from.
+        asked: With `startingToken`, the member `limit`, `status`, and the members of `equal`.
+        kind, parent: What is listed.
+        equal: Members that a body has to have as the request says, if it says something.
+        keep: Which bodies are listed otherwise.
+        limit: The member that says how many.
+    """
+    wanted = {name: asked[name] for name in equal if name in asked}
     token = asked.get("startingToken")
     if token is not None and not (token.isascii() and token.isdigit() and len(token) <= 18):
         raise invalid("The startingToken is not one that this operation returned.")
     found, after = state.page(
-        kind, parent, limit=asked.get(limit, PAGE), token=token, status=asked.get("status"), keep=keep
+        kind, parent, limit=asked.get(limit, PAGE), token=token, status=asked.get("status"), equal=wanted, keep=keep
     )
     return {"items": found, "nextToken": after}
-
-
-def same(asked: Params, *names: str) -> Callable[[Body], bool]:
-    """Return a filter that keeps bodies whose members of these names are those asked for, where they are asked for."""
-    wanted = {name: asked[name] for name in names if name in asked}
-    return lambda body: all(body.get(name) == value for name, value in wanted.items())
 
 
 def tagged(state: Snapshot, body: Body) -> Body:

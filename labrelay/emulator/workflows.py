@@ -13,7 +13,7 @@ from labrelay.emulator.operation import Failure, Params, not_found, operation
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body, Snapshot, Transaction
 from labrelay.emulator.tags import drop_tags, set_tags
-from labrelay.emulator.workflow_requests import items, once, same, tagged
+from labrelay.emulator.workflow_requests import items, once, tagged
 
 MAX_WORKFLOWS = 1_000
 FIRST_ID = 1_000_001
@@ -62,7 +62,7 @@ def list_workflows(service: Service, asked: Params) -> Params:
     if asked.get("type") == "READY2RUN":
         return {"items": []}
     with service.state.read() as state:
-        return items(state, asked, "workflow", keep=same(asked, "name"))
+        return items(state, asked, "workflow", equal=["name"])
 
 
 @operation("UpdateWorkflow")
