@@ -132,6 +132,12 @@ def _show_attempt(attempt: AttemptLine) -> None:
         for task in attempt.tasks
     ]
     table(["task", "state", "took", "cpu", "peak memory", "exit", "in"], rows, "no tasks are on record")
+    if attempt.costs:
+        together = sum(item.usd or 0 for item in attempt.costs)
+        click.echo(f"cost: {together:.4f} $ ({', '.join(f'{c.what} {c.usd:.4f} $' for c in attempt.costs if c.usd)})")
+    for advice in attempt.advice:
+        used = f"{advice.used:.2g} of {advice.reserved:.3g} {advice.unit} {advice.resource}"
+        click.echo(f"hardly used: {advice.task}, {used}: {advice.suggestion}")
     for log in attempt.logs:
         click.echo(f"log: {log}")
 

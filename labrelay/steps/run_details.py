@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from labrelay.model.errors import NotFound, UsageError
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
-from labrelay.model.runs import EngineStatus
+from labrelay.model.runs import Advice, CostItem, EngineStatus
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
 from labrelay.records import audit
@@ -65,6 +65,8 @@ class AttemptLine(Frozen):
     engine: str | None
     sandbox: str | None
     tasks: tuple[TaskLine, ...]
+    costs: tuple[CostItem, ...] = ()
+    advice: tuple[Advice, ...] = ()
     logs: tuple[str, ...]
 
 
@@ -137,6 +139,8 @@ def _attempt(home: Home, session: Session, row: AttemptRow) -> AttemptLine:
         engine=report.get("engine"),
         sandbox=report.get("sandbox"),
         tasks=tuple(_task(task) for task in tasks),
+        costs=tuple(report.get("costs") or ()),
+        advice=tuple(report.get("advice") or ()),
         logs=tuple(path for path in report.get("logs") or _log_of(home, row) if Path(path).is_file()),
     )
 
@@ -184,9 +188,8 @@ def log_lines(home: Home, text: str, task: str | None = None) -> Iterator[str]:
     with home.records.read() as session:
         row = run_records.last_attempt(session, find_run(session, text).id)
     if row.engine != "local":
-        raise NotFound(
-            f"the logs of {row.run_id} are kept by its engine, {row.engine}: look for {row.external_id} there"
-        )
+        yield from _kept_log(row)
+        return
     attempt = _folder(home, row)
     path = attempt.log_file if task is None else _task_log(attempt, task)
     if not path.is_file():
@@ -198,6 +201,16 @@ def log_lines(home: Home, text: str, task: str | None = None) -> Iterator[str]:
             if str(log) in failed and log.is_file():
                 yield from ("", f"the task {name} failed; its standard error ({log}) ends with:")
                 yield from (f"  {line}" for line in _tail(log, str, LAST_WORDS))
+
+
+def _kept_log(row: AttemptRow) -> Iterator[str]:
+    """Yield the log that was brought here when the attempt was recorded; the rest stays with its engine."""
+    kept = next((Path(path) for path in (row.report or {}).get("logs") or () if Path(path).is_file()), None)
+    where = f"the logs of {row.run_id} are kept by its engine, {row.engine}: look for {row.external_id} there"
+    if kept is None:
+        raise NotFound(where)
+    yield from _tail(kept, _readable)
+    yield where
 
 
 def _task_logs(attempt: Attempt) -> dict[str, Path]:
