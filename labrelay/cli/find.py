@@ -72,4 +72,6 @@ def search(text: tuple[str, ...], kind: Literal["sample"] | None, limit: int) ->
     more = sum(found.totals.values()) - len(found.hits)
     if more > 0:
         there = ", ".join(counted(count, name) for name, count in found.totals.items() if count)
-        click.echo(f"… and {more:,} more, of {there}: narrow it with --kind or a field, or --limit {min(2 * limit, 1000)}")
+        click.echo(
+            f"… and {more:,} more, of {there}: narrow it with --kind or a field, or --limit {min(2 * limit, 1000)}"
+        )

@@ -264,7 +264,10 @@ def _tell_submitted(home: Home, submitted: Submitted, *, waited: bool) -> int:
 @click.command()
 @json_option
 def status() -> None:
-    """Say what runs, what waits, and what needs you."""
+    """Say what runs, what waits, and what needs you.
+
+    Exit code 0 whatever it finds: to look is no failure. `labrelay runs list --failed --json` is for programs.
+    """
     from labrelay.steps.overview import overview
 
     found = overview(current_home())

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from labrelay.steps.reprocess import Item, Plan, Reprocessed
 
 SHOWN = 50
+ALL = 10_000  # the most that a flow's form takes
 
 
 @click.command()
@@ -72,7 +73,7 @@ def sweep() -> int:
 
 @click.command()
 @click.option("--plan", "only_plan", is_flag=True, help="say what is out of date and why; run nothing")
-@click.option("--limit", type=click.IntRange(min=1), help="at most so many runs now")
+@click.option("--limit", type=click.IntRange(1, ALL), help="at most so many runs now")
 @click.option("--wait", is_flag=True, help="wait for them, and go on with those that wait for the first results")
 @json_option
 def reprocess(only_plan: bool, limit: int | None, wait: bool) -> int:
@@ -81,15 +82,26 @@ def reprocess(only_plan: bool, limit: int | None, wait: bool) -> int:
     Look at `labrelay reprocess --plan` first. Exit code 1 when something could not be planned or run.
     """
     from labrelay.cli.terminal import TerminalProgress
+    from labrelay.flows.dispatch import run_as_flow
     from labrelay.steps.reprocess import plan
     from labrelay.steps.reprocess import reprocess as run
 
     with TerminalProgress() as progress:
         home = current_home(progress)
         planned = plan(home)
-        if not only_plan:
+        done: Reprocessed | None = None
+        if not only_plan and not planned.to_run:
+            done = run(home, planned)  # nothing to start: no flow is needed to say so
+        elif not only_plan:
             warn_root(progress)
-        done = None if only_plan else run(home, planned, limit, wait=wait)
+            done = run_as_flow(
+                home,
+                "reprocess",
+                lambda: run(home, planned, limit, wait=wait),
+                lambda line: say(progress, line),
+                at_most=limit or ALL,
+                wait_for_results=wait,
+            )
     if wants_json():
         emit(_reprocess_json(planned, done))
     else:

@@ -13,20 +13,25 @@ from labrelay.steps.reprocess import Plan, Reprocessed
 
 
 @flow(name="reprocess", flow_run_name="reprocess", persist_result=False)
-def reprocess(home: HomeFolder, at_most: Count = 50, only_plan: bool = False) -> State[Reprocessed]:
+def reprocess(
+    home: HomeFolder, at_most: Count = 50, only_plan: bool = False, wait_for_results: bool = False
+) -> State[Reprocessed]:
     """Rerun exactly what is out of date: a new workflow version, reference or rule, corrected or topped-up samples.
 
     Args:
         home: The home folder.
         at_most: Most workflow runs to submit now; the others stay for the next time.
         only_plan: Say what is out of date and why, and start nothing.
+        wait_for_results: Keep this flow until the runs have ended, and go on with those that wait for the first ones.
 
     Returns:
         Failed when something out of date could not be planned; `Reprocessed` either way.
     """
     with opened(home) as h:
         planned = step("plan", steps.plan, h)
-        outcome = Reprocessed() if only_plan else step("submit", steps.reprocess, h, planned, at_most)
+        outcome = Reprocessed()
+        if not only_plan:
+            outcome = step("submit", steps.reprocess, h, planned, at_most, wait=wait_for_results)
     if planned.items or planned.problems:
         publish_plan(planned, outcome)
     words = f"{planned.sentence}; {outcome.new} submitted, {len(outcome.held)} held back"

@@ -11,6 +11,7 @@ import pytest
 from shell import Said, shell
 from tiny_run import TinyLab, make_definition
 
+from labrelay.flows.dispatch import DIRECTLY
 from labrelay.steps import doctor
 
 Command = Callable[..., Said]
@@ -136,6 +137,7 @@ def test_a_newer_workflow_makes_results_stale_and_reprocess_replaces_them(
     assert "1 result out of date: labrelay reprocess --plan" in labrelay("status").out
     done = labrelay("reprocess", "--wait", "--json")
     assert (done.code, done.json["new"]) == (0, 1)
+    assert DIRECTLY in done.err  # as every working command says when there is no server for its flow
     (row,) = labrelay("results", "list", "--json").json
     assert (row["workflow"], row["stale"]) == ("count_reads 2.0.0", None)
 

@@ -17,6 +17,7 @@ import pytest
 from homes import BAD_SAMPLE, GOOD_SAMPLE, RUN_FOLDER, make_home
 from sqlalchemy import select
 
+from labrelay.cli.upkeep import ALL
 from labrelay.flows.dispatch import run_as_flow
 from labrelay.flows.running import read_server, running
 from labrelay.flows.server import Up, down, up
@@ -24,6 +25,7 @@ from labrelay.model.errors import RefusedInput
 from labrelay.records.schema import AuditRow
 from labrelay.steps.home import open_home
 from labrelay.steps.process import Processed
+from labrelay.steps.reprocess import Reprocessed
 
 pytestmark = pytest.mark.slow
 PATIENCE = 120.0
@@ -180,6 +182,16 @@ def test_the_worker_runs_what_a_form_starts(server: Server) -> None:
         actors = set(session.scalars(select(AuditRow.actor)))
     home.close()
     assert f"prefect:count_files on {GOOD_SAMPLE}" in actors
+
+
+def test_reprocess_as_a_command_is_a_flow_run_that_waits(server: Server) -> None:
+    home = open_home(server.home)
+    asked = {"at_most": ALL, "wait_for_results": True}
+    done = run_as_flow(home, "reprocess", lambda: None, lambda _line: None, **asked)
+    home.close()
+    assert isinstance(done, Reprocessed)
+    assert done.failed == []
+    assert server.runs(flows={"name": {"any_": ["reprocess"]}})
 
 
 def test_the_schedules_make_runs(server: Server) -> None:
