@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import time
 import tomllib
+from contextlib import suppress
 
 from labrelay.emulator.asking import found
 from labrelay.emulator.objects import store_folder
-from labrelay.emulator.operation import conflict
+from labrelay.emulator.operation import Failure, conflict
 from labrelay.emulator.read_set_imports import read_set_event
 from labrelay.emulator.service import Service, worker
 from labrelay.emulator.state import Body
@@ -57,8 +58,10 @@ def archive_unused(service: Service) -> float | None:
     with service.state.read() as state:
         active = list(state.each(KIND, None, "ACTIVE"))
     for body in active:
-        if _idle_seconds(service, body) >= seconds:
-            archive(service, body["sequenceStoreId"], body["id"])
+        # One that was deleted since is no reason to stop.
+        with suppress(Failure, FileNotFoundError):
+            if _idle_seconds(service, body) >= seconds:
+                archive(service, body["sequenceStoreId"], body["id"])
     return min(LONGEST_WAIT, max(0.1, seconds / 2))
 
 

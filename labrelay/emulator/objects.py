@@ -36,7 +36,7 @@ ALIAS_KEY = re.compile(r"\d+/sequenceStore/(?P<store>\d+)/readSet/(?P<id>\d+)/.+
 
 
 class Reason(StrEnum):
-    """Why a URI could not be read, so that a caller can choose its own error code."""
+    """Why a URI could not be read, so that a caller can choose its own error code; after FAILED, try again later."""
 
     INVALID = "invalid"
     NOT_FOUND = "not found"
@@ -216,7 +216,9 @@ def _open_object(service: Service, uri: str, bucket: str, key: str) -> Found:
 
 
 def _unavailable(service: Service, uri: str, error: ClientError | BotoCoreError) -> ObjectUnavailable:
-    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    if not isinstance(error, ClientError):
+        return ObjectUnavailable(Reason.FAILED, uri, f"{uri} could not be read: {error}")
+    code = error.response["Error"]["Code"]
     if code in ("404", "NoSuchKey", "NoSuchBucket", "NotFound"):
         if _is_archived(service, uri):
             return ObjectUnavailable(Reason.ARCHIVED, uri, f"{uri} belongs to an archived read set; activate it first.")
@@ -227,7 +229,9 @@ def _unavailable(service: Service, uri: str, error: ClientError | BotoCoreError)
         return ObjectUnavailable(Reason.ARCHIVED, uri, f"{uri} lies in an archive tier; restore it first.")
     if code in ("412", "PreconditionFailed"):
         return ObjectUnavailable(Reason.CHANGED, uri, f"{uri} changed while it was read.")
-    return ObjectUnavailable(Reason.FAILED, uri, f"{uri} could not be read: {error}")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+    reason = Reason.INVALID if status < 500 else Reason.FAILED
+    return ObjectUnavailable(reason, uri, f"{uri} could not be read: {error}")
 
 
 def _is_archived(service: Service, uri: str) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from labrelay.emulator.asking import chosen, found, idempotent, listed, short, storage_id
+from labrelay.emulator.objects import ObjectUnavailable, Reason
 from labrelay.emulator.operation import Failure, Params
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Transaction
@@ -174,6 +175,9 @@ def _do_item(service: Service, kind: JobKind, job: Body, number: int, do: DoItem
         done = do(service, job, item)
         change = {"statusMessage": "The source is done.", **done.item, "status": "FINISHED"}
     except (LabrelayError, OSError) as error:
+        if isinstance(error, ObjectUnavailable) and error.reason is Reason.FAILED:
+            # S3 is away, which says nothing of the source: the item stays IN_PROGRESS and is tried again.
+            raise
         done, change = ItemDone(), {"status": "FAILED", "statusMessage": short(str(error))}
     except Exception:
         logger.exception("%s %s broke at its item %d", kind.kind, job["id"], number)

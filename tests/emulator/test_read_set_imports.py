@@ -11,8 +11,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from emulated_storage import BASES, ROLE, Storage, alignments, described, fastq, open_service
+from emulated_storage import BASES, ROLE, Storage, alignments, described, fastq, open_service, s3_client
 
+from labrelay.emulator.objects import ObjectUnavailable
 from labrelay.emulator.operation import Failure
 
 KILLED = """
@@ -247,6 +248,17 @@ def test_a_server_killed_in_an_import_goes_on_and_makes_nothing_twice(storage: S
     assert len(storage.objects()) == 3
     folder = storage.service.folder / "reads" / storage.store / "readSet"
     assert sorted(path.name for path in folder.glob("*/*")) == ["0.fastq.gz", "1.fastq.gz", "2.fastq.gz"]
+
+
+def test_an_s3_that_is_away_fails_nothing(storage: Storage) -> None:
+    job = storage.start_import(described(sourceFiles={"source1": storage.put("a.fastq.gz", fastq())}))
+    there, storage.service.s3 = storage.service.s3, s3_client("http://127.0.0.1:9")
+    with pytest.raises(ObjectUnavailable, match="could not be read"):
+        storage.work()
+    assert storage.job(job)["status"] == "IN_PROGRESS"
+    storage.service.s3 = there
+    storage.work()
+    assert storage.job(job)["status"] == "COMPLETED"
 
 
 def test_jobs_are_listed_by_state_and_page(storage: Storage) -> None:

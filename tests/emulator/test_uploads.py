@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from emulated_storage import Storage, alignments, fastq, open_service
 
+from labrelay.emulator import uploads
 from labrelay.emulator.operation import Failure
 from labrelay.emulator.service import WORKERS
 
@@ -85,6 +86,16 @@ def test_a_part_sent_again_replaces_the_first(storage: Storage) -> None:
     key = complete(storage, upload, [new])
     storage.work()
     assert storage.read_set(key)["status"] == "ACTIVE"
+
+
+def test_a_part_that_is_too_large_is_refused_and_not_kept(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PART_BYTES", 10)
+    upload = begin(storage)
+    where = {"uploadId": upload, "partSource": "SOURCE1", "partNumber": 1}
+    for content in (b"eleven byte", b""):
+        assert refusal(storage, "UploadReadSetPart", **where, payload=content).code == "ValidationException"
+    assert [list(folder.iterdir()) for folder in parts_folder(storage)] == [[]]
+    send(storage, upload, 1, b"ten bytes.")
 
 
 def test_completing_names_every_part_that_is_wrong(storage: Storage) -> None:
