@@ -16,6 +16,7 @@ NEEDS_REFERENCE = frozenset({"BAM", "CRAM"})
 ENDED = frozenset({"COMPLETED", "COMPLETED_WITH_FAILURES", "FAILED", "CANCELLED"})
 MAX_TEXT = 127
 TOKEN_LENGTH = 64
+TAG = "labrelay:read-set"
 FIRST_WAIT, LONGEST_WAIT, MOST_SECONDS = 0.2, 20.0, 7200.0
 
 
@@ -101,7 +102,7 @@ def about(source: ReadSource, reference_arn: str | None) -> dict[str, Any]:
         "sampleId": source.sample_id,
         "generatedFrom": source.id,
         "name": printable(source.name, MAX_TEXT) or source.sample_id,
-        "tags": {"labrelay:read-set": source.id, "labrelay:sample": source.sample_id},
+        "tags": {TAG: source.id, "labrelay:sample": source.sample_id},
     }
     return said | ({"referenceArn": reference_arn} if reference_arn is not None else {})
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from labrelay.model.reads import Reference
+from labrelay.model.reads import ReadSet, ReadSource, Reference
 from labrelay.stores.aws import Aws
 from labrelay.stores.durable import GRACE_SECONDS
+from labrelay.stores.healthomics_jobs import Mapped
 from labrelay.stores.healthomics_readsets import HealthOmicsReadSets, SequenceStore
 from labrelay.stores.healthomics_references import HealthOmicsReferences
 from labrelay.stores.healthomics_setup import Stores
 from labrelay.stores.healthomics_uploads import HealthOmicsUploads
+from labrelay.stores.jsonfile import utc_now
 from labrelay.stores.ports import ObjectStore
 
 
@@ -27,7 +30,6 @@ class HealthOmicsReadStore(HealthOmicsReadSets):
 
     Attributes:
         references_store: Where references are.
-        uploads: Takes local files that lie in no object store.
     """
 
     def __init__(
@@ -36,8 +38,27 @@ class HealthOmicsReadStore(HealthOmicsReadSets):
         self.name = name
         self.references_store = HealthOmicsReferences(aws, stores.reference_store_id, role_arn, objects, root)
         sequence_store = SequenceStore(aws, stores.sequence_store_id, role_arn)
-        self.uploads = HealthOmicsUploads(sequence_store, root, self.references_store)
+        self._uploads = HealthOmicsUploads(sequence_store, root, self.references_store)
         super().__init__(sequence_store, objects, root, self.references_store)
+
+    def upload(
+        self, paths: Sequence[Path], source: ReadSource, on_bytes: Callable[[int], None] | None = None
+    ) -> ReadSet:
+        """Upload local files that lie in no object store as one read set; see `HealthOmicsUploads.upload`.
+
+        Args:
+            paths: One file, or R1 and R2.
+            source: What they are; its `files` say which they are to us.
+            on_bytes: Told the bytes of each part that is there.
+
+        Raises:
+            RefusedInput: HealthOmics cannot take the files, or did not.
+            StorageFailed: A file changed meanwhile, or the service failed.
+        """
+        service_id = self._uploads.upload(paths, source, on_bytes)
+        made = Mapped(source=source, service_id=service_id, created=utc_now())
+        self._write_mapped(made)
+        return ReadSet(id=source.id, source=source, status="ACTIVE", created=made.created)
 
     def add_reference(self, source: Path, name: str) -> Reference:
         """Normalise, index and store a reference here and there; see `HealthOmicsReferences.add_reference`."""

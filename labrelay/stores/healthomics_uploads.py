@@ -30,7 +30,7 @@ from labrelay.model.problem import Frozen, Problem
 from labrelay.model.reads import ReadSource
 from labrelay.stores.aws import aws_errors
 from labrelay.stores.durable import write_json_atomic
-from labrelay.stores.healthomics_jobs import TOKEN_LENGTH, about, polled, refusal
+from labrelay.stores.healthomics_jobs import TAG, TOKEN_LENGTH, about, polled, refusal
 from labrelay.stores.healthomics_readsets import THERE, ReferenceArns, SequenceStore
 from labrelay.stores.jsonfile import read_model
 from labrelay.stores.source import open_source
@@ -41,6 +41,7 @@ MAX_PARTS = 10_000
 IN_FLIGHT_BYTES = 128 * MIB
 THREADS = 4
 SLOTS = ("SOURCE1", "SOURCE2")
+PROCESSING = "PROCESSING_UPLOAD"
 
 
 class _Begun(Frozen):
@@ -67,7 +68,7 @@ def parts_of(paths: Sequence[Path], sizes: Sequence[int]) -> Iterator[Part]:
         RefusedInput: A file is empty or larger than 10,000 parts of 100 MiB.
     """
     for slot, path, size in zip(SLOTS, paths, sizes, strict=False):
-        part = max(PART, -(-size // (MAX_PARTS * MIB)) * MIB)
+        part = PART if size <= MAX_PARTS * PART else -(-size // (MAX_PARTS * MIB)) * MIB
         if not size or part > LARGEST_PART:
             message = "is empty" if not size else f"has {size} bytes, more than a read set's file may have"
             raise RefusedInput(path.name, [Problem(code="READS_SIZE", message=message, path=path.name)])
@@ -115,7 +116,7 @@ class HealthOmicsUploads:
         if read_set_id is None:
             begun, there = self._begun(source, state, len(paths))
             read_set_id = self._send_all(_Sending(self._store, begun.upload_id, there, on_bytes), source, paths, before)
-            state.unlink(missing_ok=True)
+        state.unlink(missing_ok=True)
         self._wait(source, read_set_id)
         return read_set_id
 
@@ -172,12 +173,23 @@ class HealthOmicsUploads:
             }
 
     def _find(self, source: ReadSource) -> str | None:
+        """Return the service's id of what was made of this source before; one that failed does not count."""
         with aws_errors(f"look for read set {source.id}"):
-            pages = self._store.omics.get_paginator("list_read_sets").paginate(
-                sequenceStoreId=self._store.id, filter={"generatedFrom": source.id}
-            )
-            there = [str(each["id"]) for page in pages for each in page["readSets"] if _is_wanted(each)]
-        return min(there, default=None)
+            for each in self._listed(generatedFrom=source.id):
+                if each["status"] in (*THERE, PROCESSING):
+                    return str(each["id"])
+            # What is still being processed has no `generatedFrom` in lists yet.
+            for each in self._listed(sampleId=source.sample_id, status=PROCESSING):
+                tags = self._store.omics.list_tags_for_resource(resourceArn=each["arn"])["tags"]
+                if tags.get(TAG) == source.id:
+                    return str(each["id"])
+        return None
+
+    def _listed(self, **wanted: str) -> Iterator[dict[str, Any]]:
+        pages = self._store.omics.get_paginator("list_read_sets").paginate(
+            sequenceStoreId=self._store.id, filter=wanted
+        )
+        return (each for page in pages for each in page["readSets"])
 
     def _wait(self, source: ReadSource, read_set_id: str) -> None:
         def look() -> dict[str, Any] | None:
@@ -185,7 +197,7 @@ class HealthOmicsUploads:
                 found: dict[str, Any] = self._store.omics.get_read_set_metadata(
                     sequenceStoreId=self._store.id, id=read_set_id
                 )
-            return found if found["status"] != "PROCESSING_UPLOAD" else None
+            return found if found["status"] != PROCESSING else None
 
         answer = polled(look, self._sleep)
         if answer is None:
@@ -265,10 +277,6 @@ def _read(part: Part) -> bytes:
 def _regular(path: Path) -> Path:
     with open_source(path):
         return path
-
-
-def _is_wanted(read_set: Mapping[str, Any]) -> bool:
-    return read_set["status"] in THERE or read_set["status"] == "PROCESSING_UPLOAD"
 
 
 def _identity(source: ReadSource, paths: Sequence[Path], before: Sequence[os.stat_result], store_id: str) -> str:
