@@ -141,14 +141,22 @@ def sandbox(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=[1, 99], ids=["forked", "alone"])
+def fork_from(request: pytest.FixtureRequest) -> int:
+    """Return a setting with which the first engine already is forked by the warm process, or never one is."""
+    return int(request.param)
+
+
 @pytest.fixture
 def make_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
     labs: list[Lab] = []
 
-    def make(sandbox: str = "host", concurrency: int = 2, idle_seconds: float = 2.0) -> Lab:
+    def make(sandbox: str = "host", concurrency: int = 2, idle_seconds: float = 2.0, fork_from: int = 2) -> Lab:
         home = tmp_path / f"home {len(labs)}"  # a space: paths are quoted everywhere or this fails
         home.mkdir()
-        labs.append(Lab(home, LocalEngine(home, concurrency, sandbox, idle_seconds=idle_seconds)))  # type: ignore[arg-type]
+        engine = LocalEngine(home, concurrency, sandbox, idle_seconds=idle_seconds)  # type: ignore[arg-type]
+        engine._settings = engine._settings.model_copy(update={"fork_from": fork_from})
+        labs.append(Lab(home, engine))
         return labs[-1]
 
     yield make

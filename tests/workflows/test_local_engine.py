@@ -15,9 +15,9 @@ from .conftest import ECHO, HEAD, Lab, eventually, one_task
 
 
 def test_a_small_workflow_runs_in_each_sandbox_and_its_report_says_what_happened(
-    make_lab: Callable[..., Lab], sandbox: str, tmp_path: Path
+    make_lab: Callable[..., Lab], sandbox: str, fork_from: int, tmp_path: Path
 ) -> None:
-    lab = make_lab(sandbox)
+    lab = make_lab(sandbox, fork_from=fork_from)
     given = tmp_path / "given.txt"
     given.write_text("from outside\n")
     status, report = lab.run(ECHO, {"tiny.word": "hello", "tiny.given": str(given)})
@@ -61,11 +61,11 @@ def test_a_task_cannot_change_its_input(make_lab: Callable[..., Lab], sandbox: s
 
 
 def test_a_task_sees_no_credentials_and_not_our_environment(
-    make_lab: Callable[..., Lab], sandbox: str, monkeypatch: pytest.MonkeyPatch
+    make_lab: Callable[..., Lab], sandbox: str, fork_from: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-one")
     monkeypatch.setenv("PRIVATE_THING", "canary-two")
-    status, report = make_lab(sandbox).run(one_task("env > made.txt"))
+    status, report = make_lab(sandbox, fork_from=fork_from).run(one_task("env > made.txt"))
     assert status.state is RunState.COMPLETE, status
     seen = Path(report.files[0].path).read_text()
     assert "PATH=" in seen
@@ -138,8 +138,10 @@ def test_an_output_that_was_not_made_is_a_failure_of_the_workflow(lab: Lab) -> N
     ],
     ids=["syntax error", "missing input"],
 )
-def test_what_the_engine_refuses_at_once_is_the_workflows_fault(lab: Lab, wdl: str, words: str) -> None:
-    status, report = lab.run(wdl)
+def test_what_the_engine_refuses_at_once_is_the_workflows_fault(
+    make_lab: Callable[..., Lab], fork_from: int, wdl: str, words: str
+) -> None:
+    status, report = make_lab(fork_from=fork_from).run(wdl)
     assert status.state is RunState.EXECUTOR_ERROR, status
     assert words in str(report.failure)
 

@@ -35,8 +35,8 @@ def none_left(words: str) -> bool:
     return eventually(lambda: not processes_with(words))
 
 
-def test_cancel_ends_all_processes_and_says_so(make_lab: Callable[..., Lab], sandbox: str) -> None:
-    lab = make_lab(sandbox)
+def test_cancel_ends_all_processes_and_says_so(make_lab: Callable[..., Lab], sandbox: str, fork_from: int) -> None:
+    lab = make_lab(sandbox, fork_from=fork_from)
     token, words = start(lab)
     lab.engine.cancel(token)
     assert lab.wait(token).state is RunState.CANCELED
@@ -59,9 +59,9 @@ def test_what_waits_in_the_queue_can_be_cancelled_too(make_lab: Callable[..., La
 
 
 def test_killing_the_engine_ends_its_tasks_and_a_new_attempt_may_follow(
-    make_lab: Callable[..., Lab], sandbox: str
+    make_lab: Callable[..., Lab], sandbox: str, fork_from: int
 ) -> None:
-    lab = make_lab(sandbox)
+    lab = make_lab(sandbox, fork_from=fork_from)
     token, words = start(lab)
     (engine,) = [pid for pid in processes_with(f"runs/{token}/miniwdl.cfg") if not is_keeper(pid)]
     os.kill(engine, signal.SIGKILL)
@@ -72,9 +72,9 @@ def test_killing_the_engine_ends_its_tasks_and_a_new_attempt_may_follow(
 
 
 def test_killing_the_runner_ends_its_engines_and_the_attempt_is_lost(
-    make_lab: Callable[..., Lab], sandbox: str
+    make_lab: Callable[..., Lab], sandbox: str, fork_from: int
 ) -> None:
-    lab = make_lab(sandbox)
+    lab = make_lab(sandbox, fork_from=fork_from)
     token, words = start(lab)
     runner = lab.runner_pid()
     assert runner is not None
@@ -106,11 +106,14 @@ def test_a_cancelled_attempt_whose_runner_is_killed_stays_cancelled(make_lab: Ca
     assert lab.wait(token).state is RunState.CANCELED
 
 
-def test_killing_the_keeper_of_an_engine_leaves_nothing(lab: Lab) -> None:
+def test_killing_the_keeper_of_an_engine_leaves_nothing(make_lab: Callable[..., Lab], fork_from: int) -> None:
+    lab = make_lab(fork_from=fork_from)
     token, words = start(lab)
     (guard,) = [pid for pid in processes_with(f"runs/{token}/usage.json") if is_keeper(pid)]
     os.kill(guard, signal.SIGKILL)
-    assert lab.wait(token).state is RunState.SYSTEM_ERROR
+    status = lab.wait(token)
+    assert status.state is RunState.SYSTEM_ERROR
+    assert "killed by signal 9" in str(status.message)
     assert none_left(words)
 
 
@@ -129,8 +132,9 @@ def test_killing_the_keeper_of_a_task_leaves_nothing(make_lab: Callable[..., Lab
     "point", ["runner.state_written", "runner.started", "runner.child_exited", "runner.exit_written"]
 )
 def test_a_runner_killed_at_a_durable_boundary_never_starts_the_attempt_twice(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, point: str
+    make_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch, point: str, fork_from: int
 ) -> None:
+    lab = make_lab(fork_from=fork_from)
     request = lab.request(ECHO, {"tiny.word": "x"})
     monkeypatch.setenv("LABRELAY_FAULT", f"{point}:1:kill")
     lab.engine.submit(request)
