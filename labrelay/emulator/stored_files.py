@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from botocore.exceptions import ClientError
+from boto3.exceptions import S3UploadFailedError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from labrelay.emulator.objects import S3_URI, store_folder
+from labrelay.emulator.objects import S3_URI, ObjectUnavailable, Reason, store_folder
 from labrelay.emulator.operation import Failure, Params, Slice, not_found
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body
@@ -85,11 +86,18 @@ def put_objects(service: Service, store: Body, read_set: Body, tags: dict[str, s
     """Show the files of a read set as tagged objects of its store's bucket; safe to repeat.
 
     Of its own `tags` those are written that the store propagates.
+
+    Raises:
+        ObjectUnavailable: S3 did not take them, for reason FAILED: that is not the read set's fault.
     """
     extra = {"Tagging": urlencode(_tags(store, read_set, tags))}
     for slot, (bucket, key) in _keys(read_set).items():
         path = store_folder(service, store["id"], "readSet", read_set["id"]) / read_set["_names"][slot]
-        service.s3.upload_file(str(path), bucket, key, ExtraArgs=extra)
+        try:
+            service.s3.upload_file(str(path), bucket, key, ExtraArgs=extra)
+        except (S3UploadFailedError, BotoCoreError) as error:
+            message = f"{path.name} could not be written to {bucket}: {error}"
+            raise ObjectUnavailable(Reason.FAILED, f"s3://{bucket}/{key}", message) from error
 
 
 def tag_objects(service: Service, store: Body, read_set: Body, tags: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from labrelay.emulator.asking import found, short
-from labrelay.emulator.objects import store_folder
+from labrelay.emulator.objects import ObjectUnavailable, Reason, store_folder
 from labrelay.emulator.read_set_content import judge
 from labrelay.emulator.read_set_imports import make_read_set, read_set_event, reference_path
 from labrelay.emulator.service import Service, worker
@@ -50,6 +50,9 @@ def _process(service: Service, store: Body, waiting: Body) -> None:
     try:
         body = _take(service, store, waiting, folder)
     except (LabrelayError, OSError) as error:
+        if isinstance(error, ObjectUnavailable) and error.reason is Reason.FAILED:
+            # S3 is away, which says nothing of the upload: it is tried again.
+            raise
         body = _failed(service, store, waiting, folder, str(error))
     except Exception:
         logger.exception("upload %s broke", waiting["_upload"])

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated_storage import Storage, alignments, fastq, open_service
+from emulated_storage import Storage, alignments, fastq, open_service, s3_client
 
 from labrelay.emulator import uploads
+from labrelay.emulator.objects import ObjectUnavailable
 from labrelay.emulator.operation import Failure
 from labrelay.emulator.service import WORKERS
 
@@ -195,6 +196,18 @@ def test_a_completed_upload_is_processed_after_a_restart(storage: Storage, monke
     storage.work()
     assert storage.read_set(key)["status"] == "ACTIVE"
     assert len(storage.objects()) == 1
+
+
+def test_an_s3_that_is_away_fails_no_upload(storage: Storage) -> None:
+    upload = begin(storage)
+    key = complete(storage, upload, [send(storage, upload, 1, fastq())])
+    there, storage.service.s3 = storage.service.s3, s3_client("http://127.0.0.1:9")
+    with pytest.raises(ObjectUnavailable, match="could not be written"):
+        storage.work()
+    assert storage.read_set(key)["status"] == "PROCESSING_UPLOAD"
+    storage.service.s3 = there
+    storage.work()
+    assert storage.read_set(key)["status"] == "ACTIVE"
 
 
 def test_an_open_upload_survives_the_background_work_and_holds_its_store(storage: Storage) -> None:
