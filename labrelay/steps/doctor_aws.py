@@ -34,7 +34,7 @@ def examine_aws(settings: Settings, aws: Aws | None = None) -> list[Finding]:
         A finding a piece; without credentials only that is told, since nothing else could be seen.
     """
     way = aws or aws_of(settings)
-    findings = [_profile(settings), _endpoint(settings)]
+    findings = [_profile(settings), _endpoint(way)]
     try:
         findings.append(_identity(way))
     except LabrelayError as error:
@@ -69,10 +69,11 @@ def _profile(settings: Settings) -> Finding:
     return _note("profile", said, f'profile = "healthomics" in {FILE}, or {INIT}')
 
 
-def _endpoint(settings: Settings) -> Finding:
-    if settings.aws_endpoint_url is None:
-        return _ok("endpoint", "AWS's own, unless AWS_ENDPOINT_URL is set")
-    return _note("endpoint", f"{settings.aws_endpoint_url}: this is not AWS itself", "right for the emulator")
+def _endpoint(aws: Aws) -> Finding:
+    where = aws.endpoint("omics")
+    if where is None:
+        return _ok("endpoint", "AWS itself")
+    return _note("endpoint", f"{where}: this is not AWS itself", "right for the emulator")
 
 
 def _identity(aws: Aws) -> Finding:
@@ -192,7 +193,10 @@ def _role(settings: Settings, aws: Aws) -> Iterator[Finding]:
         with aws_errors(f"look at the role {arn}"):
             role = aws.client("iam").get_role(RoleName=found[1].rpartition("/")[2])["Role"]
     except NotFound:
-        yield _wrong("role", f"there is no role {arn}", "make it: labrelay aws policies service")
+        if aws.endpoint("iam") is None:
+            yield _wrong("role", f"there is no role {arn}", "make it: labrelay aws policies service")
+        else:
+            yield _note("role", f"there is no role {arn} here", "the emulator asks for none; AWS does")
     except Denied as error:
         yield _note("role", f"cannot be looked at: {error}", "not needed for work; docs/aws.md says how to check it")
     else:

@@ -39,4 +39,5 @@ def test_a_home_that_init_made_is_well_and_what_is_gone_is_named(
     emulator.client("iam").delete_role(RoleName="labrelay-healthomics")
     again = labrelay("doctor", "--aws", "--json")
     assert again.code == 1
-    assert set(broken(again)) == {"run group", "role"}
+    assert set(broken(again)) == {"run group"}
+    assert "there is no role" in next(each["text"] for each in again.json["findings"] if each["what"] == "role")
