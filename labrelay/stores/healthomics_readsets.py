@@ -172,7 +172,8 @@ class HealthOmicsReadSets:
                     sequenceStoreId=self._store.id, sources=[{"readSetId": each} for each in batch]
                 )
             faultpoint("omics.activation_started")
-        return tuple(ours[each] for each in dict.fromkeys((*archived, *going)))
+        waiting = {*archived, *going}
+        return tuple(each for service_id, each in ours.items() if service_id in waiting)
 
     def export(self, read_set_ids: Sequence[str], destination: str) -> tuple[str, ...]:
         """Start exporting read sets to an S3 prefix and return the service's jobs. Cost: a call for every 100."""

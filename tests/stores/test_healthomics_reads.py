@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import uuid
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from emulated import Emulated
 from read_stores import ROLE, HealthOmicsLab
 
 from labrelay.model.errors import NotFound, StorageFailed, UsageError
+from labrelay.model.reads import ReadSource
 from labrelay.stores.healthomics_jobs import JobFile, Round, outcome
 from labrelay.stores.healthomics_setup import ensure_stores
 
@@ -181,6 +184,47 @@ def test_read_sets_are_exported_below_a_prefix(cloud: HealthOmicsLab) -> None:
         pass
     listed = cloud.aws.client("s3").list_objects_v2(Bucket="reads-lab", Prefix=f"{cloud.prefix}/exported/")
     assert listed["KeyCount"] == 2
+
+
+@pytest.fixture
+def archived(cloud: HealthOmicsLab, emulator: Emulated) -> list[ReadSource]:
+    """Import three pairs of which HealthOmics has archived two: nobody used them for long."""
+    unused, used = [cloud.pair("S1"), cloud.pair("S2")], cloud.pair("S3")
+    cloud.imported(unused, "token")
+    rule = emulator.folder / "storage.toml"
+    rule.write_text("[archive]\nafter_seconds = 0\n")
+    until = time.monotonic() + 30
+    asked = {"filter": {"status": "ACTIVE"}, "sequenceStoreId": cloud.stores.sequence_store_id}
+    try:
+        while cloud.aws.client("omics").list_read_sets(**asked)["readSets"]:
+            assert time.monotonic() < until
+            # Asking for anything wakes what archives.
+            cloud.reads.import_reads([cloud.pair("S4")], uuid.uuid4().hex)
+            time.sleep(0.2)
+    finally:
+        rule.unlink()
+    cloud.imported([used], "token of the used")
+    return [*unused, used]
+
+
+def test_archived_read_sets_are_asked_for_and_waited_for(
+    cloud: HealthOmicsLab, archived: list[ReadSource], emulator: Emulated
+) -> None:
+    found = cloud.reads.describe(archived[0].id)
+    assert found is not None
+    assert found.status == "ARCHIVED"
+    ids = [source.id for source in archived]
+    counts = Counts(emulator)
+    assert cloud.reads.activate(ids) == tuple(ids[:2])
+    assert counts("StartReadSetActivationJob", "ListReadSets") == {"StartReadSetActivationJob": 1, "ListReadSets": 2}
+    until = time.monotonic() + 30
+    while cloud.reads.activate(ids):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert counts("StartReadSetActivationJob") == {"StartReadSetActivationJob": 1}
+    found = cloud.reads.describe(archived[0].id)
+    assert found is not None
+    assert found.status == "ACTIVE"
 
 
 def test_a_read_set_of_other_files_is_told_not_guessed(cloud: HealthOmicsLab) -> None:

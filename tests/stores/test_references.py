@@ -18,28 +18,6 @@ from labrelay.stores.folder_reads import FolderReadStore
 
 SEQUENCE = "ACGTN" * 30
 FASTA = f">chr1 first\n{SEQUENCE}\n>chr2\nacgt\n"
-GENBANK = """\
-LOCUS       PHAGE1                    24 bp    DNA     linear   PHG 01-JAN-2020
-DEFINITION  A made-up phage.
-ACCESSION   PHAGE1
-VERSION     PHAGE1.1
-SOURCE      made up
-  ORGANISM  made up
-            .
-FEATURES             Location/Qualifiers
-     source          1..24
-                     /organism="made up"
-     gene            1..12
-                     /gene="a"
-     CDS             1..12
-                     /gene="a"
-                     /product="protein a"
-                     /codon_start=1
-                     /translation="MKV"
-ORIGIN
-        1 atgaaagttt aaacgtacgt acgt
-//
-"""
 ADD = """
 import sys
 from pathlib import Path
@@ -73,24 +51,6 @@ def test_a_reference_is_normalised_indexed_and_found_by_name_and_id(reads: Folde
         assert opened.fetch("chr1").upper() == SEQUENCE
         assert opened.fetch("chr2", 1, 3).upper() == "CG"
     assert reads.reference_location(made, "fai") == reads.reference_location(made) + ".fai"
-
-
-def test_a_genbank_file_brings_its_annotation(reads: FolderReadStore, tmp_path: Path) -> None:
-    source = tmp_path / "phage.gb"
-    source.write_text(GENBANK)
-    made = reads.add_reference(source, "phage 1")
-    assert made.annotation is not None
-    text = Path(reads.reference_location(made, "annotation")).read_text()
-    assert text.startswith("##gff-version 3")
-    assert "\tCDS\t1\t12\t" in text
-
-
-def test_the_same_content_again_is_the_same_reference_and_says_so(reads: FolderReadStore, fasta: Path) -> None:
-    made = reads.add_reference(fasta, "toy")
-    again = reads.add_reference(fasta, "toy")
-    assert (again.id, again.fasta) == (made.id, made.fasta)
-    assert any(f"was added as {made.id}" in note for note in again.notes)
-    assert reads.references() == (made,)
 
 
 def test_line_ends_of_the_source_make_no_other_reference(reads: FolderReadStore, fasta: Path) -> None:
