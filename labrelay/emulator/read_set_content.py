@@ -11,7 +11,7 @@ import pysam
 
 from labrelay.emulator.operation import Params
 from labrelay.emulator.storage_jobs import ItemFailed
-from labrelay.emulator.stored_files import new_hash
+from labrelay.emulator.stored_files import SAMTOOLS, new_hash
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem, errors_of
 from labrelay.model.reads import FastqStats
@@ -108,7 +108,7 @@ def _judge_alignments(file_type: str, path: Path, family: str, reference: Path |
         "alignment": "ALIGNED" if stats.aligned else "UNALIGNED",
     }
     etag = {"algorithm": f"{'CRAM' if is_cram else 'BAM'}_{family}", "source1": digest.hexdigest()}
-    index, note = _index(path) if file_type != "UBAM" else (None, "")
+    index, note = _index(path, "crai" if is_cram else "bai") if file_type != "UBAM" else (None, "")
     return Content(information, etag, index, note)
 
 
@@ -137,15 +137,16 @@ def _check_contigs(path: Path, reference: Path | None) -> None:
         raise ItemFailed(f"{path.name}: the reference lacks {len(missing)} of its contigs, the first is {missing[0]}.")
 
 
-def _index(path: Path) -> tuple[Path | None, str]:
+def _index(path: Path, end: str) -> tuple[Path | None, str]:
     with pysam.AlignmentFile(str(path), check_sq=False) as file:
         if file.header.to_dict().get("HD", {}).get("SO") != "coordinate":
             return None, "The file is not sorted by coordinate and has no index."
     try:
-        pysam.index(str(path))
+        with SAMTOOLS:
+            pysam.index(str(path))
     except pysam.SamtoolsError as error:
         return None, f"The file could not be indexed: {error}"
-    return path.with_name(f"{path.name}.{'crai' if path.suffix == '.cram' else 'bai'}"), ""
+    return path.with_name(f"{path.name}.{end}"), ""
 
 
 def _refuse(problems: list[Problem]) -> None:

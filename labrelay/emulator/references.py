@@ -13,7 +13,7 @@ from labrelay.emulator.operation import Failure, Params, Slice, conflict, operat
 from labrelay.emulator.service import Service, timestamp, worker
 from labrelay.emulator.state import Body, Transaction
 from labrelay.emulator.storage_jobs import ItemDone, ItemFailed, JobKind, Thing, get, list_jobs, start, tags_thing, work
-from labrelay.emulator.stored_files import describe, file_of, fresh_folder, slice_of
+from labrelay.emulator.stored_files import SAMTOOLS, describe, file_of, fresh_folder, slice_of
 from labrelay.model.faults import faultpoint
 
 KIND = "reference"
@@ -157,7 +157,8 @@ def _index(path: Path) -> Path:
     if path.stat().st_size > MOST_BYTES:
         raise ItemFailed(f"{path.name} is larger than the 15 GB that a reference may have.")
     try:
-        pysam.faidx(str(path))
+        with SAMTOOLS:
+            pysam.faidx(str(path))
     except pysam.SamtoolsError as error:
         raise ItemFailed(f"{path.name} cannot be indexed as FASTA or bgzipped FASTA: {error}") from error
     index = path.with_name(path.name + ".fai")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,9 @@ from labrelay.emulator.operation import Failure, Params, Slice, not_found
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body
 
+# The programs of samtools keep their options in global variables: one at a time in a process.
+SAMTOOLS = threading.Lock()
 PART_BYTES = 104_857_600
-MOST_PARTS = 10_000
 # The model's own pattern for a range has neither letters nor "=", so that `0-99` is what a validated request holds.
 RANGE = re.compile(r"(?:bytes=)?([0-9]*)-([0-9]*)")
 HASHES = {"MD5up": "md5", "SHA256up": "sha256", "SHA512up": "sha512"}

@@ -127,6 +127,18 @@ def test_sorted_alignments_have_an_index_and_their_records_are_hashed(
     assert found["etag"]["source1"] == hashlib.md5(records.encode()).hexdigest()
 
 
+def test_what_is_in_a_file_counts_more_than_its_name(storage: Storage, tmp_path: Path) -> None:
+    reference = storage.import_reference()["referenceId"]
+    arn = storage.service.arn("referenceStore", storage.references, "reference", reference)
+    made = alignments(tmp_path / "made", "cram").read_bytes()
+    source = {"source1": storage.put("delivered", made)}
+    key = storage.import_read_set(sourceFiles=source, sourceFileType="CRAM", referenceArn=arn)
+    assert storage.read_set(key)["files"]["index"]["s3Access"]["s3Uri"].endswith("/delivered.crai")
+    job = storage.start_import(described(sourceFiles=source, sourceFileType="BAM", referenceArn=arn))
+    storage.work()
+    assert "is CRAM, but is announced as BAM" in storage.job(job)["sources"][0]["statusMessage"]
+
+
 def test_alignments_that_are_not_sorted_have_no_index(storage: Storage, tmp_path: Path) -> None:
     source = {"source1": storage.put("u.bam", alignments(tmp_path / "made", order="unsorted").read_bytes())}
     job = storage.start_import(described(sourceFiles=source, sourceFileType="UBAM"))
