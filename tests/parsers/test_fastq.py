@@ -37,6 +37,18 @@ def _repeated(pair: tuple[int, int]) -> list[int]:
     return [pair[0]] * pair[1]
 
 
+@pytest.mark.parametrize("cut", [1, 7, 1000])
+def test_the_text_is_hashed_as_it_was_before_it_was_compressed(cut: int) -> None:
+    text = b"".join(b"@read%d\r\nACGTN\r\n+\r\nIIIII\r\n" % number for number in range(20))
+    packed = bgzip(text)
+    digest = hashlib.md5()
+    watching = FastqScan("a.fastq.gz", text_hash=digest, block_bytes=64)
+    for start in range(0, len(packed), cut):
+        watching.feed(packed[start : start + cut])
+    watching.finish()
+    assert digest.hexdigest() == hashlib.md5(text).hexdigest()
+
+
 @pytest.mark.parametrize("name", ["example.fastq", "sanger_93.fastq", "illumina_full_range_original_illumina.fastq"])
 def test_published_files_count_as_dnaio_counts_them(name: str) -> None:
     assert counts(scan_fastq(READS / name)) == dnaio_counts((READS / name).read_bytes())
