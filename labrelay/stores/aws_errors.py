@@ -122,7 +122,9 @@ def _of_answer(error: boto.ClientError, doing: str, failed: type[LabrelayError])
 def _of_no_answer(error: Exception, doing: str, failed: type[LabrelayError]) -> LabrelayError:
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
         return Denied(f"Could not {doing}: there are no AWS credentials; log in, or set AWS_PROFILE or the access key.")
-    if isinstance(error, boto.ProfileNotFound | boto.NoRegionError | boto.ParamValidationError):
+    if isinstance(error, boto.NoRegionError):
+        return UsageError(f"Could not {doing}: no region is known; set AWS_REGION, or aws_region in labrelay.toml.")
+    if isinstance(error, boto.ProfileNotFound | boto.ParamValidationError):
         return UsageError(f"Could not {doing}: {_line(str(error))}.")
     if isinstance(error, boto.EndpointConnectionError | boto.ConnectionError | boto.HTTPClientError):
         where = error.kwargs.get("endpoint_url") or "the service"
