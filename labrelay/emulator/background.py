@@ -17,7 +17,7 @@ class Background:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._stopping = threading.Event()
+        self._stopping = service.stopping
         self._threads = [
             threading.Thread(target=self._go_on, args=(name, work), name=f"worker {name}", daemon=True)
             for name, work in WORKERS.items()

@@ -12,9 +12,11 @@ import time
 from datetime import datetime
 from typing import Any
 
+from labrelay.emulator.cached_results import forget_results, shared_work
+from labrelay.emulator.instances import whole_gib
 from labrelay.emulator.outputs import Exporter
-from labrelay.emulator.run_faults import RunCancelled, RunFault, workflow_failed
-from labrelay.emulator.run_log import RunLog
+from labrelay.emulator.run_faults import EmulatorStops, RunCancelled, RunFault, workflow_failed
+from labrelay.emulator.run_log import RunLog, disk_bytes
 from labrelay.emulator.run_states import change_run
 from labrelay.emulator.runs import run_folder
 from labrelay.emulator.service import Service, timestamp
@@ -47,7 +49,11 @@ class Drive:
         self._deadline = self._timeout()
 
     def go(self) -> None:
-        """Do all that is left to do for the run."""
+        """Do all that is left to do for the run.
+
+        Raises:
+            EmulatorStops: It is left as it is.
+        """
         if "_end" not in self._run:
             try:
                 self._execute()
@@ -56,9 +62,19 @@ class Drive:
                 end = self._cancel()
             except RunFault as fault:
                 end = self._fail(fault)
+            if self._service.stopping.is_set():
+                # S3 may be gone already; the next start of the emulator goes on from here.
+                return
             if not self._decide(end):
                 self._exporter.remove(self._attempt())
                 self._decide(self._cancel())
+        self._finish()
+
+    def give_up(self) -> None:
+        """End the run as HealthOmics ends one that it could not run for a reason of its own."""
+        self._decide(
+            self._fail(RunFault("SERVICE_ERROR", "An internal error stopped the run; see the emulator's log."))
+        )
         self._finish()
 
     def _execute(self) -> None:
@@ -136,7 +152,7 @@ class Drive:
         """
         number, identity = self._run.get("_attempt", 1), self._run["uuid"]
         if "cacheId" in self._run:
-            shared = digest([self._run["cacheId"], self._run["_definition"]["digest"]])[:40]
+            shared = shared_work(self._run["cacheId"], self._run["_definition"]["digest"])
             return self._home.attempt(f"{shared}-{identity.replace('-', '')}.{number}")
         return self._home.attempt(f"{identity}-{number}")
 
@@ -156,6 +172,8 @@ class Drive:
             body = state.get("run", self._run["id"])
         if body is None or body["uuid"] != self._run["uuid"] or body.get("_cancelled"):
             raise RunCancelled
+        if self._service.stopping.is_set():
+            raise EmulatorStops
         if self._deadline is not None and time.time() > self._deadline[0]:
             raise RunFault("RUN_TIMED_OUT", f"Run timeout after {self._deadline[1]} minutes.")
 
@@ -209,6 +227,8 @@ class Drive:
         if end["status"] == "FAILED":
             self._exporter.upload_log(self._log.engine_text(attempt))
         now = timestamp()
+        if self._run["storageType"] == "DYNAMIC":
+            end = end | {"storageCapacity": max(1, whole_gib(disk_bytes(attempt.work)))}
         self._log.finish(self._run | end | {"stopTime": now}, self._tasks.rows, attempt)
         faultpoint("emulator.run_told")
         self._change({**end, "stopTime": now})
@@ -216,6 +236,9 @@ class Drive:
         if "cacheId" not in self._run:
             tokens = [f"{self._run['uuid']}-{number}" for number in range(1, self._run.get("_attempt", 0) + 1)]
             self._engine.forget(tokens)
+        elif end["status"] == "COMPLETED" and self._run["cacheBehavior"] == "CACHE_ON_FAILURE":
+            forget_results(attempt, datetime.fromisoformat(self._run["startTime"]).timestamp())
+            self._engine.forget([attempt.token], work=False)
 
     def _change(self, members: dict[str, Any]) -> None:
         """Change members of the run, but never the state of one that is being stopped."""

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from labrelay.emulator.drive import Drive
+from labrelay.emulator.run_faults import EmulatorStops
 from labrelay.emulator.run_settings import RunSettings, load_settings
 from labrelay.emulator.run_states import UNDER_WAY, announce_run
 from labrelay.emulator.service import Service, worker
 from labrelay.emulator.state import Body, Snapshot
+from labrelay.model.errors import StorageFailed
 from labrelay.workflows.local.engine import LocalEngine
 
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS = 5.0
 RUNNER_IDLE_SECONDS = 300.0
+MAX_BREAKS = 3  # how often a run is tried again whose driver broke for a reason of its own
 
 
 @dataclass
@@ -47,6 +51,7 @@ class Crew:
             images=tuple(self.settings.images),
         )
         self._drivers: dict[str, threading.Thread] = {}
+        self._broken: Counter[str] = Counter()
 
     def look(self, service: Service) -> bool:
         """Let runs in, and see that each that is under way is driven; tell whether there is any."""
@@ -62,13 +67,27 @@ class Crew:
                 thread.start()
         return bool(under_way)
 
+    def wait(self, seconds: float) -> None:
+        """Wait until every driver has ended, at most so many seconds each."""
+        for thread in self._drivers.values():
+            thread.join(seconds)
+
     def _drive(self, service: Service, run: Body) -> None:
+        drive = Drive(service, self.engine, run)
         try:
-            Drive(service, self.engine, run).go()
-        except Exception:
-            # The run is under way still, so that the next look drives it again from where it is.
-            log.exception("run %s could not go on; it is taken up again", run["id"])
+            drive.go()
+        except EmulatorStops:
             return
+        except (StorageFailed, OSError, sqlite3.Error):
+            # The run is under way still, so that the next look drives it again from where it is.
+            log.exception("run %s waits for the disk", run["id"])
+            return
+        except Exception:
+            self._broken[run["uuid"]] += 1
+            log.exception("run %s could not go on", run["id"])
+            if self._broken[run["uuid"]] < MAX_BREAKS:
+                return
+            drive.give_up()
         service.wake()
 
 

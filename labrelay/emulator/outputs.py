@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 TRIES = 4
 FIRST_WAIT_SECONDS = 0.5
-FINAL_CODES = ("NoSuchBucket", "AccessDenied", "InvalidBucketName", "403", "404")
+# boto3's transfers tell S3's error code only in their text.
+FINAL_ERROR = re.compile(r"\((NoSuchBucket|AccessDenied|InvalidBucketName|InvalidAccessKeyId|403|404)\)")
 Failed = (Boto3Error, BotoCoreError, ClientError)
 
 
@@ -141,7 +142,7 @@ class Exporter:
             try:
                 action(*values, **named)
             except Failed as error:
-                if number + 1 == TRIES or any(code in str(error) for code in FINAL_CODES):
+                if number + 1 == TRIES or FINAL_ERROR.search(str(error)):
                     raise
                 time.sleep(FIRST_WAIT_SECONDS * 2**number)
             else:

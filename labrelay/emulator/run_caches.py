@@ -6,7 +6,9 @@ and definition; the S3 location is where HealthOmics would keep them.
 
 from __future__ import annotations
 
+from labrelay.emulator.cached_results import drop_cache
 from labrelay.emulator.operation import Failure, Params, invalid, not_found, operation
+from labrelay.emulator.run_groups import BUSY
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Snapshot, Transaction
 from labrelay.emulator.tags import drop_tags, set_tags
@@ -79,11 +81,14 @@ def update_run_cache(service: Service, asked: Params) -> Params:
 
 @operation("DeleteRunCache")
 def delete_run_cache(service: Service, asked: Params) -> Params:
-    """Forget a run cache; what lies in S3 stays, and runs that use it end as they would have."""
+    """Forget a run cache with its results; what lies in S3 stays, and so do results that a run uses just now."""
     with service.state.write() as state:
         existing_cache(state, asked["id"])
+        used = any(run.get("cacheId") == asked["id"] for status in BUSY for run in state.each("run", status=status))
         state.delete("runCache", asked["id"])
         drop_tags(state, service.arn("runCache", asked["id"]))
+    if not used:
+        drop_cache(service.folder / "engine", asked["id"])
     return {}
 
 

@@ -28,6 +28,10 @@ class RunCancelled(Exception):
     """Somebody asked for the end of the run, which was noticed in the middle of it."""
 
 
+class EmulatorStops(Exception):
+    """The emulator is being stopped; the run is left as it is and goes on at the next start."""
+
+
 @dataclass(frozen=True)
 class TaskFault:
     """Why a task failed."""

@@ -91,7 +91,7 @@ class RunLog:
             return
         self.follow(attempt)
         self.say("RUN_" + str(run["status"]), f"Run {run['id']} is {run['status']}")
-        lines = [(_now(), line) for line in manifest_lines(self._service, run, tasks, _disk_bytes(attempt.work))]
+        lines = [(_now(), line) for line in manifest_lines(self._service, run, tasks, disk_bytes(attempt.work))]
         self._append(f"manifest/run/{run['id']}/{run['uuid']}", lines)
         self._offsets["finished"] = 1
         self._place.write_text(json.dumps(self._offsets), encoding="ascii")
@@ -133,7 +133,8 @@ def _said(folder: Path) -> Iterator[tuple[int, str]]:
                 yield moment, line
 
 
-def _disk_bytes(folder: Path) -> int:
+def disk_bytes(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 

@@ -52,6 +52,7 @@ class Service:
         s3: A boto3 client for the S3 that the emulator serves (or any other).
         announce: Sends an EventBridge event of source `aws.omics`: detail-type, resources, detail.
         bell: Rings when there may be work for the background workers; see `worker`.
+        stopping: Set before the programs beside are stopped: what fails from then on says nothing about the work.
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class Service:
     s3: Any = None
     announce: Callable[[str, list[str], Params], None] = _tell_nobody
     bell: Bell = field(default_factory=Bell)
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     def arn(self, *parts: str) -> str:
         """Return the ARN of a thing: `arn("sequenceStore", store, "readSet", read_set)`."""

@@ -155,6 +155,46 @@ def test_a_run_cache_saves_the_work_that_was_done_before(lab: RunLab) -> None:
     assert lab.read(f"{anew['runOutputUri']}/out/result/result.txt") == b"CHANGED\none\n"
 
 
+def test_a_cache_on_failure_keeps_what_a_failed_run_may_go_on_from(lab: RunLab) -> None:
+    pair, given = lab.workflow(TWO.replace("echo '~{word}'", "~{word}")), lab.put("in/other.txt", b"abc\n")
+    cache = lab.call("CreateRunCache", cacheS3Location="s3://lab/cache", cacheBehavior="CACHE_ON_FAILURE")["id"]
+    hits = []
+    for word, status in (
+        ("exit 3", "FAILED"),
+        ("echo a", "COMPLETED"),
+        ("echo b", "COMPLETED"),
+        ("echo a", "COMPLETED"),
+    ):
+        run = lab.run(pair, {"given": given, "word": word}, cacheId=cache)
+        assert run["status"] == status, run
+        hits.append([task["cacheHit"] for task in lab.tasks(run["id"])])
+    assert hits == [[False, False], [True, False], [True, False], [True, False]]
+    lab.call("DeleteRunCache", id=cache)
+    assert list((lab.folder / "engine" / "work").glob(f"cache{cache}.*")) == []
+
+
+def test_a_run_of_dynamic_storage_says_afterwards_what_it_took(lab: RunLab, say: str) -> None:
+    assert lab.run(say, storageType="DYNAMIC")["storageCapacity"] == 1
+
+
+def test_a_folder_of_objects_is_an_input_too(lab: RunLab) -> None:
+    wdl = """version development
+workflow many { input { Directory given } call count { input: given } output { File listed = count.listed } }
+task count {
+  input { Directory given }
+  command <<< (cd '~{given}'; find . -type f | sort; cat sub/b.txt) > listed.txt >>>
+  output { File listed = "listed.txt" }
+  runtime { container: "quay.io/example/say:1"  cpu: 1  memory: "1 GB" }
+}
+"""
+    for key in ("folder/a.txt", "folder/sub/b.txt", "folder-not/c.txt"):
+        lab.put(f"in/{key}", key.encode())
+    run = lab.run(lab.workflow(wdl), {"given": "s3://lab/in/folder/"})
+    assert run["status"] == "COMPLETED", run
+    assert lab.read(f"{run['runOutputUri']}/out/listed/listed.txt") == b"./a.txt\n./sub/b.txt\nfolder/sub/b.txt"
+    assert set(run["resourceDigests"]) == {"s3://lab/in/folder/a.txt", "s3://lab/in/folder/sub/b.txt"}
+
+
 def test_a_run_group_holds_runs_back_and_lets_the_most_urgent_in_first(lab: RunLab, say: str) -> None:
     group = lab.call("CreateRunGroup", name="one at a time", maxRuns=1)["id"]
     held = lab.start(say, {"script": "sleep 2"}, runGroupId=group)

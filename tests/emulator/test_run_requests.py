@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated_runs import ROLE, TWO, RunLab
+from emulated_runs import ROLE, SAY, TWO, RunLab
 from emulated_storage import forget_objects
 
-from labrelay.emulator.execution import admit, fits
+from labrelay.emulator.execution import MAX_BREAKS, Crew, admit, fits
 from labrelay.emulator.instances import instance_type
 from labrelay.emulator.operation import Failure
 from labrelay.emulator.run_request import static_storage
@@ -196,6 +196,36 @@ def test_runs_are_let_in_by_concurrency_group_and_priority(lab: RunLab) -> None:
     assert admit(lab.service, RunSettings(concurrency=3)) == []
     set_status(lab, slow[0], "COMPLETED")
     assert [run["id"] for run in admit(lab.service, RunSettings(concurrency=3))] == [slow[1]]
+
+
+def test_a_run_that_takes_longer_than_its_group_allows_is_ended(lab: RunLab) -> None:
+    group = lab.call("CreateRunGroup", name="g", maxDuration=2)["id"]
+    run = lab.start(lab.workflow(SAY), {"script": "sleep 60"}, runGroupId=group)
+    begun = {"status": "RUNNING", "startTime": "2026-01-01T00:00:00.000Z"}
+    change_run(lab.service, run, lab.call("GetRun", id=run)["uuid"], lambda _body: begun)
+    with lab.working():
+        found = lab.wait(run)
+    assert (found["failureReason"], found["statusMessage"]) == ("RUN_TIMED_OUT", "Run timeout after 2 minutes.")
+
+
+def test_a_run_whose_driver_breaks_is_given_up_after_some_tries(lab: RunLab) -> None:
+    run = lab.start(lab.workflow(TWO), GIVEN)
+    (lab.folder / "runs" / lab.call("GetRun", id=run)["uuid"] / "schema.json").write_text("no JSON")
+    crew = Crew(lab.folder)
+    for _ in range(MAX_BREAKS):
+        crew.look(lab.service)
+        crew.wait(10)
+    found = lab.call("GetRun", id=run)
+    assert (found["status"], found["failureReason"]) == ("FAILED", "SERVICE_ERROR")
+
+
+def test_a_stop_of_the_emulator_fails_no_run(lab: RunLab) -> None:
+    run = lab.start(lab.workflow(TWO), GIVEN)
+    lab.service.stopping.set()
+    crew = Crew(lab.folder)
+    crew.look(lab.service)
+    crew.wait(10)
+    assert lab.call("GetRun", id=run)["status"] in ("STARTING", "RUNNING")
 
 
 @pytest.mark.parametrize(
