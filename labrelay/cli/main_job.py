@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labrelay.cli.show import current_home, emit, json_option, records, wants_json
+from labrelay.cli.show import current_home, emit, json_option, profile_option, records, wants_json
 from labrelay.cli.tables import seconds_text, show_results
 from labrelay.model.names import printable
 from labrelay.model.words import counted
@@ -31,6 +31,7 @@ SHOWN = 20
 @click.option("--experiment", help="match only with this announced experiment's samples")
 @click.option("--assume-complete", is_flag=True, help="take it though its completion marker is missing")
 @click.option("--no-wait", is_flag=True, help="return when the workflow runs are submitted")
+@profile_option
 @json_option
 def process(folder: Path, experiment: str | None, assume_complete: bool, no_wait: bool) -> int:
     """Take an instrument run all the way to its results.

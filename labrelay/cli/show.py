@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,20 @@ def current_home(progress: Progress | None = None) -> Home:
     from labrelay.steps.settings import find_home
 
     return open_home(find_home(click.get_current_context().find_root().obj["home"]), progress)
+
+
+def profile_option(command: Command) -> Command:
+    """Give a command the option `--profile`, which wins over the home's settings as LABRELAY_PROFILE does."""
+
+    def remember(_ctx: click.Context, _parameter: click.Parameter, wanted: str | None) -> None:
+        if wanted is not None:
+            os.environ["LABRELAY_PROFILE"] = wanted
+
+    choice = click.Choice(["local", "healthomics"])
+    option = click.option(
+        "--profile", type=choice, expose_value=False, callback=remember, help="which adapters (else as the home says)"
+    )
+    return option(command)
 
 
 def json_option(command: Command) -> Command:
