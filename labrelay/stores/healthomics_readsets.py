@@ -11,13 +11,14 @@ Calls for n read sets: one to start n/100 jobs and one a look at each; locating 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from labrelay.model.canonical import digest
-from labrelay.model.errors import Conflict, LabrelayError, NotFound, StorageFailed, UsageError
+from labrelay.model.errors import Busy, Conflict, LabrelayError, NotFound, StorageFailed, UsageError
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef
 from labrelay.model.ids import derived_id
@@ -36,6 +37,8 @@ from labrelay.stores.healthomics_jobs import (
 )
 from labrelay.stores.jsonfile import checked_id, read_model
 from labrelay.stores.ports import ImportJob, ObjectStore
+
+log = logging.getLogger(__name__)
 
 MOST_SOURCES = 100
 LOCK_SECONDS = 60.0
@@ -88,12 +91,13 @@ class HealthOmicsReadSets:
     def import_reads(self, sources: Sequence[ReadSource], token: str) -> str:
         """Start importing and return the job's id; see `ReadStore.import_reads`.
 
-        Asked again with the token, it starts nothing but what failed before. Cost: one call.
+        Asked again with the token, it starts nothing but what failed before. A job more than the account may have at
+        once waits: `job` starts it when there is room. Cost: one call.
 
         Raises:
             Conflict: The token was used for other sources.
             UsageError: There is no source or more than a hundred, or one stands there twice.
-            Busy: As many jobs run as the account may have; ask again.
+            Busy: Another process has been at this home's jobs for a minute.
         """
         ids = tuple(source.id for source in sources)
         if not ids or len(set(ids)) != len(ids) or len(ids) > MOST_SOURCES:
@@ -167,10 +171,15 @@ class HealthOmicsReadSets:
         archived = [each for each in self._with_status("ARCHIVED") if each in ours]
         going = [each for each in self._with_status("ACTIVATING") if each in ours]
         for batch in _batches(archived, BATCHES["activate"]):
-            with aws_errors(f"activate {len(batch)} read sets"):
-                self._store.omics.start_read_set_activation_job(
-                    sequenceStoreId=self._store.id, sources=[{"readSetId": each} for each in batch]
-                )
+            try:
+                with aws_errors(f"activate {len(batch)} read sets"):
+                    self._store.omics.start_read_set_activation_job(
+                        sequenceStoreId=self._store.id, sources=[{"readSetId": each} for each in batch]
+                    )
+            except Busy as busy:
+                # These are still archived when the caller asks again.
+                log.info("an activation waits: %s", busy)
+                break
             faultpoint("omics.activation_started")
         waiting = {*archived, *going}
         return tuple(each for service_id, each in ours.items() if service_id in waiting)
@@ -220,13 +229,18 @@ class HealthOmicsReadSets:
             return job
         by_id = {source.id: source for source in job.sources}
         requests = [self._request(by_id[each]) for each in job.rounds[-1].sources]
-        with aws_errors(f"start the import of {len(requests)} read sets"):
-            answer = self._store.omics.start_read_set_import_job(
-                sequenceStoreId=self._store.id,
-                roleArn=self._store.role_arn,
-                clientToken=job.client_token(len(job.rounds) - 1, self._store.id),
-                sources=requests,
-            )
+        try:
+            with aws_errors(f"start the import of {len(requests)} read sets"):
+                answer = self._store.omics.start_read_set_import_job(
+                    sequenceStoreId=self._store.id,
+                    roleArn=self._store.role_arn,
+                    clientToken=job.client_token(len(job.rounds) - 1, self._store.id),
+                    sources=requests,
+                )
+        except Busy as busy:
+            # An account has a few jobs at once; this one waits here, and whoever looks at it tries again.
+            log.info("import job %s waits: %s", job.id, busy)
+            return job
         faultpoint("omics.import_started")
         job = job.with_service_id(str(answer["id"]))
         self._write_job(job)
@@ -238,7 +252,9 @@ class HealthOmicsReadSets:
         return source_request(source, [self._objects.uri(ref) for ref in source.files], arn)
 
     def _look(self, job: JobFile) -> JobFile:
-        service_id = job.rounds[-1].service_id
+        service_id = job.rounds[-1].service_id if job.rounds else None
+        if service_id is None:
+            return job
         with aws_errors(f"look at import job {service_id}"):
             answer = self._store.omics.get_read_set_import_job(sequenceStoreId=self._store.id, id=service_id)
         now = outcome(job, answer)

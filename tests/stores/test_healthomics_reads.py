@@ -21,6 +21,7 @@ from labrelay.stores.healthomics_setup import ensure_stores
 
 IMPORT = """
 import sys
+from pathlib import Path
 from labrelay.model.reads import ReadSource
 from labrelay.stores.aws import Aws
 from labrelay.stores.healthomics_reads import HealthOmicsReadStore
@@ -102,6 +103,17 @@ def test_a_hundred_and_one_sources_are_no_job(cloud: HealthOmicsLab) -> None:
     many = [source.model_copy(update={"sample_id": f"smp_{number}"}) for number in range(101)]
     with pytest.raises(UsageError, match="1 to 100"):
         cloud.reads.import_reads(many, "token")
+
+
+def test_more_jobs_than_the_account_may_have_at_once_wait_for_each_other(
+    cloud: HealthOmicsLab, emulator: Emulated
+) -> None:
+    sources, counts = [cloud.pair(f"S{number}") for number in range(12)], Counts(emulator)
+    job_ids = [cloud.reads.import_reads([source], f"token {source.id}") for source in sources]
+    assert {cloud.finish(job_id).status for job_id in job_ids} == {"COMPLETED"}
+    tried = counts("StartReadSetImportJob")["StartReadSetImportJob"]
+    assert tried > 12, "the emulator did not refuse a sixth job, so nothing was tried"
+    assert [len(read_sets(cloud, source.id)) for source in sources] == [1] * 12
 
 
 def test_what_the_service_would_refuse_for_all_is_refused_for_one(cloud: HealthOmicsLab) -> None:
