@@ -139,12 +139,11 @@ def lint(folder: Path, engine: str) -> int:
 @json_option
 def inputs(name: str, template: bool) -> None:
     """List a workflow's inputs: type, default, and where each value comes from when it runs on a sample."""
-    from labrelay.workflows.document import load_document
     from labrelay.workflows.registry import Registry
-    from labrelay.workflows.schema import input_schema, input_template
+    from labrelay.workflows.schema import input_template, schema_of
 
     definition = Registry(current_home().path).get(name)
-    schema = input_schema(load_document(definition.folder, definition.main))
+    schema = schema_of(definition)
     shown = input_template(schema)
     if template:
         emit(shown)

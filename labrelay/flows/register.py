@@ -35,9 +35,8 @@ from labrelay.flows.environment import POOL
 from labrelay.flows.forms import form_schema, with_titles
 from labrelay.steps.settings import Settings
 from labrelay.workflows.definition import Definition
-from labrelay.workflows.document import load_document
 from labrelay.workflows.registry import Registry
-from labrelay.workflows.schema import input_schema
+from labrelay.workflows.schema import schema_of
 
 FILE = Path(__file__).with_name("prefect.yaml")
 HOME_TEMPLATE = "{{ $LABRELAY_HOME }}"
@@ -115,7 +114,7 @@ def _form(definition: Definition, home: Path) -> RunnerDeployment:
     """Return the deployment whose form has the definition's own fields."""
     entry = next(e for e in entries() if e["name"] == BY_HAND)
     form = deployment(entry | {"name": f"submit-{definition.name}", "tags": ["by hand"]}, home, watch=False)
-    inputs = input_schema(load_document(definition.folder, definition.main))
+    inputs = schema_of(definition)
     _give_schema(form, form_schema(_schema_of(form), definition, inputs))
     form.parameters = form.parameters | {"workflow": definition.name}
     form.description = f"{definition.title}\n\n{definition.description}".strip()

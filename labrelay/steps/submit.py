@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from labrelay.model.errors import LabrelayError, NotFound
+from labrelay.model.errors import LabrelayError, NotFound, UsageError
 from labrelay.model.experiment import Experiment
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef
@@ -20,9 +20,8 @@ from labrelay.steps.collect import start_intended
 from labrelay.steps.home import Home
 from labrelay.steps.route import Planned, SampleReads
 from labrelay.workflows.definition import Definition
-from labrelay.workflows.document import load_document
 from labrelay.workflows.inputs import ReferenceInputs, SampleInputs, compose_inputs
-from labrelay.workflows.schema import check_inputs, input_schema
+from labrelay.workflows.schema import check_inputs, schema_of
 
 REFERENCE_ROLES = ("reference.fasta",)
 
@@ -83,7 +82,11 @@ class Composer:
         """Return a definition with its identity and its input schema, and see that it is published."""
         if (name, version) not in self._workflows:
             definition, workflow = resolve(self.home, name, version)
-            schema = input_schema(load_document(definition.folder, definition.main))
+            if definition.ready2run is not None and self.home.engine.kind != "healthomics":
+                raise UsageError(
+                    f"{name} is a Ready2Run workflow of HealthOmics; it runs with the profile healthomics only"
+                )
+            schema = schema_of(definition)
             content = definition.model_dump(mode="json", exclude={"folder"})
             with self.home.records.write() as session:
                 runs.publish(session, workflow, f"bundles/{workflow.digest}.zip", content)

@@ -9,6 +9,9 @@
 
 Inputs that are not named here are the user's parameters. A folder of WDL without `definition.toml` loads as well: then
 every input is a parameter.
+
+A workflow that HealthOmics keeps ready has no WDL here: `ready2run = "9500764"` in place of `main`, and every input
+with its `type`, since nothing else says it.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ FILE_NAME = "definition.toml"
 NAME = r"[a-z][a-z0-9_]{0,62}"
 WORKFLOW = re.compile(rb"^[ \t]*workflow[ \t]+([A-Za-z]\w*)", re.MULTILINE)
 MAX_BYTES = 1_000_000
+READY2RUN = "READY2RUN"
+InputType = Literal["File", "String", "Int", "Float", "Boolean", "Array[File]", "Array[String]"]
 
 
 class InputSource(StrEnum):
@@ -49,9 +54,13 @@ class InputSource(StrEnum):
 
 
 class InputSpec(Frozen):
-    """One workflow input: its source; `value` of a constant; `default` and words for the form of a parameter."""
+    """One workflow input: its source; `value` of a constant; `default` and words for the form of a parameter.
+
+    `type` is said only where no WDL says it.
+    """
 
     source: InputSource = Field(alias="from")
+    type: InputType | None = None
     value: Any = None
     default: Any = None
     label: str | None = None
@@ -112,6 +121,7 @@ class Definition(Frozen):
         version: As its authors count; the digest of the bundle is the identity.
         main: The main WDL file, relative to `folder`.
         workflow: The workflow's name in `main`, the prefix of all input names.
+        ready2run: HealthOmics' id of a workflow that it keeps ready; then there is no WDL.
         scope: Runs once a `sample` or once a `cohort` of samples.
         inputs, outputs: By their names in the workflow, without prefix.
         metrics, thresholds: By the metric's name.
@@ -122,9 +132,10 @@ class Definition(Frozen):
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$")
     title: str = Field(min_length=1)
     description: str = ""
-    language: Literal["WDL"] = "WDL"
+    language: Literal["WDL", "READY2RUN"] = "WDL"
     main: str = "main.wdl"
     workflow: str = Field(pattern=r"^[A-Za-z]\w*$")
+    ready2run: str | None = Field(default=None, pattern=r"^[0-9]{1,18}$")
     scope: Literal["sample", "cohort"] = "sample"
     inputs: dict[str, InputSpec] = {}
     outputs: dict[str, OutputSpec] = {}
@@ -154,6 +165,8 @@ def load(folder: Path) -> Definition:
     """
     path = folder / FILE_NAME
     raw = _read_toml(path) if path.is_file() else _bare(folder)
+    if "ready2run" in raw:
+        raw |= {"language": READY2RUN, "main": FILE_NAME, "workflow": raw.get("name")}
     main = folder / str(raw.get("main", "main.wdl"))
     found = WORKFLOW.search(main.read_bytes()[:MAX_BYTES]) if main.is_file() else None
     raw.setdefault("workflow", found[1].decode() if found else raw.get("name"))
@@ -250,6 +263,7 @@ def _contradictions(definition: Definition) -> Iterator[Problem]:
         yield _problem("DEFINITION_WITHOUT_MAIN", f"main: {definition.main} is not a safe path inside the folder.")
     elif not (definition.folder / main).is_file():
         yield _problem("DEFINITION_WITHOUT_MAIN", f"main: there is no file {definition.main} in the folder.")
+    yield from _ready2run_contradictions(definition)
     for name in definition.thresholds:
         if name not in definition.metrics:
             yield _problem("THRESHOLD_WITHOUT_METRIC", f"thresholds.{name}: there is no [metrics.{name}] to judge.")
@@ -257,6 +271,15 @@ def _contradictions(definition: Definition) -> Iterator[Problem]:
         for name in getattr(definition, kind):
             if not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", name):
                 yield _problem("DEFINITION_INVALID", f"{kind}.{name}: this is no name that a workflow can have.")
+
+
+def _ready2run_contradictions(definition: Definition) -> Iterator[Problem]:
+    if (definition.language == READY2RUN) != (definition.ready2run is not None):
+        yield _problem("DEFINITION_INVALID", "language: say `ready2run` with the workflow's id in place of this.")
+    for name, spec in definition.inputs.items():
+        if (definition.ready2run is None) != (spec.type is None):
+            why = "the WDL says its type" if spec.type else "a Ready2Run workflow needs the type of every input"
+            yield _problem("DEFINITION_INVALID", f"inputs.{name}.type: {why}.")
 
 
 def _problem(code: str, message: str) -> Problem:

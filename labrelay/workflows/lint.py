@@ -36,6 +36,8 @@ def lint(folder: Path) -> list[Problem]:
     """Return all findings about the definition in `folder`; `errors_of` picks those that refuse it."""
     try:
         definition = load(folder)
+        if definition.ready2run is not None:
+            return name_problems(folder)
         document = load_document(folder, definition.main)
     except RefusedInput as refused:
         return list(refused.problems)

@@ -11,6 +11,8 @@ import WDL
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem
+from labrelay.workflows.definition import Definition, InputSpec
+from labrelay.workflows.document import load_document
 
 FILE, FOLDER = "file-path", "directory-path"
 SCALARS = (
@@ -21,6 +23,30 @@ SCALARS = (
     (WDL.Type.Directory, {"type": "string", "format": FOLDER}),
     (WDL.Type.String, {"type": "string"}),
 )
+
+NAMED: dict[str, dict[str, Any]] = {kind.__name__: shape for kind, shape in SCALARS}
+
+
+def schema_of(definition: Definition) -> dict[str, Any]:
+    """Return the JSON Schema of a definition's inputs; see `input_schema`.
+
+    Raises:
+        RefusedInput: Its WDL does not load.
+    """
+    if definition.ready2run is None:
+        return input_schema(load_document(definition.folder, definition.main))
+    properties = {definition.qualified(name): _declared(spec) for name, spec in definition.inputs.items()}
+    needed = (name for name, spec in definition.inputs.items() if spec.default is None and not spec.optional)
+    return _schema(definition.workflow, properties, [definition.qualified(name) for name in needed])
+
+
+def _declared(spec: InputSpec) -> dict[str, Any]:
+    """Return the schema of an input whose type `definition.toml` says."""
+    named = str(spec.type)
+    item = NAMED[named.removeprefix("Array[").removesuffix("]")]
+    shape: dict[str, Any] = {"type": "array", "items": dict(item)} if named.startswith("Array[") else dict(item)
+    shape |= {"description": spec.help or spec.label} if spec.help or spec.label else {}
+    return shape | ({"default": spec.default} if spec.default is not None else {})
 
 
 def input_schema(document: Any) -> dict[str, Any]:
@@ -46,12 +72,16 @@ def input_schema(document: Any) -> dict[str, Any]:
         if literal is not None:
             shape["default"] = literal.json
         properties[f"{workflow.name}.{binding.name}"] = shape
+    return _schema(workflow.name, properties, [f"{workflow.name}.{name}" for name in required])
+
+
+def _schema(title: str, properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": workflow.name,
+        "title": title,
         "type": "object",
         "properties": properties,
-        "required": sorted(f"{workflow.name}.{name}" for name in required),
+        "required": sorted(required),
         "additionalProperties": False,
     }
 

@@ -16,12 +16,13 @@ from labrelay.model.problem import Problem
 from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
 from labrelay.stores.aws import Aws, aws_errors
+from labrelay.workflows.definition import READY2RUN
 from labrelay.workflows.healthomics import failures
 from labrelay.workflows.healthomics.lint import input_problems
 from labrelay.workflows.healthomics.listing import Item, get_run, live_runs, run_tasks
 from labrelay.workflows.healthomics.outputs import NOTHING, read_outputs
 from labrelay.workflows.healthomics.pricing import load_prices
-from labrelay.workflows.healthomics.publish import Publisher, plain
+from labrelay.workflows.healthomics.publish import Published, Publisher, plain
 from labrelay.workflows.healthomics.report import report_of, state_of
 from labrelay.workflows.healthomics.states import ENDED, ORDER, STATES, state_time
 
@@ -170,11 +171,8 @@ class HealthOmicsEngine:
             raise RefusedInput(f"The inputs of {request.run_id} for HealthOmics", problems)
         faultpoint("healthomics.published")
         with aws_errors(f"start the run {request.run_id}", EngineFailed):
-            answer: Item = self._aws.client("omics").start_run(
-                **start_parameters(request, self._settings),
-                workflowId=published.workflow_id,
-                workflowVersionName=published.version,
-            )
+            asked = start_parameters(request, self._settings, published)
+            answer: Item = self._aws.client("omics").start_run(**asked)
         return answer
 
     def _known(self, external_id: str) -> Item:
@@ -221,29 +219,36 @@ class HealthOmicsEngine:
             return False
 
 
-def start_parameters(request: RunRequest, settings: HealthOmicsSettings) -> dict[str, Any]:
-    """Return what StartRun is asked, but for the workflow: parameters by their qualified names, as the template has."""
+def start_parameters(request: RunRequest, settings: HealthOmicsSettings, published: Published) -> dict[str, Any]:
+    """Return what StartRun is asked: parameters by their qualified names, as the template of our workflows has them.
+
+    A Ready2Run workflow has names, storage and no cache of its own.
+    """
+    ready = published.version is None
+    prefix = f"{published.inputs.get('title')}." if ready else ""
     labels = {f"labrelay:{name}": value for name, value in request.labels.items()}
     tags = {**labels, RUN_TAG: request.run_id, TOKEN_TAG: request.token}
     asked: dict[str, Any] = {
         "requestId": request.token,
         "name": request.token,
-        "workflowType": "PRIVATE",
+        "workflowId": published.workflow_id,
+        "workflowType": READY2RUN if ready else "PRIVATE",
         "roleArn": settings.role_arn,
         "outputUri": settings.output_uri,
-        "parameters": request.inputs,
-        "storageType": settings.storage_type,
+        "parameters": {name.removeprefix(prefix): value for name, value in request.inputs.items()},
         "retentionMode": settings.retention,
         "logLevel": settings.log_level,
         "tags": {name: plain(value)[:TAG_CHARS] for name, value in tags.items()},
     }
-    optional = {
-        "runGroupId": settings.run_group_id,
-        "cacheId": settings.cache_id,
-        "cacheBehavior": settings.cache_behavior if settings.cache_id else None,
-        "storageCapacity": settings.storage_capacity if settings.storage_type == "STATIC" else None,
-        "priority": settings.priority,
-    }
+    optional: dict[str, Any] = {"runGroupId": settings.run_group_id, "priority": settings.priority}
+    if not ready:
+        optional |= {
+            "workflowVersionName": published.version,
+            "cacheId": settings.cache_id,
+            "cacheBehavior": settings.cache_behavior if settings.cache_id else None,
+            "storageType": settings.storage_type,
+            "storageCapacity": settings.storage_capacity if settings.storage_type == "STATIC" else None,
+        }
     return asked | {name: value for name, value in optional.items() if value is not None}
 
 

@@ -29,6 +29,8 @@ def lint_for_healthomics(folder: Path) -> list[Problem]:
     found = [problem for problem in lint(folder) if problem.code not in SAID_HERE]
     try:
         definition = load(folder)
+        if definition.ready2run is not None:
+            return found
         document = load_document(folder, definition.main)
     except RefusedInput:
         return found

@@ -15,7 +15,7 @@ from labrelay.stores.aws import Aws
 from labrelay.workflows.healthomics.download import bucket_and_key, fetch_all, list_objects, read_object
 
 OUTPUTS, ENGINE_LOG = "logs/outputs.json", "logs/engine.log"
-PUBLISHED = ("pubdir", "output")  # what a Nextflow run publishes
+PUBLISHED = ("pubdir", "output", "out")  # what a run without a list leaves: Nextflow's folders, and Ready2Run's
 MAX_BYTES = 64_000_000
 NOTHING = (
     "the run is COMPLETED and wrote no output: a WDL workflow needs an output section with values, a Nextflow one "
@@ -53,7 +53,7 @@ def read_outputs(aws: Aws, base: str) -> Outputs:
     base = base.rstrip("/")
     content = read_object(aws, f"{base}/{OUTPUTS}", MAX_BYTES)
     if content is None:
-        # Nextflow writes no list; what was published is what there is.
+        # Not every engine writes a list; what was published is what there is.
         files = [(part, uri) for part in PUBLISHED for uri in list_objects(aws, f"{base}/{part}/")]
         return Outputs(files)
     try:

@@ -23,9 +23,10 @@ from labrelay.model.runs import WorkflowVersion
 from labrelay.stores.aws import Aws, aws_errors
 from labrelay.stores.durable import write_json_atomic
 from labrelay.workflows.bundle import unpack_bundle
+from labrelay.workflows.definition import READY2RUN, load
 from labrelay.workflows.document import load_document
 from labrelay.workflows.healthomics.lint import lint_document
-from labrelay.workflows.schema import input_schema
+from labrelay.workflows.schema import input_schema, schema_of
 
 log = logging.getLogger(__name__)
 ZIP_BYTES = 4_400_000  # what CreateWorkflow takes inside the request; more goes through S3
@@ -41,12 +42,12 @@ class Published(Frozen):
 
     Attributes:
         workflow_id: HealthOmics' id of the workflow.
-        version: The version's name.
+        version: The version's name; None of a Ready2Run workflow.
         inputs: The JSON Schema of its inputs, as `labrelay.workflows.schema` makes it.
     """
 
     workflow_id: str
-    version: str
+    version: str | None
     inputs: dict[str, Any]
 
 
@@ -82,11 +83,8 @@ class Publisher:
         """
         known = self._known.get(workflow.digest)
         if known is None:
-            schema = _checked(workflow, bundle)
-            asked = self._definition(workflow, bundle, schema)
-            workflow_id = self._workflow(workflow, asked)
-            version = self._version(workflow_id, workflow, asked)
-            known = Published(workflow_id=workflow_id, version=version, inputs=schema)
+            ready, schema = _checked(workflow, bundle)
+            known = self._found(workflow, ready, schema) if ready else self._made(workflow, bundle, schema)
             self._known[workflow.digest] = known
             self._write()
         return known
@@ -95,6 +93,28 @@ class Publisher:
         """Forget what is published for this bundle, because the service does not know it (any more)."""
         if self._known.pop(digest, None) is not None:
             self._write()
+
+    def _found(self, workflow: WorkflowVersion, ready2run: str, schema: dict[str, Any]) -> Published:
+        """Return a Ready2Run workflow, after a look at whether it takes what our definition gives it."""
+        with aws_errors(f"look at the Ready2Run workflow {ready2run}", EngineFailed):
+            template = self._aws.client("omics").get_workflow(id=ready2run, type=READY2RUN).get("parameterTemplate", {})
+        given = {name.removeprefix(f"{schema['title']}.") for name in schema["properties"]}
+        needed = {name for name, about in template.items() if not about.get("optional")}
+        wrong = [(name, "Ready2Run needs this parameter, and the definition lacks it") for name in needed - given]
+        if template:
+            wrong += [(name, "Ready2Run has no such parameter") for name in given - template.keys()]
+        if wrong:
+            problems = [
+                Problem(code="READY2RUN_INPUTS", message=f"inputs.{printable(name)}: {why}.", path=workflow.main)
+                for name, why in sorted(wrong)
+            ]
+            raise RefusedInput(f"The workflow {workflow.name} {workflow.version}", problems)
+        return Published(workflow_id=ready2run, version=None, inputs=schema)
+
+    def _made(self, workflow: WorkflowVersion, bundle: Path, schema: dict[str, Any]) -> Published:
+        asked = self._definition(workflow, bundle, schema)
+        workflow_id = self._workflow(workflow, asked)
+        return Published(workflow_id=workflow_id, version=self._version(workflow_id, workflow, asked), inputs=schema)
 
     def _workflow(self, workflow: WorkflowVersion, asked: Mapping[str, Any]) -> str:
         """Return the id of the workflow of this name, made when there is none."""
@@ -236,18 +256,21 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
 
 
-def _checked(workflow: WorkflowVersion, bundle: Path) -> dict[str, Any]:
-    """Return the schema of a bundle's inputs, after it was found fit for HealthOmics."""
+def _checked(workflow: WorkflowVersion, bundle: Path) -> tuple[str | None, dict[str, Any]]:
+    """Return the Ready2Run id, if it is one, and the schema of its inputs, after it was found fit for HealthOmics."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "bundle")
         unpack_bundle(bundle, folder)
+        if workflow.language == READY2RUN:
+            definition = load(folder)
+            return definition.ready2run, schema_of(definition)
         document = load_document(folder, workflow.main)
         findings = list(lint_document(document, folder.resolve()))
         for problem in findings:
             log.info("%s: %s: %s", workflow.name, problem.severity.value, problem)
         if errors := errors_of(findings):
             raise RefusedInput(f"The workflow {workflow.name} for HealthOmics", errors)
-        return input_schema(document)
+        return None, input_schema(document)
 
 
 def _refused(workflow: WorkflowVersion, said: str) -> RefusedInput:

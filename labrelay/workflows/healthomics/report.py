@@ -15,6 +15,7 @@ from labrelay.model.names import printable
 from labrelay.model.runs import CostItem, OutputFile, RunReport, TaskReport
 from labrelay.model.states import RunState
 from labrelay.stores.aws import Aws, aws_errors
+from labrelay.workflows.definition import READY2RUN
 from labrelay.workflows.healthomics import failures, logs
 from labrelay.workflows.healthomics.advice import advise, metrics_of, number
 from labrelay.workflows.healthomics.listing import Item, run_tasks
@@ -199,7 +200,12 @@ def _failure(aws: Aws, run: Item, tasks: Sequence[_Task]) -> str:
 def _costs(
     run: Mapping[str, Any], about: Mapping[str, Any], tasks: Sequence[_Task], prices: Prices
 ) -> tuple[CostItem, ...]:
-    """Return what a run cost: each task that ran on an instance, and the storage while it ran."""
+    """Return what a run cost: each task that ran on an instance, and the storage while it ran.
+
+    A Ready2Run workflow has a price a run, which is in no table of ours.
+    """
+    if run.get("workflowType") == READY2RUN:
+        return (CostItem(what=f"Ready2Run workflow {run.get('workflowId')}", quantity=1, unit="run"),)
     items = []
     for task in tasks:
         seconds, instance = _seconds(task.item), task.item.get("instanceType")

@@ -149,7 +149,7 @@ def test_completed_with_no_output_is_a_failure_with_the_hint(account: Account, t
     account.says("omics", "list_runs", {"items": [run_item(1, "COMPLETED")]})
     account.says("omics", "get_run", run_details(1, "COMPLETED"))
     account.fails("s3", "get_object", "NoSuchKey", 404)
-    for prefix in ("pubdir", "output"):
+    for prefix in ("pubdir", "output", "out"):
         account.says("s3", "list_objects_v2", {"KeyCount": 0}, {"Bucket": "bucket", "Prefix": f"runs/1/{prefix}/"})
     account.says("omics", "list_run_tasks", {"items": []})
     status = engine_of(account, tmp_path).poll([external(1)])[external(1)]

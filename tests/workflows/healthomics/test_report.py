@@ -140,7 +140,7 @@ def test_completed_with_nothing_is_no_result(account: Account, tmp_path: Path) -
     no_logs(account)
     account.says("omics", "list_run_tasks", {"items": []})
     account.fails("s3", "get_object", "NoSuchKey", 404)
-    for _ in range(2):
+    for _ in range(3):
         account.says("s3", "list_objects_v2", {})
     with pytest.raises(RunFailed, match="wrote no output"):
         report(account, tmp_path, run_details(1, "COMPLETED"))
