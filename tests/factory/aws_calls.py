@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -57,11 +58,19 @@ def calls(module: Path) -> Iterator[tuple[str, str]]:
                 yield node.value, own
 
 
-def permissions(names: Iterable[str]) -> set[str]:
-    """Return the permissions that operations need, by their names as methods; other names are left out."""
+def permissions(names: Iterable[str], module: Path | None = None) -> set[str]:
+    """Return the permissions that operations need, by their names as methods; other names are left out.
+
+    A name that several services have (`list_tags_for_resource`) is that of the service whose client the module makes,
+    and HealthOmics's when it makes none of them.
+    """
+    made = set(re.findall(r"client\(\"(\w+)\"\)", module.read_text(encoding="utf-8"))) if module else set()
     needed: set[str] = set()
     for name in names:
-        for service, operation in operations().get(name, ()):
+        found = operations().get(name, set())
+        if len(found) > 1:
+            found = {each for each in found if each[0] in made} or {each for each in found if each[0] == "omics"}
+        for service, operation in found:
             action = f"{service}:{operation}"
             needed |= PERMISSIONS.get(action, {S3_PERMISSIONS.get(operation, action) if service == "s3" else action})
     return needed

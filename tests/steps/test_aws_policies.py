@@ -62,7 +62,7 @@ def asked() -> tuple[set[str], set[str]]:
         path = str(module.relative_to(aws_calls.ROOT))
         for name, own in aws_calls.calls(module):
             wanted = for_setup if path in SETUP_MODULES or own in SETUP_FUNCTIONS else for_work
-            wanted |= aws_calls.permissions([name])
+            wanted |= aws_calls.permissions([name], module)
     return for_setup, for_work
 
 
