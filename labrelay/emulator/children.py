@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -28,6 +29,7 @@ GRACE_SECONDS = "0.2"
 VOLUME_MEGABYTES = 8192
 MOST_VOLUMES = 100_000  # each bucket has volumes of its own, which are files that grow as they are filled
 LOG_LINES = 5
+PORTS = range(10_000, 32_768)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def start_s3(data: Path) -> Child:
     folder.mkdir(parents=True, exist_ok=True)
     _forget_ports(folder)
     names = ("master", "volume", "filer", "s3")
-    ports = dict(zip([*names, *(f"{name}.grpc" for name in names)], _free_ports(8), strict=True))
+    ports = dict(zip([*names, *(f"{name}.grpc" for name in names)], free_ports(8), strict=True))
     options = [f"-{name.replace('.grpc', '')}.port{'.grpc' * name.endswith('.grpc')}={ports[name]}" for name in ports]
     command = [program, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-filer=true"]
     command += [*options, "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-s3.iam=false"]
@@ -114,7 +116,7 @@ def filer_url(data: Path) -> str:
 
 def start_moto(data: Path) -> Child:
     """Start moto in a process of its own; it is ready a second or two later."""
-    port = _free_ports(1)[0]
+    port = free_ports(1)[0]
     log = data / "moto.log"
     process = _spawn([sys.executable, "-m", "labrelay.emulator.moto_child", str(port)], log, data, {})
     return Child("moto", process, f"http://127.0.0.1:{port}", log)
@@ -155,12 +157,17 @@ def _forget_ports(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine that nobody listens on.
+
+    They are below those that Linux gives to connections going out (32768 and up), so that none is taken by such a one
+    before it is used, or while it is to be kept over a restart.
+    """
+    found: list[int] = []
+    for number in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", number))
+            found.append(number)
+        if len(found) == count:
+            return found
+    raise EngineFailed(f"there are no {count} free ports on this machine")

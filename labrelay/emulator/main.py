@@ -23,7 +23,7 @@ from botocore.config import Config
 from labrelay.emulator.aliases import let_use_aliases
 from labrelay.emulator.announcements import Announcer
 from labrelay.emulator.background import Background
-from labrelay.emulator.children import Child, answers, filer_url, start_moto, start_s3
+from labrelay.emulator.children import Child, answers, filer_url, free_ports, start_moto, start_s3
 from labrelay.emulator.faults import Plan, read_plan
 from labrelay.emulator.journal import Journal
 from labrelay.emulator.launch import Running, read_running, write_running
@@ -113,11 +113,12 @@ def _serve(
     port.listen(1024)
     write_running(data, running)
     stack.callback(write_running, data, running.stopped())
-    ready(running)
-    _until_stopped(server, port, children)
+    _until_stopped(server, port, children, lambda: ready(running))
 
 
-def _until_stopped(server: uvicorn.Server, port: socket.socket, children: list[Child]) -> None:
+def _until_stopped(
+    server: uvicorn.Server, port: socket.socket, children: list[Child], ready: Callable[[], None]
+) -> None:
     ended: list[str] = []
     done = threading.Event()
 
@@ -133,6 +134,7 @@ def _until_stopped(server: uvicorn.Server, port: socket.socket, children: list[C
     try:
         # Uvicorn raises the signal that stopped it once more.
         with suppress(KeyboardInterrupt):
+            ready()
             server.run(sockets=[port])
     finally:
         done.set()
@@ -170,7 +172,8 @@ def _s3_client(url: str, region: str) -> object:
 def _listen(options: Options, data: Path) -> socket.socket:
     """Return a socket on the wanted port, or for port 0 on the one of before, or any."""
     before = read_running(data)
-    wanted = [options.port] if options.port else [before.port, 0] if before is not None else [0]
+    kept = [before.port] if before is not None else []
+    wanted = [options.port] if options.port else [*kept, *free_ports(1)]
     for number in wanted:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -31,6 +31,8 @@ class Proxy:
         limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE, keepalive_expiry=20)
         timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
         self._client = httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False)
+        # Only what was asked is asked: an `accept-encoding` of httpx's own would get compressed bytes.
+        self._client.headers.clear()
 
     async def pass_on(self, asked: Asked) -> Response:
         """Return the answer to a request, its body still to come."""

@@ -111,6 +111,7 @@ def next_event(endpoint: str, url: str) -> dict[str, Any]:
     return body
 
 
+@pytest.mark.slow
 def test_a_kill_loses_nothing_that_was_acknowledged_and_leaves_no_process(tmp_path: Path) -> None:
     data = tmp_path / "data"
     first = detach(data)
@@ -144,6 +145,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_leaves_no_process(tmp_pa
     assert not stop(data)
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
     text = (
         "import sys, time; from pathlib import Path; from labrelay.emulator.launch import running\n"
