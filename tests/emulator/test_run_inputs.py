@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from emulated_runs import SETTINGS, RunLab
+from emulated_storage import Storage, fastq
+
+WDL = """version 1.1
+workflow count {
+  input { Array[File]+ reads  File? reference }
+  call lines { input: reads, reference }
+  output { File n = lines.n }
+}
+task lines {
+  input { Array[File]+ reads  File? reference }
+  command <<<
+    (gzip -dc ~{sep(" ", reads)} | wc -l; ~{if defined(reference) then "head -n 1 " + reference else "true"}) > n.txt
+  >>>
+  output { File n = "n.txt" }
+  runtime { container: "quay.io/example/count:1"  cpu: 1  memory: "1 GB" }
+}
+"""
+
+
+@pytest.fixture
+def lab(storage: Storage, s3_url: str) -> Iterator[RunLab]:
+    """An account with stores, whose runs are worked on."""
+    storage.import_reference()
+    with RunLab(storage.service.folder, s3_url, settings=SETTINGS).working() as working:
+        yield working
+
+
+def uri(store: str, kind: str, key: str, file: str = "") -> str:
+    return f"omics://123456789012.storage.us-east-1.amazonaws.com/{store}/{kind}/{key}{file}"
+
+
+def test_read_sets_and_references_are_inputs(lab: RunLab, storage: Storage) -> None:
+    pair = {"source1": storage.put("a_1.fq.gz", fastq(7, 1)), "source2": storage.put("a_2.fq.gz", fastq(7, 2))}
+    read_set = storage.import_read_set(sourceFiles=pair)
+    reference = storage.call("ListReferences", referenceStoreId=storage.references)["references"][0]["id"]
+    one, two = (uri(storage.store, "readSet", read_set, f"/source{n}") for n in (1, 2))
+    by_reference = uri(storage.references, "reference", reference)
+    run = lab.run(lab.workflow(WDL), {"reads": [one, two], "reference": by_reference})
+    assert run["status"] == "COMPLETED", run
+    assert lab.read(f"{run['runOutputUri']}/out/n/n.txt") == b"56\n>chr1 the only one\n"
+    assert set(run["resourceDigests"]) == {one, two, by_reference}
+
+
+def test_the_s3_uri_of_a_read_set_is_an_input(lab: RunLab, storage: Storage) -> None:
+    read_set = storage.import_read_set()
+    found = storage.read_set(read_set)["files"]["source1"]["s3Access"]["s3Uri"]
+    run = lab.run(lab.workflow(WDL), {"reads": [found]})
+    assert run["status"] == "COMPLETED", run
+
+
+def test_an_archived_read_set_fails_the_run(lab: RunLab, storage: Storage) -> None:
+    read_set = storage.import_read_set()
+    with storage.service.state.write() as state:
+        body = state.get("readSet", read_set, storage.store)
+        assert body is not None
+        state.put("readSet", read_set, body | {"status": "ARCHIVED"}, storage.store)
+    run = lab.run(lab.workflow(WDL), {"reads": [uri(storage.store, "readSet", read_set)]})
+    assert (run["status"], run["failureReason"]) == ("FAILED", "INACTIVE_OMICS_STORAGE_RESOURCE")
+
+
+def test_the_same_content_is_fetched_once_and_cannot_be_changed_by_a_task(lab: RunLab) -> None:
+    given = lab.put("in/a.fq.gz", fastq(3))
+    workflow = lab.workflow(WDL.replace("(gzip", "chmod u+w ~{reads[0]} || true; (gzip"))
+    for _ in range(2):
+        assert lab.run(workflow, {"reads": [given]})["status"] == "COMPLETED"
+    (staged,) = [path for path in (Path(lab.folder) / "staged").rglob("*") if path.is_file()]
+    assert staged.read_bytes() == fastq(3)
+    assert staged.stat().st_mode & 0o222 == 0
+    lab.put("in/a.fq.gz", fastq(4))
+    assert lab.run(workflow, {"reads": [given]})["status"] == "COMPLETED"
+    assert len([path for path in (Path(lab.folder) / "staged").rglob("*") if path.is_file()]) == 2
+
+
+def test_defaults_of_a_workflow_may_be_uris(lab: RunLab) -> None:
+    given = lab.put("in/default.fq.gz", fastq(5))
+    wdl = WDL.replace("File? reference }", f'File? reference = "{given}" }}', 1)
+    other = lab.put("in/other.fq.gz", fastq(2))
+    run = lab.run(lab.workflow(wdl), {"reads": [other]})
+    assert run["status"] == "COMPLETED", run
+    assert set(run["resourceDigests"]) == {other, given}
