@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,12 +14,11 @@ from labrelay.emulator.run_states import existing_run
 from labrelay.emulator.state import Body, Snapshot
 from labrelay.emulator.workflow_versions import existing_version
 from labrelay.emulator.workflows import existing_workflow
+from labrelay.workflows.healthomics.pricing import static_gib
 
 MAX_PARAMETER_BYTES = 256_000
 ROLE = re.compile(r"arn:aws(-[a-z]+)*:iam::\d{12}:role/.+")
 OUTPUT = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", re.DOTALL)
-STORAGE_STEP = 1_200  # GiB of a static file system
-LARGE_STORAGE_STEP = 2_400
 # What a run that duplicates another takes over from it.
 DUPLICATED = (
     "workflowId",
@@ -124,7 +122,7 @@ def _definition(state: Snapshot, asked: Params) -> Body:
 
 def _defaults(asked: Params, definition: Body) -> Body:
     storage = asked.get("storageType") or definition.get("storageType", "STATIC")
-    capacity = asked.get("storageCapacity") or definition.get("storageCapacity") or STORAGE_STEP
+    capacity = asked.get("storageCapacity") or definition.get("storageCapacity") or 0
     return {
         "workflowType": "PRIVATE",
         "workflowUuid": definition["uuid"],
@@ -136,17 +134,10 @@ def _defaults(asked: Params, definition: Body) -> Body:
         "tags": asked.get("tags", {}),
         "outputUri": asked["outputUri"].rstrip("/"),
         "digest": definition["digest"],
-        **({"storageCapacity": static_storage(capacity)} if storage == "STATIC" else {}),
+        **({"storageCapacity": static_gib(capacity)} if storage == "STATIC" else {}),
         "_definition": {key: definition.get(key) for key in ("engine", "main", "digest", "_workflow", "_cpus")},
         "_workflow_name": definition["_name"],
     }
-
-
-def static_storage(capacity: int) -> int:
-    """Return the GiB that a static file system really gets: 1,200, or a multiple of 2,400."""
-    if capacity <= STORAGE_STEP:
-        return STORAGE_STEP
-    return math.ceil(capacity / LARGE_STORAGE_STEP) * LARGE_STORAGE_STEP
 
 
 def _cache(state: Snapshot, asked: Params) -> Body:

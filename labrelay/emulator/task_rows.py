@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from labrelay.emulator.instances import instance_type, whole_cpus, whole_gib
+from labrelay.emulator.instances import whole_cpus, whole_gib
 from labrelay.emulator.run_states import ENDED, announce_task
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body
 from labrelay.model.runs import TaskReport
 from labrelay.model.states import RunState
+from labrelay.workflows.healthomics.pricing import smallest_instance
 
 FIRST_ID = 5_000_001
 NAME_CHARS = 128
@@ -87,7 +88,9 @@ class TaskRows:
         row = row or {"name": task.name[:NAME_CHARS], "uuid": str(uuid.uuid4()), "creationTime": now}
         started = _time(task.started)
         row |= {"status": status, "cpus": cpus, "memory": memory, "gpus": 0, "cacheHit": task.cached}
-        row["instanceType"] = instance_type(cpus, memory) or "omics.r.48xlarge"
+        instance = smallest_instance(cpus, memory, self._service.region)
+        if instance is not None:
+            row["instanceType"] = instance
         if task.declared_image:
             row["imageDetails"] = {"image": task.declared_image}
         if task.cached:

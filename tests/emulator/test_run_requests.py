@@ -9,9 +9,8 @@ from emulated_runs import ROLE, SAY, TWO, RunLab
 from emulated_storage import forget_objects
 
 from labrelay.emulator.execution import MAX_BREAKS, Crew, admit, fits
-from labrelay.emulator.instances import instance_type
+from labrelay.emulator.instances import whole_cpus, whole_gib
 from labrelay.emulator.operation import Failure
-from labrelay.emulator.run_request import static_storage
 from labrelay.emulator.run_settings import RunSettings, load_settings
 from labrelay.emulator.run_states import change_run
 from labrelay.model.errors import UsageError
@@ -243,25 +242,14 @@ def test_a_group_has_room_or_not(limits: dict[str, int], runs: int, cpus: int, w
     assert fits(limits, runs, cpus, wanted) is room
 
 
-@pytest.mark.parametrize(
-    ("cpus", "memory", "wanted"),
-    [
-        (1, 1, "omics.c.large"),
-        (2, 6, "omics.m.large"),
-        (2, 16, "omics.r.large"),
-        (2, 17, "omics.r.xlarge"),
-        (8, 64, "omics.r.2xlarge"),
-        (192, 1536, "omics.r.48xlarge"),
-        (193, 1, None),
-    ],
-)
-def test_the_smallest_instance_that_fits_is_taken(cpus: int, memory: int, wanted: str | None) -> None:
-    assert instance_type(cpus, memory) == wanted
+def test_static_storage_is_rounded_as_it_is_billed(lab: RunLab) -> None:
+    run = lab.start(lab.workflow(TWO), GIVEN, storageType="STATIC", storageCapacity=1300)
+    assert lab.call("GetRun", id=run)["storageCapacity"] == 2400
 
 
-@pytest.mark.parametrize(("asked", "given"), [(1, 1200), (1200, 1200), (1201, 2400), (2401, 4800)])
-def test_static_storage_is_rounded_as_it_is_billed(asked: int, given: int) -> None:
-    assert static_storage(asked) == given
+def test_what_a_task_asks_for_is_rounded_up() -> None:
+    assert (whole_cpus(None), whole_cpus(0.5), whole_cpus(2.1)) == (1, 1, 3)
+    assert (whole_gib(None), whole_gib(1), whole_gib(2 * 2**30 + 1)) == (1, 1, 3)
 
 
 def test_settings_that_cannot_be_are_told_with_their_file(tmp_path: Path) -> None:
