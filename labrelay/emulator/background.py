@@ -36,8 +36,11 @@ class Background:
             thread.join(seconds / max(len(self._threads), 1))
 
     def _go_on(self, name: str, work: Work) -> None:
-        while not self._stopping.is_set():
+        while True:
+            # In this order: the bell that says stop is never taken for one that was heard before.
             heard = self._service.bell.heard()
+            if self._stopping.is_set():
+                return
             try:
                 pause = work(self._service)
             except Exception:
