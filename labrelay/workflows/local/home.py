@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -225,13 +227,22 @@ class EngineHome:
         except FileNotFoundError:
             return False
 
-    def queued(self) -> list[Attempt]:
-        """Return the attempts that have not ended, the oldest first."""
-        try:
-            found = [(entry.stat().st_mtime_ns, entry.name) for entry in self.queue.iterdir()]
-        except FileNotFoundError:
-            return []
+    def queued(self, known: Collection[str] = ()) -> list[Attempt]:
+        """Return the attempts that have not ended, the oldest first, but for those with a known token."""
+        found = []
+        for name in self.queued_names():
+            if name not in known:
+                with suppress(FileNotFoundError):
+                    found.append(((self.queue / name).stat().st_mtime_ns, name))
         return [self.attempt(name) for _, name in sorted(found) if is_safe_name(name) and "-" in name]
+
+    def queued_names(self) -> set[str]:
+        """Return the names of all that is in the queue, in one look."""
+        try:
+            with os.scandir(self.queue) as entries:
+                return {entry.name for entry in entries}
+        except FileNotFoundError:
+            return set()
 
     def settings(self) -> RunnerSettings:
         """Return what the runner goes by; the defaults when nothing readable was written."""

@@ -15,7 +15,7 @@ SETTLED_NS = 2_000_000_000
 
 
 class Waiting:
-    """The queue of a home; `attempts` holds it as of the last look, the oldest first."""
+    """The queue of a home; `attempts` holds it as of the last look, in the order in which it came."""
 
     def __init__(self, home: EngineHome) -> None:
         self._home = home
@@ -26,9 +26,10 @@ class Waiting:
         """Bring `attempts` up to date; return those that are new, or all after somebody has cancelled something."""
         new: list[Attempt] = []
         if self._queue.moved():
-            before = {attempt.token for attempt in self.attempts}
-            self.attempts = self._home.queued()
-            new = [attempt for attempt in self.attempts if attempt.token not in before]
+            left = self._home.queued_names()
+            self.attempts = [attempt for attempt in self.attempts if attempt.token in left]
+            new = self._home.queued(known={attempt.token for attempt in self.attempts})
+            self.attempts += new
         return list(self.attempts) if self._cancels.moved() else new
 
 
