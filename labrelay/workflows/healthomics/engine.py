@@ -22,9 +22,10 @@ from labrelay.workflows.healthomics.lint import input_problems
 from labrelay.workflows.healthomics.listing import Item, get_run, live_runs, run_tasks
 from labrelay.workflows.healthomics.outputs import NOTHING, read_outputs
 from labrelay.workflows.healthomics.pricing import load_prices
-from labrelay.workflows.healthomics.publish import Published, Publisher, plain
+from labrelay.workflows.healthomics.publish import Published, Publisher
 from labrelay.workflows.healthomics.report import report_of, state_of
 from labrelay.workflows.healthomics.states import ENDED, ORDER, STATES, state_time
+from labrelay.workflows.healthomics.template import plain
 
 log = logging.getLogger(__name__)
 TOKEN_TAG, RUN_TAG = "labrelay:token", "labrelay:run"

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from labrelay.model.errors import Busy, Conflict, EngineFailed, NotFound, RefusedInput
+from labrelay.model.faults import faultpoint
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen, Problem, errors_of
 from labrelay.model.runs import WorkflowVersion
@@ -26,6 +27,7 @@ from labrelay.workflows.bundle import unpack_bundle
 from labrelay.workflows.definition import READY2RUN, load
 from labrelay.workflows.document import load_document
 from labrelay.workflows.healthomics.lint import lint_document
+from labrelay.workflows.healthomics.template import parameter_template
 from labrelay.workflows.schema import input_schema, schema_of
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,6 @@ ZIP_BYTES = 4_400_000  # what CreateWorkflow takes inside the request; more goes
 VERSION_DIGITS = 16
 NAME_TAG, DIGEST_TAG = "labrelay:workflow", "labrelay:digest"
 FIRST_PAUSE, LONGEST_PAUSE, PATIENCE = 0.2, 10.0, 900.0  # seconds
-DESCRIPTION_CHARS, PARAMETERS = 256, 1000
 GOING = ("CREATING", "UPDATING")
 
 
@@ -125,6 +126,7 @@ class Publisher:
             return found
         with aws_errors(f"make the workflow {workflow.name}", EngineFailed):
             made = omics.create_workflow(**{**asked, "name": workflow.name, "tags": tags}, requestId=_token())["id"]
+        faultpoint("healthomics.workflow_made")
         failed = self._await(lambda: dict(omics.get_workflow(id=made)), f"the workflow {workflow.name}")
         if failed is not None:
             self._drop(made)
@@ -193,6 +195,7 @@ class Publisher:
                 omics.create_workflow_version(**{**asked, **names}, requestId=_token())
         except Conflict:
             return False  # another machine was quicker
+        faultpoint("healthomics.version_made")
         return True
 
     def _await(self, look: Callable[[], dict[str, Any]], what: str) -> str | None:
@@ -233,27 +236,6 @@ class Publisher:
 
     def _write(self) -> None:
         write_json_atomic(self._cache, {digest: each.model_dump(mode="json") for digest, each in self._known.items()})
-
-
-def parameter_template(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return HealthOmics' parameter template for a workflow's inputs: what each is for, and whether it may be left out.
-
-    Args:
-        schema: From `labrelay.workflows.schema.input_schema`.
-    """
-    required = set(schema.get("required", ()))
-    template: dict[str, dict[str, Any]] = {}
-    for name, shape in list(schema.get("properties", {}).items())[:PARAMETERS]:
-        template[name] = {"optional": name not in required}
-        words = plain(str(shape.get("description", "")))[:DESCRIPTION_CHARS]
-        if words:
-            template[name]["description"] = words
-    return template
-
-
-def plain(text: str) -> str:
-    """Return `text` as HealthOmics takes it: one line, no control characters."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
 
 
 def _checked(workflow: WorkflowVersion, bundle: Path) -> tuple[str | None, dict[str, Any]]:

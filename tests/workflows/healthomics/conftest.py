@@ -15,6 +15,10 @@ from botocore.stub import Stubber
 from labrelay.model.runs import RunRequest, WorkflowVersion, attempt_token, run_id_of, run_key
 from labrelay.workflows.bundle import write_bundle
 
+from .cloud import cloud, emulator
+
+__all__ = ["cloud", "emulator"]
+
 BEGAN = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 WDL = """version 1.1
 workflow tiny {

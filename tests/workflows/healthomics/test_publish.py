@@ -13,7 +13,8 @@ from labrelay.model.errors import Conflict, RefusedInput
 from labrelay.model.runs import WorkflowVersion
 from labrelay.workflows.healthomics import publish
 from labrelay.workflows.healthomics.engine import HealthOmicsEngine, HealthOmicsSettings
-from labrelay.workflows.healthomics.publish import Publisher, parameter_template
+from labrelay.workflows.healthomics.publish import Publisher
+from labrelay.workflows.healthomics.template import parameter_template
 
 from .conftest import BEGAN, WDL, Account, request_of, uuid_of
 
