@@ -231,14 +231,19 @@ class Drive:
             end = end | {"storageCapacity": max(1, whole_gib(disk_bytes(attempt.work)))}
         self._log.finish(self._run | end | {"stopTime": now}, self._tasks.rows, attempt)
         faultpoint("emulator.run_told")
+        if "cacheId" in self._run:
+            # Before the end, because the next run of the cache is let in by it.
+            self._leave_cache(attempt, end["status"])
         self._change({**end, "stopTime": now})
         faultpoint("emulator.run_ended")
         if "cacheId" not in self._run:
             tokens = [f"{self._run['uuid']}-{number}" for number in range(1, self._run.get("_attempt", 0) + 1)]
             self._engine.forget(tokens)
-        elif end["status"] == "COMPLETED" and self._run["cacheBehavior"] == "CACHE_ON_FAILURE":
+
+    def _leave_cache(self, attempt: Attempt, status: str) -> None:
+        if status == "COMPLETED" and self._run["cacheBehavior"] == "CACHE_ON_FAILURE":
             forget_results(attempt, datetime.fromisoformat(self._run["startTime"]).timestamp())
-            self._engine.forget([attempt.token], work=False)
+        self._engine.forget([attempt.token], work=False)
 
     def _change(self, members: dict[str, Any]) -> None:
         """Change members of the run, but never the state of one that is being stopped."""

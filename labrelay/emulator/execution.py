@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from labrelay.emulator.cached_results import shared_work
 from labrelay.emulator.drive import Drive
 from labrelay.emulator.run_faults import EmulatorStops
 from labrelay.emulator.run_settings import RunSettings, load_settings
@@ -106,7 +107,8 @@ def execute(service: Service) -> float | None:
 def admit(service: Service, settings: RunSettings) -> list[Body]:
     """Make PENDING runs STARTING as far as the concurrency and their groups allow; return them.
 
-    Higher priority goes first, then who came first. A run that its group holds back holds back no other.
+    Higher priority goes first, then who came first. A run that its group holds back holds back no other. Of runs with
+    the same run cache and definition one goes at a time, because they work in one folder of the engine.
     """
     with service.state.write() as state:
         active = [run for status in UNDER_WAY for run in state.each("run", status=status)]
@@ -116,14 +118,18 @@ def admit(service: Service, settings: RunSettings) -> list[Body]:
         usage: dict[str, _Usage] = defaultdict(_Usage)
         for run in active:
             usage[run.get("runGroupId", "")].add(run)
+        shared = {work_of(run) for run in active if "cacheId" in run}
         waiting = sorted(state.each("run", status="PENDING"), key=lambda run: -int(run["priority"]))
         admitted: list[Body] = []
         for run in waiting:
             if len(admitted) == free:
                 break
             group = run.get("runGroupId", "")
+            if "cacheId" in run and work_of(run) in shared:
+                continue
             if fits(_limits(state, group), usage[group].runs, usage[group].cpus, cpus_of(run)):
                 usage[group].add(run)
+                shared |= {work_of(run)} if "cacheId" in run else set()
                 run["status"] = "STARTING"
                 state.put("run", run["id"], run)
                 admitted.append(run)
@@ -143,6 +149,11 @@ def fits(limits: Body, runs: int, cpus: int, wanted: int) -> bool:
     if runs >= limits.get("maxRuns", runs + 1):
         return False
     return runs == 0 or cpus + wanted <= limits.get("maxCpus", cpus + wanted)
+
+
+def work_of(run: Body) -> str:
+    """Return the engine's work folder that a run with a run cache shares with others."""
+    return shared_work(run["cacheId"], run["_definition"]["digest"])
 
 
 def cpus_of(run: Body) -> int:

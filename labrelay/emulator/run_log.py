@@ -51,22 +51,23 @@ class RunLog:
         event = {"eventTime": timestamp(), "name": name, "runId": self._run["id"], "logMessage": message}
         self._append(self.run_stream, [(_now(), json.dumps(event))])
 
-    def follow(self, attempt: Attempt) -> None:
-        """Pass on what the engine's log has more than the last time."""
+    def follow(self, attempt: Attempt) -> bool:
+        """Pass on what the engine's log has more than the last time, at most 1 MB; tell whether there was anything."""
         offset = self._offsets.get(attempt.token, 0)
         try:
             with attempt.log_file.open("rb") as file:
                 file.seek(offset)
                 piece = file.read(PIECE_BYTES)
         except FileNotFoundError:
-            return
+            return False
         whole = piece.rpartition(b"\n")[0]
         if not whole:
-            return
+            return False
         self._append(self.engine_stream, [engine_line(line) for line in whole.splitlines()])
         self._offsets[attempt.token] = offset + len(whole) + 1
         # After a kill some lines may be told again, and none is lost.
         self._place.write_text(json.dumps(self._offsets), encoding="ascii")
+        return True
 
     def task_ended(self, attempt: Attempt, row: Body, report: TaskReport) -> None:
         """Write what a task said, and that it ended."""
@@ -89,7 +90,8 @@ class RunLog:
         """Write the run's last event and the manifest, once."""
         if self._offsets.get("finished"):
             return
-        self.follow(attempt)
+        while self.follow(attempt):
+            pass
         self.say("RUN_" + str(run["status"]), f"Run {run['id']} is {run['status']}")
         lines = [(_now(), line) for line in manifest_lines(self._service, run, tasks, disk_bytes(attempt.work))]
         self._append(f"manifest/run/{run['id']}/{run['uuid']}", lines)

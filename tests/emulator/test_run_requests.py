@@ -227,6 +227,15 @@ def test_a_stop_of_the_emulator_fails_no_run(lab: RunLab) -> None:
     assert lab.call("GetRun", id=run)["status"] in ("STARTING", "RUNNING")
 
 
+def test_runs_of_one_cache_and_definition_go_one_at_a_time(lab: RunLab) -> None:
+    cache = lab.call("CreateRunCache", cacheS3Location="s3://lab/cache")["id"]
+    pair, say = lab.workflow(TWO), lab.workflow(SAY)
+    first = lab.start(pair, GIVEN, cacheId=cache)
+    lab.start(pair, GIVEN, cacheId=cache)
+    others = [lab.start(say, cacheId=cache), lab.start(pair, GIVEN)]
+    assert [run["id"] for run in admit(lab.service, RunSettings(concurrency=9))] == [first, *others]
+
+
 @pytest.mark.parametrize(
     ("limits", "runs", "cpus", "wanted", "room"),
     [
