@@ -82,8 +82,10 @@ def _enough(reserved: float, used: float | None, least: int) -> int | None:
 
 def _saving(entry: Mapping[str, Any], instance: str | None, prices: Prices) -> str:
     billed = entry.get("instanceType")
-    if instance is None or not isinstance(billed, str) or billed == instance:
+    if instance is None or not isinstance(billed, str):
         return ""
+    if billed == instance:
+        return f" (still on {billed}, the smallest that fits, so it costs the same)"
     now, then = prices.hourly(billed), prices.hourly(instance)
     if now is None or then is None or then >= now:
         return ""

@@ -96,6 +96,12 @@ def test_what_was_hardly_used_is_told_with_what_it_saves() -> None:
     assert found["memory"].startswith("8 GiB would do")
 
 
+def test_what_would_run_on_the_same_instance_is_said_to_save_nothing() -> None:
+    task = entry(cpusReserved=2, cpusMaximum=0.3, memoryReservedGiB=4, memoryMaximumGiB=3.9)
+    found = advice_on({**task, "instanceType": "omics.c.large"})
+    assert found == {"cpu": "1 vCPU would do (still on omics.c.large, the smallest that fits, so it costs the same)"}
+
+
 def test_what_was_used_well_gets_no_advice() -> None:
     assert advice_on(entry(cpusReserved=8, cpusMaximum=7.9, memoryReservedGiB=16, memoryMaximumGiB=13)) == {}
     assert advice_on(entry(cpusReserved=1, cpusMaximum=0.1, memoryReservedGiB=1, memoryMaximumGiB=0.1)) == {}
