@@ -61,12 +61,11 @@ class Drive:
             except RunCancelled:
                 end = self._cancel()
             except RunFault as fault:
+                if self._service.stopping.is_set():
+                    # S3 may be gone already; the next start of the emulator goes on from here.
+                    raise EmulatorStops from fault
                 end = self._fail(fault)
-            if self._service.stopping.is_set():
-                # S3 may be gone already; the next start of the emulator goes on from here.
-                return
             if not self._decide(end):
-                self._exporter.remove(self._attempt())
                 self._decide(self._cancel())
         self._finish()
 
@@ -95,6 +94,7 @@ class Drive:
         # No output at all is a failure to the engine's other users, and none to HealthOmics.
         if status.state is not RunState.COMPLETE and (ended is None or ended.exit_code != 0):
             raise failure_of(self._attempt(), status, self._tasks, self._log)
+        self._change({"_exporting": True})
         self._exporter.upload(self._attempt(), self._log.engine_text(self._attempt()))
         faultpoint("emulator.run_exported")
         self._log.say("OUTPUTS_EXPORTED", f"The outputs are at {self._run['runOutputUri']}")
@@ -188,6 +188,9 @@ class Drive:
 
     def _cancel(self) -> dict[str, Any]:
         self._stop_engine("CANCELLED")
+        # Where objects of earlier runs are overwritten, what lies there may not be this run's.
+        if "_exporting" in self._run and self._run.get("outputUriPrefixMode") != "NONE_WITH_OVERWRITE":
+            self._exporter.remove(self._attempt())
         return {"status": "CANCELLED"}
 
     def _fail(self, fault: RunFault) -> dict[str, Any]:

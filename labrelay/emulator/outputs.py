@@ -127,10 +127,13 @@ class Exporter:
             log.warning("the engine's log was not exported to %s: %s", self._uri, error)
 
     def remove(self, attempt: Attempt) -> None:
-        """Remove what an export that was stopped has uploaded."""
+        """Remove what an export that was stopped has uploaded; what cannot be removed is only noted."""
         keys = [key for _, key in plan_export(attempt, self._uri).files]
-        for key in [*keys, "logs/outputs.json", "logs/engine.log"]:
-            self._again(self._s3.delete_object, Bucket=self._bucket, Key=self._prefix + key)
+        try:
+            for key in [*keys, "logs/outputs.json", "logs/engine.log"]:
+                self._again(self._s3.delete_object, Bucket=self._bucket, Key=self._prefix + key)
+        except Failed as error:
+            log.warning("outputs of a cancelled run stay at %s: %s", self._uri, error)
 
     def _put(self, key: str, content: bytes, kind: str) -> None:
         where = {"Bucket": self._bucket, "Key": self._prefix + key}

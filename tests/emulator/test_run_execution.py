@@ -139,6 +139,24 @@ def test_a_cancelled_run_stops_what_it_runs_and_exports_nothing(lab: RunLab, say
     assert lab.statuses(run)[-2:] == ["STOPPING", "CANCELLED"]
 
 
+def test_a_run_that_is_cancelled_in_the_middle_of_its_export_leaves_nothing(
+    lab: RunLab, say: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = lab.service.s3.upload_file
+    uploaded = []
+
+    def upload_and_cancel(path: str, bucket: str, key: str) -> None:
+        upload(path, bucket, key)
+        uploaded.append(key)
+        lab.call("CancelRun", id=key.split("/")[1])
+
+    monkeypatch.setattr(lab.service.s3, "upload_file", upload_and_cancel)
+    run = lab.run(say)
+    assert run["status"] == "CANCELLED"
+    assert len(uploaded) == 1
+    assert lab.keys(f"out/{run['id']}/") == []
+
+
 def test_a_run_cache_saves_the_work_that_was_done_before(lab: RunLab) -> None:
     pair, given = lab.workflow(TWO), lab.put("in/word.txt", b"abc\n")
     cache = lab.call("CreateRunCache", cacheS3Location="s3://lab/cache", cacheBehavior="CACHE_ALWAYS")["id"]
