@@ -55,6 +55,8 @@ def run_body(state: Snapshot, asked: Params) -> tuple[Body, Body]:
         raise invalid(f"outputUri {wanted['outputUri']} is no s3:// URI.")
     if wanted.get("networkingMode") == "VPC":
         raise invalid("The emulator has no VPC networking; leave networkingMode out.")
+    if "configurationName" in wanted:
+        raise not_found("configuration", wanted["configurationName"])
     if "runGroupId" in wanted:
         existing_group(state, wanted["runGroupId"])
     parameters = wanted.get("parameters") or {}

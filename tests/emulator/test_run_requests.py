@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated_runs import ROLE, SAY, TWO, RunLab
+from emulated_runs import ROLE, SAY, SETTINGS, TWO, RunLab
 from emulated_storage import forget_objects
 
 from labrelay.emulator.execution import MAX_BREAKS, Crew, admit, fits
@@ -60,6 +60,10 @@ def test_a_parameter_may_have_the_workflows_name_before_it(lab: RunLab) -> None:
         ({"runGroupId": "999"}, "run group"),
         ({"cacheId": "999"}, "run cache"),
         ({"runId": "999"}, "run 999"),
+        ({"configurationName": "vpc"}, "configuration vpc"),
+        ({"networkingMode": "VPC"}, "no VPC"),
+        ({"workflowType": "READY2RUN"}, "Ready2Run"),
+        ({"cacheBehavior": "CACHE_ALWAYS"}, "name a cacheId"),
     ],
 )
 def test_what_a_run_names_has_to_be_there(lab: RunLab, asked: dict[str, str], words: str) -> None:
@@ -259,6 +263,16 @@ def test_static_storage_is_rounded_as_it_is_billed(lab: RunLab) -> None:
 def test_what_a_task_asks_for_is_rounded_up() -> None:
     assert (whole_cpus(None), whole_cpus(0.5), whole_cpus(2.1)) == (1, 1, 3)
     assert (whole_gib(None), whole_gib(1), whole_gib(2 * 2**30 + 1)) == (1, 1, 3)
+
+
+def test_only_images_that_the_settings_name_can_be_started(lab: RunLab) -> None:
+    (lab.folder / "runs.toml").write_text(SETTINGS + '[images]\n"docker.io/*" = "local"\n')
+    run = lab.start(lab.workflow(SAY))
+    with lab.working():
+        assert lab.wait(run)["failureReason"] == "RUN_TASK_FAILED"
+    (task,) = lab.tasks(run)
+    assert task["failureReason"] == "CANNOT_START_CONTAINER_ERROR"
+    assert "quay.io/example/say:1" in task["statusMessage"]
 
 
 def test_settings_that_cannot_be_are_told_with_their_file(tmp_path: Path) -> None:
