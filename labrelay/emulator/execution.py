@@ -22,7 +22,7 @@ from labrelay.workflows.local.engine import LocalEngine
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS = 5.0
-RUNNER_IDLE_SECONDS = 300.0
+RUNNER_IDLE_SECONDS = 60.0
 MAX_BREAKS = 3  # how often a run is tried again whose driver broke for a reason of its own
 
 

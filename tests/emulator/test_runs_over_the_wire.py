@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,18 @@ from emulated import Emulated, client, emulator
 from emulated_runs import ROLE, SAY, SETTINGS, TWO, archive, until
 
 from labrelay.emulator.launch import read_running, running
+from labrelay.workflows.local.engine import LocalEngine
 
 __all__ = ["emulator"]
 FAST = {"Delay": 1, "MaxAttempts": 60}
+
+
+@pytest.fixture(autouse=True)
+def no_engine_is_left(emulator: Emulated, tmp_path: Path) -> Iterator[None]:
+    """An engine outlives its emulator by design; one of a test does not outlive the test."""
+    yield
+    for folder in (emulator.folder, tmp_path / "data"):
+        LocalEngine(folder / "engine").stop()
 
 
 def make_workflow(omics: Any, wdl: str) -> str:
