@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from labrelay.model.errors import UsageError
 from labrelay.steps.adapters import Adapters
@@ -118,9 +119,23 @@ def cloud_adapters(path: Path, settings: Settings) -> Adapters:
             cache_id=settings.run_cache_id,
             storage_type=settings.storage_type,
             storage_capacity=settings.storage_gib,
+            registry_map=_registry_map(settings.registry_map),
         ),
     )
     return Adapters(objects, reads, engine)
+
+
+def _registry_map(file: Path | None) -> dict[str, Any] | None:
+    """Return the container registry map of a file; the service itself judges what is in it."""
+    if file is None:
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"registry_map: {file} cannot be read as JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"registry_map: {file} is no JSON object; docs/aws.md has an example")
+    return found
 
 
 def _bucket(url: str) -> tuple[str, str]:

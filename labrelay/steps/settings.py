@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     storage_type: Literal["STATIC", "DYNAMIC"] = Field("DYNAMIC", description="run storage on HealthOmics")
     storage_gib: int | None = Field(None, ge=1, le=100_000, description="run storage in GiB, for STATIC")
     start_run_rate: float = Field(0.1, gt=0, description="StartRun calls a second; AWS raises the quota on request")
+    registry_map: Path | None = Field(
+        None,
+        description="a JSON file: the container registry map as HealthOmics has it, for images of public registries",
+    )
     event_queue_url: str | None = Field(None, description="an SQS queue that EventBridge feeds with aws.omics events")
     keep_work_days: float = Field(14, ge=0, description="how long work folders and caches of ended runs are kept")
 
