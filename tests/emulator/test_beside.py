@@ -160,6 +160,22 @@ def test_it_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
     wait_until(lambda: not processes_of(tmp_path / "data"))
 
 
+@pytest.mark.slow
+def test_it_does_not_go_on_without_its_s3_and_says_so(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    found = detach(data)
+    try:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            words = path.read_bytes().split(b"\0") if path.exists() else [b""]
+            if words[0].endswith(b"/weed") and f"-dir={data}/s3".encode() in words:
+                os.kill(int(path.parent.name), signal.SIGKILL)
+        wait_until(lambda: not found.lives())
+    finally:
+        stop(data)
+    assert "seaweedfs ended by itself, so the emulator stopped" in (data / "emulator.log").read_text()
+    assert not processes_of(data)
+
+
 def test_a_port_that_is_taken_is_said_so_and_nothing_is_left(emulator: Emulated, tmp_path: Path) -> None:
     port = emulator.endpoint.rpartition(":")[2]
     with (
