@@ -146,7 +146,7 @@ class HealthOmicsReferences:
             "tags": {"labrelay:reference": reference.id, "labrelay:sha256": reference.fasta.sha256},
         }
         for number in range(MOST_JOBS):
-            token = digest([self._store_id, reference.id, source["sourceFile"], number])[:TOKEN_LENGTH]
+            token = digest([self._store_id, reference.id, str(source["sourceFile"]), number])[:TOKEN_LENGTH]
             with aws_errors(f"import reference {reference.name}"):
                 answer = self._omics.start_reference_import_job(
                     referenceStoreId=self._store_id, roleArn=self._role_arn, clientToken=token, sources=[source]

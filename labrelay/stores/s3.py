@@ -317,35 +317,3 @@ class S3Staged:
         if self._sender is not None:
             self._sender.abort()
             self._sender = None
-
-
-def ensure_bucket(aws: Aws, bucket: str) -> bool:
-    """Make the bucket when it is not there, let it keep versions, and return whether it was made now.
-
-    Raises:
-        Denied: It is another account's, or a permission is missing.
-        Conflict: The name is taken by somebody else.
-    """
-    s3 = aws.client("s3")
-    with aws_errors(f"look for the bucket {bucket}"):
-        made = not _has_bucket(s3, bucket)
-    if made:
-        where = s3.meta.region_name
-        place = {} if where == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": where}}
-        with aws_errors(f"make the bucket {bucket}"):
-            s3.create_bucket(Bucket=bucket, **place)
-        faultpoint("s3.bucket_made")
-    with aws_errors(f"let the bucket {bucket} keep versions"):
-        if s3.get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled":
-            s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    return made
-
-
-def _has_bucket(s3: Any, bucket: str) -> bool:
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except ClientError as error:
-        if status_of(error) == 404:
-            return False
-        raise
-    return True

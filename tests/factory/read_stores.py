@@ -17,7 +17,8 @@ from labrelay.stores.folder_reads import FolderReadStore
 from labrelay.stores.healthomics_reads import HealthOmicsReadStore
 from labrelay.stores.healthomics_setup import ensure_stores
 from labrelay.stores.ports import ImportJob, ObjectStore, ReadStore
-from labrelay.stores.s3 import S3ObjectStore, ensure_bucket
+from labrelay.stores.s3 import S3ObjectStore
+from labrelay.stores.s3_bucket import ensure_bucket
 
 ROLE = "arn:aws:iam::123456789012:role/LabImport"
 BUCKET = "reads-lab"

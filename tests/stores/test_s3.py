@@ -17,7 +17,8 @@ from awscrt import checksums
 from labrelay.model.errors import Conflict, NotFound, StorageFailed
 from labrelay.stores import s3_reading, s3_sending
 from labrelay.stores.aws import Aws
-from labrelay.stores.s3 import S3ObjectStore, ensure_bucket
+from labrelay.stores.s3 import S3ObjectStore
+from labrelay.stores.s3_bucket import ensure_bucket
 from labrelay.stores.s3_sending import MIB, crc64, part_size
 
 LARGE = 20 * MIB + 12_345
@@ -25,7 +26,7 @@ STAGE = """
 import sys
 from pathlib import Path
 from labrelay.stores.aws import Aws
-from labrelay.stores.s3 import S3ObjectStore, ensure_bucket
+from labrelay.stores.s3 import S3ObjectStore
 url, prefix, source = sys.argv[1:]
 S3ObjectStore(Aws(region="us-east-1", endpoint_url=url), "lab", prefix).stage(Path(source), "runs/a.bam").commit()
 """

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 GIB = 1 << 30
 DETAILED = 20  # failed tasks whose details and last words are asked for
 TOOL_VERSIONS = "tool_versions"
-ENGINE, SANDBOX = "AWS HealthOmics", "AWS HealthOmics"
+ENGINE = "AWS HealthOmics"
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ def report_of(aws: Aws, run: Item, folder: Path, prices: Prices) -> RunReport:
         state=state,
         started=_moment(run.get("startTime")),
         ended=_moment(run.get("stopTime")),
-        engine=f"{ENGINE} {run.get('engineVersion') or ''}".strip(),
-        sandbox=SANDBOX,
+        engine=_engine(aws, run),
         files=files,
         values=values,
         tasks=tuple(_task_report(task) for task in tasks),
@@ -77,6 +76,13 @@ def report_of(aws: Aws, run: Item, folder: Path, prices: Prices) -> RunReport:
         costs=_costs(run, about, tasks, prices),
         advice=tuple(advise(about, [(t.name, t.entry) for t in tasks if t.entry and not _cached(t)], prices)),
     )
+
+
+def _engine(aws: Aws, run: Mapping[str, Any]) -> str:
+    """Return what ran it; whoever answers in AWS's place, such as the emulator, is named, as the result is theirs."""
+    name = f"{ENGINE} {run.get('engineVersion') or ''}".strip()
+    elsewhere = aws.endpoint("omics")
+    return f"{name} (answered at {printable(elsewhere, 200)})" if elsewhere else name
 
 
 def state_of(run: Mapping[str, Any]) -> RunState:

@@ -43,6 +43,9 @@ class Account:
     clients: dict[str, Any] = field(default_factory=dict)
     stubs: dict[str, Stubber] = field(default_factory=dict)
 
+    def endpoint(self, service: str) -> str | None:
+        return None
+
     def client(self, service: str) -> Any:
         if service not in self.clients:
             made = boto3.client(service, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
