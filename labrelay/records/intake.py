@@ -112,18 +112,23 @@ def add_dataset(
     return session.get_one(DatasetRow, found)
 
 
+def _give_back(session: Session, dataset: str, sample_id: str) -> None:
+    # a read set carries its sample's id into the read store, so another sample needs another read set
+    others = (ReadSetRow.dataset_id == dataset) & (ReadSetRow.sample_id != sample_id)
+    session.execute(update(ReadSetRow).where(others).values(status="SUPERSEDED"))
+    # Given back to an earlier sample, its read sets are wanted again: the next import, or the sweep, settles them.
+    earlier = (ReadSetRow.dataset_id == dataset) & (ReadSetRow.sample_id == sample_id)
+    again = earlier & (ReadSetRow.status == "SUPERSEDED")
+    session.execute(update(ReadSetRow).where(again).values(status="WANTED", reason=None))
+
+
 def assign(session: Session, row: DatasetRow, sample_id: str, matched_by: str) -> None:
     """Say whose reads a dataset holds."""
     previous = row.sample_id
     row.sample_id, row.matched_by = sample_id, matched_by
     row.state = "assigned" if row.state == "unassigned" else row.state
-    # a read set carries its sample's id into the read store, so another sample needs another read set
-    others = (ReadSetRow.dataset_id == row.id) & (ReadSetRow.sample_id != sample_id)
-    session.execute(update(ReadSetRow).where(others).values(status="SUPERSEDED"))
-    # Given back to an earlier sample, its read sets are wanted again: the next import, or the sweep, settles them.
-    earlier = (ReadSetRow.dataset_id == row.id) & (ReadSetRow.sample_id == sample_id)
-    again = earlier & (ReadSetRow.status == "SUPERSEDED")
-    session.execute(update(ReadSetRow).where(again).values(status="WANTED", reason=None))
+    if previous is not None:  # before its first sample a dataset has no read sets
+        _give_back(session, row.id, sample_id)
     audit.record(session, "dataset.assigned", row.id, sample=sample_id, previous=previous, by=matched_by)
 
 
