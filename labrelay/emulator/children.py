@@ -81,7 +81,7 @@ class Child:
 
 
 def start_s3(data: Path) -> Child:
-    """Start seaweedfs on `<data>/s3/`; it is ready some three seconds later, see `s3_ready`.
+    """Start seaweedfs on `<data>/s3/`; it is ready some three seconds later, see `probe.gives_bytes`.
 
     Raises:
         MissingTool: There is no `weed`.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import uvicorn
@@ -27,6 +28,7 @@ from labrelay.emulator.children import Child, answers, filer_url, free_ports, st
 from labrelay.emulator.faults import Plan, read_plan
 from labrelay.emulator.journal import Journal
 from labrelay.emulator.launch import Running, read_running, write_running
+from labrelay.emulator.probe import gives_bytes
 from labrelay.emulator.server import Front
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import State
@@ -92,11 +94,13 @@ def _serve(
     stack.callback(children[1].stop)
     s3, moto = children
     load_operations()
-    service = Service(data, State(data / "state.sqlite"), options.region, s3=_s3_client(s3.url, options.region))
+    objects = _s3_client(s3.url, options.region)
+    service = Service(data, State(data / "state.sqlite"), options.region, s3=objects)
     journal = Journal(data / "configured.jsonl")
     moto.wait_until(lambda: answers(f"{moto.url}/moto-api/data.json", (200,)))
     journal.replay(moto.url)
     s3.wait_until(lambda: answers(f"{s3.url}/labrelay-is-there-no-such-bucket", (404,)))
+    s3.wait_until(lambda: gives_bytes(objects))
     announcer = Announcer(moto.url, options.region, plan.on_event)
     service.announce = announcer.announce
     announcer.start()
@@ -162,10 +166,10 @@ def _server(front: Front) -> uvicorn.Server:
     )
 
 
-def _s3_client(url: str, region: str) -> object:
+def _s3_client(url: str, region: str) -> Any:
     config = Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 5}, proxies={})
     keys = {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
-    client: object = let_use_aliases(boto3.client("s3", endpoint_url=url, region_name=region, config=config, **keys))
+    client: Any = let_use_aliases(boto3.client("s3", endpoint_url=url, region_name=region, config=config, **keys))
     return client
 
 

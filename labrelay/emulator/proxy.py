@@ -11,6 +11,7 @@ import httpx
 from starlette.requests import Request as Asked
 from starlette.responses import Response, StreamingResponse
 
+from labrelay.emulator import probe
 from labrelay.emulator.aliases import backing_path
 
 # Of one connection, not of the request; `expect` was answered by the server that read the body.
@@ -87,7 +88,7 @@ async def list_buckets(proxy: Proxy, filer: str) -> Response:
     buckets = "".join(
         f"<Bucket><Name>{escape(name)}</Name><CreationDate>{_time(entry.get('Crtime', ''))}</CreationDate></Bucket>"
         for entry in entries
-        if not (name := str(entry["FullPath"]).rpartition("/")[2]).startswith(".")
+        if not (name := str(entry["FullPath"]).rpartition("/")[2]).startswith(".") and name != probe.BUCKET
     )
     owner = "<Owner><ID>emulator</ID><DisplayName>emulator</DisplayName></Owner>"
     space = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
