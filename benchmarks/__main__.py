@@ -9,6 +9,9 @@ RUNS = (
     ["fastq_pass", "--rounds", "3"],
     ["records_queries"],
     ["engine_overhead", "--samples", "10", "--rounds", "1"],
+    ["emulated_run"],
+    ["sweep_runs"],
+    ["s3_upload", "--mib", "256", "--rounds", "1"],
 )
 
 
