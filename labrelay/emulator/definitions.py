@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from labrelay.emulator.buckets import make_bucket
 from labrelay.emulator.definition_check import Checked, check_definition, status_message
 from labrelay.emulator.objects import ObjectUnavailable, Reason, fetch, open_uri
 from labrelay.emulator.operation import Failure, Params, conflict, invalid
@@ -164,11 +165,7 @@ def shown(service: Service, body: Body, export: list[str], archive: Path | None 
 
 def _published(service: Service, key: str, content: bytes) -> str:
     bucket = f"omics-{service.account}-{service.region}-exports"
-    if service.region == "us-east-1":
-        service.s3.create_bucket(Bucket=bucket)
-    else:
-        place = {"LocationConstraint": service.region}
-        service.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
+    make_bucket(service, bucket)
     service.s3.put_object(Bucket=bucket, Key=key, Body=content)
     return f"s3://{bucket}/{key}"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 from botocore.exceptions import ClientError
 
 from labrelay.emulator.asking import found, idempotent, listed, storage_id
+from labrelay.emulator.buckets import make_bucket
 from labrelay.emulator.operation import Failure, Params, conflict, invalid, operation
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Transaction
@@ -18,7 +18,6 @@ MOST_PROPAGATED_TAGS = 5
 KIND = "sequenceStore"
 # What must be gone before a store can be deleted.
 CONTENT = ("readSet", "multipartUpload")
-OURS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 
 @operation("CreateSequenceStore")
@@ -117,18 +116,7 @@ def bucket_of(store: Body) -> str:
 
 def ensure_bucket(service: Service, store: Body) -> None:
     """Make a store's bucket unless it is there."""
-    try:
-        service.s3.create_bucket(Bucket=bucket_of(store), **_location(service))
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in OURS:
-            raise
-
-
-def _location(service: Service) -> dict[str, Any]:
-    # The one region that may not be named.
-    if service.region == "us-east-1":
-        return {}
-    return {"CreateBucketConfiguration": {"LocationConstraint": service.region}}
+    make_bucket(service, bucket_of(store))
 
 
 def _s3_access(service: Service, key: str, config: Params) -> Params:
