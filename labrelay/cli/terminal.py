@@ -27,6 +27,7 @@ class TerminalProgress:
             BarColumn(bar_width=32),
             TextColumn("{task.fields[amount]}"),
             TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[now]}[/]"),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
@@ -51,7 +52,7 @@ class TerminalProgress:
         with self._lock:
             self._started[name] = monotonic()
             self._drop()
-            self._bar = self._bars.add_task(f"{name}: {text}", total=None, amount="")
+            self._bar = self._bars.add_task(_plain(f"{name}: {text}"), total=None, amount="", now="")
 
     def advance(self, what: str, done: int, total: int | None) -> None:
         """Move the bar of the running stage."""
@@ -63,6 +64,12 @@ class TerminalProgress:
             self._bars.update(
                 self._bar, completed=done, total=total, amount=amount if what == "bytes" else f"{amount} {what}"
             )
+
+    def now(self, text: str) -> None:
+        """Show beside the bar what is under way."""
+        with self._lock:
+            if self._bar is not None:
+                self._bars.update(self._bar, now=_plain(text))
 
     def done(self, name: str, text: str, *, ok: bool = True) -> None:
         """End a stage with its line: a tick, or a cross when something in it failed."""

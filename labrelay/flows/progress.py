@@ -45,6 +45,7 @@ class RunProgress:
         self._terminal = _listener.get() or Silent()
         self._lock = Lock()
         self._stage, self._looked = "work", monotonic()
+        self._now, self._said = "", monotonic()
         self._bar: UUID | None = None
 
     def stage(self, name: str, text: str) -> None:
@@ -53,6 +54,7 @@ class RunProgress:
         self._log.info("%s: %s …", name, text)
         with self._lock:
             self._stage, self._looked, self._bar = name, monotonic(), None
+            self._now, self._said = "", monotonic()
 
     def advance(self, what: str, done: int, total: int | None) -> None:
         """Move the bar of the stage, at most every three seconds."""
@@ -64,6 +66,15 @@ class RunProgress:
                 return
             self._looked = monotonic()
             self._show(100 * min(done, total) / total, f"{self._stage}: {done:,} of {total:,} {what}")
+
+    def now(self, text: str) -> None:
+        """Log what is under way when it has changed, at most every three seconds."""
+        self._terminal.now(text)
+        with self._lock:
+            if text == self._now or monotonic() - self._said < PAUSE:
+                return
+            self._now, self._said = text, monotonic()
+        self._log.info("%s: %s", self._stage, text)
 
     def done(self, name: str, text: str, *, ok: bool = True) -> None:
         """Log what a stage came to, and fill its bar."""

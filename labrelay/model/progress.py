@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, what: str, done: int, total: int | None) -> None:
         """Report absolute progress of `what` (`bytes` or `tasks`); `total` is None while it is not known."""
 
+    def now(self, text: str) -> None:
+        """Say what is under way just now within the stage, in place of what was said before."""
+
     def done(self, name: str, text: str, *, ok: bool = True) -> None:
         """Say that a stage has ended, with what, and whether all of it went well."""
 
@@ -25,6 +28,9 @@ class Silent:
         """Do nothing."""
 
     def advance(self, what: str, done: int, total: int | None) -> None:
+        """Do nothing."""
+
+    def now(self, text: str) -> None:
         """Do nothing."""
 
     def done(self, name: str, text: str, *, ok: bool = True) -> None:

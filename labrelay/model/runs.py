@@ -95,7 +95,12 @@ class RunRequest(Frozen):
 
 
 class EngineStatus(Frozen):
-    """An engine's word on one attempt: state, when it says so, and a sentence when it is not well."""
+    """An engine's word on one attempt: state, when it says so, and a sentence when it is not well.
+
+    Attributes:
+        under_way: The tasks that work now, each with its instance type where it has one: `align on omics.c.large`.
+        usd: What the attempt has cost so far, None where it costs nothing by itself or nobody looked.
+    """
 
     state: RunState
     at: datetime
@@ -103,6 +108,8 @@ class EngineStatus(Frozen):
     tasks_done: int = 0
     tasks_started: int = 0
     tasks_total: int | None = None
+    under_way: tuple[str, ...] = ()
+    usd: float | None = None
 
 
 class CostItem(Frozen):

@@ -27,6 +27,7 @@ from labrelay.steps.record import record_run
 
 log = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 0.2, 2.0
+TASKS_TOLD = 3  # kinds of tasks at work that fit on a line
 LOOKS = 3  # an engine that does not know a run so often in a row is not waited for
 FORGOTTEN = "the engine does not know this run; `labrelay sweep` gives it up after a while and tries it again"
 
@@ -160,6 +161,19 @@ def _tell(home: Home, statuses: Sequence[EngineStatus]) -> None:
     known = [status.tasks_total for status in statuses]
     total = None if None in known else sum(n for n in known if n is not None)
     home.progress.advance("tasks", sum(status.tasks_done for status in statuses), total)
+    home.progress.now(under_way(statuses))
+
+
+def under_way(statuses: Sequence[EngineStatus]) -> str:
+    """Return the runs' states, the tasks that work now and the cost so far, as one line."""
+    states = Counter(status.state for status in statuses)
+    told = ", ".join(f"{states[state]} {state.value.lower().replace('_', ' ')}" for state in RunState if states[state])
+    tasks = Counter(task for status in statuses for task in status.under_way)
+    if tasks:
+        shown = [f"{count} x {task}" if count > 1 else task for task, count in tasks.most_common(TASKS_TOLD)]
+        told += f": {', '.join(shown)}{', …' if len(tasks) > TASKS_TOLD else ''}"
+    costs = [status.usd for status in statuses if status.usd is not None]
+    return f"{told}; ${sum(costs):.4f} so far" if costs else told
 
 
 def _try_again(home: Home, run_id: str) -> bool:

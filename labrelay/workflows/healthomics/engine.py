@@ -23,13 +23,14 @@ from labrelay.workflows.healthomics.listing import Item, get_run, live_runs, run
 from labrelay.workflows.healthomics.outputs import NOTHING, read_outputs
 from labrelay.workflows.healthomics.pricing import load_prices
 from labrelay.workflows.healthomics.publish import Published, Publisher
-from labrelay.workflows.healthomics.report import report_of, state_of
+from labrelay.workflows.healthomics.report import report_of, run_costs, state_of
 from labrelay.workflows.healthomics.states import ENDED, ORDER, STATES, state_time
 from labrelay.workflows.healthomics.template import plain
 
 log = logging.getLogger(__name__)
 TOKEN_TAG, RUN_TAG = "labrelay:token", "labrelay:run"
 FEW = 5  # attempts of which the tasks are counted at each look
+WORKING = ("STARTING", "RUNNING", "STOPPING")  # states of a task that has an instance
 PARAMETER_BYTES, DOUBTFUL_BYTES = 256 * 1024, 50_000  # the guide names both
 TAG_CHARS = 256
 
@@ -209,7 +210,16 @@ class HealthOmicsEngine:
             message=message,
             tasks_done=sum(task.get("status") == "COMPLETED" for task in tasks),
             tasks_started=sum(task.get("status") != "PENDING" for task in tasks),
+            under_way=tuple(_told(task) for task in tasks if task.get("status") in WORKING),
+            usd=self._usd(run, tasks) if count else None,
         )
+
+    def _usd(self, run: Item, tasks: Sequence[Item]) -> float | None:
+        """Return what a run has cost so far, None when a price is missing; its outputs and log are not looked at."""
+        region = str(self._aws.client("omics").meta.region_name)
+        costs = [item.usd for item in run_costs(run, tasks, load_prices(region, self._settings.prices))]
+        known = [usd for usd in costs if usd is not None]
+        return sum(known) if known and len(known) == len(costs) else None
 
     def _is_empty(self, run: Item) -> bool:
         """Tell whether a COMPLETED run left nothing; one whose outputs cannot be read now is not called empty."""
@@ -218,6 +228,11 @@ class HealthOmicsEngine:
         except LabrelayError as error:
             log.warning("the outputs of the run %s cannot be read: %s", run["id"], error)
             return False
+
+
+def _told(task: Item) -> str:
+    instance = task.get("instanceType")
+    return f"{task.get('name')} on {instance}" if instance else str(task.get("name"))
 
 
 def start_parameters(request: RunRequest, settings: HealthOmicsSettings, published: Published) -> dict[str, Any]:

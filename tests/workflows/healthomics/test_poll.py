@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from labrelay.model.errors import Denied, NotFound
 from labrelay.model.states import RunState
 from labrelay.workflows.healthomics.engine import HealthOmicsEngine, HealthOmicsSettings
+from labrelay.workflows.healthomics.pricing import load_prices
 
 from .conftest import BEGAN, Account, run_details, run_item, uuid_of
 
@@ -109,6 +111,21 @@ def test_few_runs_are_told_with_their_tasks(account: Account, tmp_path: Path) ->
     account.says("omics", "list_run_tasks", {"items": tasks})
     status = engine_of(account, tmp_path).poll([external(1)])[external(1)]
     assert (status.state, status.tasks_done, status.tasks_started) == (RunState.RUNNING, 1, 2)
+
+
+def test_few_runs_tell_what_works_on_which_instance_and_what_it_has_cost(account: Account, tmp_path: Path) -> None:
+    began = datetime.now(UTC) - timedelta(hours=1)
+    times = {"creationTime": began, "startTime": began, "instanceType": "omics.c.large"}
+    done = {"taskId": "1", "name": "trim", "status": "COMPLETED", "stopTime": began + timedelta(minutes=30), **times}
+    works = {"taskId": "2", "name": "align", "status": "RUNNING", **times}
+    account.says("omics", "list_runs", {"items": [run_item(1)]})
+    account.says("omics", "list_run_tasks", {"items": [done, works]})
+    status = engine_of(account, tmp_path).poll([external(1)])[external(1)]
+    hourly = load_prices("us-east-1").hourly("omics.c.large")
+    assert hourly is not None
+    assert status.under_way == ("align on omics.c.large",)
+    assert status.usd is not None
+    assert status.usd >= 1.5 * hourly  # and the run's storage
     assert (status.at - BEGAN).total_seconds() == 60
 
 
