@@ -34,6 +34,14 @@ seconds = 0.5
 """
 
 
+def test_the_plan_in_the_docs_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "aws.md").read_text(encoding="utf-8")
+    (tmp_path / "plan.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
+    plan = read_plan(tmp_path / "plan.toml")
+    assert [fault.do for fault in (*plan.calls, *plan.events)] == ["throttle", "drop"]
+    assert plan.rates == AWS_RATES
+
+
 def test_a_plan_is_read(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text(PLAN)
     plan = read_plan(tmp_path / "plan.toml")
