@@ -39,6 +39,13 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(INSTALL) --python .venv-aws-lint/bin/python -r locks/aws-lint.txt
 	@touch $@
 
+.venv-referees: .venv-referees/.ready ## the environment of the AWS CLI and AWS's own HealthOmics tools
+.venv-referees/.ready: locks/referees.txt $(VENV)/.ready
+	@echo "setting up .venv-referees …"
+	@$(PYTHON) -m venv .venv-referees
+	@$(INSTALL) --python .venv-referees/bin/python -r locks/referees.txt
+	@touch $@
+
 demo: $(VENV)/.ready ## the main job on real reads, in ./demo-home
 	@$(BIN)/python demo/run.py --home $(HOME_DIR)
 
@@ -50,7 +57,7 @@ clean-demo: ## stop what the demo left running and remove its home
 	@if [ -x $(BIN)/labrelay ] && [ -d $(HOME_DIR)/emulator ]; then $(BIN)/labrelay emulator --data $(HOME_DIR)/emulator --stop; fi
 	@rm -rf $(HOME_DIR)
 
-test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready ## all set-up, then the tests (PYTEST_ARGS="-k …")
+test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready ## all set-up, then the tests (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 check: $(VENV)/.ready ## lint, types, import directions, and proof that the checkers still fail
@@ -74,7 +81,7 @@ serve: $(VENV)/.ready ## the demo home's Prefect server, to look at its flow run
 	@$(BIN)/labrelay --home $(HOME_DIR) up
 
 lock: $(VENV)/.ready ## resolve the locks again
-	@for extra in uv crate-validator aws-lint; do \
+	@for extra in uv crate-validator aws-lint referees; do \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" --upgrade locks/$$extra.in -o locks/$$extra.txt; done
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
