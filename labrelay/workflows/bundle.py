@@ -6,11 +6,13 @@ HealthOmics and `miniwdl run` take the same archive.
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import secrets
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -99,7 +101,7 @@ def unpack_bundle(archive: Path, folder: Path) -> None:
             faultpoint("bundle.unpacked")
             temp.rename(folder)
             fsync_dir(folder.parent)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError) as error:
             raise RefusedInput(
                 f"The bundle {archive}", [Problem(code="BUNDLE_NOT_A_ZIP", message=f"{error}.")]
             ) from error

@@ -19,7 +19,7 @@ from labrelay.stores.aws import Aws, aws_errors
 from labrelay.workflows.definition import READY2RUN
 from labrelay.workflows.healthomics import failures
 from labrelay.workflows.healthomics.lint import input_problems
-from labrelay.workflows.healthomics.listing import Item, get_run, live_runs, run_tasks
+from labrelay.workflows.healthomics.listing import Item, get_run, live_runs, run_named, run_tasks
 from labrelay.workflows.healthomics.outputs import NOTHING, read_outputs
 from labrelay.workflows.healthomics.pricing import load_prices
 from labrelay.workflows.healthomics.publish import Published, Publisher
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 TOKEN_TAG, RUN_TAG = "labrelay:token", "labrelay:run"
 FEW = 5  # attempts of which the tasks are counted at each look
 WORKING = ("STARTING", "RUNNING", "STOPPING")  # states of a task that has an instance
-PARAMETER_BYTES, DOUBTFUL_BYTES = 256 * 1024, 50_000  # the guide names both
+PARAMETER_BYTES, DOUBTFUL_BYTES = 256_000, 50_000  # the guide names both, the larger one as 256 KB
 TAG_CHARS = 256
 
 
@@ -102,7 +102,7 @@ class HealthOmicsEngine:
         except NotFound as error:
             # The service lost (or never had) what we remember as published: an emulator with a new folder, say.
             log.info("%s is published again: %s", request.workflow.name, error)
-            self._publisher.forget(request.workflow.digest)
+            self._publisher.forget(request.workflow)
             answer = self._start(request)
         faultpoint("healthomics.started")
         uuid = answer.get("uuid")
@@ -172,9 +172,16 @@ class HealthOmicsEngine:
         if problems:
             raise RefusedInput(f"The inputs of {request.run_id} for HealthOmics", problems)
         faultpoint("healthomics.published")
-        with aws_errors(f"start the run {request.run_id}", EngineFailed):
-            asked = start_parameters(request, self._settings, published)
-            answer: Item = self._aws.client("omics").start_run(**asked)
+        try:
+            with aws_errors(f"start the run {request.run_id}", EngineFailed):
+                asked = start_parameters(request, self._settings, published)
+                answer: Item = self._aws.client("omics").start_run(**asked)
+        except Conflict:
+            # The token was used with other words: an answer was lost, and the settings have changed since.
+            started = run_named(self._aws, request.token)
+            if started is None:
+                raise
+            return started
         return answer
 
     def _known(self, external_id: str) -> Item:

@@ -54,6 +54,14 @@ def get_run(aws: Aws, run_id: str, uuid: str) -> Item | None:
     return run if run.get("uuid") == uuid and run.get("status") != "DELETED" else None
 
 
+def run_named(aws: Aws, name: str) -> Item | None:
+    """Return the oldest run of this name as ListRuns tells it (without its uuid), or None. Cost: one call."""
+    with aws_errors(f"look for the run {name}", EngineFailed):
+        pages = aws.client("omics").get_paginator("list_runs").paginate(name=name)
+        found: list[Item] = [item for page in pages for item in page.get("items", []) if item.get("name") == name]
+    return min(found, key=lambda item: item["creationTime"], default=None)
+
+
 def run_tasks(aws: Aws, run_id: str) -> list[Item]:
     """Return all tasks of a run, in the order of their creation. Cost: one call per hundred."""
     with aws_errors(f"list the tasks of the run {run_id}", EngineFailed):

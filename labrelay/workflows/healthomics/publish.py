@@ -1,16 +1,19 @@
 """Workflow bundles as HealthOmics workflows: one workflow a definition name, one version a bundle digest.
 
-A version is immutable and its name comes from the bundle's digest, so that publishing again finds what is there, on
-this machine or another. What was found is kept in a small file; a service that lost it is simply asked again.
+A version is immutable and its name comes from the bundle's digest, and from the registry map where there is one, so
+that publishing again finds what is there, on this machine or another. What was found is kept in a small file; a service
+that lost it is simply asked again.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +85,25 @@ class Publisher:
             RefusedInput: The bundle is not fit for HealthOmics, or HealthOmics says so, in its own words.
             EngineFailed: It did not become ACTIVE in time, or the service failed.
         """
-        known = self._known.get(workflow.digest)
+        content = self._content(workflow)
+        known = self._known.get(content)
         if known is None:
             ready, schema = _checked(workflow, bundle)
             known = self._found(workflow, ready, schema) if ready else self._made(workflow, bundle, schema)
-            self._known[workflow.digest] = known
+            self._known[content] = known
             self._write()
         return known
 
-    def forget(self, digest: str) -> None:
+    def forget(self, workflow: WorkflowVersion) -> None:
         """Forget what is published for this bundle, because the service does not know it (any more)."""
-        if self._known.pop(digest, None) is not None:
+        if self._known.pop(self._content(workflow), None) is not None:
             self._write()
+
+    def _content(self, workflow: WorkflowVersion) -> str:
+        """Return a digest of all that a version holds: the service keeps the registry map in it, as it was then."""
+        if not self._registry_map:
+            return workflow.digest
+        return sha256(f"{workflow.digest}\n{json.dumps(self._registry_map, sort_keys=True)}".encode()).hexdigest()
 
     def _found(self, workflow: WorkflowVersion, ready2run: str, schema: dict[str, Any]) -> Published:
         """Return a Ready2Run workflow, after a look at whether it takes what our definition gives it."""
@@ -158,7 +168,8 @@ class Publisher:
 
     def _version(self, workflow_id: str, workflow: WorkflowVersion, asked: Mapping[str, Any]) -> str:
         """Return the name of the version of this bundle, made when it is not there, once it is ACTIVE."""
-        omics, name = self._aws.client("omics"), workflow.digest[:VERSION_DIGITS]
+        omics, content = self._aws.client("omics"), self._content(workflow)
+        name = content[:VERSION_DIGITS]
         what = f"version {name} of the workflow {workflow.name}"
         names = {"workflowId": workflow_id, "versionName": name}
 
@@ -176,8 +187,8 @@ class Publisher:
         if failed is not None:
             raise _refused(workflow, failed)
         with aws_errors(f"look at {what}", EngineFailed):
-            digest = look().get("tags", {}).get(DIGEST_TAG, workflow.digest)
-        if digest != workflow.digest:
+            digest = look().get("tags", {}).get(DIGEST_TAG, content)
+        if digest != content:
             raise Conflict(f"{what} was made from another bundle ({printable(digest)}); delete it in HealthOmics.")
         return name
 
@@ -219,7 +230,7 @@ class Publisher:
             "main": workflow.main,
             "description": f"{workflow.name} {workflow.version}, by Labrelay, sha256 {workflow.digest}"[:256],
             "parameterTemplate": parameter_template(schema),
-            "tags": {DIGEST_TAG: workflow.digest},
+            "tags": {DIGEST_TAG: self._content(workflow)},
         }
         if self._registry_map:
             asked["containerRegistryMap"] = self._registry_map

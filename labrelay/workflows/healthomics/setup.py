@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
+from labrelay.model.errors import NotFound
 from labrelay.stores.aws import Aws, aws_errors
 
 
@@ -15,13 +17,7 @@ def ensure_run_group(aws: Aws, name: str) -> tuple[str, bool]:
     Raises:
         LabrelayError: AWS refused; the sentence names the permission that is missing.
     """
-    omics = aws.client("omics")
-    with aws_errors(f"find the run group {name}"):
-        found = _named(omics, "list_run_groups", name)
-    if found is not None:
-        return found, False
-    with aws_errors(f"make the run group {name}"):
-        return str(omics.create_run_group(name=name, requestId=_token("run group", name))["id"]), True
+    return _ensure(aws, "run_group", name)
 
 
 def ensure_run_cache(aws: Aws, name: str, location: str) -> tuple[str, bool]:
@@ -30,23 +26,33 @@ def ensure_run_cache(aws: Aws, name: str, location: str) -> tuple[str, bool]:
     Raises:
         LabrelayError: AWS refused; the sentence names the permission that is missing.
     """
-    omics = aws.client("omics")
-    with aws_errors(f"find the run cache {name}"):
-        found = _named(omics, "list_run_caches", name)
+    return _ensure(aws, "run_cache", name, cacheS3Location=location)
+
+
+def _ensure(aws: Aws, kind: str, name: str, **asked: str) -> tuple[str, bool]:
+    omics, what = aws.client("omics"), f"the {kind.replace('_', ' ')} {name}"
+    with aws_errors(f"find {what}"):
+        found = _named(omics, kind, name)
     if found is not None:
         return found, False
-    with aws_errors(f"make the run cache {name}"):
-        token = _token("run cache", name, location)
-        made = omics.create_run_cache(name=name, cacheS3Location=location, requestId=token)
-        return str(made["id"]), True
+    token = hashlib.sha256("\n".join((kind, name, *asked.values())).encode()).hexdigest()
+    with aws_errors(f"make {what}"):
+        made = _made(omics, kind, name=name, requestId=token, **asked)
+    try:
+        # Two machines that ask at once get one thing by that token. It may also give back one that was deleted since.
+        with aws_errors(f"look at {what}"):
+            getattr(omics, f"get_{kind}")(id=made)
+    except NotFound:
+        with aws_errors(f"make {what}"):
+            made = _made(omics, kind, name=name, requestId=secrets.token_hex(16), **asked)
+    return made, True
 
 
-def _named(omics: Any, operation: str, name: str) -> str | None:
-    pages: Iterator[dict[str, Any]] = omics.get_paginator(operation).paginate()
+def _made(omics: Any, kind: str, **asked: str) -> str:
+    return str(getattr(omics, f"create_{kind}")(**asked)["id"])
+
+
+def _named(omics: Any, kind: str, name: str) -> str | None:
+    pages: Iterator[dict[str, Any]] = omics.get_paginator(f"list_{kind}s").paginate()
     items = (item for page in pages for item in page["items"])
     return next((str(item["id"]) for item in items if item.get("name") == name), None)
-
-
-def _token(*parts: str) -> str:
-    """Return a request id made from what is asked, so that two machines that ask at once get one thing."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from emulated import Emulated
 from labrelay.model.errors import EngineFailed, NotFound, RefusedInput, UsageError
 from labrelay.model.states import RunState
 from labrelay.workflows.healthomics.engine import HealthOmicsSettings
+from labrelay.workflows.healthomics.setup import ensure_run_cache, ensure_run_group
 
 from .cloud import ROLE, WDL, Cloud
 
@@ -59,6 +61,42 @@ def test_the_same_token_from_two_machines_is_one_run(cloud: Cloud, emulator: Emu
     )
     assert cloud.engine.submit(request) == run
     assert emulator.counts()["CreateWorkflow"] == before + 1
+
+
+def test_a_run_whose_answer_was_lost_is_found_by_its_name_after_the_settings_changed(cloud: Cloud) -> None:
+    request = cloud.request()
+    run = cloud.engine.submit(request)
+    cloud.settings = replace(cloud.settings, priority=7)
+    assert cloud.engine.submit(request) == run
+    assert len(cloud.aws.client("omics").list_runs(name=request.token)["items"]) == 1
+
+
+def test_a_changed_registry_map_is_another_version(cloud: Cloud) -> None:
+    requests = [cloud.request(number=number) for number in (1, 2)]
+    cloud.engine.submit(requests[0])
+    registries = {"registryMappings": [{"upstreamRegistryUrl": "quay.io", "ecrRepositoryPrefix": "quay"}]}
+    cloud.settings = replace(cloud.settings, registry_map=registries)
+    again = requests[1].model_copy(update={"workflow": requests[0].workflow, "bundle": requests[0].bundle})
+    run = cloud.aws.client("omics").get_run(id=cloud.engine.submit(again).partition("/")[0])
+    assert run["workflowVersionName"] != requests[0].workflow.digest[:16]
+    version = cloud.aws.client("omics").get_workflow_version(
+        workflowId=run["workflowId"], versionName=run["workflowVersionName"]
+    )
+    assert version["containerRegistryMap"] == registries
+
+
+def test_a_run_group_and_a_cache_that_were_deleted_are_made_anew(cloud: Cloud) -> None:
+    omics, name, place = cloud.aws.client("omics"), f"lab-{cloud.name}", f"s3://{cloud.bucket}/cache/"
+    (group, new), (cache, _) = ensure_run_group(cloud.aws, name), ensure_run_cache(cloud.aws, name, place)
+    assert new
+    assert ensure_run_group(cloud.aws, name) == (group, False)
+    assert ensure_run_cache(cloud.aws, name, place) == (cache, False)
+    omics.delete_run_group(id=group)
+    omics.delete_run_cache(id=cache)
+    for made, new in (ensure_run_group(cloud.aws, name), ensure_run_cache(cloud.aws, name, place)):
+        assert new
+        assert made not in (group, cache)
+    assert ensure_run_group(cloud.aws, name)[0] != group
 
 
 def test_another_version_of_a_definition_is_a_version_of_the_same_workflow(cloud: Cloud) -> None:
