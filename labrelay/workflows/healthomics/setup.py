@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from labrelay.model.errors import NotFound
@@ -17,7 +17,16 @@ def ensure_run_group(aws: Aws, name: str) -> tuple[str, bool]:
     Raises:
         LabrelayError: AWS refused; the sentence names the permission that is missing.
     """
-    return _ensure(aws, "run_group", name)
+    omics, what = aws.client("omics"), f"the run group {name}"
+    with aws_errors(f"find {what}"):
+        found = _named(omics.get_paginator("list_run_groups"), name)
+    if found is not None:
+        return found, False
+
+    def make(token: str) -> str:
+        return str(omics.create_run_group(name=name, requestId=token)["id"])
+
+    return _make(what, make, lambda made: omics.get_run_group(id=made), _token("run group", name)), True
 
 
 def ensure_run_cache(aws: Aws, name: str, location: str) -> tuple[str, bool]:
@@ -26,33 +35,39 @@ def ensure_run_cache(aws: Aws, name: str, location: str) -> tuple[str, bool]:
     Raises:
         LabrelayError: AWS refused; the sentence names the permission that is missing.
     """
-    return _ensure(aws, "run_cache", name, cacheS3Location=location)
-
-
-def _ensure(aws: Aws, kind: str, name: str, **asked: str) -> tuple[str, bool]:
-    omics, what = aws.client("omics"), f"the {kind.replace('_', ' ')} {name}"
+    omics, what = aws.client("omics"), f"the run cache {name}"
     with aws_errors(f"find {what}"):
-        found = _named(omics, kind, name)
+        found = _named(omics.get_paginator("list_run_caches"), name)
     if found is not None:
         return found, False
-    token = hashlib.sha256("\n".join((kind, name, *asked.values())).encode()).hexdigest()
+
+    def make(token: str) -> str:
+        return str(omics.create_run_cache(name=name, cacheS3Location=location, requestId=token)["id"])
+
+    return _make(what, make, lambda made: omics.get_run_cache(id=made), _token("run cache", name, location)), True
+
+
+def _make(what: str, make: Callable[[str], str], look: Callable[[str], object], token: str) -> str:
+    """Return the id of what was made: two machines that ask at once get one thing, by the token made from the name.
+
+    The service may answer such a token with a thing that was deleted since; then a new one is made.
+    """
     with aws_errors(f"make {what}"):
-        made = _made(omics, kind, name=name, requestId=token, **asked)
+        made = make(token)
     try:
-        # Two machines that ask at once get one thing by that token. It may also give back one that was deleted since.
         with aws_errors(f"look at {what}"):
-            getattr(omics, f"get_{kind}")(id=made)
+            look(made)
     except NotFound:
         with aws_errors(f"make {what}"):
-            made = _made(omics, kind, name=name, requestId=secrets.token_hex(16), **asked)
-    return made, True
+            made = make(secrets.token_hex(16))
+    return made
 
 
-def _made(omics: Any, kind: str, **asked: str) -> str:
-    return str(getattr(omics, f"create_{kind}")(**asked)["id"])
-
-
-def _named(omics: Any, kind: str, name: str) -> str | None:
-    pages: Iterator[dict[str, Any]] = omics.get_paginator(f"list_{kind}s").paginate()
+def _named(paginator: Any, name: str) -> str | None:
+    pages: Iterator[dict[str, Any]] = paginator.paginate()
     items = (item for page in pages for item in page["items"])
     return next((str(item["id"]) for item in items if item.get("name") == name), None)
+
+
+def _token(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
