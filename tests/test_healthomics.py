@@ -158,6 +158,18 @@ def test_events_late_doubled_and_out_of_order_end_in_the_same_records(lab: Lab, 
     assert collect(lab.home).recorded == []
 
 
+def test_messages_that_break_a_parser_are_put_aside_and_stop_nothing(lab: Lab) -> None:
+    lab.messages()
+    early = {"id": "early-1", "source": "aws.omics", "detail-type": "Run Status Change"}
+    detail = {"runId": "1", "uuid": "00000000-0000-4000-8000-000000000001", "status": "FAILED"}
+    bodies = ["[" * 100_000, '{"id": "a", "x": ' + "[" * 100_000, json.dumps({"id": "x" * 9000}), '{"id": "\\ud800"}']
+    lab.send([*bodies, json.dumps({**early, "time": "0001-01-01T00:00:00+23:59", "detail": detail})])
+    done = drain(lab.home)
+    assert (done.received, done.refused) == (5, 5)
+    with lab.home.records.read() as session:
+        assert session.query(InboxRow).filter(InboxRow.done_at.is_(None)).count() == 0
+
+
 def states(home: Home) -> list[tuple[str, str, bool]]:
     with home.records.read() as session:
         rows = session.query(WorkflowRunRow).order_by(WorkflowRunRow.id)

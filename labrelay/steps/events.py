@@ -19,7 +19,7 @@ from labrelay.steps.cloud import aws_of
 from labrelay.steps.collect import Collected, collect
 from labrelay.steps.home import Home
 from labrelay.stores.aws import aws_errors
-from labrelay.workflows.healthomics.events import RunEvent, parse_event
+from labrelay.workflows.healthomics.events import EVENT_ID, RunEvent, parse_event
 
 SOURCE = "aws.omics"
 BATCH = 10  # messages of one SQS call
@@ -78,11 +78,12 @@ def _message(raw: dict[str, Any]) -> InboxMessage:
     """Return the inbox message of a queue message; EventBridge's own id tells two deliveries of one event apart."""
     try:
         payload = json.loads(raw["Body"])
-    except ValueError:
+    except (ValueError, RecursionError):
         payload = None
-    if not isinstance(payload, dict) or not isinstance(payload.get("id"), str):
+    # What cannot be EventBridge's id may not be text that a database takes, either.
+    if not isinstance(payload, dict) or not EVENT_ID.match(str(payload.get("id"))):
         return InboxMessage(source=SOURCE, message_id=f"sqs:{raw['MessageId']}", payload={"body": raw["Body"][:4096]})
-    return InboxMessage(source=SOURCE, message_id=payload["id"], payload=payload)
+    return InboxMessage(source=SOURCE, message_id=str(payload["id"]), payload=payload)
 
 
 def apply(home: Home, done: Drained) -> bool:

@@ -90,9 +90,9 @@ def _object(body: bytes | str) -> Mapping[str, Any]:
 def _time(value: Any) -> datetime | None:
     try:
         at = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return None if at.tzinfo is None else at.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):  # the last: a moment before the year 1 in UTC
         return None
-    return None if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _run_of(arn: Any) -> str:

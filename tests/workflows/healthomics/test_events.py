@@ -65,6 +65,7 @@ def test_what_is_not_about_a_run_is_none_of_ours(other: dict[str, Any]) -> None:
         ({"id": "x" * 101}, "id"),
         ({"id": None}, "id"),
         ({"time": "yesterday"}, "time"),
+        ({"time": "0001-01-01T00:00:00+23:59"}, "time"),
         ({"time": "2026-11-01T12:00:00"}, "time"),
         ({"detail": envelope(runId="77; rm -rf")["detail"]}, "detail.runId"),
         ({"detail": envelope(runId="9" * 19)["detail"]}, "detail.runId"),
