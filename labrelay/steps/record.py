@@ -61,7 +61,10 @@ def _settled(run: WorkflowRunRow) -> bool:
 def _report(home: Home, run: WorkflowRunRow, attempt: AttemptRow) -> RunReport:
     """Return the engine's report; of a run that failed and that the engine has forgotten, what the records say."""
     try:
-        return home.engine.report(attempt.external_id or attempt.token)
+        report = home.engine.report(attempt.external_id or attempt.token)
+        if run.state == RunState.COMPLETE.value and report.state is not RunState.COMPLETE:
+            raise RunFailed(f"{run.id} ended, yet {report.failure or report.state.value}", run.id)
+        return report
     except NotFound:
         if run.state == RunState.COMPLETE.value:
             raise

@@ -140,7 +140,6 @@ class HealthOmicsEngine:
         Raises:
             NotFound: HealthOmics does not know the run (any more).
             EngineFailed: It has not ended.
-            RunFailed: It is COMPLETED and left nothing.
             StorageFailed: Outputs could not be brought here; asking again goes on where it stopped.
         """
         run = self._known(external_id)

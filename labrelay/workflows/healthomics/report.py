@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labrelay.model.errors import LabrelayError, RunFailed
+from labrelay.model.errors import LabrelayError
 from labrelay.model.names import printable
 from labrelay.model.runs import CostItem, OutputFile, RunReport, TaskReport
 from labrelay.model.states import RunState
@@ -53,14 +53,16 @@ def report_of(aws: Aws, run: Item, folder: Path, prices: Prices) -> RunReport:
         prices: Of the run's Region.
 
     Raises:
-        RunFailed: It is COMPLETED and left nothing.
         StorageFailed: Outputs could not be brought here; asking again goes on where it stopped.
     """
     state = state_of(run)
     entries = logs.manifest(aws, str(run["id"]), str(run["uuid"]))
     about = next((entry for entry in entries if ":run/" in str(entry.get("arn"))), {})
     tasks = _tasks(aws, run, entries)
-    files, values = _outputs(aws, run, folder) if state is RunState.COMPLETE else ((), {})
+    outputs = read_outputs(aws, str(run["runOutputUri"])) if state is RunState.COMPLETE else None
+    if outputs is not None and not outputs:
+        state, outputs = RunState.EXECUTOR_ERROR, None
+    files, values = ((), {}) if outputs is None else (bring(aws, outputs, folder), outputs.values)
     versions = values.get(TOOL_VERSIONS)
     return RunReport(
         state=state,
@@ -165,13 +167,6 @@ def _cached(task: _Task) -> bool:
     return bool(task.item.get("cacheHit"))
 
 
-def _outputs(aws: Aws, run: Item, folder: Path) -> tuple[tuple[OutputFile, ...], dict[str, Any]]:
-    outputs = read_outputs(aws, str(run["runOutputUri"]))
-    if not outputs:
-        raise RunFailed(f"HealthOmics' run {run['id']}: {NOTHING}", str(run["id"]))
-    return bring(aws, outputs, folder), outputs.values
-
-
 def _logs(aws: Aws, run: Item, folder: Path, tasks: Sequence[_Task]) -> tuple[str, ...]:
     """Keep what explains a failure, and the engine's log, as files; a log that cannot be had is no reason to fail."""
     kept: list[Path] = []
@@ -192,6 +187,8 @@ def _keep(path: Path, lines: Sequence[str]) -> Path:
 
 
 def _failure(aws: Aws, run: Item, tasks: Sequence[_Task]) -> str:
+    if run.get("status") == "COMPLETED":
+        return NOTHING
     if run.get("status") == "CANCELLED":
         return "the run was cancelled; a cancelled run of HealthOmics exports nothing"
     # A task that was tried again and then succeeded did not fail the run.

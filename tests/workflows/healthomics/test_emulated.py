@@ -43,6 +43,16 @@ def test_a_run_comes_back_with_its_files_tasks_costs_and_advice(cloud: Cloud) ->
     assert [Path(path).name for path in report.logs] == ["engine.log"]
 
 
+def test_a_run_that_completes_and_leaves_nothing_has_failed_and_says_so(cloud: Cloud) -> None:
+    wdl = WDL[: WDL.index("  output {{ File said")] + "  output {{ }}\n}}\n" + WDL[WDL.index("task say") :]
+    run = cloud.engine.submit(cloud.request(wdl=wdl))
+    status, report = cloud.until(run, lambda status: status.state.terminal), cloud.engine.report(run)
+    assert (status.state, report.state) == (RunState.EXECUTOR_ERROR, RunState.EXECUTOR_ERROR)
+    assert "wrote no output" in str(report.failure)
+    assert [task.name for task in report.tasks] == ["say"]
+    assert report.costs
+
+
 def test_a_report_that_is_asked_for_again_downloads_nothing(cloud: Cloud, emulator: Emulated) -> None:
     run = cloud.engine.submit(cloud.request())
     cloud.until(run, lambda status: status.state.terminal)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from labrelay.model.errors import RunFailed
 from labrelay.model.runs import RunReport
 from labrelay.model.states import RunState
 from labrelay.workflows.healthomics.logs import last_lines, manifest, stream_of
@@ -140,10 +139,12 @@ def test_completed_with_nothing_is_no_result(account: Account, tmp_path: Path) -
     no_logs(account)
     account.says("omics", "list_run_tasks", {"items": []})
     account.fails("s3", "get_object", "NoSuchKey", 404)
-    for _ in range(3):
+    for _ in range(4):
         account.says("s3", "list_objects_v2", {})
-    with pytest.raises(RunFailed, match="wrote no output"):
-        report(account, tmp_path, run_details(1, "COMPLETED"))
+    found = report(account, tmp_path, run_details(1, "COMPLETED", storageType="STATIC"))
+    assert found.state is RunState.EXECUTOR_ERROR
+    assert "wrote no output" in str(found.failure)
+    assert [item.what for item in found.costs] == ["run storage (STATIC)"]
 
 
 def test_static_storage_is_paid_for_from_start_to_stop() -> None:
