@@ -57,9 +57,10 @@ class Crew:
     def look(self, service: Service) -> bool:
         """Let runs in, and see that each that is under way is driven; tell whether there is any."""
         admit(service, self.settings)
+        # Before the states are read: a driver that ends in between has ended its run, which is not to be driven again.
+        self._drivers = {key: thread for key, thread in self._drivers.items() if thread.is_alive()}
         with service.state.read() as state:
             under_way = [run for status in UNDER_WAY for run in state.each("run", status=status)]
-        self._drivers = {key: thread for key, thread in self._drivers.items() if thread.is_alive()}
         for run in under_way:
             if run["uuid"] not in self._drivers:
                 name = f"run {run['id']}"

@@ -46,7 +46,7 @@ def change_run(
             return None
         before = body["status"]
         changed = change(body)
-        if changed is None:
+        if changed is None or (before in ENDED and changed.get("status", before) != before):
             return body
         body |= changed
         if body["status"] in ENDED:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +28,9 @@ SCHEMES = ("s3://", "omics://")
 ETAG_CHARS = 59  # a resource digest has 64 characters, `etag:` before it
 FIXED_TIME = (0, 0)
 MAX_FOLDER_FILES = 100_000
+CHECK_SECONDS = 1.0  # a run that waits for another's fetch looks so often whether it is to stop
+BUSY: set[Path] = set()  # the places that a run fetches to
+FREED = threading.Condition()
 
 
 @dataclass
@@ -103,8 +108,9 @@ class Stager:
         self._check()
         found = open_uri(self._service, uri)
         target = self._place(uri, found.etag, found.name)
-        if not target.is_file():
-            self._fetch(uri, target, found.etag)
+        with self._alone(target):
+            if not target.is_file():
+                self._fetch(uri, target, found.etag)
         self._note(uri, found.etag)
         return target
 
@@ -121,16 +127,37 @@ class Stager:
             self._check()
             found.append((_inside(one, prefix), open_uri(self._service, one)))
         folder = self._place(uri, digest([[str(name), entry.etag] for name, entry in found]), prefix.split("/")[-2])
-        if not folder.is_dir():
-            temp = folder.with_name(f"{folder.name}.partly")
-            shutil.rmtree(temp, ignore_errors=True)
-            for name, entry in found:
-                self._fetch(entry.uri, temp / name, entry.etag)
-            os.utime(temp, FIXED_TIME)
-            temp.rename(folder)
+        with self._alone(folder):
+            if not folder.is_dir():
+                temp = folder.with_name(f"{folder.name}.partly")
+                shutil.rmtree(temp, ignore_errors=True)
+                for name, entry in found:
+                    self._fetch(entry.uri, temp / name, entry.etag)
+                os.utime(temp, FIXED_TIME)
+                temp.rename(folder)
         for _, entry in found:
             self._note(entry.uri, entry.etag)
         return folder
+
+    @contextmanager
+    def _alone(self, target: Path) -> Iterator[None]:
+        """Let one run at a time fetch to a place; the others wait, and find it there.
+
+        A data folder has one emulator, so that threads are all that can meet.
+        """
+        while True:
+            with FREED:
+                if target not in BUSY:
+                    BUSY.add(target)
+                    break
+                FREED.wait(CHECK_SECONDS)
+            self._check()
+        try:
+            yield
+        finally:
+            with FREED:
+                BUSY.discard(target)
+                FREED.notify_all()
 
     def _fetch(self, uri: str, target: Path, etag: str) -> None:
         self._check()

@@ -7,6 +7,8 @@ import pytest
 from emulated_runs import SAY, TWO, RunLab, archive, until
 from emulated_storage import forget_objects
 
+from labrelay.emulator.run_states import change_run
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, s3_url: str) -> Iterator[RunLab]:
@@ -39,6 +41,13 @@ def test_a_run_really_runs_and_its_outputs_are_where_healthomics_puts_them(lab: 
     assert run["resourceDigests"] == {given: f"etag:{etag}"}
     assert run["creationTime"] <= run["startTime"] <= run["stopTime"]
     assert lab.statuses(run["id"]) == ["PENDING", "STARTING", "RUNNING", "STOPPING", "COMPLETED"]
+
+
+def test_a_run_that_has_ended_never_goes_back(lab: RunLab, say: str) -> None:
+    run = lab.run(say)
+    body = change_run(lab.service, run["id"], run["uuid"], lambda _body: {"status": "RUNNING"})
+    assert body is not None
+    assert body["status"] == lab.call("GetRun", id=run["id"])["status"] == "COMPLETED"
 
 
 def test_a_task_is_listed_with_what_it_asked_for_and_the_smallest_instance_that_has_it(lab: RunLab, say: str) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from emulated_runs import SETTINGS, RunLab
 from emulated_storage import Storage, fastq
+
+from labrelay.emulator.staging import Stager
+from labrelay.workflows.schema import FILE, FOLDER
 
 WDL = """version 1.1
 workflow count {
@@ -85,3 +89,21 @@ def test_defaults_of_a_workflow_may_be_uris(lab: RunLab) -> None:
     run = lab.run(lab.workflow(wdl), {"reads": [other]})
     assert run["status"] == "COMPLETED", run
     assert set(run["resourceDigests"]) == {other, given}
+
+
+def test_runs_that_stage_one_input_at_once_all_find_it_whole(lab: RunLab) -> None:
+    names = [f"part_{number:02}.txt" for number in range(20)]
+    for name in names:
+        lab.put(f"in/together/{name}", name.encode() * 1000)
+    shapes = {"w.folder": {"type": "string", "format": FOLDER}, "w.file": {"type": "string", "format": FILE}}
+    given = {"folder": "s3://lab/in/together", "file": "s3://lab/in/together/part_00.txt"}
+
+    def stage(_number: int) -> tuple[str, str]:
+        inputs = Stager(lab.service, lambda: None).stage({"properties": shapes}, "w", given).inputs
+        return inputs["w.folder"], inputs["w.file"]
+
+    with ThreadPoolExecutor(4) as pool:
+        ((folder, file),) = set(pool.map(stage, range(4)))
+    assert sorted(path.name for path in Path(folder).iterdir()) == names
+    assert Path(file).read_bytes() == b"part_00.txt" * 1000
+    assert not list(Path(lab.folder, "staged").rglob("*.partly"))
