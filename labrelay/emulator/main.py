@@ -26,6 +26,7 @@ from labrelay.emulator.announcements import Announcer
 from labrelay.emulator.background import Background
 from labrelay.emulator.children import Child, answers, filer_url, free_ports, start_moto, start_s3
 from labrelay.emulator.faults import Plan, read_plan
+from labrelay.emulator.guard import Guard
 from labrelay.emulator.journal import Journal
 from labrelay.emulator.launch import Running, read_running, write_running
 from labrelay.emulator.probe import gives_bytes
@@ -109,7 +110,7 @@ def _serve(
     background.start()
     stack.callback(background.stop)
     front = Front(service, s3.url, filer_url(data), moto.url, journal, plan)
-    server = _server(front)
+    server = _server(Guard(front, options.host))
     number: int = port.getsockname()[1]
     running = Running(
         f"http://{options.host}:{number}", number, os.getpid(), started_at(os.getpid()), boot_id(), options.region
@@ -152,7 +153,7 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _server(front: Front) -> uvicorn.Server:
+def _server(front: Guard) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             front,

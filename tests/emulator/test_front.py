@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from emulated import LOOPBACK
-from served import Served, served
+from served import SIGNED, Served, served
 
 from labrelay.emulator import logs
 from labrelay.emulator.faults import Fault, Plan
@@ -82,9 +82,8 @@ def test_an_operation_of_closed_stores_is_denied_and_others_are_not_emulated(fro
 
 
 def test_a_request_that_no_route_fits_is_unknown(front: Served) -> None:
-    signed = {"authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/omics/aws4_request, Signature=0"}
     with pytest.raises(urllib.error.HTTPError) as caught:
-        LOOPBACK.open(urllib.request.Request(f"{front.endpoint}/runs/1", headers=signed))
+        LOOPBACK.open(urllib.request.Request(f"{front.endpoint}/runs/1", headers=SIGNED))
     assert caught.value.code == 404
     assert caught.value.headers["x-amzn-errortype"] == "UnknownOperationException"
     assert json.load(caught.value)["message"]
@@ -93,7 +92,7 @@ def test_a_request_that_no_route_fits_is_unknown(front: Served) -> None:
 @pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff", b"[" * 100_000])
 def test_a_body_that_is_no_json_object_is_invalid(front: Served, body: bytes) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
-        LOOPBACK.open(urllib.request.Request(f"{front.endpoint}/referencestore", body, method="POST"))
+        LOOPBACK.open(urllib.request.Request(f"{front.endpoint}/referencestore", body, SIGNED, method="POST"))
     assert caught.value.code == 400
     assert caught.value.headers["x-amzn-errortype"] == "ValidationException"
 
@@ -109,9 +108,11 @@ def test_a_204_and_a_202_have_no_body_and_leave_the_connection_usable(front: Ser
         ("POST", "/run/1234567/cancel", "", "202 Accepted"),
         ("GET", "/run/1%2F2", "", "400 Bad Request"),
     ]
+    signed = f"authorization: {SIGNED['Authorization']}"
     with socket.create_connection((host, int(port))) as connection, connection.makefile("rb") as answers:
         for method, path, body, status in asked:
-            head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+            lines = (f"{method} {path} HTTP/1.1", "host: localhost", signed, f"content-length: {len(body)}")
+            head = "\r\n".join((*lines, "", body))
             connection.sendall(head.encode())
             assert answers.readline().decode().strip() == f"HTTP/1.1 {status}"
             headers = dict(iter(lambda: tuple(answers.readline().decode().strip().split(": ", 1)), ("",)))
@@ -135,7 +136,7 @@ def test_a_part_is_spooled_to_a_file_and_the_file_goes_if_nobody_keeps_it(front:
     assert front.client().upload_read_set_part(**part, payload=content)["checksum"] == expected
     url = f"{front.endpoint}/sequencestore/{STORE}/upload/{STORE}/part?partSource=SOURCE1&partNumber=1"
     # An iterator is sent in chunks, its length unknown.
-    chunked = urllib.request.Request(url, iter([content[:5], content[5:]]), method="PUT")
+    chunked = urllib.request.Request(url, iter([content[:5], content[5:]]), SIGNED, method="PUT")
     with LOOPBACK.open(chunked) as answer:
         assert json.load(answer) == {"checksum": expected}
     assert [path.exists() for path, _digest in seen] == [False, False]

@@ -15,6 +15,7 @@ import uvicorn
 from emulated import client
 
 from labrelay.emulator.faults import Plan
+from labrelay.emulator.guard import Guard
 from labrelay.emulator.journal import Journal
 from labrelay.emulator.server import Front
 from labrelay.emulator.service import Service
@@ -22,6 +23,7 @@ from labrelay.emulator.state import State
 from labrelay.emulator.wire import load_operations
 
 NOWHERE = "http://127.0.0.1:9"
+SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=x/20261124/us-east-1/omics/aws4_request, Signature=0"}
 
 
 @dataclass
@@ -46,7 +48,9 @@ def served(folder: Path, plan: Plan | None = None) -> Iterator[Served]:
     front = Front(service, NOWHERE, NOWHERE, NOWHERE, Journal(folder / "configured.jsonl"), plan or Plan())
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(front, lifespan="off", log_config=None, server_header=False))
+    server = uvicorn.Server(
+        uvicorn.Config(Guard(front, "127.0.0.1"), lifespan="off", log_config=None, server_header=False)
+    )
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started:
