@@ -31,7 +31,8 @@ class Referee:
     def ask(self, *words: str, code: int = 0) -> str:
         """Run the program and return what it printed; its standard error when it is to end with another code."""
         outside = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_PAGER": ""}
+        none = str(BIN / "there is no such file")
+        nothing = {"AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none, "AWS_PAGER": ""}
         done = subprocess.run(
             [str(self.program), *words],
             env={**outside, **nothing, "NO_PROXY": "*", **self.environment},
