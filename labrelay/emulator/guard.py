@@ -11,12 +11,12 @@ import ipaddress
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import Request as Asked
 from starlette.responses import JSONResponse
 
 OWN_PATHS = "/_labrelay/"  # nothing below changes anything
+HOST = re.compile(r"\[?([^\[\]]*?)\]?(:[0-9]*)?")
 SIGNED = re.compile(r"AWS4-HMAC-SHA256 +Credential=")
 DENIED = "AccessDeniedException"
 PRESIGNED = {"X-Amz-Credential", "AWSAccessKeyId"}  # of an address by signature version 4, and 2 (S3 alone)
@@ -48,9 +48,10 @@ class Guard:
 
     def _objection(self, asked: Asked) -> str | None:
         host, origin = asked.headers.get("host", ""), asked.headers.get("origin")
-        if not self._any_host and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        named = HOST.fullmatch(host.lower())
+        if not self._any_host and not (named and is_loopback(named[1])):
             return "its Host is no name of this machine; use the address that the emulator printed"
-        if asked.headers.get("sec-fetch-site", "none") not in NEAR or (origin and urlsplit(origin).netloc != host):
+        if asked.headers.get("sec-fetch-site", "none") not in NEAR or (origin and origin.partition("://")[2] != host):
             return "it comes from a web page of another site"
         signed = SIGNED.match(asked.headers.get("authorization", "")) or PRESIGNED & asked.query_params.keys()
         if not signed and not asked.url.path.startswith(OWN_PATHS):

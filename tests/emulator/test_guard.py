@@ -51,6 +51,8 @@ def test_a_request_without_a_signature_does_nothing(front: Served) -> None:
         ({"Host": "evil.example"}, "no name of this machine"),
         ({"Host": "evil.example:80"}, "no name of this machine"),
         ({"Host": "localhost.evil.example"}, "no name of this machine"),
+        ({"Host": "[::1"}, "no name of this machine"),
+        ({"Origin": "http://[::1"}, "another site"),
     ],
 )
 def test_a_page_of_another_site_does_nothing_even_with_a_signature(
