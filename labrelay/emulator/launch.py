@@ -111,8 +111,8 @@ def detach(data: Path, *options: str) -> Running:
     """
     child = _spawn(data, options, leashed=False)
     found = _wait(data, child)
-    # It is meant to outlive us; without this, Python warns of a child that still runs when the object goes.
-    child.returncode = None
+    # It is meant to outlive us; without a code, Python warns of a child that still runs when the object goes.
+    child.returncode = 0
     return found
 
 

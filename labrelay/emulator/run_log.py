@@ -60,11 +60,14 @@ class RunLog:
                 piece = file.read(PIECE_BYTES)
         except FileNotFoundError:
             return False
-        whole = piece.rpartition(b"\n")[0]
-        if not whole:
+        end = piece.rfind(b"\n") + 1
+        if not end and len(piece) == PIECE_BYTES:
+            end = PIECE_BYTES  # a line that no piece holds is passed on in parts
+        if not end:
             return False
+        whole = piece[:end]
         self._append(self.engine_stream, [engine_line(line) for line in whole.splitlines()])
-        self._offsets[attempt.token] = offset + len(whole) + 1
+        self._offsets[attempt.token] = offset + end
         # After a kill some lines may be told again, and none is lost.
         self._place.write_text(json.dumps(self._offsets), encoding="ascii")
         return True

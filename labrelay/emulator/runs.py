@@ -32,11 +32,12 @@ def run_folder(service: Service, identity: str) -> Path:
 def start_run(service: Service, asked: Params) -> Params:
     """Take a run; it waits as PENDING until there is room."""
     made: list[Body] = []
+    removed: list[Body] = []
+    identity = str(uuid.uuid4())
 
     def make(state: Transaction) -> Params:
         members, definition = run_body(state, asked)
-        _make_room(state)
-        identity = str(uuid.uuid4())
+        removed.extend(_make_room(state))
         _keep_definition(service, definition["uuid"], identity)
         key = _new_id(state, load_settings(service.folder).reuse_run_ids)
         body = {**members, "id": key, "uuid": identity, "arn": service.arn("run", key), "status": "PENDING"}
@@ -52,7 +53,13 @@ def start_run(service: Service, asked: Params) -> Params:
         made.append(body)
         return {name: body[name] for name in ("arn", "id", "status", "tags", "uuid", "runOutputUri", "networkingMode")}
 
-    answer = once(service, "StartRun", asked, make)
+    try:
+        answer = once(service, "StartRun", asked, make)
+    except BaseException:
+        _drop_folder(service, identity)
+        raise
+    for body in removed:
+        _drop_folder(service, body["uuid"])
     for body in made:
         announce_run(service, body)
     service.wake()
@@ -105,7 +112,7 @@ def delete_run(service: Service, asked: Params) -> Params:
         if body["status"] not in ENDED:
             raise conflict(f"Run {body['id']} is {body['status']}; cancel it or let it end before it is deleted.")
         _remove(state, body)
-    shutil.rmtree(run_folder(service, body["uuid"]), ignore_errors=True)
+    _drop_folder(service, body["uuid"])
     announce_run(service, body | {"status": "DELETED"})
     return {}
 
@@ -118,14 +125,19 @@ def _remove(state: Transaction, body: Body) -> None:
     state.put("freeRunId", body["id"], {"id": body["id"]})
 
 
-def _make_room(state: Transaction) -> None:
-    """Hold the number of runs that are kept: the oldest that may be removed goes, and without one StartRun does not."""
+def _drop_folder(service: Service, identity: str) -> None:
+    """Remove what a run kept, after the state has forgotten the run."""
+    shutil.rmtree(run_folder(service, identity), ignore_errors=True)
+
+
+def _make_room(state: Transaction) -> list[Body]:
+    """Hold the number of runs that are kept: remove the oldest that may go, or refuse the new one; return what went."""
     if state.count("run") < MAX_RUNS:
-        return
+        return []
     for body in state.each("run"):
         if body["retentionMode"] == "REMOVE" and body["status"] in ENDED:
             _remove(state, body)
-            return
+            return [body]
     message = f"There are {MAX_RUNS:,} runs; delete some, or start runs with retentionMode REMOVE."
     raise Failure("ServiceQuotaExceededException", message)
 

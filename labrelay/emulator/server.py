@@ -30,6 +30,7 @@ from labrelay.emulator.proxy import Proxy, list_buckets
 from labrelay.emulator.routing import find_route
 from labrelay.emulator.service import Service
 from labrelay.emulator.wire import Answer, Request, answer, error_answer, failed, json_answer, streams_in
+from labrelay.stores.durable import write_all
 
 THREADS = 32
 PIECE_BYTES = 1 << 20
@@ -155,9 +156,9 @@ class Front:
                 async for piece in asked.stream():
                     held += piece
                     if len(held) >= PIECE_BYTES:
-                        await asyncio.to_thread(file.write, held)
+                        await asyncio.to_thread(write_all, file, bytes(held))
                         held = bytearray()
-                await asyncio.to_thread(file.write, held)
+                await asyncio.to_thread(write_all, file, bytes(held))
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

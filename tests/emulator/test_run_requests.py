@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,16 @@ import pytest
 from emulated_runs import ROLE, SAY, SETTINGS, TWO, RunLab
 from emulated_storage import forget_objects
 
+from labrelay.emulator import run_log, runs
+from labrelay.emulator.drive import Drive
 from labrelay.emulator.execution import MAX_BREAKS, Crew, admit, fits
 from labrelay.emulator.instances import whole_cpus, whole_gib
 from labrelay.emulator.operation import Failure
+from labrelay.emulator.run_log import RunLog
 from labrelay.emulator.run_settings import RunSettings, load_settings
 from labrelay.emulator.run_states import change_run
 from labrelay.model.errors import UsageError
+from labrelay.workflows.local.home import Attempt, EngineHome
 
 GIVEN = {"given": "s3://lab/a.txt"}
 
@@ -124,6 +130,45 @@ def test_a_run_keeps_its_definition_when_the_workflow_is_deleted(lab: RunLab) ->
     assert lab.read(definition)[:2] == b"PK"
 
 
+def test_the_oldest_run_that_may_go_makes_room_with_all_its_files(lab: RunLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "MAX_RUNS", 1)
+    workflow = lab.workflow(TWO)
+    first = lab.start(workflow, GIVEN, retentionMode="REMOVE")
+    with pytest.raises(Failure, match="ServiceQuotaExceededException"):
+        lab.start(workflow, GIVEN)
+    lab.call("CancelRun", id=first)
+    second = lab.call("GetRun", id=lab.start(workflow, GIVEN))
+    assert [run["id"] for run in lab.call("ListRuns")["items"]] == [second["id"]]
+    assert [path.name for path in (lab.folder / "runs").iterdir()] == [second["uuid"]]
+
+
+def test_a_run_that_cannot_be_kept_leaves_no_files(lab: RunLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_given: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    workflow = lab.workflow(TWO)
+    monkeypatch.setattr(runs, "set_tags", full)
+    with pytest.raises(sqlite3.OperationalError):
+        lab.start(workflow, GIVEN)
+    assert not list((lab.folder / "runs").iterdir())
+
+
+def test_the_engines_log_goes_on_after_a_line_that_no_piece_holds(
+    lab: RunLab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(run_log, "PIECE_BYTES", 8)
+    attempt = Attempt(EngineHome(tmp_path / "engine"), "1-1")
+    attempt.log_file.parent.mkdir(parents=True)
+    attempt.log_file.write_bytes(b"first\n" + b"long" * 5 + b"\n\nlast\nhalf")
+    follower = RunLog(lab.service, {"id": "1", "logLevel": "ALL"}, tmp_path)
+    while follower.follow(attempt):
+        pass
+    assert lab.log("run/1/engine") == ["first", "longlong", "longlong", "long", "", "last"]
+    attempt.log_file.write_bytes(attempt.log_file.read_bytes() + b"ed\n")
+    assert follower.follow(attempt)
+    assert lab.log("run/1/engine")[-1] == "halfed"
+
+
 def test_runs_are_listed_by_name_state_and_group(lab: RunLab) -> None:
     workflow, group = lab.workflow(TWO), lab.call("CreateRunGroup", name="g")["id"]
     a = lab.start(workflow, GIVEN, name="a")
@@ -220,6 +265,30 @@ def test_a_run_whose_driver_breaks_is_given_up_after_some_tries(lab: RunLab) -> 
         crew.wait(10)
     found = lab.call("GetRun", id=run)
     assert (found["status"], found["failureReason"]) == ("FAILED", "SERVICE_ERROR")
+
+
+class EndsWhenAsked(threading.Thread):
+    """A driver that ends its run, and itself, in the moment in which one asks whether it is alive."""
+
+    def __init__(self, lab: RunLab, run: str) -> None:
+        super().__init__()
+        self.end = lambda: set_status(lab, run, "COMPLETED")
+
+    def is_alive(self) -> bool:
+        self.end()
+        return False
+
+
+def test_a_run_that_ends_while_one_looks_is_not_driven_again(lab: RunLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = lab.start(lab.workflow(TWO), GIVEN)
+    set_status(lab, run, "RUNNING")
+    driven: list[str] = []
+    monkeypatch.setattr(Drive, "go", lambda drive: driven.append("again"))
+    crew = Crew(lab.folder)
+    monkeypatch.setattr(crew, "_drivers", {lab.call("GetRun", id=run)["uuid"]: EndsWhenAsked(lab, run)})
+    assert not crew.look(lab.service)
+    crew.wait(10)
+    assert not driven
 
 
 def test_a_stop_of_the_emulator_fails_no_run(lab: RunLab) -> None:
