@@ -43,19 +43,23 @@ def import_reads(home: Home, instrument_run_id: str) -> Imported:
     job and round, one transaction a job.
     """
     with home.records.write() as session:
-        wanted, already = _wanted(session, home, instrument_run_id)
+        sources, ready = _wanted(session, home, instrument_run_id)
     faultpoint("import.intended")
-    outcome = Imported(already=already)
-    _Jobs(home, wanted, outcome).run_all()
+    outcome = Imported(already=len(ready))
+    _Jobs(home, sources, ready, outcome).run_all()
     return outcome
 
 
 class _Jobs:
     """The import jobs of one call: as many under way at once as the store takes."""
 
-    def __init__(self, home: Home, wanted: Sequence[ReadSource], outcome: Imported) -> None:
-        self.home, self.outcome, self.total = home, outcome, len(wanted)
-        self.batches = deque(wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH))
+    def __init__(self, home: Home, sources: Sequence[ReadSource], ready: set[str], outcome: Imported) -> None:
+        self.home, self.outcome, self.ready = home, outcome, ready
+        self.total = sum(source.id not in ready for source in sources)
+        # Cut from all sources, whatever is there already: batches that changed from call to call would be other jobs,
+        # and would import again what a job of an earlier call is still importing. A job skips what it has.
+        batches = (sources[start : start + BATCH] for start in range(0, len(sources), BATCH))
+        self.batches = deque(batch for batch in batches if any(source.id not in ready for source in batch))
         self.going: list[str] = []
 
     def run_all(self) -> None:
@@ -64,7 +68,7 @@ class _Jobs:
         pause = FIRST_WAIT
         self._start()
         while self.going:
-            left = [job_id for job_id in self.going if not _settle(self.home, job_id, self.outcome)]
+            left = [job_id for job_id in self.going if not self._settle(job_id)]
             done = self.outcome.imported + len(self.outcome.failed)
             self.home.progress.advance("read sets", done, self.total)
             pause = FIRST_WAIT if len(left) < len(self.going) else min(LONGEST_WAIT, pause * 1.5)
@@ -87,29 +91,29 @@ class _Jobs:
             self.batches.popleft()
             faultpoint("import.started")
 
+    def _settle(self, job_id: str) -> bool:
+        job = self.home.reads.job(job_id)
+        if job.status in GOING:
+            return False
+        faultpoint("import.done")
+        with self.home.records.write() as session:
+            new = [read_set for read_set in job.done if read_set.id not in self.ready]
+            done = [(read_set.id, read_set.status, None) for read_set in new]
+            failed = [(read_set_id, "FAILED", reason) for read_set_id, reason in job.failed]
+            intake.settle_read_sets(session, job.id, [*done, *failed])
+        faultpoint("import.recorded")
+        self.outcome.imported += len(new)
+        self.outcome.failed += job.failed
+        return True
+
 
 def _token(home: Home, sources: Sequence[ReadSource]) -> str:
     """Return what names the job: asked again for the same sources it is the same job, for those that failed a new."""
     return digest([home.reads.name, [source.id for source in sources]])
 
 
-def _settle(home: Home, job_id: str, outcome: Imported) -> bool:
-    job = home.reads.job(job_id)
-    if job.status in GOING:
-        return False
-    faultpoint("import.done")
-    with home.records.write() as session:
-        done = [(read_set.id, read_set.status, None) for read_set in job.done]
-        failed = [(read_set_id, "FAILED", reason) for read_set_id, reason in job.failed]
-        intake.settle_read_sets(session, job.id, [*done, *failed])
-    faultpoint("import.recorded")
-    outcome.imported += len(job.done)
-    outcome.failed += job.failed
-    return True
-
-
-def _wanted(session: Session, home: Home, instrument_run_id: str) -> tuple[list[ReadSource], int]:
-    """Write the intent for every read set of the run and return those that are not in the store, and how many are."""
+def _wanted(session: Session, home: Home, instrument_run_id: str) -> tuple[list[ReadSource], set[str]]:
+    """Write the intent for every read set of the run; return all of them, and the ids of those in the store."""
     query = (
         select(DatasetRow, SampleRow, DatasetFileRow, FileRow)
         .join(SampleRow, SampleRow.id == DatasetRow.sample_id)
@@ -136,7 +140,7 @@ def _wanted(session: Session, home: Home, instrument_run_id: str) -> tuple[list[
     ready = set(
         session.scalars(of_run.where(DatasetRow.instrument_run_id == instrument_run_id, ReadSetRow.status == READY))
     )
-    return [source for source in sources if source.id not in ready], len(ready & {s.id for s in sources})
+    return sources, ready & {source.id for source in sources}
 
 
 def _source(sample: SampleRow, label: str, lane: int | None, files: Sequence[FileRow]) -> ReadSource:
