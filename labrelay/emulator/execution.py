@@ -15,6 +15,7 @@ from labrelay.emulator.run_faults import EmulatorStops
 from labrelay.emulator.run_settings import RunSettings, load_settings
 from labrelay.emulator.run_states import UNDER_WAY, announce_run
 from labrelay.emulator.service import Service, worker
+from labrelay.emulator.staging import make_room
 from labrelay.emulator.state import Body, Snapshot
 from labrelay.model.errors import StorageFailed
 from labrelay.workflows.local.engine import LocalEngine
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS = 5.0
 RUNNER_IDLE_SECONDS = 60.0
+GIB = 1 << 30
 MAX_BREAKS = 3  # how often a run is tried again whose driver broke for a reason of its own
 
 
@@ -53,6 +55,7 @@ class Crew:
         )
         self._drivers: dict[str, threading.Thread] = {}
         self._broken: Counter[str] = Counter()
+        self._data, self._tidy = folder, False
 
     def look(self, service: Service) -> bool:
         """Let runs in, and see that each that is under way is driven; tell whether there is any."""
@@ -67,6 +70,10 @@ class Crew:
                 thread = threading.Thread(target=self._drive, args=(service, run), name=name, daemon=True)
                 self._drivers[run["uuid"]] = thread
                 thread.start()
+        was_tidy, self._tidy = self._tidy, not under_way
+        if self._tidy and not was_tidy:
+            # Only a look lets runs in, so that none begins meanwhile.
+            make_room(self._data, int(self.settings.staged_gib * GIB))
         return bool(under_way)
 
     def wait(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """Inputs of runs: from URIs in the parameters to read-only local files, each content once.
 
 A file lies at `staged/<digest of URI and ETag>/<name>` with a fixed time, so that the same input has the same path and
-time in every run: the engine's call cache goes by both.
+time in every run: the engine's call cache goes by both. What is removed to make room comes back as it was.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from labrelay.emulator.objects import ObjectUnavailable, Reason, fetch, list_uris, open_uri
 from labrelay.emulator.run_faults import RunFault, input_fault
+from labrelay.emulator.run_log import disk_bytes
 from labrelay.emulator.run_request import unqualified
 from labrelay.emulator.service import Service
 from labrelay.model.canonical import digest
@@ -29,6 +30,7 @@ ETAG_CHARS = 59  # a resource digest has 64 characters, `etag:` before it
 FIXED_TIME = (0, 0)
 MAX_FOLDER_FILES = 100_000
 CHECK_SECONDS = 1.0  # a run that waits for another's fetch looks so often whether it is to stop
+GOING = "going"  # what is being removed
 BUSY: set[Path] = set()  # the places that a run fetches to
 FREED = threading.Condition()
 
@@ -176,7 +178,30 @@ class Stager:
     def _place(self, uri: str, etag: str, name: str) -> Path:
         place = self._root / digest([uri, etag])
         make_dirs(place)
+        os.utime(place)  # `make_room` goes by it
         return place / slug(name)
+
+
+def make_room(data: Path, most_bytes: int) -> None:
+    """Remove the inputs that were used the longest time ago, until the others have at most so many bytes.
+
+    Args:
+        data: The emulator's data folder, of which no run may be under way: engines read inputs where they lie.
+        most_bytes: How much may stay.
+    """
+    root = data / "staged"
+    places = [place for place in root.iterdir() if place.name != GOING] if root.is_dir() else []
+    sizes = {place: disk_bytes(place) for place in places}
+    total = sum(sizes.values())
+    going = root / GOING
+    shutil.rmtree(going, ignore_errors=True)
+    for place in sorted(places, key=lambda place: place.stat().st_mtime_ns):
+        if total <= most_bytes:
+            return
+        # Renamed first: a folder that a kill leaves half removed would be taken for the input.
+        place.rename(going)
+        shutil.rmtree(going)
+        total -= sizes[place]
 
 
 def _inside(uri: str, prefix: str) -> PurePosixPath:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from emulated_runs import SAY, TWO, RunLab, archive, until
+from emulated_runs import SAY, SETTINGS, TWO, RunLab, archive, until
 from emulated_storage import forget_objects
 
 from labrelay.emulator.run_states import change_run
@@ -180,6 +181,17 @@ def test_a_run_cache_saves_the_work_that_was_done_before(lab: RunLab) -> None:
     anew = lab.run(pair, {"given": given, "word": "one"}, cacheId=cache)
     assert {task["cacheHit"] for task in lab.tasks(anew["id"])} == {False}
     assert lab.read(f"{anew['runOutputUri']}/out/result/result.txt") == b"CHANGED\none\n"
+
+
+def test_a_run_cache_knows_inputs_again_that_were_removed_meanwhile(tmp_path: Path, s3_url: str) -> None:
+    with RunLab(tmp_path, s3_url, settings=f"{SETTINGS}staged_gib = 0\n").working() as lab:
+        pair, given = lab.workflow(TWO), lab.put("in/word.txt", b"abc\n")
+        cache = lab.call("CreateRunCache", cacheS3Location="s3://lab/cache", cacheBehavior="CACHE_ALWAYS")["id"]
+        for cached in (False, True):
+            run = lab.run(pair, {"given": given}, cacheId=cache)
+            assert run["status"] == "COMPLETED", run
+            assert {task["cacheHit"] for task in lab.tasks(run["id"])} == {cached}
+            until(lambda: list((tmp_path / "staged").iterdir()), lambda left: not left, 10)
 
 
 def test_a_cache_on_failure_keeps_what_a_failed_run_may_go_on_from(lab: RunLab) -> None:

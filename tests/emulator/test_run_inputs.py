@@ -8,7 +8,7 @@ import pytest
 from emulated_runs import SETTINGS, RunLab
 from emulated_storage import Storage, fastq
 
-from labrelay.emulator.staging import Stager
+from labrelay.emulator.staging import Stager, make_room
 from labrelay.workflows.schema import FILE, FOLDER
 
 WDL = """version 1.1
@@ -80,6 +80,36 @@ def test_the_same_content_is_fetched_once_and_cannot_be_changed_by_a_task(lab: R
     lab.put("in/a.fq.gz", fastq(4))
     assert lab.run(workflow, {"reads": [given]})["status"] == "COMPLETED"
     assert len([path for path in (Path(lab.folder) / "staged").rglob("*") if path.is_file()]) == 2
+
+
+def test_the_inputs_that_were_unused_for_longest_make_room_for_later_ones(lab: RunLab) -> None:
+    def staged() -> list[str]:
+        return sorted(path.name for path in (lab.folder / "staged").rglob("*") if path.is_file())
+
+    def stage(given: str, form: str = FILE) -> str:
+        schema = {"properties": {"w.given": {"type": "string", "format": form}}}
+        return str(Stager(lab.service, lambda: None).stage(schema, "w", {"given": given}).inputs["w.given"])
+
+    first = stage(lab.put("in/first", b"1" * 100))
+    lab.put("in/folder/second", b"2" * 100)
+    stage("s3://lab/in/folder", FOLDER)
+    stage(lab.put("in/third", b"3" * 100))
+    before = Path(first).stat()
+    make_room(lab.folder, 300)
+    assert staged() == ["first", "second", "third"]
+    assert stage("s3://lab/in/first") == first
+    make_room(lab.folder, 299)
+    assert staged() == ["first", "third"]
+    make_room(lab.folder, 0)
+    assert not list((lab.folder / "staged").iterdir())
+    assert stage("s3://lab/in/first") == first
+    assert Path(first).stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_folder_that_a_kill_left_half_removed_is_no_input(lab: RunLab) -> None:
+    (lab.folder / "staged" / "going" / "folder").mkdir(parents=True)
+    make_room(lab.folder, 1)
+    assert not list((lab.folder / "staged").iterdir())
 
 
 def test_defaults_of_a_workflow_may_be_uris(lab: RunLab) -> None:
