@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from labrelay.emulator.cached_results import drop_cache
 from labrelay.emulator.operation import Failure, Params, invalid, not_found, operation
-from labrelay.emulator.run_groups import BUSY
+from labrelay.emulator.run_states import BUSY
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Snapshot, Transaction
 from labrelay.emulator.tags import drop_tags, set_tags

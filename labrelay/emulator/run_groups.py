@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from labrelay.emulator.operation import Failure, Params, conflict, not_found, operation
+from labrelay.emulator.run_states import BUSY
 from labrelay.emulator.service import Service, timestamp
 from labrelay.emulator.state import Body, Snapshot, Transaction
 from labrelay.emulator.tags import drop_tags, set_tags
@@ -11,7 +12,6 @@ from labrelay.emulator.workflow_requests import items, once, tagged
 MAX_GROUPS = 1_000
 FIRST_ID = 2_000_001
 LIMITS = ("name", "maxCpus", "maxGpus", "maxRuns", "maxDuration")
-BUSY = ("PENDING", "STARTING", "RUNNING", "STOPPING")
 
 
 def existing_group(state: Snapshot, key: str) -> Body:
