@@ -8,9 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 HOME_DIR := demo-home
 UV := $(BIN)/uv
+NEXTFLOW := .nextflow-runtime
 INSTALL := $(UV) pip install --quiet --require-hashes
 
-.PHONY: help demo demo-healthomics test check format bench soak serve clean-demo lock
+.PHONY: help demo demo-healthomics nextflow nextflow-if-possible test check format bench soak serve clean-demo lock
 
 help: ## what can be made
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,7 +47,20 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(INSTALL) --python .venv-referees/bin/python -r locks/referees.txt
 	@touch $@
 
-demo: $(VENV)/.ready ## the main job on real reads, in ./demo-home
+nextflow: $(NEXTFLOW)/.ready ## the real Nextflow, by Maven (needs Java 17 and mvn), into ./.nextflow-runtime
+$(NEXTFLOW)/.ready: locks/nextflow/pom.xml locks/nextflow/SHA256SUMS
+	@echo "setting up $(NEXTFLOW) …"
+	@rm -rf $(NEXTFLOW)
+	@mvn -q -B -f locks/nextflow/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(NEXTFLOW)
+	@cd $(NEXTFLOW) && sha256sum --quiet -c ../locks/nextflow/SHA256SUMS && \
+	  LC_ALL=C ls *.jar | cmp - <(cut -c 67- ../locks/nextflow/SHA256SUMS)
+	@touch $@
+
+nextflow-if-possible: # pipelines in Nextflow run where their runtime can be had, and are skipped with a reason elsewhere
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory $(NEXTFLOW)/.ready; \
+	  else echo "no Java 17 with Maven here: what needs Nextflow is left out"; fi
+
+demo: $(VENV)/.ready nextflow-if-possible ## the main job on real reads, in ./demo-home
 	@$(BIN)/python demo/run.py --home $(HOME_DIR)
 
 demo-healthomics: $(VENV)/.ready ## the same through S3 and HealthOmics, by the emulator
@@ -57,7 +71,7 @@ clean-demo: ## stop what the demo left running and remove its home
 	@if [ -x $(BIN)/labrelay ] && [ -d $(HOME_DIR)/emulator ]; then $(BIN)/labrelay emulator --data $(HOME_DIR)/emulator --stop; fi
 	@rm -rf $(HOME_DIR)
 
-test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready ## all set-up, then the tests (PYTEST_ARGS="-k …")
+test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready nextflow-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 check: $(VENV)/.ready ## lint, types, import directions, and proof that the checkers still fail
