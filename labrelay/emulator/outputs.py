@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from labrelay.emulator.run_faults import export_failed
 from labrelay.emulator.service import Service
 from labrelay.workflows.local.home import Attempt
-from labrelay.workflows.local.wdl import read_json
+from labrelay.workflows.verdict import read_json
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from labrelay.emulator.state import Body
 from labrelay.emulator.task_rows import TaskRows
 from labrelay.model.runs import EngineStatus
 from labrelay.workflows.local.home import Attempt
-from labrelay.workflows.local.wdl import last_lines, read_json
+from labrelay.workflows.verdict import last_lines, read_json
 
 IMAGE_REFUSED = "ImageRefused"
 

@@ -14,7 +14,7 @@ from labrelay.model.runs import OutputFile, RunReport, TaskReport
 from labrelay.model.states import RunState
 from labrelay.workflows.local.events import TASK_FILE, USAGE_FILE
 from labrelay.workflows.local.home import Attempt, AttemptExit
-from labrelay.workflows.local.wdl import last_lines, moment, read_json
+from labrelay.workflows.verdict import last_lines, moment, read_json
 
 TOOL_VERSIONS = "tool_versions"  # a workflow output of this name, Map[String, String], says what ran
 COMMAND_BYTES = 65_536

@@ -6,8 +6,6 @@ import configparser
 import io
 import json
 import os
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from labrelay.model.states import RunState
 from labrelay.workflows.local.home import Attempt, RunnerSettings
 from labrelay.workflows.local.sandbox import BACKENDS, bubblewrap, display_name, python_folders
 from labrelay.workflows.local.tools import readable_folders
+from labrelay.workflows.verdict import Verdict, died, read_json, task_failure
 
 # What a container program needs of our environment; no credentials.
 PASSED_ON = ("HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "DOCKER_HOST", "CONTAINER_HOST")
@@ -37,21 +36,6 @@ WORKFLOW_ERRORS = {
     "EmptyArray",
     "ImageRefused",
 }
-HINTS = {
-    126: "the program is there but may not be executed",
-    137: "the task was killed, most often because it ran out of memory: raise its memory",
-    139: "the program crashed (segmentation fault)",
-    143: "the task was asked to stop",
-}
-STDERR_LINES = 5
-
-
-@dataclass
-class Verdict:
-    """What the end of an engine process means: the state and, unless all is well, a sentence."""
-
-    state: RunState
-    message: str | None = None
 
 
 def configuration(attempt: Attempt, settings: RunnerSettings, backend: str) -> str:
@@ -150,7 +134,7 @@ def judge(attempt: Attempt, code: int, cancelled: bool) -> Verdict:
         return Verdict(RunState.CANCELED, "Cancelled on request; finished tasks are kept for the next attempt.")
     error = read_json(attempt.engine_folder / "error.json") or read_json(attempt.folder / "result.json")
     if not isinstance(error, dict) or "error" not in error:
-        return Verdict(RunState.SYSTEM_ERROR, _died(attempt, code))
+        return Verdict(RunState.SYSTEM_ERROR, died(attempt.log_file, code))
     return _judge_error(error)
 
 
@@ -165,44 +149,14 @@ def _judge_error(error: dict[str, Any]) -> Verdict:
         )
     state = RunState.EXECUTOR_ERROR if kind in WORKFLOW_ERRORS else RunState.SYSTEM_ERROR
     if kind == "CommandFailed":
-        return Verdict(state, command_failure(cause))
+        task = str(cause.get("run") or "a task").removeprefix("call-")
+        status = int(cause.get("exit_status") or -1)
+        return Verdict(state, task_failure(task, status, Path(str(cause.get("stderr_file", "")))))
     where = cause.get("pos")
     place = f" (line {where.get('line')} of the definition)" if isinstance(where, dict) else ""
     who = str(cause.get("run") or error.get("workflow") or "the workflow")
     text = str(cause.get("message") or error.get("message") or kind).rstrip(".")
     return Verdict(state, f"{who} failed{place}: {text}.")
-
-
-def command_failure(cause: dict[str, Any]) -> str:
-    """Return the sentence for a task whose command failed: which task, how, its last words, and a hint."""
-    status = int(cause.get("exit_status") or -1)
-    task = str(cause.get("run") or "a task").removeprefix("call-")
-    lines = last_lines(Path(str(cause.get("stderr_file", ""))))
-    sentence = f"Task {task} failed with exit status {status}"
-    if status == 127:
-        missing = next((line for line in reversed(lines) if "not found" in line or "No such file" in line), "")
-        sentence += f": a command was not found ({missing.strip()})" if missing else ": a command was not found"
-        return sentence + "; install it, or add its folder to the tool path."
-    if status in HINTS:
-        sentence += f": {HINTS[status]}"
-    said = " | ".join(line.strip() for line in lines if line.strip())
-    return f"{sentence}; it last said: {said}" if said else f"{sentence} and said nothing on standard error."
-
-
-def last_lines(path: Path, count: int = STDERR_LINES) -> list[str]:
-    """Return the last lines of a text file, or nothing if it cannot be read. Reads 8 KB at most."""
-    try:
-        with path.open("rb") as handle:
-            handle.seek(max(0, path.stat().st_size - 8192))
-            return handle.read().decode(errors="replace").splitlines()[-count:]
-    except OSError:
-        return []
-
-
-def _died(attempt: Attempt, code: int) -> str:
-    how = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
-    said = " | ".join(line[:300] for line in last_lines(attempt.log_file, 2))
-    return f"The engine {how} without saying why; its log ends: {said or 'nothing'}. A new attempt may succeed."
 
 
 def has_content(value: Any) -> bool:
@@ -212,16 +166,3 @@ def has_content(value: Any) -> bool:
     if isinstance(value, list):
         return any(has_content(item) for item in value)
     return value is not None
-
-
-def read_json(path: Path) -> Any:
-    """Return the parsed file, or None if it is not there or no JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-
-
-def moment(seconds: float) -> datetime:
-    """Return seconds since 1970 as a zone-aware time."""
-    return datetime.fromtimestamp(seconds).astimezone()
