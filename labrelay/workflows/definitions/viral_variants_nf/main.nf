@@ -24,10 +24,11 @@ def decimal(name) {
     return (text as BigDecimal).setScale(6, java.math.RoundingMode.HALF_EVEN).toPlainString()
 }
 
-// An existing file. Its name may hold any character but those that would end a line of the script that stages it.
+// An existing file. Nextflow escapes its name for the script that stages it, all but wildcards and the ends of lines:
+// those could mean another file, or another command.
 def existing(name, given) {
-    if (!(given ==~ /\P{Cntrl}+/)) {
-        error "The parameter ${name} is not a path, or one with control characters in it; give the path of a file."
+    if (!(given ==~ /[^\p{Cntrl}*?\[\]{}]+/)) {
+        error "The parameter ${name} has a path with * ? [ ] { } or control characters in it; rename that file or folder."
     }
     return file(given, glob: false, checkIfExists: true)
 }
