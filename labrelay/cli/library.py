@@ -153,7 +153,7 @@ def inputs(name: str, template: bool) -> None:
         return
     rows: list[dict[str, Any]] = []
     for qualified, shape in schema["properties"].items():
-        short = qualified.removeprefix(f"{definition.workflow}.")
+        short = qualified.removeprefix(definition.prefix)
         spec = definition.inputs.get(short)
         rows.append(
             {

@@ -50,7 +50,7 @@ def with_titles(schema: Mapping[str, Any]) -> Schema:
 
 
 def _parameters(definition: Definition, inputs: Mapping[str, Any]) -> Schema:
-    prefix = f"{definition.workflow}."
+    prefix = definition.prefix
     needed = {name.removeprefix(prefix) for name in inputs.get("required", ())}
     fields: dict[str, Schema] = {}
     for qualified, shape in inputs.get("properties", {}).items():

@@ -125,7 +125,7 @@ def _qualified(schema: Mapping[str, Any], definition: Definition, values: Mappin
 def _qualify(schema: Mapping[str, Any], definition: Definition, name: str) -> str:
     return (
         name
-        if name in schema["properties"] or name.startswith(f"{definition.workflow}.")
+        if name in schema["properties"] or (definition.prefix and name.startswith(definition.prefix))
         else definition.qualified(name)
     )
 
@@ -145,7 +145,7 @@ def _planned(
         reference=reference,
         scope=definition.scope,
         # short names, so that the run is the same one that a rule with these parameters asks for
-        parameters={name.removeprefix(f"{definition.workflow}."): value for name, value in given.items()},
+        parameters={name.removeprefix(definition.prefix): value for name, value in given.items()},
     )
     return plan_by_hand(home, rule, subject)
 
@@ -174,7 +174,7 @@ def _of_files(
     inputs = {name: _absolute(schema["properties"].get(name, {}), value) for name, value in given.items()}
     check_inputs(schema, inputs)
     files = [
-        (name.removeprefix(f"{definition.workflow}."), index, _identify(path))
+        (name.removeprefix(definition.prefix), index, _identify(path))
         for name, value in inputs.items()
         for index, path in enumerate(_paths(schema["properties"][name], value))
     ]

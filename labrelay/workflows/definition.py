@@ -1,4 +1,4 @@
-"""A workflow definition: a folder with WDL files and `definition.toml`, which says what the workflow's names mean.
+"""A workflow definition: a folder with WDL or Nextflow and `definition.toml`, which says what the names in it mean.
 
     name = "viral_variants"            [inputs.reads_1]            [outputs.vcf]
     version = "1.0.0"                  from = "reads.r1"           label = "Variants"
@@ -7,8 +7,9 @@
     scope = "sample"                   default = 10                [thresholds.mean_depth]
                                                                    warn_below = 100
 
-Inputs that are not named here are the user's parameters. A folder of WDL without `definition.toml` loads as well: then
-every input is a parameter.
+Inputs that are not named here are the user's parameters. A folder of WDL or Nextflow without `definition.toml` loads as
+well: then every input is a parameter. A `main` that ends with `.nf` is Nextflow; then each output has a `path`, and
+there may be `[nextflow]` and `[samplesheet]`.
 
 A workflow that HealthOmics keeps ready has no WDL here: `ready2run = "9500764"` in place of `main`, and every input
 with its `type`, since nothing else says it.
@@ -19,98 +20,45 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from labrelay.model.errors import RefusedInput
-from labrelay.model.files import FileRole
-from labrelay.model.names import is_safe_name, safe_relative
 from labrelay.model.problem import Frozen, Problem
 from labrelay.model.qc import Threshold
+from labrelay.workflows.contradictions import contradictions
+from labrelay.workflows.specs import (
+    FILE_NAME,
+    NEXTFLOW,
+    READY2RUN,
+    FigureSpec,
+    InputSource,
+    InputSpec,
+    MetricSpec,
+    NextflowSpec,
+    OutputSpec,
+    SamplesheetSpec,
+    TableSpec,
+)
 
-FILE_NAME = "definition.toml"
+__all__ = [
+    "FILE_NAME",
+    "NEXTFLOW",
+    "READY2RUN",
+    "Definition",
+    "InputSource",
+    "InputSpec",
+    "NextflowSpec",
+    "OutputSpec",
+    "SamplesheetSpec",
+    "find_definitions",
+    "load",
+]
 NAME = r"[a-z][a-z0-9_]{0,62}"
 WORKFLOW = re.compile(rb"^[ \t]*workflow[ \t]+([A-Za-z]\w*)", re.MULTILINE)
 MAX_BYTES = 1_000_000
-READY2RUN = "READY2RUN"
-InputType = Literal["File", "String", "Int", "Float", "Boolean", "Array[File]", "Array[String]"]
-
-
-class InputSource(StrEnum):
-    """Where the value of a workflow input comes from; reads are lists over lanes."""
-
-    SAMPLE_NAME = "sample.name"
-    SAMPLE_ID = "sample.id"
-    READS_R1 = "reads.r1"
-    READS_R2 = "reads.r2"
-    REFERENCE_FASTA = "reference.fasta"
-    REFERENCE_FAI = "reference.fai"
-    REFERENCE_ANNOTATION = "reference.annotation"
-    CONSTANT = "constant"
-    PARAMETER = "parameter"
-
-
-class InputSpec(Frozen):
-    """One workflow input: its source; `value` of a constant; `default` and words for the form of a parameter.
-
-    `type` is said only where no WDL says it.
-    """
-
-    source: InputSource = Field(alias="from")
-    type: InputType | None = None
-    value: Any = None
-    default: Any = None
-    label: str | None = None
-    help: str | None = None
-    optional: bool = False
-
-    @model_validator(mode="after")
-    def _fits_its_source(self) -> Self:
-        if (self.source is InputSource.CONSTANT) != (self.value is not None):
-            raise ValueError('`value` belongs to `from = "constant"`, and that needs one')
-        if self.default is not None and self.source is not InputSource.PARAMETER:
-            raise ValueError('`default` belongs to `from = "parameter"`')
-        return self
-
-
-class OutputSpec(Frozen):
-    """What an output is to people: its role, a label, its media type."""
-
-    role: FileRole = FileRole.OUTPUT
-    label: str | None = None
-    media_type: str | None = None
-
-
-class MetricSpec(Frozen):
-    """Where a number is: in which JSON output, under which JSON pointer (RFC 6901), in which unit."""
-
-    output: str
-    pointer: str = Field(pattern=r"^(/([^~/]|~[01])*)+$")
-    unit: str = ""
-    label: str | None = None
-
-
-class TableSpec(Frozen):
-    """A table of the result: a tab-separated output, and its columns to show (none: all)."""
-
-    output: str
-    title: str
-    columns: tuple[str, ...] = ()
-
-
-class FigureSpec(Frozen):
-    """A figure of the result: columns `x` and `y` of a tab-separated output; a log axis where depths differ much."""
-
-    output: str
-    title: str
-    x: str
-    y: str
-    x_label: str | None = None
-    y_label: str | None = None
-    log_y: bool = False
 
 
 class Definition(Frozen):
@@ -119,12 +67,14 @@ class Definition(Frozen):
     Attributes:
         name: lower_snake; what rules and commands say.
         version: As its authors count; the digest of the bundle is the identity.
-        main: The main WDL file, relative to `folder`.
-        workflow: The workflow's name in `main`, the prefix of all input names.
+        language: Follows from `main` and `ready2run`.
+        main: The main file, relative to `folder`.
+        workflow: The workflow's name in `main`, the prefix of all input names; Nextflow's parameters have no prefix.
         ready2run: HealthOmics' id of a workflow that it keeps ready; then there is no WDL.
         scope: Runs once a `sample` or once a `cohort` of samples.
         inputs, outputs: By their names in the workflow, without prefix.
         metrics, thresholds: By the metric's name.
+        nextflow, samplesheet: How a Nextflow pipeline is run, and the sheet that it reads.
         folder: Where it was loaded from.
     """
 
@@ -132,7 +82,7 @@ class Definition(Frozen):
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$")
     title: str = Field(min_length=1)
     description: str = ""
-    language: Literal["WDL", "READY2RUN"] = "WDL"
+    language: Literal["WDL", "NEXTFLOW", "READY2RUN"] = "WDL"
     main: str = "main.wdl"
     workflow: str = Field(pattern=r"^[A-Za-z]\w*$")
     ready2run: str | None = Field(default=None, pattern=r"^[0-9]{1,18}$")
@@ -143,18 +93,25 @@ class Definition(Frozen):
     thresholds: dict[str, Threshold] = {}
     figures: dict[str, FigureSpec] = {}
     tables: dict[str, TableSpec] = {}
+    nextflow: NextflowSpec = NextflowSpec()
+    samplesheet: SamplesheetSpec | None = None
     folder: Path
 
+    @property
+    def prefix(self) -> str:
+        """What stands before each input's and output's name where the engine has it: `workflow.`, or nothing."""
+        return "" if self.language == NEXTFLOW else f"{self.workflow}."
+
     def qualified(self, name: str) -> str:
-        """Return an input's or output's name as the engine wants it: `workflow.name`."""
-        return f"{self.workflow}.{name}"
+        """Return an input's or output's name as the engine wants it: `workflow.name`, or `name` for Nextflow."""
+        return f"{self.prefix}{name}"
 
 
 def find_definitions(folders: Iterable[Path]) -> Iterator[Path]:
     """Yield the definition folders directly below `folders`, by name."""
     for folder in folders:
         if folder.is_dir():
-            yield from (path for path in sorted(folder.iterdir()) if path.is_dir() and _main_of(path) is not None)
+            yield from (path for path in sorted(folder.iterdir()) if path.is_dir() and _is_definition(path))
 
 
 def load(folder: Path) -> Definition:
@@ -167,19 +124,26 @@ def load(folder: Path) -> Definition:
     raw = _read_toml(path) if path.is_file() else _bare(folder)
     if "ready2run" in raw:
         raw |= {"language": READY2RUN, "main": FILE_NAME, "workflow": raw.get("name")}
-    main = folder / str(raw.get("main", "main.wdl"))
-    found = WORKFLOW.search(main.read_bytes()[:MAX_BYTES]) if main.is_file() else None
-    raw.setdefault("workflow", found[1].decode() if found else raw.get("name"))
+    raw.setdefault("main", "main.nf" if raw.get("language") == NEXTFLOW else _named_main(folder) or "main.wdl")
+    raw.setdefault("language", NEXTFLOW if str(raw["main"]).endswith(".nf") else "WDL")
+    raw.setdefault("workflow", _workflow_in(folder / str(raw["main"]), raw["language"]) or raw.get("name"))
     _fill_in_names(raw)
     try:
         definition = Definition.model_validate({**raw, "folder": folder})
     except ValidationError as error:
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         raise RefusedInput(f"The definition {folder}", _problems_of(error, text)) from None
-    problems = list(_contradictions(definition))
+    problems = list(contradictions(definition))
     if problems:
         raise RefusedInput(f"The definition {folder}", problems)
     return definition
+
+
+def _workflow_in(main: Path, language: object) -> str | None:
+    if language == NEXTFLOW or not main.is_file():
+        return None
+    found = WORKFLOW.search(main.read_bytes()[:MAX_BYTES])
+    return found[1].decode() if found else None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -201,19 +165,32 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _bare(folder: Path) -> dict[str, Any]:
     main = _main_of(folder)
     if main is None:
-        message = f"There is no {FILE_NAME}, no main.wdl and no single WDL file with a workflow; add one of them."
+        message = f"There is no {FILE_NAME}, no main.wdl, no main.nf and no single WDL file with a workflow; add one."
         raise RefusedInput(f"The definition {folder}", [Problem(code="DEFINITION_WITHOUT_MAIN", message=message)])
-    name = re.sub(r"[^a-z0-9]+", "_", folder.name.lower()).strip("_")
-    name = name if name[:1].isalpha() else f"wdl_{name}".rstrip("_")
-    return {"name": name[:63], "version": "0", "title": folder.name, "main": main}
+    return {"name": bare_name(folder.name, main), "version": "0", "title": folder.name, "main": main}
+
+
+def bare_name(title: str, main: str) -> str:
+    """Return the name of a definition that says none: its folder's, in lower case with `_` between the words."""
+    name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
+    name = name if name[:1].isalpha() else f"{main.rpartition('.')[2]}_{name}".rstrip("_")
+    return name[:63]
+
+
+def _is_definition(folder: Path) -> bool:
+    return (folder / FILE_NAME).is_file() or _main_of(folder) is not None
 
 
 def _main_of(folder: Path) -> str | None:
-    """Return the main file's name for a folder that may be a definition, or None."""
-    if (folder / FILE_NAME).is_file() or (folder / "main.wdl").is_file():
-        return "main.wdl"
+    """Return the main file's name for a folder without `definition.toml`, or None."""
+    if named := _named_main(folder):
+        return named
     found = [path for path in sorted(folder.glob("*.wdl")) if WORKFLOW.search(path.read_bytes()[:MAX_BYTES])]
     return found[0].name if len(found) == 1 else None
+
+
+def _named_main(folder: Path) -> str | None:
+    return next((name for name in ("main.wdl", "main.nf") if (folder / name).is_file()), None)
 
 
 def _fill_in_names(raw: dict[str, Any]) -> None:
@@ -255,32 +232,3 @@ def _line_of(text: str, where: list[str]) -> int | None:
         if place and where[: len(place)] == place and (best is None or len(place) > best[0]):
             best = (len(place), number)
     return best[1] if best else None
-
-
-def _contradictions(definition: Definition) -> Iterator[Problem]:
-    main = safe_relative(definition.main)
-    if main is None or not all(is_safe_name(part) for part in main.parts):
-        yield _problem("DEFINITION_WITHOUT_MAIN", f"main: {definition.main} is not a safe path inside the folder.")
-    elif not (definition.folder / main).is_file():
-        yield _problem("DEFINITION_WITHOUT_MAIN", f"main: there is no file {definition.main} in the folder.")
-    yield from _ready2run_contradictions(definition)
-    for name in definition.thresholds:
-        if name not in definition.metrics:
-            yield _problem("THRESHOLD_WITHOUT_METRIC", f"thresholds.{name}: there is no [metrics.{name}] to judge.")
-    for kind in ("inputs", "outputs", "metrics"):
-        for name in getattr(definition, kind):
-            if not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", name):
-                yield _problem("DEFINITION_INVALID", f"{kind}.{name}: this is no name that a workflow can have.")
-
-
-def _ready2run_contradictions(definition: Definition) -> Iterator[Problem]:
-    if (definition.language == READY2RUN) != (definition.ready2run is not None):
-        yield _problem("DEFINITION_INVALID", "language: say `ready2run` with the workflow's id in place of this.")
-    for name, spec in definition.inputs.items():
-        if (definition.ready2run is None) != (spec.type is None):
-            why = "the WDL says its type" if spec.type else "a Ready2Run workflow needs the type of every input"
-            yield _problem("DEFINITION_INVALID", f"inputs.{name}.type: {why}.")
-
-
-def _problem(code: str, message: str) -> Problem:
-    return Problem(code=code, message=message, path=FILE_NAME)

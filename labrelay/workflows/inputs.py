@@ -52,7 +52,7 @@ def compose_inputs(
         count = "exactly one sample" if definition.scope == "sample" else "at least one sample"
         message = f"{definition.name} runs on {count}; it was given {len(samples)}."
         problems.append(Problem(code="SAMPLES_WRONG_COUNT", message=message))
-    asked = {name.removeprefix(f"{definition.workflow}."): value for name, value in parameters.items()}
+    asked = {name.removeprefix(definition.prefix): value for name, value in parameters.items()}
     values: Parameters = {}
     for name, spec in definition.inputs.items():
         if spec.source is InputSource.PARAMETER:

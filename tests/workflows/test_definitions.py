@@ -225,7 +225,7 @@ def test_the_registry_adds_finds_and_bundles_a_third_party_definition(tmp_path: 
     definition, warnings = registry.add(source)
     assert definition.name == "their_flow"
     assert errors_of(warnings) == []
-    assert list(registry.definitions()) == ["their_flow", "viral_variants"]
+    assert {"their_flow", "viral_variants"} <= set(registry.definitions())
     assert registry.add(source)[0] == definition
     version, path = registry.bundle(registry.get("their_flow"))
     assert path.name == f"{version.digest}.zip"

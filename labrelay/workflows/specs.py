@@ -1,0 +1,139 @@
+"""The tables of `definition.toml` as values: inputs, outputs, metrics, tables, figures, and what only Nextflow has."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from labrelay.model.files import FileRole
+from labrelay.model.problem import Frozen
+
+FILE_NAME = "definition.toml"
+NEXTFLOW, READY2RUN = "NEXTFLOW", "READY2RUN"
+PARAMETER_NAME = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*"
+InputType = Literal["File", "String", "Int", "Float", "Boolean", "Array[File]", "Array[String]"]
+
+
+class InputSource(StrEnum):
+    """Where the value of a workflow input comes from; reads are lists over lanes."""
+
+    SAMPLE_NAME = "sample.name"
+    SAMPLE_ID = "sample.id"
+    READS_R1 = "reads.r1"
+    READS_R2 = "reads.r2"
+    REFERENCE_FASTA = "reference.fasta"
+    REFERENCE_FAI = "reference.fai"
+    REFERENCE_ANNOTATION = "reference.annotation"
+    CONSTANT = "constant"
+    PARAMETER = "parameter"
+
+
+class InputSpec(Frozen):
+    """One workflow input: its source; `value` of a constant; `default` and words for the form of a parameter.
+
+    `type` is said only where no WDL says it; for Nextflow it stands before what the pipeline itself says.
+    """
+
+    source: InputSource = Field(alias="from")
+    type: InputType | None = None
+    value: Any = None
+    default: Any = None
+    label: str | None = None
+    help: str | None = None
+    optional: bool = False
+
+    @model_validator(mode="after")
+    def _fits_its_source(self) -> Self:
+        if (self.source is InputSource.CONSTANT) != (self.value is not None):
+            raise ValueError('`value` belongs to `from = "constant"`, and that needs one')
+        if self.default is not None and self.source is not InputSource.PARAMETER:
+            raise ValueError('`default` belongs to `from = "parameter"`')
+        return self
+
+
+class OutputSpec(Frozen):
+    """What an output is to people: its role, a label, its media type.
+
+    `path` is Nextflow's: a pattern relative to the publish folder (`*`, `?`, `**`) that names the output's files.
+    """
+
+    role: FileRole = FileRole.OUTPUT
+    label: str | None = None
+    media_type: str | None = None
+    path: str | None = None
+
+
+class MetricSpec(Frozen):
+    """Where a number is: in which JSON output, under which JSON pointer (RFC 6901), in which unit."""
+
+    output: str
+    pointer: str = Field(pattern=r"^(/([^~/]|~[01])*)+$")
+    unit: str = ""
+    label: str | None = None
+
+
+class TableSpec(Frozen):
+    """A table of the result: a tab-separated output, and its columns to show (none: all)."""
+
+    output: str
+    title: str
+    columns: tuple[str, ...] = ()
+
+
+class FigureSpec(Frozen):
+    """A figure of the result: columns `x` and `y` of a tab-separated output; a log axis where depths differ much."""
+
+    output: str
+    title: str
+    x: str
+    y: str
+    x_label: str | None = None
+    y_label: str | None = None
+    log_y: bool = False
+
+
+class NextflowSpec(Frozen):
+    """How Nextflow is told to run a pipeline; part of the bundle, and so of the workflow's identity.
+
+    Attributes:
+        profile: Profiles of the pipeline's configuration, as after `-profile`.
+        config: Configuration files in the folder, as after `-c`, in this order.
+        outdir: The parameter that is set to the folder where results are published; nobody else sets it. None (in
+            TOML an empty text) when the pipeline has none because it uses the `output` block only.
+    """
+
+    profile: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], ...] = ()
+    config: tuple[str, ...] = ()
+    outdir: Annotated[str, Field(pattern=f"^{PARAMETER_NAME}$")] | None = "outdir"
+
+    @field_validator("outdir", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+
+class SamplesheetSpec(Frozen):
+    """A sample sheet that is made from our samples, with one row a lane.
+
+    Attributes:
+        parameter: The pipeline's parameter that takes the path of the sheet.
+        columns: What each column holds, in the sheet's order: an `InputSource` of a sample, its reads or the reference,
+            or `=text`, which stands in every row.
+    """
+
+    parameter: str = Field(default="input", pattern=f"^{PARAMETER_NAME}$")
+    columns: dict[str, str] = Field(min_length=1)
+
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, columns: dict[str, str]) -> dict[str, str]:
+        free = {source.value for source in InputSource} - {InputSource.CONSTANT, InputSource.PARAMETER}
+        for name, source in columns.items():
+            if not re.fullmatch(r"[^\x00-\x1f\x7f]+", name):
+                raise ValueError(f"{name!r} is no name of a column")
+            if source not in free and not re.fullmatch(r"=[^\x00-\x1f\x7f]*", source):
+                raise ValueError(f"the column {name} is from {source!r}; say one of {', '.join(sorted(free))} or =text")
+        return columns
