@@ -58,10 +58,16 @@ class Lab:
     engine: LocalEngine
     made: list[str] = field(default_factory=list)
 
-    def request(self, wdl: str, inputs: dict[str, Any] | None = None, number: int = 1, salt: str = "") -> RunRequest:
+    def request(
+        self, source: str | dict[str, str], inputs: dict[str, Any] | None = None, number: int = 1, salt: str = ""
+    ) -> RunRequest:
+        """Return a request for a workflow in WDL, or for a pipeline in Nextflow given as its files."""
         folder = self.home / f"src-{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
-        (folder / "main.wdl").write_text(wdl)
+        files = {"main.wdl": source} if isinstance(source, str) else source
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        main, language = ("main.wdl", "WDL") if "main.wdl" in files else ("main.nf", "NEXTFLOW")
         archive = self.home / f"{folder.name}.zip"
         digest = write_bundle(folder, archive)
         key = run_key("local", digest, {"inputs": inputs or {}, "salt": salt}, ())
@@ -69,7 +75,7 @@ class Lab:
             token=attempt_token(key, number),
             key=key,
             run_id=run_id_of(key),
-            workflow=WorkflowVersion(name="tiny", version="1", digest=digest, language="WDL", main="main.wdl"),
+            workflow=WorkflowVersion(name="tiny", version="1", digest=digest, language=language, main=main),
             bundle=str(archive),
             inputs=inputs or {},
         )
@@ -89,8 +95,8 @@ class Lab:
             time.sleep(0.05)
         raise AssertionError(f"{token} is {status} after {seconds} s: {self.log(token)}")
 
-    def run(self, wdl: str, inputs: dict[str, Any] | None = None) -> tuple[EngineStatus, RunReport]:
-        token = self.engine.submit(self.request(wdl, inputs))
+    def run(self, source: str | dict[str, str], inputs: dict[str, Any] | None = None) -> tuple[EngineStatus, RunReport]:
+        token = self.engine.submit(self.request(source, inputs))
         status = self.wait(token)
         return status, self.engine.report(token)
 

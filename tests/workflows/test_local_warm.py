@@ -21,7 +21,13 @@ from .conftest import ECHO, Lab, eventually, one_task, processes_with
 
 def order(folder: Path, log: int, *arguments: str) -> starter.Order:
     guard = ["--usage", str(folder / "usage.json"), "--chdir", str(folder)]
-    return starter.Order(list(arguments), str(folder / "main.wdl"), guard, log, {"PATH": os.environ["PATH"]})
+    return starter.Order(
+        [sys.executable, "-P", "-m", "WDL", *arguments],
+        str(folder / "main.wdl"),
+        guard,
+        log,
+        {"PATH": os.environ["PATH"]},
+    )
 
 
 def warm_of(lab: Lab) -> list[int]:

@@ -1,4 +1,4 @@
-"""The local engine: WDL on this machine, behind the same port as the engines of a cloud."""
+"""The local engine: WDL and Nextflow on this machine, behind the same port as the engines of a cloud."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from labrelay.stores.durable import (
 from labrelay.workflows.local import lock
 from labrelay.workflows.local.home import Attempt, AttemptExit, EngineHome, RunnerSettings
 from labrelay.workflows.local.processes import boot_id, started_at, stop_recorded
-from labrelay.workflows.local.report import live_tasks, report_of
+from labrelay.workflows.local.program import Program
+from labrelay.workflows.local.programs import program_of
 from labrelay.workflows.local.runner import CANCELLED, LOST
 from labrelay.workflows.local.sandbox import Setting, choose, display_name
 from labrelay.workflows.local.tools import search_path, write_launchers
@@ -39,7 +40,7 @@ SETTLE_SECONDS = 5.0
 
 
 class LocalEngine:
-    """Runs workflow bundles with miniwdl on this machine, at most `concurrency` at a time.
+    """Runs workflow bundles with miniwdl or Nextflow on this machine, at most `concurrency` at a time.
 
     The external id of an attempt is its token. All state is in files below `home`, so any process may submit, poll
     and cancel; killing it touches no run.
@@ -55,6 +56,7 @@ class LocalEngine:
         tool_path: Sequence[Path] = (),
         idle_seconds: float = 30.0,
         images: Sequence[str] | None = None,
+        nextflow: Path | None = None,
     ) -> None:
         """Take the settings; nothing is written or started before the first `submit`.
 
@@ -66,6 +68,7 @@ class LocalEngine:
             idle_seconds: How long the runner stays without work.
             images: Patterns of the container images that tasks may name; with them a task that names no image, or
                 another one, fails before its command starts. None asks nothing.
+            nextflow: A Nextflow program, or a folder of its jars; None looks on PATH and in the checkout.
         """
         self._home = EngineHome(home.resolve())
         path = search_path([str(folder) for folder in tool_path], self._home.tools)
@@ -75,6 +78,7 @@ class LocalEngine:
             tool_path=path,
             idle_seconds=idle_seconds,
             images=tuple(images) if images is not None else None,
+            nextflow=str(nextflow) if nextflow is not None else None,
         )
         # Kept so that a runner that has ended does not stay our zombie.
         self._runner: subprocess.Popen[bytes] | None = None
@@ -92,10 +96,11 @@ class LocalEngine:
         """Queue the attempt and make sure that a runner is there; the same token again starts nothing.
 
         Raises:
-            MissingTool: The sandbox that the settings ask for does not work here.
+            MissingTool: The sandbox that the settings ask for, or the engine program, does not work here.
+            RefusedInput: Nothing here runs the workflow's language.
             StorageFailed: The disk did not take the request; nothing was started.
         """
-        choose(self._settings.sandbox)
+        program_of(request.workflow.language).check(self._settings)
         attempt = self._home.attempt(request.token)
         if attempt.exit() is None:
             if not attempt.request_file.exists():
@@ -136,7 +141,7 @@ class LocalEngine:
             ended = self._end_of_lost(attempt)
             if ended is None:
                 raise EngineFailed(f"The attempt {external_id} has not ended; poll it until its state is final.")
-        return report_of(attempt, ended)
+        return _program(attempt).report(attempt, ended)
 
     def tasks(self, external_id: str) -> tuple[TaskReport, ...]:
         """Return the tasks of an attempt as far as they have come, whether it has ended or not.
@@ -145,7 +150,8 @@ class LocalEngine:
         """
         attempt = self._home.attempt(external_id)
         ended = attempt.exit()
-        return report_of(attempt, ended).tasks if ended is not None else live_tasks(attempt)
+        program = _program(attempt)
+        return program.report(attempt, ended).tasks if ended is not None else program.live_tasks(attempt)
 
     def forget(self, external_ids: Sequence[str], work: bool = True) -> None:
         """Remove the files of ended attempts; one that has not ended is left alone.
@@ -270,6 +276,12 @@ class LocalEngine:
             # A kill between request and mark; an end would be here by now, since the runner writes it first.
             _touch(attempt.queued_file)
         return EngineStatus(state=RunState.QUEUED, at=datetime.fromtimestamp(since, UTC))
+
+
+def _program(attempt: Attempt) -> Program:
+    """Return what runs, or ran, the attempt; one whose request is lost left nothing that anybody could read."""
+    request = attempt.request()
+    return program_of(request.workflow.language if request is not None else "WDL")
 
 
 def _touch(path: Path) -> None:

@@ -7,7 +7,7 @@ engine/cancels          written anew when something is cancelled, so that the ru
 runs/<token>/           one attempt: request.json (submit), cancel (cancel), all else by the runner:
                         state.json, starts, inputs.json, miniwdl.cfg, engine.log and, last, exit.json
 work/<key40>/           belongs to the workflow run, so that the next attempt goes on: bundle/, cache/, lock,
-                        and <token>/, the engine's own folder of one attempt
+                        and <token>/, the engine's own folder of one attempt; nextflow/ for a pipeline
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class RunnerSettings(Frozen):
         fork_from: Attempts in the queue from which on a warm process that forks engines is worth its start.
         images: Patterns (of `fnmatch`) of the container images that tasks may name, and then have to name one; None
             asks nothing.
+        nextflow: A program, or a folder of jars; None looks on PATH and in the checkout.
     """
 
     concurrency: int = 2
@@ -53,6 +54,7 @@ class RunnerSettings(Frozen):
     grace_seconds: float = 10.0
     fork_from: int = 2
     images: tuple[str, ...] | None = None
+    nextflow: str | None = None
 
 
 class AttemptState(Frozen):

@@ -25,12 +25,13 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.problem import Problem
 from labrelay.model.runs import RunRequest
 from labrelay.model.states import RunState
-from labrelay.stores.durable import make_dirs, write_json_atomic
+from labrelay.stores.durable import make_dirs
 from labrelay.workflows.bundle import file_digest, unpack_bundle
-from labrelay.workflows.local import lock, wdl
+from labrelay.workflows.local import lock
 from labrelay.workflows.local.home import UNREADABLE, Attempt, AttemptExit, AttemptState, EngineHome, RunnerSettings
 from labrelay.workflows.local.processes import boot_id, started_at, stop_recorded
-from labrelay.workflows.local.sandbox import choose, display_name
+from labrelay.workflows.local.program import Launch, Program, Progress
+from labrelay.workflows.local.programs import program_of
 from labrelay.workflows.local.starter import Child, Order, Starter
 from labrelay.workflows.local.waiting import Waiting
 
@@ -52,7 +53,8 @@ class Running:
     child: Child
     state: AttemptState
     sandbox: str
-    progress: wdl.Progress
+    program: Program
+    progress: Progress
     cancelled: bool = field(default=False)
 
 
@@ -147,9 +149,10 @@ class Runner:
         attempt.write_state(state)
         faultpoint("runner.state_written")
         try:
-            backend = choose(settings.sandbox)
-            prepare(attempt, request, settings, backend)
-            child = self._spawn(attempt, request, settings)
+            program = program_of(request.workflow.language)
+            unpack(attempt, request)
+            launch = program.prepare(attempt, request, settings)
+            child = self._spawn(attempt, launch, settings)
         except (LabrelayError, OSError) as error:
             if isinstance(error, StorageFailed):
                 raise
@@ -158,22 +161,22 @@ class Runner:
             return
         faultpoint("runner.started")
         state = state.model_copy(update={"pid": child.pid, "pid_started": started_at(child.pid), "boot_id": boot_id()})
-        progress = wdl.Progress(attempt.log_file)
-        self._running[attempt.token] = Running(attempt, child, state, display_name(backend), progress)
+        progress = program.progress(attempt)
+        self._running[attempt.token] = Running(attempt, child, state, launch.sandbox, program, progress)
         attempt.write_state(state)
 
-    def _spawn(self, attempt: Attempt, request: RunRequest, settings: RunnerSettings) -> Child:
+    def _spawn(self, attempt: Attempt, launch: Launch, settings: RunnerSettings) -> Child:
         with (attempt.folder / "starts").open("a", encoding="utf-8") as starts:
             starts.write(json.dumps({"at": _now().isoformat(), "runner": os.getpid()}) + "\n")
         guard = ["--usage", str(attempt.folder / "usage.json"), "--lock", str(attempt.work / "lock")]
-        guard += ["--grace", str(settings.grace_seconds), "--chdir", str(attempt.folder)]
+        guard += ["--grace", str(settings.grace_seconds), "--chdir", str(launch.folder)]
         with attempt.log_file.open("ab") as out:
             order = Order(
-                arguments=wdl.command_line(attempt, request),
-                main=str(wdl.main_file(attempt, request)),
+                engine=launch.argv,
+                main=None if launch.fork_of is None else str(launch.fork_of),
                 guard=guard,
                 log=out.fileno(),
-                env=wdl.environment(settings.tool_path),
+                env=dict(launch.env),
             )
             return self._starter.start(order, many=len(self._waiting.attempts) >= settings.fork_from)
 
@@ -201,7 +204,7 @@ class Runner:
     def _finish(self, running: Running, code: int) -> None:
         faultpoint("runner.child_exited")
         running.progress.update()
-        verdict = wdl.judge(running.attempt, code, running.cancelled)
+        verdict = running.program.judge(running.attempt, code, running.cancelled)
         ended = AttemptExit(
             state=verdict.state,
             at=_now(),
@@ -228,8 +231,8 @@ class Runner:
         select.select([running.child.pidfd for running in self._running.values()], [], [], TICK_SECONDS)
 
 
-def prepare(attempt: Attempt, request: RunRequest, settings: RunnerSettings, backend: str) -> None:
-    """Unpack the bundle if it is not yet, and write what the engine reads.
+def unpack(attempt: Attempt, request: RunRequest) -> None:
+    """Unpack the bundle if it is not yet, and make the engine's own folder.
 
     Raises:
         RefusedInput: The bundle is not the one that was asked for, or not acceptable.
@@ -242,8 +245,6 @@ def prepare(attempt: Attempt, request: RunRequest, settings: RunnerSettings, bac
             raise RefusedInput(f"The bundle {archive}", [Problem(code="BUNDLE_CHANGED", message=message)])
         unpack_bundle(archive, folder)
     make_dirs(attempt.engine_folder)
-    write_json_atomic(attempt.folder / "inputs.json", request.inputs)
-    (attempt.folder / "miniwdl.cfg").write_text(wdl.configuration(attempt, settings, backend), encoding="utf-8")
 
 
 def main(folder: Path, handle: int | None = None) -> None:

@@ -29,18 +29,18 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Order:
-    """A run of miniwdl to start.
+    """An engine to start.
 
     Attributes:
-        arguments: Of miniwdl.
-        main: The workflow's file.
+        engine: Its command line.
+        main: The workflow's file, when it is a run of miniwdl, which a warm process may fork; else None.
         guard: Options of the keeper.
         log: Descriptor of the file that takes what it says.
         env: Its whole environment.
     """
 
-    arguments: list[str]
-    main: str
+    engine: list[str]
+    main: str | None
     guard: list[str]
     log: int
     env: dict[str, str]
@@ -49,11 +49,6 @@ class Order:
     def keeper(self) -> list[str]:
         """The command line of the keeper, up to `--`."""
         return [sys.executable, "-I", "-S", keeper.__file__, "--parent", str(os.getpid()), *self.guard]
-
-    @property
-    def engine(self) -> list[str]:
-        """The command line of miniwdl."""
-        return [sys.executable, "-P", "-m", "WDL", *self.arguments]
 
 
 class Child:
@@ -112,7 +107,7 @@ class Starter:
         Raises:
             OSError: No process could be started.
         """
-        pid = self._fork(order) if many or self._channel is not None else None
+        pid = self._fork(order) if order.main is not None and (many or self._channel is not None) else None
         if pid is not None:
             return Child(pid)
         process = subprocess.Popen(

@@ -13,9 +13,8 @@ from labrelay.model.errors import MissingTool
 from labrelay.model.runs import EngineStatus, RunReport
 from labrelay.model.states import RunState
 from labrelay.workflows.local.engine import LocalEngine
-
-from ..conftest import Lab, eventually, processes_with
-from .conftest import DEFINITION, TINY
+from tests.workflows.conftest import Lab, eventually, processes_with
+from tests.workflows.nextflow.conftest import DEFINITION, TINY
 
 pytestmark = pytest.mark.usefixtures("nextflow")
 SECONDS = 90
@@ -61,7 +60,6 @@ def test_a_pipeline_runs_and_its_report_says_what_happened(lab: Lab, tiny: dict[
 def test_a_failed_task_is_named_with_its_last_words_and_the_next_attempt_takes_the_finished_ones(
     lab: Lab, tiny: dict[str, str]
 ) -> None:
-    request = lab.request(tiny, {"words": ["a", "b"], "fail": ""})
     broken = dict(tiny, **{"main.nf": TINY.replace("cat ${files}", "echo no such luck >&2; exit 5; cat ${files}")})
     bad = lab.request(broken, {"words": ["a", "b"]})
     status = lab.wait(lab.engine.submit(bad), SECONDS)
@@ -74,7 +72,6 @@ def test_a_failed_task_is_named_with_its_last_words_and_the_next_attempt_takes_t
     assert lab.wait(lab.engine.submit(again), SECONDS).state is RunState.EXECUTOR_ERROR
     cached = {task.name: task.cached for task in lab.engine.report(again.token).tasks}
     assert cached == {"UPPER (a)": True, "UPPER (b)": True, "JOIN": False}
-    del request
 
 
 def test_tasks_are_seen_while_they_run_and_a_cancel_leaves_no_process(lab: Lab, tiny: dict[str, str]) -> None:
@@ -117,7 +114,7 @@ def command_of(pid: int) -> str:
 
 
 def is_java(pid: int) -> bool:
-    return Path(os.readlink(f"/proc/{pid}/exe")).name == "java"
+    return Path(f"/proc/{pid}/exe").readlink().name == "java"
 
 
 @pytest.mark.parametrize(
@@ -168,6 +165,6 @@ def test_a_setting_that_names_no_nextflow_is_refused_before_anything_is_queued(
 ) -> None:
     lab = make_lab()
     lab.engine = LocalEngine(lab.home, nextflow=tmp_path / "nowhere")
-    with pytest.raises(MissingTool, match="names .*nowhere"):
+    with pytest.raises(MissingTool, match=r"names .*nowhere"):
         lab.engine.submit(lab.request(tiny))
     assert not (lab.home / "runs").exists()

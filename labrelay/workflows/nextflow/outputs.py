@@ -1,0 +1,95 @@
+"""What a pipeline has published, as outputs: by the definition's patterns, and else by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from labrelay.model.runs import OutputFile
+from labrelay.workflows.definition import OutputSpec
+from labrelay.workflows.nextflow.trace import Traced
+from labrelay.workflows.verdict import read_json
+
+VERSIONS = "tool_versions"  # an output of this name, a flat JSON object, says what ran
+
+
+def published_files(folder: Path) -> Iterator[Path]:
+    """Yield the files below the publish folder in order; links to files count, since Nextflow publishes by links."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield path
+
+
+def read_outputs(
+    folder: Path, specs: Mapping[str, OutputSpec], rows: Sequence[Traced]
+) -> tuple[tuple[OutputFile, ...], dict[str, Any]]:
+    """Return the published files, each with the task that made it, and the values among them.
+
+    Args:
+        folder: The publish folder.
+        specs: Outputs of the definition; the first whose `path` fits a file names it. A file that fits none is named
+            by its path below the folder.
+        rows: Of the trace.
+
+    Returns:
+        Files in the order of their paths, numbered within an output; and `tool_versions` when it was published.
+    """
+    makers = _Makers(rows)
+    files: list[OutputFile] = []
+    values: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    for path in published_files(folder):
+        relative = PurePosixPath(path.relative_to(folder))
+        name = next((name for name, spec in specs.items() if spec.path and fits(relative, spec.path)), str(relative))
+        told = read_json(path) if name == VERSIONS else None
+        if isinstance(told, dict):
+            values[VERSIONS] = told
+            continue
+        index = counts.get(name, 0)
+        counts[name] = index + 1
+        files.append(OutputFile(output=name, index=index, path=str(path.resolve()), task=makers.of(path)))
+    return tuple(files), values
+
+
+def fits(path: PurePosixPath, pattern: str) -> bool:
+    """Tell whether a relative path fits a pattern, part by part from its beginning; `**` stands for any folders."""
+    return _fits(path.parts, PurePosixPath(pattern).parts)
+
+
+def _fits(parts: Sequence[str], wanted: Sequence[str]) -> bool:
+    if not wanted:
+        return not parts
+    if wanted[0] == "**":
+        return any(_fits(parts[count:], wanted[1:]) for count in range(len(parts) + 1))
+    return bool(parts) and PurePosixPath(parts[0]).match(wanted[0]) and _fits(parts[1:], wanted[1:])
+
+
+class _Makers:
+    """Which task made a published file: by where a link points, or by name and size in the tasks' work folders."""
+
+    def __init__(self, rows: Sequence[Traced]) -> None:
+        self._rows = [row for row in rows if row.row.get("status") in ("COMPLETED", "CACHED")]
+        self._folders = {row.folder.resolve(): row.name for row in self._rows}
+        self._files: dict[tuple[str, int], set[str]] | None = None
+
+    def of(self, path: Path) -> str | None:
+        """Return the task's name, None when it cannot be told or two could be meant."""
+        real = path.resolve()
+        linked = next((self._folders[parent] for parent in real.parents if parent in self._folders), None)
+        if linked is not None:
+            return linked
+        if self._files is None:
+            self._files = {}
+            for row in self._rows:
+                for made in _made(row.folder):
+                    self._files.setdefault((made.name, made.stat().st_size), set()).add(row.name)
+        found = self._files.get((path.name, path.stat().st_size), set())
+        return next(iter(found)) if len(found) == 1 else None
+
+
+def _made(folder: Path) -> Iterator[Path]:
+    """Yield the files that a task made itself: inputs are links, and Nextflow's own begin with a dot."""
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        if not path.is_symlink() and path.is_file() and not path.name.startswith(".command"):
+            yield path
