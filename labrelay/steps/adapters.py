@@ -37,5 +37,5 @@ def adapters_of(path: Path, settings: Settings) -> Adapters:
             raise MissingTool(f"the profile healthomics needs {error.name}: pip install 'labrelay[aws]'") from None
         return cloud_adapters(path, settings)
     objects = FolderObjectStore(path / "objects", name="objects")
-    engine = LocalEngine(path, concurrency=settings.concurrency, sandbox=settings.sandbox)
+    engine = LocalEngine(path, concurrency=settings.concurrency, sandbox=settings.sandbox, nextflow=settings.nextflow)
     return Adapters(objects, FolderReadStore(path / "reads", objects), engine)

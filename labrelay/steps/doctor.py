@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from labrelay.model.errors import LabrelayError
+from labrelay.model.errors import LabrelayError, MissingTool
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.model.words import counted
@@ -32,6 +32,8 @@ from labrelay.steps.settings import FILE, Settings, load_settings
 from labrelay.stores.folder import FolderObjectStore
 from labrelay.stores.folder_reads import FolderReadStore
 from labrelay.workflows.local.sandbox import bubblewrap, choose, display_name
+from labrelay.workflows.nextflow import runtime
+from labrelay.workflows.nextflow.command import check_tools
 from labrelay.workflows.registry import Registry
 
 TOOLS_EXTRA = "pip install 'labrelay[tools]'"
@@ -75,7 +77,11 @@ def examine(home: Path) -> tuple[list[Setting], list[Finding]]:
         findings.append(Finding(what="home", health=Health.OK, text=str(home)))
     except LabrelayError as error:
         findings.append(_broken("home", str(error)))
-    checks: list[Callable[[], Iterator[Finding]]] = [lambda: _sandbox(settings), _tools]
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        lambda: _sandbox(settings),
+        _tools,
+        lambda: iter([_nextflow(settings)]),
+    ]
     if settings is not None:
         known = settings
         checks += [
@@ -150,12 +156,19 @@ def _tools() -> Iterator[Finding]:
         yield _ok("cutadapt", f"{_package('cutadapt') or _version_of(cutadapt, '--version')} ({cutadapt})")
     else:
         yield _note("cutadapt", "not found: viral_variants cannot trim", TOOLS_EXTRA)
-    for name, option in (("java", "-version"), ("nextflow", "-version")):
-        path = shutil.which(name)
-        if path is not None:
-            yield _ok(name, f"{_version_of(path, option)} ({path})")
-        else:
-            yield _note(name, "not on PATH; nothing of this version needs it")
+
+
+def _nextflow(settings: Settings | None) -> Finding:
+    """Say which Nextflow runs pipelines; without one only they are out of reach."""
+    chosen = settings.nextflow if settings is not None else None
+    try:
+        found = runtime.find(str(chosen) if chosen is not None else None)
+        check_tools()
+    except MissingTool as missing:
+        if chosen is not None:
+            return _broken("nextflow", str(missing))
+        return _note("nextflow", str(missing), "workflows in WDL need none")
+    return _ok("nextflow", f"{found.version} ({found.where})")
 
 
 def _package(name: str) -> str | None:

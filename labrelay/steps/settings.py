@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     concurrency: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="workflow runs at once"
     )
+    nextflow: Path | None = Field(
+        None, description="a Nextflow program, or a folder of its jars; default: PATH, then what make nextflow brought"
+    )
     landing: tuple[Path, ...] = Field((), description="folders that `watch` scans for finished runs")
     quiet_minutes: float = Field(5, ge=0, description="how long a run folder must rest between two equal observations")
     retries: int = Field(1, ge=0, le=5, description="new attempts after a SYSTEM_ERROR, without being asked")
