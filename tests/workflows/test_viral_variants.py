@@ -10,40 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from labrelay.model.runs import RunReport, RunRequest, attempt_token, run_id_of, run_key
-from labrelay.model.states import RunState
-from labrelay.workflows.inputs import ReferenceInputs, SampleInputs, compose_inputs
+from labrelay.workflows.inputs import SampleInputs
 from labrelay.workflows.metrics import read_metrics
 from labrelay.workflows.registry import Registry
 
 from .conftest import Lab
+from .viral import BASECALLS, DEMO, output, run_viral
 
-DEMO = Path(__file__).parents[2] / "demo"
-BASECALLS = DEMO / "run" / "231108_M04586_0992_000000000-L7342" / "Data" / "Intensities" / "BaseCalls"
 # Seen by some callers only (see the data's README): counted neither way.
 DOUBTFUL = {"SRR7517490": {4887, 4963, 4979, 5008}, "SRR7517498": set[int]()}
-
-
-def run(lab: Lab, sample: SampleInputs) -> RunReport:
-    registry = Registry(lab.home)
-    definition = registry.get("viral_variants")
-    version, archive = registry.bundle(definition)
-    fasta = lab.home / "reference.fasta"
-    fasta.write_bytes((DEMO / "MH356245.1.reference.fasta").read_bytes().replace(b"\r\n", b"\n"))
-    inputs = compose_inputs(definition, [sample], ReferenceInputs(fasta=str(fasta), fai=f"{fasta}.fai"), {})
-    key = run_key("local", version.digest, inputs, ())
-    request = RunRequest(
-        token=attempt_token(key, 1),
-        key=key,
-        run_id=run_id_of(key),
-        workflow=version,
-        bundle=str(archive),
-        inputs=inputs,
-    )
-    lab.engine.submit(request)
-    status = lab.wait(request.token, 120)
-    assert status.state is RunState.COMPLETE, status
-    return lab.engine.report(request.token)
 
 
 def changes(path: Path, position: str) -> set[tuple[int, str, str]]:
@@ -51,14 +26,10 @@ def changes(path: Path, position: str) -> set[tuple[int, str, str]]:
         return {(int(row[position]), row["ref"], row["alt"]) for row in csv.DictReader(handle, delimiter="\t")}
 
 
-def output(report: RunReport, name: str) -> Path:
-    return next(Path(file.path) for file in report.files if file.output == name)
-
-
 @pytest.mark.parametrize(("name", "expected"), [("SRR7517490", 269), ("SRR7517498", 273)])
 def test_all_agreed_changes_are_found_and_no_others(make_lab: Callable[..., Lab], name: str, expected: int) -> None:
     reads = [str(next(BASECALLS.glob(f"{name}_*_R{mate}_001.fastq.gz"))) for mate in (1, 2)]
-    report = run(make_lab("auto"), SampleInputs(name=name, id="smp_1", r1=(reads[0],), r2=(reads[1],)))
+    report = run_viral(make_lab("auto"), SampleInputs(name=name, id="smp_1", r1=(reads[0],), r2=(reads[1],)))
     truth = changes(DEMO / "truth" / f"{name}.snv.tsv", "pos")
     found = {c for c in changes(output(report, "variants"), "position") if c[0] not in DOUBTFUL[name]}
     assert len(truth) == expected
@@ -92,7 +63,7 @@ def test_lanes_are_joined_and_a_hostile_sample_name_does_nothing(make_lab: Calla
         paths[1].write_text("".join(text[15:]))
         lanes.append([str(path) for path in paths])
     name = "a'; touch /tmp/owned; $(touch owned) \"b"
-    report = run(lab, SampleInputs(name=name, id="smp_1", r1=tuple(lanes[0]), r2=tuple(lanes[1])))
+    report = run_viral(lab, SampleInputs(name=name, id="smp_1", r1=tuple(lanes[0]), r2=tuple(lanes[1])))
     metrics = json.loads(output(report, "metrics").read_text())
     assert metrics["read_pairs"] == 20
     assert metrics["mapped_percent"] == 0
@@ -108,7 +79,9 @@ def test_a_sample_without_reads_gives_numbers_and_a_consensus_of_n(
     paths = [tmp_path / f"empty_R{mate}.fastq.gz" for mate in (1, 2)]
     for path in paths:
         path.write_bytes(gzip.compress(b""))
-    report = run(make_lab("host"), SampleInputs(name="empty", id="smp_1", r1=(str(paths[0]),), r2=(str(paths[1]),)))
+    report = run_viral(
+        make_lab("host"), SampleInputs(name="empty", id="smp_1", r1=(str(paths[0]),), r2=(str(paths[1]),))
+    )
     metrics = json.loads(output(report, "metrics").read_text())
     assert (metrics["read_pairs"], metrics["mean_depth"], metrics["consensus_n_percent"]) == (0, 0, 100)
     assert metrics["mapped_percent"] is None
