@@ -28,19 +28,24 @@ from labrelay.cli.tables import BREADTH
 from labrelay.cli.terminal import TerminalProgress
 from labrelay.flows import server
 from labrelay.flows.dispatch import run_as_flow
-from labrelay.model.errors import LabrelayError
+from labrelay.model.errors import LabrelayError, MissingTool
 from labrelay.steps.announce import announce
+from labrelay.steps.collect import wait_for
+from labrelay.steps.direct import submit_direct
 from labrelay.steps.home import Home, init_home, open_home
 from labrelay.steps.process import Processed, process
 from labrelay.steps.results import ResultRow, results_table
 from labrelay.steps.rules import FILE as RULES
 from labrelay.steps.settings import load_settings
 from labrelay.workflows.local.engine import LocalEngine
+from labrelay.workflows.nextflow import runtime
 
 HERE = Path(__file__).parent
 RUN = HERE / "run" / "231108_M04586_0992_000000000-L7342"
 REFERENCE = HERE / "MH356245.1.reference.fasta"
 HEALTHOMICS, DONE = "healthomics", "done.txt"
+WDL, TWIN, COMPARED = "viral_variants", "viral_variants_nf", ("metrics.json", "variants.tsv", "consensus.fasta")
+DIFFERENT = "its results are not those of WDL, see labrelay runs list"
 BUCKET, ROLE = "labrelay-demo", "arn:aws:iam::123456789012:role/labrelay-runs"
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
 
@@ -61,15 +66,18 @@ def main() -> int:
         if chosen.healthomics:
             prepare_healthomics(home.resolve(), console)
         outcome, rows, api = run(home.resolve(), console, prefect=chosen.prefect and not chosen.healthomics)
+        twin = None if chosen.healthomics or outcome.failed else through_nextflow(home.resolve(), console, rows)
     except LabrelayError as error:
         Console(stderr=True).print(Text(f"demo: {error}"))
         return error.exit_code
-    show(console, home, outcome, rows, api, time.monotonic() - started)
+    show(console, home, outcome, rows, api, twin)
+    done = f"stored {outcome.stored} · imported {outcome.imported} · submitted {outcome.submitted}"
+    console.print(f"{done}   [dim]{time.monotonic() - started:.0f} s[/]")
     save_screen(console, home / "demo-screen.svg")
     if chosen.healthomics and not outcome.failed:
         said = f"{len(rows)} results on {datetime.now(UTC):%Y-%m-%d}, see {home / 'results'}"
         (home / DONE).write_text(said, encoding="utf-8")
-    return 1 if outcome.failed or len(rows) != 2 else 0
+    return 1 if outcome.failed or len(rows) != 2 or twin == DIFFERENT else 0
 
 
 def run(path: Path, console: Console, *, prefect: bool) -> tuple[Processed, list[ResultRow], str | None]:
@@ -93,9 +101,33 @@ def run(path: Path, console: Console, *, prefect: bool) -> tuple[Processed, list
             folder=str(RUN),
             wait_for_results=True,
         )
-        rows = results_table(home)
+        rows = [row for row in results_table(home) if row.workflow.startswith(f"{WDL} ")]
         home.close()
     return outcome, rows, api
+
+
+def through_nextflow(path: Path, console: Console, rows: list[ResultRow]) -> str:
+    """Run the same samples through the same steps written in Nextflow, and say whether the results are the same."""
+    try:
+        found = runtime.find()
+    except MissingTool:
+        return "skipped here: with Java 17 and Maven, make nextflow brings it"
+    with TerminalProgress(console) as progress:
+        home = open_home(path, progress)
+        submitted = submit_direct(home, TWIN, subjects=[row.sample for row in rows], reference="MH356245.1")
+        failed = [*submitted.failed, *wait_for(home, submitted.runs).stuck]
+        twins = [row for row in results_table(home) if row.workflow.startswith(f"{TWIN} ")]
+        home.close()
+    for subject, reason in failed:
+        console.print(Text(f"  {subject}: {reason}"), style="red")
+    others = {row.sample: path / "results" / row.result_path for row in twins}
+    same = all(
+        row.sample in others
+        and (path / "results" / row.result_path / name).read_bytes() == (others[row.sample] / name).read_bytes()
+        for row in rows
+        for name in COMPARED
+    )
+    return f"{len(twins)} results by {found.name}, the same as by WDL" if same else DIFFERENT
 
 
 def prepare_healthomics(path: Path, console: Console) -> None:
@@ -141,9 +173,9 @@ def add_reference(home: Home) -> None:
 
 
 def show(
-    console: Console, home: Path, outcome: Processed, rows: list[ResultRow], api: str | None, seconds: float
+    console: Console, home: Path, outcome: Processed, rows: list[ResultRow], api: str | None, twin: str | None
 ) -> None:
-    """Print the table of results, where everything is, and what was done now."""
+    """Print the table of results, where everything is, and what the other engines made of the same samples."""
     table = Table(title=f"{outcome.run_id}", title_style="bold", title_justify="left")
     table.add_column("sample")
     for name in ("reads", "mapped %", "mean depth", BREADTH, "variants"):
@@ -168,8 +200,8 @@ def show(
         through = home / HEALTHOMICS / DONE
         said = through.read_text(encoding="utf-8") if through.exists() else "skipped here: make demo-healthomics"
         console.print(f"  HealthOmics (emulator)  {said}")
-    done = f"stored {outcome.stored} · imported {outcome.imported} · submitted {outcome.submitted}"
-    console.print(f"{done}   [dim]{seconds:.0f} s[/]")
+    if twin is not None:
+        console.print(f"  Nextflow  {twin}")
 
 
 def save_screen(console: Console, path: Path) -> None:

@@ -1,0 +1,153 @@
+"""Nextflow's log and trace as a run leaves them, whole and cut off, and what is published beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from labrelay.model.states import RunState
+from labrelay.workflows.definition import NextflowSpec
+from labrelay.workflows.nextflow import command
+from labrelay.workflows.nextflow.folders import Folders, session_of
+from labrelay.workflows.nextflow.log import Follower
+from labrelay.workflows.nextflow.outputs import fits, read_outputs
+from labrelay.workflows.nextflow.runtime import Nextflow
+from labrelay.workflows.nextflow.trace import read_trace, task_reports
+
+# Lines as Nextflow 24.10 writes them.
+SUBMITTED = "Nov-24 11:56:03.262 [Task submitter] INFO  nextflow.Session - [28/0bfc99] Submitted process > UPPER (a)\n"
+COMPLETED = (
+    "Nov-24 11:56:03.510 [Task monitor] DEBUG n.processor.TaskPollingMonitor - Task completed > TaskHandler[id: 1; "
+    "name: UPPER (a); status: COMPLETED; exit: {}; error: -; workDir: /w/28/0bfc99c2b5762b6ade8feec101206a]\n"
+)
+AGAIN = "Nov-24 11:56:03.593 [Task submitter] INFO  nextflow.Session - [4e/c1d961] Re-submitted process > UPPER (a)\n"
+CACHED = (
+    "Nov-24 11:56:08.887 [Actor Thread 2] INFO  n.processor.TaskProcessor - [b7/6f230d] Cached process > UPPER (b)\n"
+)
+HEADER = (
+    "task_id\thash\tname\tstatus\texit\tcpus\tmemory\tattempt\tstart\tcomplete\trealtime\t%cpu\tpeak_rss\tworkdir\n"
+)
+
+
+def row(name: str, status: str, folder: Path, code: str = "0", attempt: int = 1, start: int = 1000) -> str:
+    numbers = f"{start}\t{start + 2000}\t1500\t50.0\t1048576"
+    return f"1\taa/bbbbbb\t{name}\t{status}\t{code}\t2\t104857600\t{attempt}\t{numbers}\t{folder}\n"
+
+
+def test_the_log_is_followed_across_pieces_and_a_task_tried_again_counts_once(tmp_path: Path) -> None:
+    log = tmp_path / "nextflow.log"
+    follower = Follower(log)
+    assert not follower.update()
+    log.write_text(SUBMITTED + COMPLETED.format(3)[:40])
+    assert follower.update()
+    assert (follower.started, follower.done) == (1, 0)
+    with log.open("a") as out:
+        out.write(COMPLETED.format(3)[40:] + AGAIN + CACHED)
+    assert follower.update()
+    assert (follower.started, follower.done) == (2, 1)
+    assert {place: task.exit_code for place, task in follower.tasks.items()} == {
+        "28/0bfc99": 3,
+        "4e/c1d961": None,
+        "b7/6f230d": None,
+    }
+    assert not follower.update()
+
+
+def test_a_pipelines_own_words_in_the_log_count_for_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "nextflow.log"
+    log.write_text(
+        "Nov-24 11:56:03.262 [main] INFO  nextflow.Script - [zz/nothex] Submitted process > X\nSubmitted process > Y\n"
+    )
+    follower = Follower(log)
+    assert not follower.update()
+    assert follower.tasks == {}
+
+
+def test_a_trace_gives_each_try_a_name_of_its_own_and_its_numbers(tmp_path: Path) -> None:
+    one, two = tmp_path / "aa" / "bbbbbb11", tmp_path / "cc" / "dddddd22"
+    for folder in (one, two):
+        folder.mkdir(parents=True)
+    (one / ".command.err").write_text("what a pity\n")
+    (two / ".command.sh").write_text("true\n")
+    trace = tmp_path / "trace.tsv"
+    text = row("A (x)", "FAILED", one, "3") + row("A (x)", "COMPLETED", two, attempt=2, start=5000)
+    text += row("A (x)", "ABORTED", one, "-", start=9000)
+    trace.write_text(HEADER + text)
+    reports = task_reports(read_trace(trace), "somewhere")
+    assert [(task.name, task.state, task.exit_code) for task in reports] == [
+        ("A (x), try 1", RunState.EXECUTOR_ERROR, 3),
+        ("A (x), try 2", RunState.COMPLETE, 0),
+        ("A (x)", RunState.CANCELED, None),
+    ]
+    assert reports[0].stderr_tail == "what a pity"
+    assert reports[1].command == "true\n"
+    assert (reports[1].cpus, reports[1].memory_bytes, reports[1].peak_memory_bytes) == (2, 104857600, 1048576)
+    assert reports[1].cpu_seconds == 0.75
+    assert reports[1].started is not None
+    assert reports[1].started.timestamp() == 5
+
+
+def test_a_trace_that_a_kill_cut_off_gives_the_whole_lines(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.tsv"
+    whole = row("A", "COMPLETED", tmp_path)
+    trace.write_text(HEADER + whole + whole[: whole.rindex("\t")])
+    assert [found.name for found in read_trace(trace)] == ["A"]
+    assert read_trace(tmp_path / "none.tsv") == []
+
+
+def test_published_files_are_named_by_the_first_pattern_that_fits_and_else_by_their_path(tmp_path: Path) -> None:
+    from labrelay.workflows.definition import OutputSpec
+
+    published, folder = tmp_path / "published", tmp_path / "work" / "aa" / "bbbbbb11"
+    (published / "deep" / "er").mkdir(parents=True)
+    folder.mkdir(parents=True)
+    (folder / "x.vcf").write_text("made by A")
+    (published / "x.vcf").symlink_to(folder / "x.vcf")
+    (published / "deep" / "er" / "y.txt").write_text("who knows")
+    (published / "tool_versions.json").write_text('{"samtools": "1.20"}')
+    trace = tmp_path / "trace.tsv"
+    trace.write_text(HEADER + row("A (x)", "COMPLETED", folder))
+    specs = {"vcf": OutputSpec(path="*.vcf"), "tool_versions": OutputSpec(path="tool_versions.json")}
+    files, values = read_outputs(published, specs, read_trace(trace))
+    assert [(file.output, file.index, file.task) for file in files] == [("deep/er/y.txt", 0, None), ("vcf", 0, "A (x)")]
+    assert values == {"tool_versions": {"samtools": "1.20"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "fitting"),
+    [
+        ("a.txt", "*.txt", True),
+        ("deep/a.txt", "*.txt", False),
+        ("deep/a.txt", "**/*.txt", True),
+        ("a.txt", "**/*.txt", True),
+        ("deep/er/a.txt", "deep/**", True),
+        ("deep/er/a.txt", "deep/*/b.txt", False),
+    ],
+)
+def test_patterns_go_part_by_part_from_the_beginning(path: str, pattern: str, fitting: bool) -> None:
+    assert fits(PurePosixPath(path), pattern) is fitting
+
+
+def test_what_nextflow_reads_holds_the_parameters_the_sheet_and_our_folders(tmp_path: Path) -> None:
+    work = tmp_path / "it's a home"
+    folders = Folders(work / "bundle", work / "nextflow", work / "one")
+    stale = folders.published / "half.txt"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    sheet = {"samplesheet": [{"sample": 'a,"b"', "fastq_1": "/reads/1.fq"}]}
+    spec = NextflowSpec(profile=("test", "docker"), outdir="results")
+    command.prepare(folders, {"input": sheet, "depth": 10}, spec, session_of("key"))
+    params = command.parameters(folders.params)
+    assert (params["depth"], params["results"]) == (10, str(folders.published))
+    assert Path(params["input"]).read_text() == 'sample,fastq_1\n"a,""b""",/reads/1.fq\n'
+    written = Path(params["input"]).stat().st_mtime_ns
+    command.prepare(folders, {"input": sheet}, spec, session_of("key"))
+    assert Path(params["input"]).stat().st_mtime_ns == written
+    assert not stale.exists()
+    assert session_of("key") in folders.history.read_text()
+    assert "it\\'s a home" in folders.config.read_text()
+    argv = command.command_line(Nextflow(("nf",), "24", "", bundled=True), folders, "main.nf", spec, session_of("key"))
+    assert argv[0] == "nf"
+    assert argv[argv.index("-profile") + 1] == "test,docker"
+    assert argv[-2:] == ["-c", str(folders.config)]
