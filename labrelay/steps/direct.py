@@ -23,7 +23,8 @@ from labrelay.steps.rules import Rule
 from labrelay.steps.submit import Composer, Submitted, commit_intents, result_path
 from labrelay.stores.source import open_source, read_through
 from labrelay.workflows.definition import Definition
-from labrelay.workflows.schema import FILE, FOLDER, check_inputs
+from labrelay.workflows.schema import check_inputs
+from labrelay.workflows.shapes import EITHER, FILE, FOLDER, files_in, member_shape, shape_for
 
 AD_HOC = "ad-hoc"
 HERE = "files"  # the storage of files that lie outside the home; the key is their absolute path
@@ -109,7 +110,7 @@ def _settings(schema: Mapping[str, Any], definition: Definition, settings: Seque
 
 
 def _value(shape: Mapping[str, Any], text: str) -> Any:
-    shape = shape["anyOf"][0] if "anyOf" in shape else shape
+    shape = shape_for(shape, text)
     if shape.get("type") == "string":
         return text
     try:
@@ -176,7 +177,7 @@ def _of_files(
     files = [
         (name.removeprefix(definition.prefix), index, _identify(path))
         for name, value in inputs.items()
-        for index, path in enumerate(_paths(schema["properties"][name], value))
+        for index, path in enumerate(_paths(schema["properties"].get(name, {}), value))
     ]
     identities = tuple(RunInput(role=name, index=index, identity=ref.identity) for name, index, ref in files)
     asked: dict[str, Any] = {"parameters": inputs, "samples": []}
@@ -210,40 +211,24 @@ def _of_files(
 
 def _absolute(shape: Mapping[str, Any], value: Any) -> Any:
     """Return a value with its local paths made absolute: the engine runs in another folder."""
-    shape = _plain(shape)
+    shape = shape_for(shape, value)
     if isinstance(value, list):
-        return [_absolute(shape.get("items", {}), item) for item in value]
+        return [_absolute(shape.get("items") or {}, item) for item in value]
     if isinstance(value, dict):
-        return {key: _absolute(_member(shape, key), item) for key, item in value.items()}
-    if isinstance(value, str) and shape.get("format") in (FILE, FOLDER) and "://" not in value:
+        return {key: _absolute(member_shape(shape, key), item) for key, item in value.items()}
+    if isinstance(value, str) and shape.get("format") in (FILE, FOLDER, EITHER) and "://" not in value:
         return str(Path(value).expanduser().absolute())
     return value
 
 
 def _paths(shape: Mapping[str, Any], value: Any) -> Iterator[Path]:
     """Yield the local files in a value, those of a folder by name."""
-    shape = _plain(shape)
-    if isinstance(value, list):
-        for item in value:
-            yield from _paths(shape.get("items", {}), item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _paths(_member(shape, key), item)
-    elif isinstance(value, str) and "://" not in value:
-        if shape.get("format") == FILE:
-            yield Path(value)
-        elif shape.get("format") == FOLDER:
-            yield from sorted(path for path in Path(value).rglob("*") if path.is_file())
-
-
-def _plain(shape: Mapping[str, Any]) -> Mapping[str, Any]:
-    inner: Mapping[str, Any] = shape["anyOf"][0] if "anyOf" in shape else shape
-    return inner
-
-
-def _member(shape: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = shape.get("properties", {}).get(key) or shape.get("additionalProperties") or {}
-    return found
+    for _where, _shape, text in files_in("", shape, value):
+        path = Path(text)
+        if "://" not in text and path.is_dir():
+            yield from sorted(inside for inside in path.rglob("*") if inside.is_file())
+        elif "://" not in text and path.is_file():
+            yield path
 
 
 def _identify(path: Path) -> FileRef:

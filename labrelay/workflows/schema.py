@@ -1,4 +1,4 @@
-"""The inputs of a WDL workflow as JSON Schema 2020-12, the check of values against it, and a template to fill in."""
+"""The inputs of a workflow as JSON Schema 2020-12, the check of values against it, and a template to fill in."""
 
 from __future__ import annotations
 
@@ -11,42 +11,45 @@ import WDL
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem
-from labrelay.workflows.definition import Definition, InputSpec
+from labrelay.workflows.definition import NEXTFLOW, Definition
 from labrelay.workflows.document import load_document
+from labrelay.workflows.nextflow.schema import pipeline_schema
+from labrelay.workflows.shapes import EITHER, FILE, FOLDER, NAMED, declared, files_in, inputs_schema
 
-FILE, FOLDER = "file-path", "directory-path"
+__all__ = [
+    "FILE",
+    "FOLDER",
+    "check_inputs",
+    "input_problems",
+    "input_schema",
+    "input_template",
+    "schema_of",
+    "type_schema",
+]
 SCALARS = (
-    (WDL.Type.Boolean, {"type": "boolean"}),
-    (WDL.Type.Int, {"type": "integer"}),
-    (WDL.Type.Float, {"type": "number"}),
-    (WDL.Type.File, {"type": "string", "format": FILE}),
-    (WDL.Type.Directory, {"type": "string", "format": FOLDER}),
-    (WDL.Type.String, {"type": "string"}),
+    (WDL.Type.Boolean, NAMED["Boolean"]),
+    (WDL.Type.Int, NAMED["Int"]),
+    (WDL.Type.Float, NAMED["Float"]),
+    (WDL.Type.File, NAMED["File"]),
+    (WDL.Type.Directory, NAMED["Directory"]),
+    (WDL.Type.String, NAMED["String"]),
 )
-
-NAMED: dict[str, dict[str, Any]] = {kind.__name__: shape for kind, shape in SCALARS}
+KINDS = {FILE: "file", FOLDER: "folder", EITHER: "file or folder"}
 
 
 def schema_of(definition: Definition) -> dict[str, Any]:
     """Return the JSON Schema of a definition's inputs; see `input_schema`.
 
     Raises:
-        RefusedInput: Its WDL does not load.
+        RefusedInput: Its WDL does not load, or its `nextflow_schema.json` is not one.
     """
+    if definition.language == NEXTFLOW:
+        return pipeline_schema(definition)
     if definition.ready2run is None:
         return input_schema(load_document(definition.folder, definition.main))
-    properties = {definition.qualified(name): _declared(spec) for name, spec in definition.inputs.items()}
+    properties = {definition.qualified(name): declared(spec) for name, spec in definition.inputs.items()}
     needed = (name for name, spec in definition.inputs.items() if spec.default is None and not spec.optional)
-    return _schema(definition.workflow, properties, [definition.qualified(name) for name in needed])
-
-
-def _declared(spec: InputSpec) -> dict[str, Any]:
-    """Return the schema of an input whose type `definition.toml` says."""
-    named = str(spec.type)
-    item = NAMED[named.removeprefix("Array[").removesuffix("]")]
-    shape: dict[str, Any] = {"type": "array", "items": dict(item)} if named.startswith("Array[") else dict(item)
-    shape |= {"description": spec.help or spec.label} if spec.help or spec.label else {}
-    return shape | ({"default": spec.default} if spec.default is not None else {})
+    return inputs_schema(definition.workflow, properties, [definition.qualified(name) for name in needed])
 
 
 def input_schema(document: Any) -> dict[str, Any]:
@@ -72,18 +75,7 @@ def input_schema(document: Any) -> dict[str, Any]:
         if literal is not None:
             shape["default"] = literal.json
         properties[f"{workflow.name}.{binding.name}"] = shape
-    return _schema(workflow.name, properties, [f"{workflow.name}.{name}" for name in required])
-
-
-def _schema(title: str, properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": title,
-        "type": "object",
-        "properties": properties,
-        "required": sorted(required),
-        "additionalProperties": False,
-    }
+    return inputs_schema(workflow.name, properties, [f"{workflow.name}.{name}" for name in required])
 
 
 def type_schema(kind: Any) -> dict[str, Any]:
@@ -161,10 +153,12 @@ def _type_words(shape: Mapping[str, Any]) -> str:
     if "anyOf" in shape:
         return _type_words(shape["anyOf"][0])
     if shape.get("type") == "array":
-        return f"list of {_type_words(shape.get('items', {}))}"
-    if shape.get("format") in (FILE, FOLDER):
-        return "file" if shape["format"] == FILE else "folder"
-    return str(shape.get("title") or shape.get("type") or "any value")
+        return f"list of {_type_words(shape.get('items') or {})}"
+    if shape.get("format") in KINDS:
+        return KINDS[shape["format"]]
+    kind = shape.get("type")
+    kind = " or ".join(str(each) for each in kind if each != "null") if isinstance(kind, list) else kind
+    return str(shape.get("title") or kind or "any value")
 
 
 def _input_problem(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> Problem:
@@ -184,6 +178,9 @@ def _input_problem(error: jsonschema.ValidationError, schema: Mapping[str, Any])
             f"{names}: {schema.get('title', 'the workflow')} has no such input; it has {', '.join(sorted(known))}."
         )
         return Problem(code="INPUT_UNKNOWN", message=message)
+    if error.validator == "not" and not error.absolute_path:
+        message = f"{error.instance} is set to the folder that results are published to; leave it out."
+        return Problem(code="PARAMETER_NOT_FREE", message=message)
     value = repr(error.instance)
     shown = value if len(value) <= 60 else value[:59] + "…"
     if error.validator in ("type", "anyOf"):
@@ -195,18 +192,10 @@ def _input_problem(error: jsonschema.ValidationError, schema: Mapping[str, Any])
 
 
 def _missing_files(name: str, shape: Mapping[str, Any], value: Any) -> Iterator[Problem]:
-    if "anyOf" in shape:
-        shape = shape["anyOf"][0]
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _missing_files(f"{name}[{index}]", shape.get("items", {}), item)
-    elif isinstance(value, dict):
-        inside = shape.get("properties", {})
-        for key, item in value.items():
-            yield from _missing_files(f"{name}/{key}", inside.get(key) or shape.get("additionalProperties") or {}, item)
-    elif isinstance(value, str) and shape.get("format") in (FILE, FOLDER) and "://" not in value:
-        path = Path(value)
-        there = path.is_file() if shape["format"] == FILE else path.is_dir()
-        if not there:
-            kind = "file" if shape["format"] == FILE else "folder"
-            yield Problem(code="INPUT_FILE_MISSING", message=f"{name}: there is no {kind} {value}; check the path.")
+    for where, found, text in files_in(name, shape, value):
+        path, kind = Path(text), found["format"]
+        if "://" in text or found.get("exists") is False:
+            continue
+        if not {FILE: path.is_file, FOLDER: path.is_dir, EITHER: path.exists}[kind]():
+            word = "folder" if kind == FOLDER else "file"
+            yield Problem(code="INPUT_FILE_MISSING", message=f"{where}: there is no {word} {text}; check the path.")

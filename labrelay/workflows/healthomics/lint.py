@@ -12,7 +12,7 @@ from labrelay.model.problem import Problem, Severity
 from labrelay.workflows.definition import load
 from labrelay.workflows.document import at, load_document
 from labrelay.workflows.lint import all_tasks, lint
-from labrelay.workflows.schema import FILE, FOLDER
+from labrelay.workflows.shapes import files_in
 
 URI = re.compile(r"(s3|omics)://[^/\s]+/\S", re.IGNORECASE)
 FETCHES = re.compile(
@@ -90,21 +90,6 @@ def input_problems(schema: Mapping[str, Any], inputs: Mapping[str, Any]) -> list
             message=f"{where} is {value}, and HealthOmics reads s3:// and omics:// only; import or upload it first.",
         )
         for name, given in inputs.items()
-        for where, value in _files(name, shapes.get(name, {}), given)
+        for where, _shape, value in files_in(name, shapes.get(name, {}), given)
         if not URI.match(value)
     ]
-
-
-def _files(where: str, shape: Mapping[str, Any], value: Any) -> Iterator[tuple[str, str]]:
-    """Yield (place, value) of all that the schema calls a file or folder."""
-    if "anyOf" in shape:
-        shape = shape["anyOf"][0]
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _files(f"{where}[{index}]", shape.get("items", {}), item)
-    elif isinstance(value, dict):
-        members = shape.get("properties", {})
-        for key, item in value.items():
-            yield from _files(f"{where}/{key}", members.get(key) or shape.get("additionalProperties") or {}, item)
-    elif isinstance(value, str) and shape.get("format") in (FILE, FOLDER):
-        yield where, value
