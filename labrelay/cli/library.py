@@ -151,6 +151,7 @@ def inputs(name: str, template: bool) -> None:
     if wants_json():
         emit(schema)
         return
+    sheet = definition.samplesheet.parameter if definition.samplesheet else None
     rows: list[dict[str, Any]] = []
     for qualified, shape in schema["properties"].items():
         short = qualified.removeprefix(definition.prefix)
@@ -160,7 +161,7 @@ def inputs(name: str, template: bool) -> None:
                 "name": short,
                 "needed": "yes" if qualified in schema["required"] else "",
                 "type_or_default": str(shown[qualified]),
-                "on_a_sample": spec.source.value if spec else "parameter",
+                "on_a_sample": "sample sheet" if qualified == sheet else spec.source.value if spec else "parameter",
                 "what": shape.get("description") or (spec.label if spec else None),
             }
         )

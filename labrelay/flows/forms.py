@@ -29,7 +29,9 @@ def form_schema(base: Mapping[str, Any], definition: Definition, inputs: Mapping
     properties[NESTED] = _parameters(definition, inputs) | {"position": properties[NESTED].get("position", 0)}
     if definition.scope == "cohort":
         properties["sample"] |= {"title": "Experiment", "description": "All its samples with reads go into one run."}
-    wants_reference = any(spec.source.value.startswith("reference.") for spec in definition.inputs.values())
+    sources = [spec.source.value for spec in definition.inputs.values()]
+    sources += definition.samplesheet.columns.values() if definition.samplesheet else []
+    wants_reference = any(source.startswith("reference.") for source in sources)
     required = [name for name in base.get("required", ()) if name != NESTED]
     if wants_reference:
         required.append("reference")
@@ -51,12 +53,13 @@ def with_titles(schema: Mapping[str, Any]) -> Schema:
 
 def _parameters(definition: Definition, inputs: Mapping[str, Any]) -> Schema:
     prefix = definition.prefix
+    sheet = definition.samplesheet.parameter if definition.samplesheet else None
     needed = {name.removeprefix(prefix) for name in inputs.get("required", ())}
     fields: dict[str, Schema] = {}
     for qualified, shape in inputs.get("properties", {}).items():
         name = qualified.removeprefix(prefix)
         spec = definition.inputs.get(name)
-        if spec is None or spec.source is InputSource.PARAMETER:
+        if qualified != sheet and (spec is None or spec.source is InputSource.PARAMETER):
             fields[name] = _field(name, shape, spec, len(fields))
     required = [name for name in fields if name in needed and "default" not in fields[name]]
     return {

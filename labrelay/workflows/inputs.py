@@ -8,7 +8,7 @@ from typing import Any
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Frozen, Problem
 from labrelay.model.runs import Parameters
-from labrelay.workflows.definition import Definition, InputSource, InputSpec
+from labrelay.workflows.definition import NEXTFLOW, Definition, InputSource, InputSpec, SamplesheetSpec
 
 
 class SampleInputs(Frozen):
@@ -36,7 +36,8 @@ def compose_inputs(
 ) -> Parameters:
     """Return the engine's inputs, with qualified names.
 
-    A definition of scope `cohort` gets a list over samples where one of scope `sample` gets a value.
+    A definition of scope `cohort` gets a list over samples where one of scope `sample` gets a value. A sample sheet is
+    `{"samplesheet": [row, …]}` under its parameter, for the engine to write; a cell that has nothing is None.
 
     Args:
         definition: Its mapping says where each input comes from.
@@ -63,10 +64,14 @@ def compose_inputs(
             message = f"{name} comes from {spec.source.value} and cannot be set as a parameter; leave it out."
             problems.append(Problem(code="PARAMETER_NOT_FREE", message=message))
         value = _mapped(spec, samples, reference, definition.scope == "cohort")
+        if spec.type == "File" and definition.language == NEXTFLOW and isinstance(value, list):
+            value = _one_file(name, spec, value, problems)
         if value is not None:
             values[name] = value
         elif not spec.optional:
-            problems.append(_missing(name, spec))
+            problems.append(_missing(name, spec.source))
+    values |= _sheet(definition.samplesheet, samples, reference, problems)
+    problems += [_set_by_us(name) for name in _not_free(definition) if name in asked]
     if problems:
         raise RefusedInput(f"The inputs of {definition.name}", problems)
     return {definition.qualified(name): value for name, value in (values | asked).items()}
@@ -87,11 +92,75 @@ def _mapped(
     return plain if cohort else plain[0]
 
 
-def _missing(name: str, spec: InputSpec) -> Problem:
+def _not_free(definition: Definition) -> list[str]:
+    """Return the parameters of Nextflow that are ours to set."""
+    sheet, outdir = definition.samplesheet, definition.nextflow.outdir if definition.language == NEXTFLOW else None
+    return [name for name in (sheet.parameter if sheet else None, outdir) if name is not None]
+
+
+def _set_by_us(name: str) -> Problem:
+    message = f"{name} is made by Labrelay and cannot be set as a parameter; leave it out."
+    return Problem(code="PARAMETER_NOT_FREE", message=message)
+
+
+def _one_file(name: str, spec: InputSpec, value: list[Any], problems: list[Problem]) -> Any:
+    if len(value) > 1 or isinstance(value[0], list):
+        message = f"{name} comes from {spec.source.value} and takes one file, but there are more; let it take a list."
+        problems.append(Problem(code="INPUT_WRONG_TYPE", message=message))
+    return value[0]
+
+
+def _sheet(
+    sheet: SamplesheetSpec | None,
+    samples: Sequence[SampleInputs],
+    reference: ReferenceInputs | None,
+    problems: list[Problem],
+) -> Parameters:
+    """Return the sheet's parameter with one row a lane; a sample without reads has one row as well."""
+    if sheet is None:
+        return {}
+    problems += _sheet_problems(sheet, samples, reference)
+    rows = [
+        {name: _cell(source, sample, lane, reference) for name, source in sheet.columns.items()}
+        for sample in samples
+        for lane in range(max(1, len(sample.r1), len(sample.r2)))
+    ]
+    return {sheet.parameter: {"samplesheet": rows}}
+
+
+def _cell(source: str, sample: SampleInputs, lane: int, reference: ReferenceInputs | None) -> str | None:
+    if source.startswith("="):
+        return source[1:]
+    thing, _, field = source.partition(".")
+    value = getattr(reference if thing == "reference" else sample, field, None)
+    if isinstance(value, tuple):
+        return value[lane] if lane < len(value) else None
+    return value
+
+
+def _sheet_problems(
+    sheet: SamplesheetSpec, samples: Sequence[SampleInputs], reference: ReferenceInputs | None
+) -> list[Problem]:
+    """Return what a sheet cannot do without: first mates, and the reference. Second mates may be missing."""
+    wanted = dict.fromkeys(sheet.columns.values())
+    problems = []
+    if InputSource.READS_R1 in wanted and not all(sample.r1 for sample in samples):
+        problems.append(_missing(sheet.parameter, InputSource.READS_R1))
+    # Which of the lanes is without a second mate is not known here, and a wrong pair would be worse than none.
+    mixed = [sample.name for sample in samples if sample.r2 and len(sample.r1) != len(sample.r2)]
+    if mixed and InputSource.READS_R2 in wanted:
+        message = f"{', '.join(mixed)}: some lanes have second mates and some have none; submit them apart."
+        problems.append(Problem(code="INPUT_MISSING", message=message))
+    referred = [InputSource(source) for source in wanted if source.startswith("reference.")]
+    lacking = [each for each in referred if getattr(reference, each.value.partition(".")[2], None) is None]
+    return problems + [_missing(sheet.parameter, source) for source in lacking]
+
+
+def _missing(name: str, source: InputSource) -> Problem:
     hints = {
         InputSource.READS_R1: "the sample has no reads",
         InputSource.READS_R2: "the sample has no second mates; this workflow needs paired reads",
         InputSource.REFERENCE_ANNOTATION: "the reference has no annotation; import it from GenBank",
     }
-    why = hints.get(spec.source, "the run has no reference; name one in the rule or the command")
-    return Problem(code="INPUT_MISSING", message=f"{name} comes from {spec.source.value}, but {why}.")
+    why = hints.get(source, "the run has no reference; name one in the rule or the command")
+    return Problem(code="INPUT_MISSING", message=f"{name} comes from {source.value}, but {why}.")
