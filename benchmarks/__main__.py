@@ -9,6 +9,7 @@ RUNS = (
     ["fastq_pass", "--rounds", "3"],
     ["records_queries"],
     ["engine_overhead", "--samples", "10", "--rounds", "1"],
+    ["nextflow_overhead", "--runs", "2"],
     ["emulated_run"],
     ["sweep_runs"],
     ["s3_upload", "--mib", "256", "--rounds", "1"],

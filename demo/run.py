@@ -114,9 +114,11 @@ def through_nextflow(path: Path, console: Console, rows: list[ResultRow]) -> str
         return "skipped here: with Java 17 and Maven, make nextflow brings it"
     with TerminalProgress(console) as progress:
         home = open_home(path, progress)
+        progress.stage("nextflow", TWIN)
         submitted = submit_direct(home, TWIN, subjects=[row.sample for row in rows], reference="MH356245.1")
         failed = [*submitted.failed, *wait_for(home, submitted.runs).stuck]
         twins = [row for row in results_table(home) if row.workflow.startswith(f"{TWIN} ")]
+        progress.done("nextflow", f"{len(twins)} results, {submitted.new} of them new", ok=not failed)
         home.close()
     for subject, reason in failed:
         console.print(Text(f"  {subject}: {reason}"), style="red")
