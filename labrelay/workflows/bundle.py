@@ -52,13 +52,14 @@ def write_bundle(folder: Path, target: Path) -> str:
     with storage_errors(f"write the bundle of {folder.name}", target.parent):
         make_dirs(target.parent)
         temp = target.with_name(f".tmp-{secrets.token_hex(8)}")
+        pipeline = any(folder.glob("*.nf"))
         try:
             with zipfile.ZipFile(temp, "w") as archive:
                 for name, path in bundle_files(folder):
                     entry = zipfile.ZipInfo(str(name), EPOCH)
                     entry.compress_type = zipfile.ZIP_DEFLATED
                     entry.create_system = 3  # Unix, on whatever system it is made
-                    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+                    entry.external_attr = (stat.S_IFREG | (_mode(path) if pipeline else 0o644)) << 16
                     archive.writestr(entry, path.read_bytes())
             digest = file_digest(temp)
             fsync_file(temp)
@@ -68,6 +69,11 @@ def write_bundle(folder: Path, target: Path) -> str:
         finally:
             temp.unlink(missing_ok=True)
     return digest
+
+
+def _mode(path: Path) -> int:
+    """Return one of two modes: Nextflow calls the programs in its folder by name, and no other bit is anybody's matter."""
+    return 0o755 if path.stat().st_mode & 0o111 else 0o644
 
 
 def file_digest(path: Path) -> str:
@@ -148,6 +154,8 @@ def _extract(opened: zipfile.ZipFile, folder: Path, archive: Path) -> None:
                     message = f"It unpacks to more than {limit:,} bytes."
                     raise RefusedInput(f"The bundle {archive}", [Problem(code="BUNDLE_TOO_BIG", message=message)])
                 sink.write(chunk)
+        if entry.external_attr >> 16 & 0o111:
+            target.chmod(0o755)
         os.utime(target, (0, 0))
 
 

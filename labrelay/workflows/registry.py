@@ -118,6 +118,7 @@ class Registry:
                 copy = temp / name
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
+                copy.chmod(0o755 if path.stat().st_mode & 0o111 else 0o644)
             if not (temp / "definition.toml").exists():
                 # The folder's name is part of what a bare definition means, so write down what it meant.
                 told = {"name": definition.name, "version": "0", "title": definition.name, "main": definition.main}

@@ -30,6 +30,34 @@ def test_the_same_files_make_the_same_bytes_whatever_their_times_and_modes(tmp_p
     assert zipfile.ZipFile(tmp_path / "1.zip").namelist() == ["main.wdl", "tasks/a.wdl"]
 
 
+def test_a_pipelines_programs_stay_executable_and_nothing_else_of_a_mode_counts(tmp_path: Path) -> None:
+    files = {"main.nf": "workflow { }", "bin/tool.py": "#!/usr/bin/env python3"}
+    one, two, three = (folder_with(tmp_path / name, files) for name in ("one", "two", "three"))
+    (one / "bin/tool.py").chmod(0o700)
+    (two / "bin/tool.py").chmod(0o4755)
+    digest = write_bundle(one, tmp_path / "1.zip")
+    assert write_bundle(two, tmp_path / "2.zip") == digest
+    assert write_bundle(three, tmp_path / "3.zip") != digest
+    unpack_bundle(tmp_path / "1.zip", tmp_path / "out")
+    modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert modes["tool.py"] == 0o755
+    assert modes["main.nf"] & 0o111 == 0
+
+
+def test_an_executable_in_a_wdl_folder_changes_no_digest(tmp_path: Path) -> None:
+    one = folder_with(tmp_path / "one", {"main.wdl": "version 1.1", "bin/tool.sh": "true"})
+    before = write_bundle(one, tmp_path / "1.zip")
+    (one / "bin/tool.sh").chmod(0o755)
+    assert write_bundle(one, tmp_path / "2.zip") == before
+
+
+def test_a_hostile_mode_becomes_a_plain_one(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "1.zip", "w") as archive:
+        archive.writestr(entry("main.nf", stat.S_IFREG | 0o6777), "x")
+    unpack_bundle(tmp_path / "1.zip", tmp_path / "out")
+    assert stat.S_IMODE((tmp_path / "out/main.nf").stat().st_mode) == 0o755
+
+
 def test_one_changed_byte_changes_the_digest(tmp_path: Path) -> None:
     source = folder_with(tmp_path / "one", {"main.wdl": "a"})
     before = write_bundle(source, tmp_path / "1.zip")
