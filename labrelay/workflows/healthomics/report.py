@@ -12,7 +12,7 @@ from typing import Any
 
 from labrelay.model.errors import LabrelayError
 from labrelay.model.names import printable
-from labrelay.model.runs import CostItem, OutputFile, RunReport, TaskReport
+from labrelay.model.runs import CostItem, RunReport, TaskReport
 from labrelay.model.states import RunState
 from labrelay.stores.aws import Aws, aws_errors
 from labrelay.workflows.definition import READY2RUN
