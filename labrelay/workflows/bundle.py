@@ -72,7 +72,7 @@ def write_bundle(folder: Path, target: Path) -> str:
 
 
 def _mode(path: Path) -> int:
-    """Return one of two modes: Nextflow calls the programs in its folder by name, and no other bit is anybody's matter."""
+    """Return one of two modes: Nextflow calls programs in its folder by name, and no other bit matters."""
     return 0o755 if path.stat().st_mode & 0o111 else 0o644
 
 

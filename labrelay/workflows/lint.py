@@ -11,8 +11,9 @@ from WDL import Lint
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem, Severity
 from labrelay.workflows.bundle import name_problems
-from labrelay.workflows.definition import FILE_NAME, Definition, InputSource, load
+from labrelay.workflows.definition import FILE_NAME, NEXTFLOW, Definition, InputSource, load
 from labrelay.workflows.document import at, load_document
+from labrelay.workflows.nextflow.lint import lint_pipeline
 from labrelay.workflows.schema import FILE, input_schema, type_schema
 
 # What miniwdl finds doubtful and we pass on; the rest is taste.
@@ -38,12 +39,18 @@ def lint(folder: Path) -> list[Problem]:
         definition = load(folder)
         if definition.ready2run is not None:
             return name_problems(folder)
+        if definition.language == NEXTFLOW:
+            return _sorted([*name_problems(folder), *lint_pipeline(definition)])
         document = load_document(folder, definition.main)
     except RefusedInput as refused:
         return list(refused.problems)
     root = folder.resolve()
     found = [*name_problems(folder), *_workflow(document, definition, root), *_mapping(document, definition)]
     found += [*_tasks(document, root), *_miniwdl(document, root)]
+    return _sorted(found)
+
+
+def _sorted(found: list[Problem]) -> list[Problem]:
     return sorted(found, key=lambda problem: (problem.severity.value, problem.path or "", problem.line or 0))
 
 

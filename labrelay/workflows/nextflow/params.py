@@ -57,10 +57,11 @@ def params_of(*files: Path) -> dict[str, Any]:
 
 def params_in(source: str) -> dict[str, Any]:
     """Return the parameters that a text sets at its top, with their defaults or `UNKNOWN`."""
-    return _Reader(list(_tokens(source))).read()
+    return _Reader(list(tokens_of(source))).read()
 
 
-def _tokens(source: str) -> Iterator[Token]:
+def tokens_of(source: str) -> Iterator[Token]:
+    """Yield the tokens of Groovy without comments; what is no Groovy gives tokens as well."""
     place, before = 0, Token("end", "\n")
     while place < len(source):
         # A slash that cannot divide begins a text that may hold quotes and braces.
