@@ -70,13 +70,21 @@ def workflow() -> None:
 
 
 @workflow.command("add")
-@click.argument("folder", type=FOLDER)
+@click.argument("source")
+@click.option("--profile", default="", help="for Nextflow: profiles, with commas between them")
+@click.option("-c", "--config", type=FOLDER, multiple=True, help="for Nextflow: a file of configuration, copied too")
 @json_option
-def add_workflow(folder: Path) -> None:
-    """Check a folder with a WDL workflow and copy it into the home; `definition.toml` is optional."""
-    from labrelay.workflows.registry import Registry
+def add_workflow(source: str, profile: str, config: tuple[Path, ...]) -> None:
+    """Check a WDL or Nextflow workflow and copy it into the home; `definition.toml` is optional.
 
-    definition, findings = Registry(current_home().path).add(_folder(folder))
+    SOURCE is a folder, a zip, nf-core/NAME@TAG or https://github.com/OWNER/NAME@TAG; the last two need a network.
+    """
+    from labrelay.workflows.registry import Registry
+    from labrelay.workflows.sources import opened
+
+    profiles = [name.strip() for name in profile.split(",") if name.strip()]
+    with opened(source) as found:
+        definition, findings = Registry(current_home().path).add(found, profiles, config)
     if wants_json():
         told = definition.model_dump(mode="json", include={"name", "version", "title", "scope"})
         emit({**told, "warnings": [problem.model_dump(mode="json") for problem in findings]})

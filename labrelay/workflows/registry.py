@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from labrelay.model.errors import Conflict, NotFound, RefusedInput
@@ -13,6 +13,8 @@ from labrelay.model.runs import WorkflowVersion
 from labrelay.stores.durable import fsync_dir, make_dirs
 from labrelay.workflows.bundle import bundle_files, file_digest, write_bundle
 from labrelay.workflows.definition import Definition, find_definitions, load
+from labrelay.workflows.sources import Source
+from labrelay.workflows.staging import stage
 
 BUILT_IN = Path(__file__).parent / "definitions"
 
@@ -59,28 +61,42 @@ class Registry:
             raise NotFound(f"There is no workflow {name}; there are {', '.join(known)}. Add one with its folder.")
         return known[name]
 
-    def add(self, folder: Path) -> tuple[Definition, list[Problem]]:
+    def add(
+        self, source: Path | Source, profile: Sequence[str] = (), config: Sequence[Path] = ()
+    ) -> tuple[Definition, list[Problem]]:
         """Copy a third-party definition into the home, after checking it; return it with the warnings.
+
+        Args:
+            source: Its folder.
+            profile, config: For Nextflow: profiles, and files of configuration that are copied as well. They become
+                part of the copied definition, and so of the workflow's identity.
 
         Raises:
             RefusedInput: It has errors; nothing was copied.
             Conflict: The home has another definition of this name.
+            UsageError: Profiles or configuration for what is no Nextflow pipeline, or says them itself.
         """
         from labrelay.workflows.lint import lint
 
-        findings = lint(folder)
+        source = source if isinstance(source, Source) else Source(source)
+        findings = lint(source.folder)
         errors = errors_of(findings)
         if errors:
-            raise RefusedInput(f"The definition {folder}", errors)
-        definition = load(folder)
-        target = self._own / definition.name
-        if target.exists():
-            if _same_files(folder, target):
-                return load(target), findings
-            raise Conflict(
-                f"The home has another workflow {definition.name} in {target}; raise its name, or remove that folder."
-            )
-        self._copy(folder, target, definition)
+            raise RefusedInput(f"The definition {source.folder}", errors)
+        target = self._own / load(source.folder).name
+        make_dirs(target.parent)
+        temp = target.with_name(f".tmp-{secrets.token_hex(8)}")
+        try:
+            stage(source, temp, profile, config)
+            load(temp)
+            if not target.exists():
+                temp.rename(target)
+            elif not _same_files(temp, target):
+                raise Conflict(
+                    f"The home has another workflow {target.name} in {target}; raise its name, or remove that folder."
+                )
+        finally:
+            shutil.rmtree(temp, ignore_errors=True)
         return load(target), findings
 
     def bundle(self, definition: Definition) -> tuple[WorkflowVersion, Path]:
@@ -110,26 +126,7 @@ class Registry:
         )
         return version, target
 
-    def _copy(self, folder: Path, target: Path, definition: Definition) -> None:
-        make_dirs(target.parent)
-        temp = target.with_name(f".tmp-{secrets.token_hex(8)}")
-        try:
-            for name, path in bundle_files(folder):
-                copy = temp / name
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
-                copy.chmod(0o755 if path.stat().st_mode & 0o111 else 0o644)
-            if not (temp / "definition.toml").exists():
-                # The folder's name is part of what a bare definition means, so write down what it meant.
-                told = {"name": definition.name, "version": "0", "title": definition.name, "main": definition.main}
-                lines = (f"{key} = {json.dumps(value)}\n" for key, value in told.items())
-                (temp / "definition.toml").write_text("".join(lines), encoding="utf-8")
-            temp.rename(target)
-        finally:
-            shutil.rmtree(temp, ignore_errors=True)
-
 
 def _same_files(one: Path, two: Path) -> bool:
-    mine = {str(name): file_digest(path) for name, path in bundle_files(one)}
-    theirs = {str(name): file_digest(path) for name, path in bundle_files(two)}
-    return mine == theirs or mine == {name: sha for name, sha in theirs.items() if name != "definition.toml"}
+    mine, theirs = ({str(name): file_digest(path) for name, path in bundle_files(folder)} for folder in (one, two))
+    return mine == theirs

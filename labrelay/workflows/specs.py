@@ -14,6 +14,7 @@ from labrelay.model.problem import Frozen
 FILE_NAME = "definition.toml"
 NEXTFLOW, READY2RUN = "NEXTFLOW", "READY2RUN"
 PARAMETER_NAME = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*"
+PROFILE_NAME = r"[A-Za-z0-9_.-]+"
 InputType = Literal["File", "String", "Int", "Float", "Boolean", "Array[File]", "Array[String]"]
 
 
@@ -105,7 +106,7 @@ class NextflowSpec(Frozen):
             TOML an empty text) when the pipeline has none because it uses the `output` block only.
     """
 
-    profile: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], ...] = ()
+    profile: tuple[Annotated[str, Field(pattern=f"^{PROFILE_NAME}$")], ...] = ()
     config: tuple[str, ...] = ()
     outdir: Annotated[str, Field(pattern=f"^{PARAMETER_NAME}$")] | None = "outdir"
 
