@@ -32,6 +32,8 @@ def forget_results(attempt: Attempt, since: float) -> None:
             if entry.is_file() and entry.stat().st_mtime >= since:
                 entry.unlink()
     shutil.rmtree(attempt.engine_folder, ignore_errors=True)
+    # A pipeline's cache has no such times; all of it goes.
+    shutil.rmtree(attempt.work / "nextflow", ignore_errors=True)
 
 
 def drop_cache(engine: Path, cache: str) -> None:

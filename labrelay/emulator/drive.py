@@ -14,17 +14,18 @@ from typing import Any
 
 from labrelay.emulator.cached_results import forget_results, shared_work
 from labrelay.emulator.instances import whole_gib
-from labrelay.emulator.outputs import Exporter
+from labrelay.emulator.outputs import PUBLISH_FOLDER, Exporter
 from labrelay.emulator.run_faults import EmulatorStops, RunCancelled, RunFault, workflow_failed
 from labrelay.emulator.run_log import RunLog, disk_bytes
 from labrelay.emulator.run_states import change_run
 from labrelay.emulator.runs import run_folder
 from labrelay.emulator.service import Service, timestamp
-from labrelay.emulator.staging import Stager
+from labrelay.emulator.staging import Staged, Stager
 from labrelay.emulator.state import Body
 from labrelay.emulator.task_rows import TaskRows
 from labrelay.emulator.verdict import failure_of
 from labrelay.model.canonical import digest
+from labrelay.model.errors import MissingTool
 from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus, RunRequest, WorkflowVersion
 from labrelay.model.states import RunState
@@ -34,7 +35,7 @@ from labrelay.workflows.local.home import Attempt, EngineHome
 POLL_SECONDS = 0.1
 MAX_ATTEMPTS = 3  # a run whose engine died is begun again, going on from the finished tasks
 STOP_SECONDS = 30.0
-WDL_ENGINES = ("WDL", "WDL_LENIENT")
+LANGUAGES = {"WDL": "WDL", "WDL_LENIENT": "WDL", "NEXTFLOW": "NEXTFLOW"}  # by the engine that a client asks for
 
 
 class Drive:
@@ -79,9 +80,9 @@ class Drive:
     def _execute(self) -> None:
         """Run it to good end, its outputs exported; raise otherwise."""
         self._check()
-        if self._run["_definition"]["engine"] not in WDL_ENGINES:
+        if self._language is None:
             name = self._run["_definition"]["engine"]
-            why = f"The emulator runs WDL; it keeps {name} workflows, and does not run them."
+            why = f"The emulator runs WDL and Nextflow; it keeps {name} workflows, and does not run them."
             raise workflow_failed(self._log.engine_stream, why)
         self._change({"status": "RUNNING", "startTime": self._run.get("startTime") or timestamp()})
         self._log.say("RUN_STARTED", f"Run {self._run['id']} is RUNNING")
@@ -105,12 +106,12 @@ class Drive:
             self._change({"_attempt": 1})
         attempt = self._attempt()
         if not attempt.request_file.exists():
-            self._engine.submit(self._request(attempt.token))
+            self._submit(attempt)
             faultpoint("emulator.run_submitted")
         while True:
             status = self._engine.poll([attempt.token]).get(attempt.token)
             if status is None:
-                self._engine.submit(self._request(attempt.token))
+                self._submit(attempt)
                 continue
             self._follow(attempt)
             if status.state.terminal:
@@ -118,10 +119,27 @@ class Drive:
             self._check()
             time.sleep(POLL_SECONDS)
 
+    @property
+    def _language(self) -> str | None:
+        """The language of the run's definition, None of one that nothing here runs."""
+        return LANGUAGES.get(self._run["_definition"]["engine"])
+
+    def _submit(self, attempt: Attempt) -> None:
+        try:
+            self._engine.submit(self._request(attempt.token))
+        except MissingTool as missing:
+            raise workflow_failed(self._log.engine_stream, str(missing)) from missing
+
+    def _stage(self) -> Staged:
+        stager, parameters = Stager(self._service, self._check), self._run["parameters"]
+        if self._language == "NEXTFLOW":
+            return stager.stage_uris(parameters)
+        schema = json.loads((run_folder(self._service, self._run["uuid"]) / "schema.json").read_bytes())
+        return stager.stage(schema, self._run["_definition"]["_workflow"], parameters)
+
     def _request(self, token: str) -> RunRequest:
         folder, definition = run_folder(self._service, self._run["uuid"]), self._run["_definition"]
-        schema = json.loads((folder / "schema.json").read_bytes())
-        staged = Stager(self._service, self._check).stage(schema, definition["_workflow"], self._run["parameters"])
+        staged = self._stage()
         digests = staged.resource_digests()
         earlier = self._run.get("resourceDigests")
         if earlier is not None and earlier != digests:
@@ -136,12 +154,13 @@ class Drive:
                 name=definition["_workflow"],
                 version="1",
                 digest=definition["digest"],
-                language="WDL",
+                language=self._language or "",
                 main=definition["main"],
             ),
             bundle=str((folder / "definition.zip").resolve()),
             inputs=staged.inputs,
             labels={"run": self._run["id"]},
+            published=PUBLISH_FOLDER if self._language == "NEXTFLOW" else None,
         )
 
     def _attempt(self) -> Attempt:
@@ -163,7 +182,7 @@ class Drive:
 
     def _follow(self, attempt: Attempt) -> None:
         for row, report in self._tasks.update(self._engine.tasks(attempt.token)):
-            self._log.task_ended(attempt, row, report)
+            self._log.task_ended(row, report, self._engine.said(attempt.token, report.name))
         self._log.follow(attempt)
 
     def _check(self) -> None:

@@ -1,6 +1,7 @@
 """Outputs of runs: from the engine's output folder to S3, laid out as HealthOmics does.
 
 <runOutputUri>/out/<output>/[<index>/]<file>
+<runOutputUri>/pubdir/<path>                  what a pipeline has published, in place of `out/` and of the list
 <runOutputUri>/logs/outputs.json              URIs and values by output
 <runOutputUri>/logs/engine.log
 """
@@ -22,10 +23,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from labrelay.emulator.run_faults import export_failed
 from labrelay.emulator.service import Service
 from labrelay.workflows.local.home import Attempt
+from labrelay.workflows.local.pipeline import folders_of
+from labrelay.workflows.nextflow.outputs import published_files
 from labrelay.workflows.verdict import read_json
 
 log = logging.getLogger(__name__)
 
+PUBLISH_FOLDER = "/mnt/workflow/pubdir"  # what HealthOmics exports of a pipeline
 TRIES = 4
 FIRST_WAIT_SECONDS = 0.5
 # boto3's transfers tell S3's error code only in their text.
@@ -39,11 +43,11 @@ class Export:
 
     Attributes:
         files: (local path, key relative to the run's output URI).
-        values: The content of `outputs.json`.
+        values: The content of `outputs.json`; None of a pipeline, which has no list.
     """
 
     files: list[tuple[Path, str]] = field(default_factory=list)
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] | None = None
 
 
 def plan_export(attempt: Attempt, uri: str) -> Export:
@@ -53,6 +57,9 @@ def plan_export(attempt: Attempt, uri: str) -> Export:
         attempt: One that has ended well.
         uri: The run's output URI, without a slash at its end.
     """
+    if (attempt.work / "nextflow").is_dir():
+        folder = folders_of(attempt).published
+        return Export([(path.resolve(), f"pubdir/{path.relative_to(folder)}") for path in published_files(folder)])
     # miniwdl names each output file by a link below `out/`: an earlier attempt's when its results were taken whole.
     link = re.compile(re.escape(f"{attempt.work}/") + r"[^/]+/(out/.+)", re.DOTALL)
     export = Export()
@@ -100,8 +107,8 @@ class Exporter:
         self._bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
 
-    def upload(self, attempt: Attempt, engine_log: bytes) -> dict[str, Any]:
-        """Upload outputs, `outputs.json` and the log; return the content of `outputs.json`.
+    def upload(self, attempt: Attempt, engine_log: bytes) -> None:
+        """Upload outputs, the log, and `outputs.json` where there is one.
 
         Raises:
             RunFault: EXPORT_FAILED.
@@ -112,12 +119,12 @@ class Exporter:
                 self._check()
                 self._again(self._s3.upload_file, str(path), self._bucket, self._prefix + key)
             self._put("logs/engine.log", engine_log, "text/plain")
-            content = json.dumps(export.values, indent=2, ensure_ascii=False).encode()
-            # Last, so that whoever sees it finds everything that it names.
-            self._put("logs/outputs.json", content, "application/json")
+            if export.values is not None:
+                content = json.dumps(export.values, indent=2, ensure_ascii=False).encode()
+                # Last, so that whoever sees it finds everything that it names.
+                self._put("logs/outputs.json", content, "application/json")
         except (*Failed, OSError) as error:
             raise export_failed(self._uri, error) from error
-        return export.values
 
     def upload_log(self, engine_log: bytes) -> None:
         """Upload the log of a run that failed; what cannot be uploaded is only noted."""

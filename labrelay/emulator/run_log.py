@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,12 +72,11 @@ class RunLog:
         self._place.write_text(json.dumps(self._offsets), encoding="ascii")
         return True
 
-    def task_ended(self, attempt: Attempt, row: Body, report: TaskReport) -> None:
-        """Write what a task said, and that it ended."""
+    def task_ended(self, row: Body, report: TaskReport, said: Iterable[Path]) -> None:
+        """Write that a task ended, and what it said into the files `said`."""
         self.say("TASK_" + str(row["status"]), f"Task {row['taskId']} ({row['name']}) is {row['status']}")
         if not report.cached:
-            folder = attempt.engine_folder.joinpath(*(f"call-{part}" for part in report.name.split(".")))
-            self._append(str(row["_stream"]), list(_said(folder)))
+            self._append(str(row["_stream"]), list(_lines(said)))
 
     def engine_text(self, attempt: Attempt) -> bytes:
         """Return the engine's log for people, at most its last 20 MB."""
@@ -127,9 +126,8 @@ def engine_line(line: bytes) -> tuple[int, str]:
         return _now(), text
 
 
-def _said(folder: Path) -> Iterator[tuple[int, str]]:
-    for name in ("stdout.txt", "stderr.txt"):
-        path = folder / name
+def _lines(said: Iterable[Path]) -> Iterator[tuple[int, str]]:
+    for path in said:
         with suppress(OSError), path.open("rb") as file:
             size = path.stat().st_size
             file.seek(max(0, size - TASK_BYTES))

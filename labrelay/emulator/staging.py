@@ -7,6 +7,7 @@ time in every run: the engine's call cache goes by both. What is removed to make
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +23,7 @@ from labrelay.emulator.run_request import unqualified
 from labrelay.emulator.service import Service
 from labrelay.model.canonical import digest
 from labrelay.model.names import safe_relative, slug
-from labrelay.stores.durable import make_dirs
+from labrelay.stores.durable import make_dirs, write_atomic
 from labrelay.workflows.schema import FILE, FOLDER
 
 SCHEMES = ("s3://", "omics://")
@@ -30,6 +31,8 @@ ETAG_CHARS = 59  # a resource digest has 64 characters, `etag:` before it
 FIXED_TIME = (0, 0)
 MAX_FOLDER_FILES = 100_000
 CHECK_SECONDS = 1.0  # a run that waits for another's fetch looks so often whether it is to stop
+SHEETS, SHEET_BYTES = (".csv", ".tsv", ".txt", ".json"), 10_000_000
+SHEET_URI = re.compile(r"""(?:s3|omics)://[^\s,;"'\]}]+""")
 GOING = "going"  # what is being removed
 BUSY: set[Path] = set()  # the places that a run fetches to
 FREED = threading.Condition()
@@ -89,6 +92,51 @@ class Stager:
         except ObjectUnavailable as error:
             raise input_fault(error) from error
         return self._staged
+
+    def stage_uris(self, parameters: Mapping[str, Any]) -> Staged:
+        """Fetch whatever the parameters of a pipeline name by a URI, since nothing else says what is a file.
+
+        What ends with a slash is a folder. A sheet (`.csv`, `.tsv`, `.txt`, `.json`) is given on with the places of
+        the files that its text names, because Nextflow reads S3 by a plugin that is not here.
+
+        Raises:
+            RunFault: An input cannot be had.
+        """
+        try:
+            for name, value in parameters.items():
+                self._staged.inputs[name] = self._located(value)
+        except ObjectUnavailable as error:
+            raise input_fault(error) from error
+        return self._staged
+
+    def _located(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._located(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self._located(item) for key, item in value.items()}
+        if not isinstance(value, str) or not value.startswith(SCHEMES):
+            return value
+        if value.endswith("/"):
+            return str(self._folder(value))
+        found = self._file(value)
+        return str(self._sheet(found) if found.suffix.lower() in SHEETS else found)
+
+    def _sheet(self, path: Path) -> Path:
+        """Return the file, or, when it names files by URIs, a copy beside it that names where they are."""
+        if path.stat().st_size > SHEET_BYTES:
+            return path
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        uris = sorted(set(SHEET_URI.findall(text)), key=len, reverse=True)
+        if not uris:
+            return path
+        places = {uri: str(self._folder(uri) if uri.endswith("/") else self._file(uri)) for uri in uris}
+        text = SHEET_URI.sub(lambda found: places[found[0]], text)
+        copy = path.parent / "located" / digest(text) / path.name
+        if not copy.is_file():
+            make_dirs(copy.parent)
+            write_atomic(copy, text.encode("utf-8", errors="surrogateescape"), durable=False)
+            os.utime(copy, FIXED_TIME)
+        return copy
 
     def _value(self, shape: Mapping[str, Any], value: Any) -> Any:
         if "anyOf" in shape:

@@ -11,6 +11,9 @@ from labrelay.emulator.state import Body
 from labrelay.emulator.task_rows import TaskRows
 from labrelay.model.runs import EngineStatus
 from labrelay.workflows.local.home import Attempt
+from labrelay.workflows.local.pipeline import folders_of
+from labrelay.workflows.nextflow.failure import failed_task
+from labrelay.workflows.nextflow.trace import try_name
 from labrelay.workflows.verdict import last_lines, read_json
 
 IMAGE_REFUSED = "ImageRefused"
@@ -47,6 +50,9 @@ def failure_of(attempt: Attempt, status: EngineStatus, tasks: TaskRows, log: Run
 
 
 def _cause(attempt: Attempt) -> dict[str, Any]:
+    """Return what failed in miniwdl's words: `run`, `error`, `exit_status`, `stderr_file`."""
+    if (attempt.work / "nextflow").is_dir():
+        return _cause_of_pipeline(attempt)
     error = read_json(attempt.engine_folder / "error.json") or read_json(attempt.folder / "result.json")
     if not isinstance(error, dict):
         return {}
@@ -54,5 +60,16 @@ def _cause(attempt: Attempt) -> dict[str, Any]:
     return cause if isinstance(cause, dict) else error
 
 
+def _cause_of_pipeline(attempt: Attempt) -> dict[str, Any]:
+    task = failed_task(folders_of(attempt), attempt.log_file)
+    if task is None or not task.exit_code:
+        return {}
+    name = try_name(task.name, task.attempt)
+    stderr = str(task.folder / ".command.err")
+    return {"run": name, "error": "CommandFailed", "exit_status": task.exit_code, "stderr_file": stderr}
+
+
 def _is_of(row: Body, cause: dict[str, Any]) -> bool:
+    if row["name"] == cause.get("run"):
+        return True
     return str(row["name"]).rpartition(".")[2] == str(cause.get("run", "")).removeprefix("call-")

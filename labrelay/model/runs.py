@@ -83,6 +83,8 @@ class RunRequest(Frozen):
         bundle: Path or URI of the bundle (a zip).
         inputs: The engine's input JSON, complete and validated; files as local paths or URIs.
         labels: Ids and names for logs and tags; no personal data.
+        published: The path that stands for a pipeline's publish folder among its inputs. None: the engine sets the
+            parameter that the definition names.
     """
 
     token: str
@@ -92,6 +94,7 @@ class RunRequest(Frozen):
     bundle: str
     inputs: Parameters
     labels: dict[str, str] = {}
+    published: str | None = None
 
 
 class EngineStatus(Frozen):

@@ -131,11 +131,11 @@ def test_a_task_without_a_container_is_not_started(lab: RunLab) -> None:
     assert "no container image" in task["statusMessage"]
 
 
-def test_a_nextflow_workflow_is_kept_and_its_runs_say_that_they_cannot_run(lab: RunLab) -> None:
-    zipped = archive("workflow { }", "main.nf")
+def test_a_cwl_workflow_is_kept_and_its_runs_say_that_they_cannot_run(lab: RunLab) -> None:
+    zipped = archive("cwlVersion: v1.2\nclass: Workflow\n", "main.cwl")
     run = lab.run(lab.workflow(definitionZip=zipped), {"anything": 1})
     assert (run["status"], run["failureReason"]) == ("FAILED", "WORKFLOW_RUN_FAILED")
-    assert "NEXTFLOW" in run["statusMessage"]
+    assert "CWL" in run["statusMessage"]
 
 
 def test_a_cancelled_run_stops_what_it_runs_and_exports_nothing(lab: RunLab, say: str) -> None:

@@ -153,6 +153,11 @@ class LocalEngine:
         program = _program(attempt)
         return program.report(attempt, ended).tasks if ended is not None else program.live_tasks(attempt)
 
+    def said(self, external_id: str, task: str) -> tuple[Path, ...]:
+        """Return the files with what a task of an attempt wrote to standard output and standard error."""
+        attempt = self._home.attempt(external_id)
+        return _program(attempt).said(attempt, task)
+
     def forget(self, external_ids: Sequence[str], work: bool = True) -> None:
         """Remove the files of ended attempts; one that has not ended is left alone.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from labrelay.model.runs import RunReport, RunRequest, TaskReport
 from labrelay.stores.durable import write_json_atomic
@@ -48,3 +49,8 @@ class Miniwdl:
     def live_tasks(self, attempt: Attempt) -> tuple[TaskReport, ...]:
         """Return the tasks as far as they have come."""
         return report.live_tasks(attempt)
+
+    def said(self, attempt: Attempt, task: str) -> tuple[Path, ...]:
+        """Return the files with what a task said."""
+        folder = attempt.engine_folder.joinpath(*(f"call-{part}" for part in task.split(".")))
+        return tuple(folder / name for name in ("stdout.txt", "stderr.txt"))

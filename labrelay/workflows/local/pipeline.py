@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from labrelay.model.errors import LabrelayError
 from labrelay.model.runs import RunReport, RunRequest, TaskReport
 from labrelay.model.states import RunState
-from labrelay.workflows import definition
+from labrelay.workflows.definition import Definition, NextflowSpec, load
 from labrelay.workflows.local.home import Attempt, AttemptExit, RunnerSettings
 from labrelay.workflows.local.program import Launch
 from labrelay.workflows.nextflow import command, failure, runtime
 from labrelay.workflows.nextflow.folders import Folders, session_of
 from labrelay.workflows.nextflow.log import Follower
 from labrelay.workflows.nextflow.outputs import VERSIONS, read_outputs
-from labrelay.workflows.nextflow.trace import live_reports, read_trace, task_reports
+from labrelay.workflows.nextflow.trace import live_reports, named, read_trace, task_reports
 from labrelay.workflows.verdict import Verdict
 
 # What Nextflow's local executor runs is not contained; other executors are the pipeline's own choice.
 SANDBOX = "Nextflow's executor"
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A pipeline's part of an attempt's files."""
+def folders_of(attempt: Attempt) -> Folders:
+    """Return where the pipeline keeps what: the attempts of the run share all but the reports."""
+    return Folders(attempt.work / "bundle", attempt.work / "nextflow", attempt.engine_folder)
 
-    attempt: Attempt
 
-    @cached_property
-    def folders(self) -> Folders:
-        """Shared by the attempts of the run, but for this attempt's reports."""
-        work = self.attempt.work
-        return Folders(work / "bundle", work / "nextflow", self.attempt.engine_folder)
+def _definition_of(attempt: Attempt) -> Definition | None:
+    """Return what the unpacked bundle says, None when it is not there any more or does not load."""
+    try:
+        return load(folders_of(attempt).bundle)
+    except (LabrelayError, OSError):
+        return None
 
-    @cached_property
-    def definition(self) -> definition.Definition | None:
-        """What the unpacked bundle says, None when it does not load."""
-        try:
-            return definition.load(self.folders.bundle)
-        except (LabrelayError, OSError):
-            return None
+
+def _located(value: Any, published: str, folder: Path) -> Any:
+    """Return the value with the publish folder's name in it replaced by where that is."""
+    if isinstance(value, list):
+        return [_located(item, published, folder) for item in value]
+    if isinstance(value, str) and (value == published or value.startswith(f"{published}/")):
+        return f"{folder}{value[len(published) :]}"
+    return value
 
 
 class Pipeline:
@@ -58,10 +59,16 @@ class Pipeline:
             RefusedInput: The bundle's definition does not load.
             MissingTool: There is no Nextflow any more.
         """
-        nextflow, folders = runtime.find(settings.nextflow), Kept(attempt).folders
-        spec = definition.load(folders.bundle).nextflow
-        session = session_of(request.key)
-        command.prepare(folders, request.inputs, spec, session)
+        nextflow, folders, inputs = runtime.find(settings.nextflow), folders_of(attempt), request.inputs
+        if request.published is None:
+            spec = load(folders.bundle).nextflow
+        else:
+            # Whoever says where to publish has said all; the bundle may not even have a definition.
+            spec = NextflowSpec(outdir=None)
+            inputs = {name: _located(value, request.published, folders.published) for name, value in inputs.items()}
+        # Attempts with the same work folder go on with the same session.
+        session = session_of(attempt.work.name)
+        command.prepare(folders, inputs, spec, session)
         (folders.reports / "engine").write_text(nextflow.name, encoding="utf-8")
         return Launch(
             argv=command.command_line(nextflow, folders, request.workflow.main, spec, session),
@@ -72,31 +79,31 @@ class Pipeline:
 
     def progress(self, attempt: Attempt) -> Follower:
         """Return a counter that follows Nextflow's log."""
-        return Follower(Kept(attempt).folders.log)
+        return Follower(folders_of(attempt).log)
 
     def judge(self, attempt: Attempt, code: int, cancelled: bool) -> Verdict:
         """Return what Nextflow's end means."""
-        kept = Kept(attempt)
-        outdir = kept.definition.nextflow.outdir if kept.definition is not None else None
-        return failure.judge(kept.folders, attempt.log_file, code, cancelled, outdir)
+        found = _definition_of(attempt)
+        outdir = found.nextflow.outdir if found is not None else None
+        return failure.judge(folders_of(attempt), attempt.log_file, code, cancelled, outdir)
 
     def report(self, attempt: Attempt, ended: AttemptExit) -> RunReport:
         """Return the report of an ended attempt: published files, tasks of the trace, logs and Nextflow's reports."""
-        kept = Kept(attempt)
-        rows = read_trace(kept.folders.trace)
-        complete, specs = ended.state is RunState.COMPLETE, kept.definition.outputs if kept.definition else {}
-        files, values = read_outputs(kept.folders.published, specs, rows) if complete else ((), {})
+        folders, found = folders_of(attempt), _definition_of(attempt)
+        rows = read_trace(folders.trace)
+        complete, specs = ended.state is RunState.COMPLETE, found.outputs if found is not None else {}
+        files, values = read_outputs(folders.published, specs, rows) if complete else ((), {})
         tools = values.get(VERSIONS, {})
         return RunReport(
             state=ended.state,
             started=ended.started,
             ended=ended.at,
-            engine=_engine_of(kept.folders),
+            engine=_engine_of(folders),
             sandbox=ended.sandbox,
             files=files,
             values=values,
             tasks=task_reports(rows, ended.sandbox),
-            logs=_logs(attempt, kept.folders, ended),
+            logs=_logs(attempt, folders, ended),
             failure=None if complete else ended.message,
             exit_code=ended.exit_code,
             tools={str(name): str(version) for name, version in tools.items()},
@@ -104,10 +111,15 @@ class Pipeline:
 
     def live_tasks(self, attempt: Attempt) -> tuple[TaskReport, ...]:
         """Return the tasks as far as they have come: those that have ended, then those under way."""
-        folders = Kept(attempt).folders
+        folders = folders_of(attempt)
         follower = Follower(folders.log)
         follower.update()
         return tuple(live_reports(follower.tasks, read_trace(folders.trace), folders.work, SANDBOX))
+
+    def said(self, attempt: Attempt, task: str) -> tuple[Path, ...]:
+        """Return the files with what a task said; they are in its work folder."""
+        row = named(read_trace(folders_of(attempt).trace)).get(task)
+        return () if row is None else (row.folder / ".command.out", row.folder / ".command.err")
 
 
 def _engine_of(folders: Folders) -> str:

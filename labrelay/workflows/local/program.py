@@ -67,3 +67,6 @@ class Program(Protocol):
 
     def live_tasks(self, attempt: Attempt) -> tuple[TaskReport, ...]:
         """Return the tasks of an attempt that runs, in the order in which they were begun."""
+
+    def said(self, attempt: Attempt, task: str) -> tuple[Path, ...]:
+        """Return the files with what a task wrote to standard output and standard error, if they are there."""

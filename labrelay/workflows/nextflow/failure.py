@@ -58,7 +58,7 @@ def judge(folders: Folders, said: Path, code: int, cancelled: bool, outdir: str 
 def _sentence(folders: Folders, text: str) -> str | None:
     errors = [found[1].strip() for found in ERROR.finditer(text)]
     first = errors[0] if errors else ""
-    failed = _failed_task(read_trace(folders.trace), FAILED_PROCESS.search(first))
+    failed = _failed_of(read_trace(folders.trace), FAILED_PROCESS.search(first))
     if failed is not None and failed.exit_code:
         said = task_failure(failed.name, failed.exit_code, failed.folder / ".command.err")
         return said.replace(f"{failed.folder}/", "")
@@ -74,8 +74,13 @@ def _sentence(folders: Folders, text: str) -> str | None:
     return f"Nextflow refused the pipeline: {said[:600].rstrip('.')}{hint}." if said else None
 
 
-def _failed_task(rows: list[Traced], named: re.Match[str] | None) -> Traced | None:
-    """Return the task that ended the pipeline: the one that Nextflow names, else the last that failed."""
+def failed_task(folders: Folders, said: Path) -> Traced | None:
+    """Return the task that ended the pipeline, None when none did."""
+    return _failed_of(read_trace(folders.trace), FAILED_PROCESS.search(_tail(said)))
+
+
+def _failed_of(rows: list[Traced], named: re.Match[str] | None) -> Traced | None:
+    """Return the one that Nextflow names, else the last that failed."""
     failed = [row for row in rows if row.state is RunState.EXECUTOR_ERROR]
     those = [row for row in failed if named is not None and row.name == named[1]]
     found = those or failed

@@ -19,12 +19,14 @@ class Begun:
         hash: Such as `ab/cdef12`: the beginning of its work folder's path.
         name: The process with its tag: `ALIGN (sample)`.
         cached: Whether an earlier attempt's result was taken.
+        number: Which try of the task it is, from 1.
         exit_code: None while it runs.
     """
 
     hash: str
     name: str
     cached: bool
+    number: int = 1
     exit_code: int | None = None
 
 
@@ -54,7 +56,8 @@ class Follower:
     def _note(self, line: bytes) -> None:
         if b" process > " in line and (begun := BEGUN.search(line)):
             place, how, name = begun[1].decode(), begun[2], begun[3].decode(errors="replace").strip()
-            self.tasks[place] = Begun(place, name, how == b"Cached")
+            again = sum(task.name == name for task in self.tasks.values()) if how == b"Re-submitted" else 0
+            self.tasks[place] = Begun(place, name, how == b"Cached", again + 1)
             # A task that is tried again is the same task.
             self.started += how != b"Re-submitted"
             self.done += how == b"Cached"

@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from labrelay.model.runs import OutputFile
+from labrelay.model.states import RunState
 from labrelay.workflows.definition import OutputSpec
-from labrelay.workflows.nextflow.trace import Traced
+from labrelay.workflows.nextflow.trace import Traced, named
 from labrelay.workflows.verdict import read_json
 
 VERSIONS = "tool_versions"  # an output of this name, a flat JSON object, says what ran
@@ -69,8 +70,8 @@ class _Makers:
     """Which task made a published file: by where a link points, or by name and size in the tasks' work folders."""
 
     def __init__(self, rows: Sequence[Traced]) -> None:
-        self._rows = [row for row in rows if row.row.get("status") in ("COMPLETED", "CACHED")]
-        self._folders = {row.folder.resolve(): row.name for row in self._rows}
+        self._rows = {name: row for name, row in named(rows).items() if row.state is RunState.COMPLETE}
+        self._folders = {row.folder.resolve(): name for name, row in self._rows.items()}
         self._files: dict[tuple[str, int], set[str]] | None = None
 
     def of(self, path: Path) -> str | None:
@@ -81,9 +82,9 @@ class _Makers:
             return linked
         if self._files is None:
             self._files = {}
-            for row in self._rows:
+            for name, row in self._rows.items():
                 for made in _made(row.folder):
-                    self._files.setdefault((made.name, made.stat().st_size), set()).add(row.name)
+                    self._files.setdefault((made.name, made.stat().st_size), set()).add(name)
         found = self._files.get((path.name, path.stat().st_size), set())
         return next(iter(found)) if len(found) == 1 else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +44,11 @@ class Traced:
         return Path(self.row.get("workdir") or "/nowhere")
 
     @property
+    def place(self) -> str:
+        """The beginning of the work folder's path, as the log says it."""
+        return f"{self.folder.parent.name}/{self.folder.name[:6]}"
+
+    @property
     def exit_code(self) -> int | None:
         """Its exit status; None where Nextflow knows none, which it writes as `-` or as the largest number."""
         text = self.row.get("exit", "")
@@ -73,23 +78,24 @@ def read_trace(path: Path) -> list[Traced]:
         return []
 
 
-def task_reports(rows: list[Traced], sandbox: str | None) -> tuple[TaskReport, ...]:
-    """Return a report for each row, in the order of their starts, each with a name of its own.
+def named(rows: Sequence[Traced]) -> dict[str, Traced]:
+    """Return the rows by a name of their own, which stays as more rows come: that of the task, and of which try."""
+    found: dict[str, Traced] = {}
+    for row in rows:
+        name = try_name(row.name, row.attempt)
+        found[name if name not in found else f"{row.name} [{row.place}]"] = row
+    return found
 
-    The last of several rows of one name keeps it; the others are named by their try, or by their work folder.
-    """
-    last = {row.name: index for index, row in enumerate(rows)}
-    taken: set[str] = set(last)
-    found = []
-    for index, row in enumerate(rows):
-        name = row.name
-        if last[name] != index:
-            name = f"{name}, try {row.attempt}"
-            if name in taken:
-                name = f"{row.name} [{row.folder.parent.name}/{row.folder.name[:6]}]"
-            taken.add(name)
-        found.append((row.number("start") or 0.0, _report(row, name, sandbox)))
-    return tuple(report for _, report in sorted(found, key=lambda each: each[0]))
+
+def try_name(task: str, number: int) -> str:
+    """Return what a try of a task is called; the first has the task's name."""
+    return task if number == 1 else f"{task}, try {number}"
+
+
+def task_reports(rows: Sequence[Traced], sandbox: str | None) -> tuple[TaskReport, ...]:
+    """Return a report for each row, in the order of their starts."""
+    ordered = sorted(named(rows).items(), key=lambda each: each[1].number("start") or 0.0)
+    return tuple(_report(row, name, sandbox) for name, row in ordered)
 
 
 def _report(row: Traced, name: str, sandbox: str | None) -> TaskReport:
@@ -119,13 +125,13 @@ def _report(row: Traced, name: str, sandbox: str | None) -> TaskReport:
 
 def live_reports(tasks: Mapping[str, Begun], rows: list[Traced], work: Path, sandbox: str) -> Iterator[TaskReport]:
     """Yield the tasks of a pipeline that runs: those of the trace as they ended, the others as far as they are."""
-    ended = {f"{row.folder.parent.name}/{row.folder.name[:6]}" for row in rows}
+    ended = {row.place for row in rows}
     yield from task_reports(rows, sandbox)
     for place, task in tasks.items():
         if place not in ended:
             begun = next(iter(work.glob(f"{place}*/.command.begin")), None)
             yield TaskReport(
-                name=task.name,
+                name=try_name(task.name, task.number),
                 state=RunState.RUNNING if begun is not None else RunState.INITIALIZING,
                 started=moment(begun.stat().st_mtime) if begun is not None else None,
                 ran_in=sandbox,

@@ -42,13 +42,13 @@ def test_a_pipeline_runs_and_its_report_says_what_happened(lab: Lab, tiny: dict[
     files = {(file.output, file.index): file for file in report.files}
     assert list(files) == [("all", 0), ("loud", 0), ("loud", 1), ("loud", 2)]
     assert Path(files["all", 0].path).read_text() == "A\nB\nC\n"
-    assert (files["all", 0].task, files["loud", 1].task) == ("JOIN", "UPPER (b)")
+    assert (files["all", 0].task, files["loud", 1].task) == ("JOIN", "UPPER (b), try 2")
     assert report.engine.startswith("Nextflow 2")
     tasks = {task.name: task for task in report.tasks}
-    assert set(tasks) == {"UPPER (a)", "UPPER (b), try 1", "UPPER (b)", "UPPER (c)", "JOIN"}
-    assert (tasks["UPPER (b), try 1"].state, tasks["UPPER (b), try 1"].exit_code) == (RunState.EXECUTOR_ERROR, 3)
-    assert tasks["UPPER (b), try 1"].stderr_tail == "not yet"
-    assert (tasks["UPPER (b)"].state, tasks["UPPER (b)"].exit_code) == (RunState.COMPLETE, 0)
+    assert set(tasks) == {"UPPER (a)", "UPPER (b)", "UPPER (b), try 2", "UPPER (c)", "JOIN"}
+    assert (tasks["UPPER (b)"].state, tasks["UPPER (b)"].exit_code) == (RunState.EXECUTOR_ERROR, 3)
+    assert tasks["UPPER (b)"].stderr_tail == "not yet"
+    assert (tasks["UPPER (b), try 2"].state, tasks["UPPER (b), try 2"].exit_code) == (RunState.COMPLETE, 0)
     assert "tr a-z A-Z" in (tasks["UPPER (a)"].command or "")
     assert tasks["JOIN"].started is not None
     assert tasks["JOIN"].ended is not None
@@ -71,7 +71,7 @@ def test_a_failed_task_is_named_with_its_last_words_and_the_next_attempt_takes_t
     again = lab.again(bad, 2)
     assert lab.wait(lab.engine.submit(again), SECONDS).state is RunState.EXECUTOR_ERROR
     cached = {task.name: task.cached for task in lab.engine.report(again.token).tasks}
-    assert cached == {"UPPER (a)": True, "UPPER (b)": True, "JOIN": False}
+    assert cached == {"UPPER (a)": True, "UPPER (b), try 2": True, "JOIN": False}
 
 
 def test_tasks_are_seen_while_they_run_and_a_cancel_leaves_no_process(lab: Lab, tiny: dict[str, str]) -> None:
@@ -105,7 +105,11 @@ def test_a_killed_pipeline_goes_on_from_its_finished_tasks_and_publishes_anew(la
     status = lab.wait(lab.engine.submit(again), SECONDS)
     assert status.state is RunState.COMPLETE, status
     report = lab.engine.report(again.token)
-    assert {task.name: task.cached for task in report.tasks} == {"UPPER (a)": True, "UPPER (b)": True, "JOIN": False}
+    assert {task.name: task.cached for task in report.tasks} == {
+        "UPPER (a)": True,
+        "UPPER (b), try 2": True,
+        "JOIN": False,
+    }
     assert [Path(file.path).read_text() for file in report.files] == ["A\nB\n", "A\n", "B\n"]
 
 

@@ -76,9 +76,9 @@ def test_a_trace_gives_each_try_a_name_of_its_own_and_its_numbers(tmp_path: Path
     trace.write_text(HEADER + text)
     reports = task_reports(read_trace(trace), "somewhere")
     assert [(task.name, task.state, task.exit_code) for task in reports] == [
-        ("A (x), try 1", RunState.EXECUTOR_ERROR, 3),
+        ("A (x)", RunState.EXECUTOR_ERROR, 3),
         ("A (x), try 2", RunState.COMPLETE, 0),
-        ("A (x)", RunState.CANCELED, None),
+        ("A (x) [aa/bbbbbb]", RunState.CANCELED, None),
     ]
     assert reports[0].stderr_tail == "what a pity"
     assert reports[1].command == "true\n"
