@@ -59,7 +59,8 @@ def _parameters(definition: Definition, inputs: Mapping[str, Any]) -> Schema:
     for qualified, shape in inputs.get("properties", {}).items():
         name = qualified.removeprefix(prefix)
         spec = definition.inputs.get(name)
-        if qualified != sheet and (spec is None or spec.source is InputSource.PARAMETER):
+        free = spec.source is InputSource.PARAMETER if spec else not shape.get("hidden")
+        if free and qualified != sheet:
             fields[name] = _field(name, shape, spec, len(fields))
     required = [name for name in fields if name in needed and "default" not in fields[name]]
     return {

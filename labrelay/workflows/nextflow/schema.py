@@ -97,9 +97,14 @@ def _collected(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         for name, shape in members.items() if isinstance(members, dict) else ():
             if isinstance(shape, dict):
                 properties[name] = _clean(shape)
+        given = {name for name, shape in members.items() if _has_default(shape)} if isinstance(members, dict) else set()
         names = group.get("required")
-        required += [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        required += [n for n in names if isinstance(n, str) and n not in given] if isinstance(names, list) else []
     return properties, required
+
+
+def _has_default(shape: Any) -> bool:
+    return isinstance(shape, dict) and shape.get("default") is not None
 
 
 def _groups(document: Mapping[str, Any], part: Mapping[str, Any], depth: int) -> Iterator[Mapping[str, Any]]:
@@ -137,7 +142,10 @@ def _clean(shape: Mapping[str, Any]) -> dict[str, Any]:
     kept |= {key: shape[key] for key in COUNTS if type(shape.get(key)) is int and shape[key] >= 0}
     if isinstance(shape.get("enum"), list) and shape["enum"]:
         kept["enum"] = shape["enum"]
-    kept |= {key: shape[key] for key in ("default", "const") if shape.get(key) is not None}
+    # `${projectDir}/…` is computed by Nextflow; as a value that is handed over it would be taken by the letter.
+    kept |= {
+        key: shape[key] for key in ("default", "const") if shape.get(key) is not None and not _computed(shape[key])
+    }
     kept |= {key: shape[key] for key in ("hidden", "exists") if isinstance(shape.get(key), bool)}
     kept |= _text_keywords(shape) | _nested(shape)
     return kept
@@ -174,6 +182,10 @@ def _nested(shape: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(choices, list) and choices and all(isinstance(choice, dict) for choice in choices):
             kept["anyOf"] = [_clean({"type": shape.get("type"), **choice}) for choice in choices]
     return kept
+
+
+def _computed(value: Any) -> bool:
+    return isinstance(value, str) and re.search(r"\$[{A-Za-z_]", value) is not None
 
 
 def _is_number(value: Any) -> bool:

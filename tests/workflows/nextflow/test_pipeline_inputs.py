@@ -218,3 +218,9 @@ def test_mapped_reads_and_references_are_files(tmp_path: Path, scope: str) -> No
     lane: dict[str, Any] = {"type": "array", "items": {"type": "string", "format": "file-path"}}
     assert shapes["r1"] == (lane if scope == "sample" else {"type": "array", "items": lane})
     assert shapes["fasta"] == {"type": "string", "format": "file-path"}
+
+
+def test_a_default_that_nextflow_computes_is_not_handed_over_and_needs_no_value(tmp_path: Path) -> None:
+    text = json.dumps({"properties": {"a": {"type": "string", "default": "${projectDir}/x"}}, "required": ["a"]})
+    schema = schema_of(load(with_schema(tmp_path / "d", text)))
+    assert (schema["properties"], schema["required"]) == ({"a": {"type": "string"}}, [])

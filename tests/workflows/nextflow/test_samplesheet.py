@@ -111,6 +111,16 @@ def test_one_file_is_given_where_the_definition_says_one(tmp_path: Path) -> None
         compose_inputs(definition, [A], None, {})
 
 
+def test_a_form_shows_no_hidden_parameter_unless_the_definition_names_it(tmp_path: Path) -> None:
+    folder = pipeline(tmp_path / "d", TOML + '[inputs.c]\nfrom = "parameter"\n')
+    hidden = {"type": "string", "hidden": True}
+    (folder / "nextflow_schema.json").write_text(json.dumps({"properties": {"a": hidden, "b": {}, "c": hidden}}))
+    definition = load(folder)
+    base = {"properties": {name: {} for name in ("workflow", "parameters", "sample", "reference")}}
+    form = form_schema(base, definition, schema_of(definition))
+    assert list(form["properties"]["parameters"]["properties"]) == ["b", "c"]
+
+
 def test_the_form_asks_for_no_sheet_but_for_its_reference(tmp_path: Path) -> None:
     toml = TOML + SHEET.replace('"=auto"', '"reference.fasta"')
     definition = load(pipeline(tmp_path / "d", toml, main_nf="params.depth = 1\n"))
