@@ -130,3 +130,24 @@ def test_lineage_of_a_result_on_own_files_leads_to_them(
     up = fresh_labrelay("lineage", run["run"], "--json").json
     assert str(third_party.parent / "part.txt") in {node["name"] for node in up["nodes"]}
     fresh_labrelay("runs", "cancel", run["run"])
+
+
+def test_a_pipeline_is_added_with_its_profile_and_its_inputs_are_listed(
+    fresh_labrelay: Command, tmp_path: Path
+) -> None:
+    folder, config = tmp_path / "counted", tmp_path / "lab.config"
+    folder.mkdir()
+    config.write_text("process.cpus = 1\n")
+    (folder / "main.nf").write_text("params.depth = 10\nparams.input = null\nworkflow { }\n")
+    said = fresh_labrelay("workflow", "add", folder, "--profile", "a, b", "-c", config)
+    assert said.code == 0, said.err
+    assert "NEXTFLOW_PUBLISHES_NOTHING" in said.out
+    assert "counted 0 was added" in said.out
+    rows = {row["name"]: row for row in fresh_labrelay("workflow", "list", "--json").json}
+    text = Path(rows["counted"]["folder"], "definition.toml").read_text()
+    assert 'profile = ["a", "b"]' in text
+    assert 'config = ["added_config/lab.config"]' in text
+    shown = fresh_labrelay("workflow", "inputs", "counted", "--template").json
+    assert shown == {"depth": 10, "input": "any value (optional)"}
+    gone = fresh_labrelay("workflow", "add", "nf-core/rnaseq")
+    assert (gone.code, "say the tag too" in gone.err) == (2, True)
