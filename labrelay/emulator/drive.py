@@ -14,7 +14,7 @@ from typing import Any
 
 from labrelay.emulator.cached_results import forget_results, shared_work
 from labrelay.emulator.instances import whole_gib
-from labrelay.emulator.outputs import PUBLISH_FOLDER, Exporter
+from labrelay.emulator.outputs import Exporter
 from labrelay.emulator.run_faults import EmulatorStops, RunCancelled, RunFault, workflow_failed
 from labrelay.emulator.run_log import RunLog, disk_bytes
 from labrelay.emulator.run_states import change_run
@@ -31,6 +31,7 @@ from labrelay.model.runs import EngineStatus, RunRequest, WorkflowVersion
 from labrelay.model.states import RunState
 from labrelay.workflows.local.engine import LocalEngine
 from labrelay.workflows.local.home import Attempt, EngineHome
+from labrelay.workflows.nextflow.folders import PUBLISH_FOLDER
 
 POLL_SECONDS = 0.1
 MAX_ATTEMPTS = 3  # a run whose engine died is begun again, going on from the finished tasks

@@ -29,7 +29,6 @@ from labrelay.workflows.verdict import read_json
 
 log = logging.getLogger(__name__)
 
-PUBLISH_FOLDER = "/mnt/workflow/pubdir"  # what HealthOmics exports of a pipeline
 TRIES = 4
 FIRST_WAIT_SECONDS = 0.5
 # boto3's transfers tell S3's error code only in their text.

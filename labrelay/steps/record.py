@@ -24,8 +24,9 @@ from labrelay.steps.documents import WRITTEN, write_documents
 from labrelay.steps.gather import gather, result_file
 from labrelay.steps.home import Home
 from labrelay.steps.notices import notify
-from labrelay.workflows.definition import Definition
+from labrelay.workflows.definition import NEXTFLOW, Definition
 from labrelay.workflows.metrics import read_metrics
+from labrelay.workflows.nextflow.outputs import named_report
 
 PROFILE = "https://w3id.org/ro/wfrun/provenance/0.5"
 
@@ -87,6 +88,8 @@ def _record_failure(home: Home, run: WorkflowRunRow, token: str, report: RunRepo
 
 def _record_result(home: Home, run: WorkflowRunRow, token: str, report: RunReport) -> bool:
     definition = definition_of(home, run.workflow_digest)
+    if definition.language == NEXTFLOW:
+        report = named_report(report, definition.outputs)
     outputs = _store_outputs(home, run, report, definition)
     faultpoint("record.outputs_stored")
     metrics = read_metrics(definition, {f.name: f.path for f in outputs})

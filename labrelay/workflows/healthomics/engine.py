@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,8 @@ from labrelay.workflows.healthomics.publish import Published, Publisher
 from labrelay.workflows.healthomics.report import report_of, run_costs, state_of
 from labrelay.workflows.healthomics.states import ENDED, ORDER, STATES, state_time
 from labrelay.workflows.healthomics.template import plain
+from labrelay.workflows.nextflow.folders import PUBLISH_FOLDER
+from labrelay.workflows.nextflow.samplesheet import SHEET, is_sheet, sheet_csv
 
 log = logging.getLogger(__name__)
 TOKEN_TAG, RUN_TAG = "labrelay:token", "labrelay:run"
@@ -167,7 +170,10 @@ class HealthOmicsEngine:
 
     def _start(self, request: RunRequest) -> Item:
         published = self._publisher.publish(request.workflow, Path(request.bundle))
-        problems = input_problems(published.inputs, request.inputs) + _size_problems(request)
+        problems = input_problems(published.inputs, request.inputs)
+        if not problems:
+            request = self._with_sheets(request, published)
+            problems = _size_problems(request)
         if problems:
             raise RefusedInput(f"The inputs of {request.run_id} for HealthOmics", problems)
         faultpoint("healthomics.published")
@@ -182,6 +188,18 @@ class HealthOmicsEngine:
                 raise
             return started
         return answer
+
+    def _with_sheets(self, request: RunRequest, published: Published) -> RunRequest:
+        """Return the request with each sample sheet among its inputs as a CSV file in S3, named by its content."""
+        inputs = dict(request.inputs)
+        for name, value in request.inputs.items():
+            if is_sheet(value):
+                content = sheet_csv(value[SHEET], published.columns).encode()
+                inputs[name] = f"{self._settings.output_uri.rstrip('/')}/sheets/{sha256(content).hexdigest()}.csv"
+                bucket, _, key = inputs[name].removeprefix("s3://").partition("/")
+                with aws_errors(f"store the sample sheet {inputs[name]}", EngineFailed):
+                    self._aws.client("s3").put_object(Bucket=bucket, Key=key, Body=content, ContentType="text/csv")
+        return request.model_copy(update={"inputs": inputs})
 
     def _known(self, external_id: str) -> Item:
         run = get_run(self._aws, *_split(external_id)) if "/" in external_id else None
@@ -249,6 +267,9 @@ def start_parameters(request: RunRequest, settings: HealthOmicsSettings, publish
     ready = published.version is None
     prefix = f"{published.inputs.get('title')}." if ready else ""
     labels = {f"labrelay:{name}": value for name, value in request.labels.items()}
+    parameters = {name.removeprefix(prefix): value for name, value in request.inputs.items()}
+    if published.outdir is not None:
+        parameters[published.outdir] = PUBLISH_FOLDER
     tags = {**labels, RUN_TAG: request.run_id, TOKEN_TAG: request.token}
     asked: dict[str, Any] = {
         "requestId": request.token,
@@ -257,7 +278,7 @@ def start_parameters(request: RunRequest, settings: HealthOmicsSettings, publish
         "workflowType": READY2RUN if ready else "PRIVATE",
         "roleArn": settings.role_arn,
         "outputUri": settings.output_uri,
-        "parameters": {name.removeprefix(prefix): value for name, value in request.inputs.items()},
+        "parameters": parameters,
         "retentionMode": settings.retention,
         "logLevel": settings.log_level,
         "tags": {name: plain(value)[:TAG_CHARS] for name, value in tags.items()},

@@ -9,7 +9,8 @@ from typing import Any
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem, Severity
-from labrelay.workflows.definition import load
+from labrelay.workflows.bundle import bundle_files
+from labrelay.workflows.definition import FILE_NAME, NEXTFLOW, Definition, load
 from labrelay.workflows.document import at, load_document
 from labrelay.workflows.lint import all_tasks, lint
 from labrelay.workflows.shapes import files_in
@@ -19,6 +20,7 @@ FETCHES = re.compile(
     r"\b(?:curl|wget|git\s+clone|aws\s+s3|gsutil|pip3?\s+install|conda\s+install|mamba\s+install"
     r"|apt(?:-get)?\s+install|docker\s+(?:pull|run))\b"
 )
+CONTAINER = re.compile(rb"\bcontainer\b")
 WDL_VERSIONS = ("1.0", "1.1", "development")
 NEEDED = ("cpu", "memory")
 SAID_HERE = {"TASK_WITHOUT_CONTAINER", "TASK_WITHOUT_RESOURCES"}  # findings that are said here with what follows
@@ -31,6 +33,8 @@ def lint_for_healthomics(folder: Path) -> list[Problem]:
         definition = load(folder)
         if definition.ready2run is not None:
             return found
+        if definition.language == NEXTFLOW:
+            return [*found, *lint_pipeline(definition)]
         document = load_document(folder, definition.main)
     except RefusedInput:
         return found
@@ -49,6 +53,25 @@ def lint_document(document: Any, root: Path) -> Iterator[Problem]:
         yield at(document.pos, root, "HEALTHOMICS_WDL_VERSION", message)
     for task in all_tasks(document, set()):
         yield from _task(task, root)
+
+
+def lint_pipeline(definition: Definition) -> Iterator[Problem]:
+    """Yield what HealthOmics asks of a Nextflow pipeline beyond what `labrelay.workflows.lint` finds."""
+    spec = definition.nextflow
+    if spec.profile or spec.config:
+        what = "profiles" if spec.profile else "configuration files beside nextflow.config"
+        message = f"[nextflow]: HealthOmics takes no {what}; write what they say into nextflow.config."
+        yield Problem(code="HEALTHOMICS_NO_PROFILE", message=message, path=FILE_NAME)
+    if spec.outdir is None:
+        message = (
+            "[nextflow] outdir: name the parameter below which the processes publish; HealthOmics keeps only what "
+            "comes to lie below /mnt/workflow/pubdir."
+        )
+        yield Problem(code="HEALTHOMICS_NO_OUTDIR", message=message, path=FILE_NAME, severity=Severity.WARNING)
+    texts = (path for name, path in bundle_files(definition.folder) if name.suffix in (".nf", ".config"))
+    if not any(CONTAINER.search(path.read_bytes()) for path in texts):
+        message = "No process names a container; HealthOmics runs nothing without one."
+        yield Problem(code="HEALTHOMICS_NO_IMAGE", message=message, path=definition.main)
 
 
 def _task(task: Any, root: Path) -> Iterator[Problem]:

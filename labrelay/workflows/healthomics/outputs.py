@@ -15,7 +15,8 @@ from labrelay.stores.aws import Aws
 from labrelay.workflows.healthomics.download import bucket_and_key, fetch_all, list_objects, read_object
 
 OUTPUTS, ENGINE_LOG = "logs/outputs.json", "logs/engine.log"
-PUBLISHED = ("pubdir", "output", "out")  # what a run without a list leaves: Nextflow's folders, and Ready2Run's
+PIPELINES = "pubdir"
+PUBLISHED = (PIPELINES, "output", "out")  # what a run without a list leaves: Nextflow's folders, and Ready2Run's
 MAX_BYTES = 64_000_000
 NOTHING = (
     "the run is COMPLETED and wrote no output: a WDL workflow needs an output section with values, a Nextflow one "
@@ -54,8 +55,7 @@ def read_outputs(aws: Aws, base: str) -> Outputs:
     content = read_object(aws, f"{base}/{OUTPUTS}", MAX_BYTES)
     if content is None:
         # Not every engine writes a list; what was published is what there is.
-        files = [(part, uri) for part in PUBLISHED for uri in list_objects(aws, f"{base}/{part}/")]
-        return Outputs(files)
+        return Outputs([found for part in PUBLISHED for found in _published(aws, f"{base}/{part}/", part)])
     try:
         told = json.loads(content)
     except (ValueError, RecursionError):
@@ -63,6 +63,12 @@ def read_outputs(aws: Aws, base: str) -> Outputs:
     if not isinstance(told, dict):
         raise StorageFailed(f"{base}/{OUTPUTS} is no JSON object, so the outputs cannot be told; look at it in S3.")
     return split_outputs(told, base, lambda folder: list_objects(aws, folder))
+
+
+def _published(aws: Aws, folder: str, part: str) -> Iterator[tuple[str, str]]:
+    """Yield (name, URI) of what lies in a published folder; a pipeline's files have their paths for names."""
+    for uri in list_objects(aws, folder):
+        yield (uri.removeprefix(folder) if part == PIPELINES else part), uri
 
 
 def split_outputs(told: dict[str, Any], base: str, list_folder: Any) -> Outputs:
@@ -90,16 +96,24 @@ def bring(aws: Aws, outputs: Outputs, folder: Path) -> tuple[OutputFile, ...]:
     Names in S3 are somebody else's: none becomes a path as it is.
     """
     counts: dict[str, int] = {}
+    places: dict[str, str] = {}
     wanted: list[tuple[str, Path]] = []
     files: list[OutputFile] = []
     for name, uri in outputs.files:
         index = counts.get(name, 0)
         counts[name] = index + 1
-        target = folder / "out" / slug(name) / str(index) / slug(uri.rpartition("/")[2])
+        # Two names may come to the same on a disk; the later one gets the number of its coming.
+        place = places.setdefault(name, _free(slug(name), set(places.values())))
+        target = folder / "out" / place / str(index) / slug(uri.rpartition("/")[2])
         wanted.append((uri, target))
         files.append(OutputFile(output=name, index=index, path=str(target)))
     fetch_all(aws, wanted, folder)
     return tuple(files)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    folded = {each.casefold() for each in taken}
+    return name if name.casefold() not in folded else f"{name}-{len(taken)}"
 
 
 def bring_engine_log(aws: Aws, base: str, folder: Path) -> Path | None:

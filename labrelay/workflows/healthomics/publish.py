@@ -12,7 +12,7 @@ import logging
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ from labrelay.model.runs import WorkflowVersion
 from labrelay.stores.aws import Aws, aws_errors
 from labrelay.stores.durable import write_json_atomic
 from labrelay.workflows.bundle import unpack_bundle
-from labrelay.workflows.definition import READY2RUN, load
+from labrelay.workflows.definition import NEXTFLOW, READY2RUN, load
 from labrelay.workflows.document import load_document
-from labrelay.workflows.healthomics.lint import lint_document
+from labrelay.workflows.healthomics.lint import lint_document, lint_pipeline
 from labrelay.workflows.healthomics.template import parameter_template
 from labrelay.workflows.schema import input_schema, schema_of
 
@@ -48,11 +48,15 @@ class Published(Frozen):
         workflow_id: HealthOmics' id of the workflow.
         version: The version's name; None of a Ready2Run workflow.
         inputs: The JSON Schema of its inputs, as `labrelay.workflows.schema` makes it.
+        outdir: The parameter of a pipeline that has to name the publish folder.
+        columns: Of the sample sheet that a pipeline takes, in their order.
     """
 
     workflow_id: str
     version: str | None
     inputs: dict[str, Any]
+    outdir: str | None = None
+    columns: tuple[str, ...] = ()
 
 
 class Publisher:
@@ -88,8 +92,8 @@ class Publisher:
         content = self._content(workflow)
         known = self._known.get(content)
         if known is None:
-            ready, schema = _checked(workflow, bundle)
-            known = self._found(workflow, ready, schema) if ready else self._made(workflow, bundle, schema)
+            fit = _checked(workflow, bundle)
+            known = self._found(workflow, fit) if fit.workflow_id else self._made(workflow, bundle, fit)
             self._known[content] = known
             self._write()
         return known
@@ -105,8 +109,9 @@ class Publisher:
             return workflow.digest
         return sha256(f"{workflow.digest}\n{json.dumps(self._registry_map, sort_keys=True)}".encode()).hexdigest()
 
-    def _found(self, workflow: WorkflowVersion, ready2run: str, schema: dict[str, Any]) -> Published:
+    def _found(self, workflow: WorkflowVersion, fit: Published) -> Published:
         """Return a Ready2Run workflow, after a look at whether it takes what our definition gives it."""
+        ready2run, schema = fit.workflow_id, fit.inputs
         with aws_errors(f"look at the Ready2Run workflow {ready2run}", EngineFailed):
             template = self._aws.client("omics").get_workflow(id=ready2run, type=READY2RUN).get("parameterTemplate", {})
         given = {name.removeprefix(f"{schema['title']}.") for name in schema["properties"]}
@@ -120,12 +125,13 @@ class Publisher:
                 for name, why in sorted(wrong)
             ]
             raise RefusedInput(f"The workflow {workflow.name} {workflow.version}", problems)
-        return Published(workflow_id=ready2run, version=None, inputs=schema)
+        return fit
 
-    def _made(self, workflow: WorkflowVersion, bundle: Path, schema: dict[str, Any]) -> Published:
-        asked = self._definition(workflow, bundle, schema)
+    def _made(self, workflow: WorkflowVersion, bundle: Path, fit: Published) -> Published:
+        asked = self._definition(workflow, bundle, fit)
         workflow_id = self._workflow(workflow, asked)
-        return Published(workflow_id=workflow_id, version=self._version(workflow_id, workflow, asked), inputs=schema)
+        version = self._version(workflow_id, workflow, asked)
+        return fit.model_copy(update={"workflow_id": workflow_id, "version": version})
 
     def _workflow(self, workflow: WorkflowVersion, asked: Mapping[str, Any]) -> str:
         """Return the id of the workflow of this name, made when there is none."""
@@ -223,13 +229,13 @@ class Publisher:
             waited, pause = waited + pause, min(LONGEST_PAUSE, pause * 1.5)
         raise Busy(f"{what} is not ACTIVE after {PATIENCE / 60:.0f} minutes; the same command waits on.")
 
-    def _definition(self, workflow: WorkflowVersion, bundle: Path, schema: Mapping[str, Any]) -> dict[str, Any]:
+    def _definition(self, workflow: WorkflowVersion, bundle: Path, fit: Published) -> dict[str, Any]:
         """Return what CreateWorkflow and CreateWorkflowVersion have in common."""
         asked: dict[str, Any] = {
             "engine": workflow.language,
             "main": workflow.main,
             "description": f"{workflow.name} {workflow.version}, by Labrelay, sha256 {workflow.digest}"[:256],
-            "parameterTemplate": parameter_template(schema),
+            "parameterTemplate": parameter_template(fit.inputs, fit.outdir),
             "tags": {DIGEST_TAG: self._content(workflow)},
         }
         if self._registry_map:
@@ -249,21 +255,36 @@ class Publisher:
         write_json_atomic(self._cache, {digest: each.model_dump(mode="json") for digest, each in self._known.items()})
 
 
-def _checked(workflow: WorkflowVersion, bundle: Path) -> tuple[str | None, dict[str, Any]]:
-    """Return the Ready2Run id, if it is one, and the schema of its inputs, after it was found fit for HealthOmics."""
+def _checked(workflow: WorkflowVersion, bundle: Path) -> Published:
+    """Return what has to be known to run it, after it was found fit for HealthOmics; the id is Ready2Run's, or empty."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "bundle")
         unpack_bundle(bundle, folder)
         if workflow.language == READY2RUN:
             definition = load(folder)
-            return definition.ready2run, schema_of(definition)
+            return Published(workflow_id=definition.ready2run or "", version=None, inputs=schema_of(definition))
+        if workflow.language == NEXTFLOW:
+            definition = load(folder)
+            _judge(workflow, lint_pipeline(definition))
+            sheet = definition.samplesheet
+            return Published(
+                workflow_id="",
+                version=None,
+                inputs=schema_of(definition),
+                outdir=definition.nextflow.outdir,
+                columns=tuple(sheet.columns) if sheet is not None else (),
+            )
         document = load_document(folder, workflow.main)
-        findings = list(lint_document(document, folder.resolve()))
-        for problem in findings:
-            log.info("%s: %s: %s", workflow.name, problem.severity.value, problem)
-        if errors := errors_of(findings):
-            raise RefusedInput(f"The workflow {workflow.name} for HealthOmics", errors)
-        return None, input_schema(document)
+        _judge(workflow, lint_document(document, folder.resolve()))
+        return Published(workflow_id="", version=None, inputs=input_schema(document))
+
+
+def _judge(workflow: WorkflowVersion, findings: Iterable[Problem]) -> None:
+    found = list(findings)
+    for problem in found:
+        log.info("%s: %s: %s", workflow.name, problem.severity.value, problem)
+    if errors := errors_of(found):
+        raise RefusedInput(f"The workflow {workflow.name} for HealthOmics", errors)
 
 
 def _refused(workflow: WorkflowVersion, said: str) -> RefusedInput:

@@ -8,11 +8,12 @@ from typing import Any
 DESCRIPTION_CHARS, PARAMETERS = 256, 1000
 
 
-def parameter_template(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def parameter_template(schema: Mapping[str, Any], outdir: str | None = None) -> dict[str, dict[str, Any]]:
     """Return HealthOmics' parameter template for a workflow's inputs: what each is for, and whether it may be left out.
 
     Args:
-        schema: From `labrelay.workflows.schema.input_schema`.
+        schema: From `labrelay.workflows.schema`.
+        outdir: A pipeline's parameter for the publish folder, which is none of its users' inputs.
     """
     required = set(schema.get("required", ()))
     template: dict[str, dict[str, Any]] = {}
@@ -21,6 +22,8 @@ def parameter_template(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         words = plain(str(shape.get("description", "")))[:DESCRIPTION_CHARS]
         if words:
             template[name]["description"] = words
+    if outdir is not None:
+        template[outdir] = {"optional": True, "description": "where the pipeline publishes"}
     return template
 
 

@@ -61,14 +61,15 @@ class Pipeline:
         """
         nextflow, folders, inputs = runtime.find(settings.nextflow), folders_of(attempt), request.inputs
         if request.published is None:
-            spec = load(folders.bundle).nextflow
+            found = load(folders.bundle)
+            spec, sheet = found.nextflow, found.samplesheet
         else:
             # Whoever says where to publish has said all; the bundle may not even have a definition.
-            spec = NextflowSpec(outdir=None)
+            spec, sheet = NextflowSpec(outdir=None), None
             inputs = {name: _located(value, request.published, folders.published) for name, value in inputs.items()}
         # Attempts with the same work folder go on with the same session.
         session = session_of(attempt.work.name)
-        command.prepare(folders, inputs, spec, session)
+        command.prepare(folders, inputs, spec, session, tuple(sheet.columns) if sheet is not None else ())
         (folders.reports / "engine").write_text(nextflow.name, encoding="utf-8")
         return Launch(
             argv=command.command_line(nextflow, folders, request.workflow.main, spec, session),

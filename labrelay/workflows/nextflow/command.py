@@ -14,7 +14,7 @@ from labrelay.stores.durable import make_dirs, storage_errors, write_atomic, wri
 from labrelay.workflows.definition import NextflowSpec
 from labrelay.workflows.nextflow.folders import Folders
 from labrelay.workflows.nextflow.runtime import Nextflow
-from labrelay.workflows.nextflow.samplesheet import sheet_csv
+from labrelay.workflows.nextflow.samplesheet import SHEET, is_sheet, sheet_csv
 
 # What Nextflow, Java and container programs need of our environment; no credentials.
 PASSED_ON = (
@@ -39,7 +39,6 @@ TRACE_FIELDS = (
     *("submit", "start", "complete", "realtime", "%cpu", "peak_rss", "workdir"),
 )
 SEEDED = "1970-01-01 00:00:00\t-\tlabrelay\t-\t-\t{}\tlabrelay\n"
-SHEET = "samplesheet"
 
 
 def check_tools() -> None:
@@ -49,7 +48,9 @@ def check_tools() -> None:
         raise MissingTool(f"Nextflow's tasks need {' and '.join(missing)} on PATH; install bash and procps.")
 
 
-def prepare(folders: Folders, inputs: Mapping[str, Any], spec: NextflowSpec, session: str) -> None:
+def prepare(
+    folders: Folders, inputs: Mapping[str, Any], spec: NextflowSpec, session: str, columns: Sequence[str] = ()
+) -> None:
     """Write what Nextflow reads, and empty the folder that it publishes to.
 
     Args:
@@ -57,6 +58,7 @@ def prepare(folders: Folders, inputs: Mapping[str, Any], spec: NextflowSpec, ses
         inputs: Parameters; one that holds `{"samplesheet": rows}` becomes a CSV file, and its path the value.
         spec: What the definition says of Nextflow.
         session: From `session_of`.
+        columns: Of a sample sheet, in their order.
 
     Raises:
         StorageFailed: The disk did not take it.
@@ -68,17 +70,17 @@ def prepare(folders: Folders, inputs: Mapping[str, Any], spec: NextflowSpec, ses
         if not folders.history.exists():
             # Nextflow resumes no session that it does not know, and the first attempt is to have this id as well.
             write_atomic(folders.history, SEEDED.format(session).encode())
-        params = {name: _sheet(folders, name, value) for name, value in inputs.items()}
+        params = {name: _sheet(folders, name, value, columns) for name, value in inputs.items()}
         if spec.outdir:
             params[spec.outdir] = str(folders.published)
         write_json_atomic(folders.params, params)
         write_atomic(folders.config, configuration(folders).encode())
 
 
-def _sheet(folders: Folders, name: str, value: Any) -> Any:
-    if not isinstance(value, dict) or set(value) != {SHEET}:
+def _sheet(folders: Folders, name: str, value: Any, columns: Sequence[str]) -> Any:
+    if not is_sheet(value):
         return value
-    path, text = folders.sheets / f"{name}.csv", sheet_csv(value[SHEET]).encode()
+    path, text = folders.sheets / f"{name}.csv", sheet_csv(value[SHEET], columns).encode()
     if not path.is_file() or path.read_bytes() != text:
         make_dirs(path.parent)
         write_atomic(path, text)

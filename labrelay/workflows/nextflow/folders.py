@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+PUBLISH_FOLDER = "/mnt/workflow/pubdir"  # what HealthOmics exports of a pipeline
 # Sessions are derived from the run's key in this name space, so that every attempt resumes the same one.
 SESSIONS = uuid.UUID("5f0c6bd1-52b6-5d0c-9c0e-2f6d1a7e9b34")
 

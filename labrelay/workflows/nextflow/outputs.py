@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from labrelay.model.runs import OutputFile
+from labrelay.model.runs import OutputFile, RunReport
 from labrelay.model.states import RunState
 from labrelay.workflows.definition import OutputSpec
 from labrelay.workflows.nextflow.trace import Traced, named
@@ -42,7 +42,7 @@ def read_outputs(
     counts: dict[str, int] = {}
     for path in published_files(folder):
         relative = PurePosixPath(path.relative_to(folder))
-        name = next((name for name, spec in specs.items() if spec.path and fits(relative, spec.path)), str(relative))
+        name = _name_of(relative, specs)
         told = read_json(path) if name == VERSIONS else None
         if isinstance(told, dict):
             values[VERSIONS] = told
@@ -51,6 +51,32 @@ def read_outputs(
         counts[name] = index + 1
         files.append(OutputFile(output=name, index=index, path=str(path.resolve()), task=makers.of(path)))
     return tuple(files), values
+
+
+def named_report(report: RunReport, specs: Mapping[str, OutputSpec]) -> RunReport:
+    """Return the report of a pipeline whose engine knew no definition, its files named as `read_outputs` does.
+
+    Args:
+        report: Its files are named by their paths below the publish folder; those named otherwise stay.
+        specs: Outputs of the definition.
+    """
+    files: list[OutputFile] = []
+    values, counts = dict(report.values), dict[str, int]()
+    for file in report.files:
+        name = file.output if file.output in specs else _name_of(PurePosixPath(file.output), specs)
+        told = read_json(Path(file.path)) if name == VERSIONS else None
+        if isinstance(told, dict):
+            values[VERSIONS] = told
+            continue
+        index = counts.get(name, 0)
+        counts[name] = index + 1
+        files.append(file.model_copy(update={"output": name, "index": file.index if name == file.output else index}))
+    tools = report.tools or {str(tool): str(version) for tool, version in values.get(VERSIONS, {}).items()}
+    return report.model_copy(update={"files": tuple(files), "values": values, "tools": tools})
+
+
+def _name_of(path: PurePosixPath, specs: Mapping[str, OutputSpec]) -> str:
+    return next((name for name, spec in specs.items() if spec.path and fits(path, spec.path)), str(path))
 
 
 def fits(path: PurePosixPath, pattern: str) -> bool:

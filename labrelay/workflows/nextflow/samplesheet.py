@@ -13,6 +13,11 @@ from labrelay.workflows.specs import SamplesheetSpec
 SHEET = "samplesheet"
 
 
+def is_sheet(value: Any) -> bool:
+    """Tell whether an input's value is rows for a sheet, which the engine has to write."""
+    return isinstance(value, dict) and set(value) == {SHEET}
+
+
 def sheet_csv(rows: Sequence[Mapping[str, str | None]], columns: Sequence[str] = ()) -> str:
     """Return rows as CSV with `\\n` line ends; what is quoted is quoted by RFC 4180, and None is an empty cell.
 

@@ -105,7 +105,7 @@ def test_files_are_what_lies_below_the_runs_own_folder() -> None:
 
 def test_a_run_without_a_list_has_what_it_published() -> None:
     bucket = Bucket({"runs/7/pubdir/a/b.txt": b"", "runs/7/pubdir/": b"", "runs/77/pubdir/no": b"", "runs/7/x": b""})
-    assert read_outputs(bucket, BASE).files == [("pubdir", f"{BASE}/pubdir/a/b.txt")]  # type: ignore[arg-type]
+    assert read_outputs(bucket, BASE).files == [("a/b.txt", f"{BASE}/pubdir/a/b.txt")]  # type: ignore[arg-type]
     assert not read_outputs(Bucket({}), BASE)  # type: ignore[arg-type]
 
 
