@@ -54,7 +54,13 @@ def emulator(data: Path, port: int, host: str, region: str, faults: Path | None,
         raise MissingTool(f"the emulator needs {', '.join(missing)}: pip install 'labrelay[emulator]'")
     if detach:
         from labrelay.emulator.launch import detach as start
+        from labrelay.emulator.launch import read_running
 
+        there = read_running(data)
+        if there is not None and faults is None and not port and there.lives():
+            # Asked again, by another terminal say: it is there, and these are its lines.
+            _say(there, data, stays=True)
+            return
         plan = ("--faults", str(faults.absolute())) if faults is not None else ()
         _say(start(data, "--port", str(port), "--host", host, "--region", region, *plan), data, stays=True)
         return

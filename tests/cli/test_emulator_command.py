@@ -42,7 +42,9 @@ def test_it_goes_on_in_the_background_until_it_is_stopped(run: Callable[..., Sai
         loopback = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with loopback.open(f"{exported['AWS_ENDPOINT_URL']}/_labrelay/health") as health:
             assert json.load(health) == {"status": "ready"}
-        again = run("emulator", "--detach", "--data", data)
+        # Another terminal gets the same lines; what would have to be another emulator is refused.
+        assert run("emulator", "--detach", "--data", data).out == started.out
+        again = run("emulator", "--detach", "--data", data, "--port", "1")
         assert again.code == 2
         assert "another emulator runs on" in again.sentence
     finally:
