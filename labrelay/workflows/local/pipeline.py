@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labrelay.model.errors import LabrelayError
-from labrelay.model.runs import RunReport, RunRequest, TaskReport
+from labrelay.model.runs import OutputFile, RunReport, RunRequest, TaskReport
 from labrelay.model.states import RunState
 from labrelay.workflows.definition import Definition, NextflowSpec, load
 from labrelay.workflows.local.home import Attempt, AttemptExit, RunnerSettings
@@ -19,6 +19,7 @@ from labrelay.workflows.nextflow.trace import live_reports, named, read_trace, t
 from labrelay.workflows.verdict import Verdict
 
 # What Nextflow's local executor runs is not contained; other executors are the pipeline's own choice.
+CONSOLE = "console"  # what a pipeline printed that publishes nothing
 SANDBOX = "Nextflow's executor"
 
 
@@ -84,9 +85,7 @@ class Pipeline:
 
     def judge(self, attempt: Attempt, code: int, cancelled: bool) -> Verdict:
         """Return what Nextflow's end means."""
-        found = _definition_of(attempt)
-        outdir = found.nextflow.outdir if found is not None else None
-        return failure.judge(folders_of(attempt), attempt.log_file, code, cancelled, outdir)
+        return failure.judge(folders_of(attempt), attempt.log_file, code, cancelled, _definition_of(attempt))
 
     def report(self, attempt: Attempt, ended: AttemptExit) -> RunReport:
         """Return the report of an ended attempt: published files, tasks of the trace, logs and Nextflow's reports."""
@@ -94,6 +93,8 @@ class Pipeline:
         rows = read_trace(folders.trace)
         complete, specs = ended.state is RunState.COMPLETE, found.outputs if found is not None else {}
         files, values = read_outputs(folders.published, specs, rows) if complete else ((), {})
+        if complete and not files and not values:
+            files = (OutputFile(output=CONSOLE, path=str(attempt.log_file)),)
         tools = values.get(VERSIONS, {})
         return RunReport(
             state=ended.state,

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 from labrelay.model.states import RunState
+from labrelay.workflows.definition import Definition
 from labrelay.workflows.nextflow.folders import Folders
+from labrelay.workflows.nextflow.lint import publishes
 from labrelay.workflows.nextflow.outputs import published_files
 from labrelay.workflows.nextflow.trace import Traced, read_trace
 from labrelay.workflows.verdict import Verdict, died, task_failure
@@ -30,7 +32,7 @@ NO_PLUGIN = "; install it where a network is, and name its folder in NXF_PLUGINS
 TOO_BIG = "; lower the process's request, or set `process.resourceLimits` in a config of the definition"
 
 
-def judge(folders: Folders, said: Path, code: int, cancelled: bool, outdir: str | None) -> Verdict:
+def judge(folders: Folders, said: Path, code: int, cancelled: bool, definition: Definition | None) -> Verdict:
     """Return what the end means.
 
     Args:
@@ -38,11 +40,15 @@ def judge(folders: Folders, said: Path, code: int, cancelled: bool, outdir: str 
         said: What Nextflow printed.
         code: Its exit code, or 128 + the signal that ended it.
         cancelled: Somebody had asked for the end.
-        outdir: The parameter that names the publish folder, for the hint.
+        definition: Of the pipeline, None when it does not load any more. One that means to publish nothing has ended
+            well without files: what it printed is its output.
     """
     if code == 0:
         if next(published_files(folders.published), None) is not None:
             return Verdict(RunState.COMPLETE)
+        if definition is not None and not publishes(definition):
+            return Verdict(RunState.COMPLETE)
+        outdir = definition.nextflow.outdir if definition is not None else None
         return Verdict(RunState.EXECUTOR_ERROR, NOTHING.format(outdir=outdir or "outdir"))
     if cancelled:
         return Verdict(RunState.CANCELED, "Cancelled on request; finished tasks are kept for the next attempt.")

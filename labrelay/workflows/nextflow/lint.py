@@ -12,6 +12,7 @@ from labrelay.workflows.definition import FILE_NAME, Definition
 from labrelay.workflows.nextflow.params import MAX_BYTES, Token, tokens_of
 from labrelay.workflows.nextflow.schema import SCHEMA_FILE, read_schema
 
+PUBLISHING = {"publishDir", "output", "publish", "storeDir"}
 LARGEST_PIPELINE = 20_000_000  # bytes of text that are looked through
 
 
@@ -90,12 +91,12 @@ def _outputs(definition: Definition) -> Iterator[Problem]:
 
 def _published(definition: Definition) -> Iterator[Problem]:
     """Look for what publishes files, and for the parameter that says where to."""
-    words: set[str] = set()
-    for path in _sources(definition.folder):
-        words |= _words(path)
-    outdir = definition.nextflow.outdir
-    if not words & {"publishDir", "output", "publish", "storeDir"}:
-        message = "no process has a publishDir and there is no output block, so that nothing of a run would be kept."
+    words, outdir = _all_words(definition), definition.nextflow.outdir
+    if not words & PUBLISHING:
+        message = (
+            "no process has a publishDir and there is no output block, so that nothing of a run would be kept but what "
+            "it prints."
+        )
         yield Problem(
             code="NEXTFLOW_PUBLISHES_NOTHING", message=message, path=definition.main, severity=Severity.WARNING
         )
@@ -105,6 +106,15 @@ def _published(definition: Definition) -> Iterator[Problem]:
             "parameter of its publish folder as `outdir` in [nextflow]."
         )
         yield Problem(code="NEXTFLOW_OUTDIR_UNKNOWN", message=message, path=definition.main, severity=Severity.WARNING)
+
+
+def publishes(definition: Definition) -> bool:
+    """Tell whether a pipeline means to publish files: by its outputs in the definition, or by its own words."""
+    return bool(definition.outputs) or bool(_all_words(definition) & PUBLISHING)
+
+
+def _all_words(definition: Definition) -> set[str]:
+    return {word for path in _sources(definition.folder) for word in _words(path)}
 
 
 def _sources(folder: Path) -> Iterator[Path]:

@@ -146,6 +146,14 @@ def test_each_kind_of_failure_is_one_sentence(lab: Lab, script: str, sentence: s
     assert len(said) < 700
 
 
+def test_a_pipeline_that_means_to_publish_nothing_has_what_it_printed(lab: Lab) -> None:
+    script = "process HELLO { output: stdout\n script: 'echo hello there' }\nworkflow { HELLO().view() }\n"
+    status, report = run(lab, {"main.nf": script})
+    assert status.state is RunState.COMPLETE, status
+    assert [file.output for file in report.files] == ["console"]
+    assert "hello there" in Path(report.files[0].path).read_text()
+
+
 def test_a_plugin_that_is_not_there_is_named_with_the_way_out(lab: Lab, tiny: dict[str, str]) -> None:
     files = tiny | {"nextflow.config": "plugins { id 'nf-no-such@1.0.0' }\n"}
     status, _ = run(lab, files)
