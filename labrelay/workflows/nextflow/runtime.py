@@ -94,7 +94,9 @@ def _of_jars(folder: Path) -> Nextflow:
     if version is None:
         raise MissingTool(f"The folder {folder} has no jar of Nextflow; {GET_IT}.")
     opened = [f"--add-opens={name}=ALL-UNNAMED" for name in OPENED]
-    argv = [java(), *JVM_OPTIONS, *opened, "-cp", os.pathsep.join(map(str, jars)), "nextflow.cli.Launcher"]
+    # As the launcher takes them; what cannot be split is told by Java.
+    own = os.environ.get("NXF_OPTS", "").split()
+    argv = [java(), *JVM_OPTIONS, *own, *opened, "-cp", os.pathsep.join(map(str, jars)), "nextflow.cli.Launcher"]
     return Nextflow(tuple(argv), version, str(folder), bundled=True)
 
 

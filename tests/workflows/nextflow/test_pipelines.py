@@ -162,6 +162,25 @@ def test_a_plugin_that_is_not_there_is_named_with_the_way_out(lab: Lab, tiny: di
     assert "NXF_PLUGINS_DIR" in (status.message or "")
 
 
+def test_a_jvm_without_memory_is_told_apart_and_another_attempt_may_succeed(
+    lab: Lab, tiny: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NXF_OPTS", "-Xmx24m")
+    request = lab.request(tiny)
+    status = lab.wait(lab.engine.submit(request), SECONDS)
+    assert status.state is RunState.SYSTEM_ERROR, status
+    assert "NXF_OPTS=-Xmx" in (status.message or "")
+
+
+def test_two_submits_of_one_run_make_one_session_work_at_a_time(lab: Lab, tiny: dict[str, str]) -> None:
+    request = lab.request(tiny, {"seconds": 2})
+    tokens = [lab.engine.submit(request), lab.engine.submit(request), lab.engine.submit(lab.again(request, 2))]
+    assert [lab.wait(token, SECONDS).state for token in tokens] == [RunState.COMPLETE] * 3
+    assert [lab.starts(token) for token in set(tokens)] == [1, 1]
+    cached = sorted((sum(task.cached for task in lab.engine.report(token).tasks)) for token in set(tokens))
+    assert cached == [0, 3]
+
+
 def test_a_task_sees_no_credentials(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-one")
     monkeypatch.setenv("NXF_GITHUB_ACCESS_TOKEN", "canary-two")

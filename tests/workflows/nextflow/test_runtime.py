@@ -13,7 +13,7 @@ from labrelay.workflows.nextflow import runtime
 @pytest.fixture(autouse=True)
 def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Hide this machine's own programs: PATH is one empty folder, and there is no checkout."""
-    for name in ("NXF_VER", "NXF_JAVA_HOME", "JAVA_HOME"):
+    for name in ("NXF_VER", "NXF_JAVA_HOME", "NXF_OPTS", "JAVA_HOME"):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -72,8 +72,10 @@ def test_the_checkouts_jars_are_run_by_java_17_or_newer(bare_machine: Path) -> N
     java = program(bare_machine.parent / "jdk" / "bin" / "java", "echo 'openjdk version \"21.0.1\" 2023-10-17' >&2")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAVA_HOME", str(java.parent.parent))
+        patch.setenv("NXF_OPTS", "-Xms64m -Xmx1g")
         found = runtime.find()
     assert (found.argv[0], found.argv[-1], found.version) == (str(java), "nextflow.cli.Launcher", "24.10.8")
+    assert "-Xmx1g" in found.argv
     assert found.bundled
     assert f"{runtime.CHECKOUT}/groovy-4.0.23.jar" in found.argv[-2]
 
