@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labrelay.model.errors import MissingTool
+from labrelay.model.names import slug
 from labrelay.stores.durable import make_dirs, storage_errors, write_atomic, write_json_atomic
 from labrelay.workflows.definition import NextflowSpec
 from labrelay.workflows.nextflow.folders import Folders
@@ -64,7 +65,8 @@ def prepare(
         StorageFailed: The disk did not take it.
     """
     with storage_errors("prepare the pipeline", folders.launch):
-        shutil.rmtree(folders.published, ignore_errors=True)
+        for stale in (folders.published, folders.launch / "copied"):
+            shutil.rmtree(stale, ignore_errors=True)
         for folder in (folders.work, folders.published, folders.reports, folders.history.parent):
             make_dirs(folder)
         if not folders.history.exists():
@@ -80,7 +82,7 @@ def prepare(
 def _sheet(folders: Folders, name: str, value: Any, columns: Sequence[str]) -> Any:
     if not is_sheet(value):
         return value
-    path, text = folders.sheets / f"{name}.csv", sheet_csv(value[SHEET], columns).encode()
+    path, text = folders.sheets / f"{slug(name)}.csv", sheet_csv(value[SHEET], columns).encode()
     if not path.is_file() or path.read_bytes() != text:
         make_dirs(path.parent)
         write_atomic(path, text)

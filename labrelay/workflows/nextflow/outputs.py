@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from labrelay.model.canonical import digest
+from labrelay.model.names import slug
 from labrelay.model.runs import OutputFile, RunReport
 from labrelay.model.states import RunState
+from labrelay.stores.durable import storage_errors
 from labrelay.workflows.definition import OutputSpec
 from labrelay.workflows.nextflow.trace import Traced, named
 from labrelay.workflows.verdict import read_json
@@ -16,10 +22,23 @@ VERSIONS = "tool_versions"  # an output of this name, a flat JSON object, says w
 
 
 def published_files(folder: Path) -> Iterator[Path]:
-    """Yield the files below the publish folder in order; links to files count, since Nextflow publishes by links."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield path
+    """Yield the files below the publish folder in order of their paths.
+
+    Nextflow publishes by links unless it is told otherwise, to files and to whole folders, so links are followed; a
+    folder that is met again inside itself is not.
+    """
+    found: list[Path] = []
+    above: dict[str, frozenset[str]] = {str(folder): frozenset({os.path.realpath(folder)})}
+    for place, folders, files in os.walk(folder, followlinks=True):
+        kept = []
+        for name in folders:
+            real = os.path.realpath(os.path.join(place, name))  # noqa: PTH118
+            if real not in above[place]:
+                above[os.path.join(place, name)] = above[place] | {real}  # noqa: PTH118
+                kept.append(name)
+        folders[:] = kept
+        found += [Path(place, name) for name in files]
+    yield from sorted(path for path in found if path.is_file())
 
 
 def read_outputs(
@@ -32,6 +51,9 @@ def read_outputs(
         specs: Outputs of the definition; the first whose `path` fits a file names it. A file that fits none is named
             by its path below the folder.
         rows: Of the trace.
+
+    Raises:
+        StorageFailed: The disk did not take the copy of a file that is published by a link to outside.
 
     Returns:
         Files in the order of their paths, numbered within an output; and `tool_versions` when it was published.
@@ -49,7 +71,8 @@ def read_outputs(
             continue
         index = counts.get(name, 0)
         counts[name] = index + 1
-        files.append(OutputFile(output=name, index=index, path=str(path.resolve()), task=makers.of(path)))
+        task = makers.of(path)
+        files.append(OutputFile(output=name, index=index, path=str(_own(path, folder.parent)), task=task))
     return tuple(files), values
 
 
@@ -90,6 +113,25 @@ def _fits(parts: Sequence[str], wanted: Sequence[str]) -> bool:
     if wanted[0] == "**":
         return any(_fits(parts[count:], wanted[1:]) for count in range(len(parts) + 1))
     return bool(parts) and PurePosixPath(parts[0]).match(wanted[0]) and _fits(parts[1:], wanted[1:])
+
+
+def _own(path: Path, home: Path) -> Path:
+    """Return where a published file really lies; a link to one outside of the run's folder is made a copy first.
+
+    A process may hand an input on untouched, and what is published then is a link to where that lies.
+    """
+    real = path.resolve()
+    if real.is_relative_to(home.parent.resolve()):
+        return real
+    copy = home / "copied" / digest(str(path)) / slug(path.name)
+    if copy.is_file():
+        return copy
+    with storage_errors(f"copy the published file {path.name}", home):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        temp = copy.with_name(f".tmp-{secrets.token_hex(8)}")
+        shutil.copyfile(real, temp)
+        temp.replace(copy)
+    return copy
 
 
 class _Makers:

@@ -114,6 +114,27 @@ def test_published_files_are_named_by_the_first_pattern_that_fits_and_else_by_th
     assert values == {"tool_versions": {"samtools": "1.20"}}
 
 
+def test_folders_published_by_links_are_gone_through_and_what_lies_outside_becomes_a_copy(tmp_path: Path) -> None:
+    launch, outside = tmp_path / "run" / "nextflow", tmp_path / "input.txt"
+    made = launch / "work" / "aa" / "bbbbbb11" / "quant"
+    made.mkdir(parents=True)
+    (made / "quant.sf").write_text("numbers")
+    (made / "loop").symlink_to(made)
+    (launch / "published").mkdir()
+    (launch / "published" / "sample_quant").symlink_to(made)
+    outside.write_text("handed on")
+    (launch / "published" / "same.txt").symlink_to(outside)
+    (launch / "published" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    files, _ = read_outputs(launch / "published", {}, [])
+    assert [file.output for file in files] == ["same.txt", "sample_quant/quant.sf"]
+    assert Path(files[1].path) == made / "quant.sf"
+    copy = Path(files[0].path)
+    assert copy.is_relative_to(launch)
+    assert not copy.is_symlink()
+    assert copy.read_text() == "handed on"
+    assert read_outputs(launch / "published", {}, [])[0] == files
+
+
 @pytest.mark.parametrize(
     ("path", "pattern", "fitting"),
     [
