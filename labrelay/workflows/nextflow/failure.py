@@ -18,6 +18,12 @@ ERROR = re.compile(r"^ERROR ~ (.*?)(?=^ERROR ~ |\Z)", re.MULTILINE | re.DOTALL)
 FAILED_PROCESS = re.compile(r"Error executing process > '(.+?)'$", re.MULTILINE)
 CAUSE = re.compile(r"^Caused by:\n\s*(.+)$", re.MULTILINE)
 NOISE = re.compile(r"^(N E X T F L O W|Launching |WARN:|\[|\s*-- Check |executor > |$)")
+# Of the JVM itself; a task's own Java says it in that task's words, which are indented.
+NO_MEMORY = re.compile(
+    r"^(ERROR ~ |Exception in thread .*|java\.lang\.\w*: ?|)(java\.lang\.OutOfMemoryError|Java heap space|GC overhead limit exceeded)",
+    re.MULTILINE,
+)
+NO_LOCK = re.compile(r"^(ERROR ~ )?Unable to acquire lock on session", re.MULTILINE)
 NOTHING = (
     "The pipeline ended well but published no file; give its processes a publishDir below params.{outdir}, or name "
     "the parameter for that folder as `outdir` in the table [nextflow] of its definition."
@@ -53,8 +59,8 @@ def judge(folders: Folders, said: Path, code: int, cancelled: bool, definition: 
     if cancelled:
         return Verdict(RunState.CANCELED, "Cancelled on request; finished tasks are kept for the next attempt.")
     text = _tail(said)
-    for sign, sentence in (("java.lang.OutOfMemoryError", OUT_OF_MEMORY), ("Unable to acquire lock on s", LOCKED)):
-        if sign in text:
+    for sign, sentence in ((NO_MEMORY, OUT_OF_MEMORY), (NO_LOCK, LOCKED)):
+        if sign.search(text):
             return Verdict(RunState.SYSTEM_ERROR, sentence)
     if code > 128:
         return Verdict(RunState.SYSTEM_ERROR, died(said, code))

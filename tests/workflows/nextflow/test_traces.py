@@ -9,6 +9,7 @@ import pytest
 from labrelay.model.states import RunState
 from labrelay.workflows.definition import NextflowSpec
 from labrelay.workflows.nextflow import command
+from labrelay.workflows.nextflow.failure import judge
 from labrelay.workflows.nextflow.folders import Folders, session_of
 from labrelay.workflows.nextflow.log import Follower
 from labrelay.workflows.nextflow.outputs import fits, read_outputs
@@ -172,3 +173,23 @@ def test_what_nextflow_reads_holds_the_parameters_the_sheet_and_our_folders(tmp_
     assert argv[0] == "nf"
     assert argv[argv.index("-profile") + 1] == "test,docker"
     assert argv[-2:] == ["-c", str(folders.config)]
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("ERROR ~ Java heap space\n", RunState.SYSTEM_ERROR),
+        ('Exception in thread "main" java.lang.OutOfMemoryError: Java heap space\n', RunState.SYSTEM_ERROR),
+        ("ERROR ~ Unable to acquire lock on session with ID 7\n", RunState.SYSTEM_ERROR),
+        (
+            "ERROR ~ Error executing process > 'A'\n\nCaused by:\n  Process `A` terminated\n\nCommand error:\n"
+            "  java.lang.OutOfMemoryError: Java heap space\n",
+            RunState.EXECUTOR_ERROR,
+        ),
+    ],
+)
+def test_the_jvm_of_nextflow_is_told_apart_from_that_of_a_task(tmp_path: Path, said: str, state: RunState) -> None:
+    log = tmp_path / "said"
+    log.write_text(said)
+    folders = Folders(tmp_path / "bundle", tmp_path / "launch", tmp_path / "reports")
+    assert judge(folders, log, 1, cancelled=False, definition=None).state is state
