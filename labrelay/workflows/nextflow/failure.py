@@ -20,7 +20,8 @@ CAUSE = re.compile(r"^Caused by:\n\s*(.+)$", re.MULTILINE)
 NOISE = re.compile(r"^(N E X T F L O W|Launching |WARN:|\[|\s*-- Check |executor > |$)")
 # Of the JVM itself; a task's own Java says it in that task's words, which are indented.
 NO_MEMORY = re.compile(
-    r"^(ERROR ~ |Exception in thread .*|java\.lang\.\w*: ?|)(java\.lang\.OutOfMemoryError|Java heap space|GC overhead limit exceeded)",
+    r"^(ERROR ~ |Exception in thread .*|java\.lang\.\w*: ?|)"
+    r"(java\.lang\.OutOfMemoryError|Java heap space|GC overhead limit exceeded)",
     re.MULTILINE,
 )
 NO_LOCK = re.compile(r"^(ERROR ~ )?Unable to acquire lock on session", re.MULTILINE)
