@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from labrelay.model.errors import LabrelayError
+from labrelay.model.errors import LabrelayError, RefusedInput
 from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus, RunReport
 from labrelay.model.states import RunState
@@ -27,6 +27,7 @@ from labrelay.steps.record import record_run
 
 log = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 0.2, 2.0
+STARTING_SECONDS = 60.0  # of a look; what is not started in them has the next look
 TASKS_TOLD = 3  # kinds of tasks at work that fit on a line
 LOOKS = 3  # an engine that does not know a run so often in a row is not waited for
 FORGOTTEN = "the engine does not know this run; `labrelay sweep` gives it up after a while and tries it again"
@@ -49,22 +50,30 @@ class Collected:
     unknown: list[LiveAttempt] = field(default_factory=list)
 
 
-def start_intended(home: Home, stuck: list[tuple[str, str]] | None = None) -> int:
-    """Give the engine every attempt that it has not been given; return how many it took.
+def start_intended(home: Home, stuck: list[tuple[str, str]] | None = None, seconds: float | None = None) -> int:
+    """Give the engine the attempts that it has not been given; return how many it took.
 
     The attempt's token makes this safe to repeat: an answer that was lost is settled by asking with the same token.
+    An attempt whose bundle or inputs the engine refuses ends with that, since it would be refused for ever; whatever
+    else keeps one from starting may be mended, so it waits.
 
     Args:
         home: Where.
         stuck: Takes the runs that could not be started, with the reason; without it the first one raises.
+        seconds: After so many no further one is begun; a cloud that takes a run in ten seconds is not to keep everybody
+            else waiting. None begins all.
     """
     with home.records.read() as session:
         waiting = runs.unattached(session)
-    started = 0
+    started, until = 0, time.monotonic() + seconds if seconds is not None else None
     for request in waiting:
+        if until is not None and time.monotonic() > until:
+            break
         try:
             external_id = home.engine.submit(request)
         except LabrelayError as error:
+            if isinstance(error, RefusedInput):
+                _refuse(home, request.token, str(error))
             if stuck is None:
                 raise
             stuck.append((request.run_id, str(error)))
@@ -75,6 +84,13 @@ def start_intended(home: Home, stuck: list[tuple[str, str]] | None = None) -> in
         faultpoint("submit.attached")
         started += 1
     return started
+
+
+def _refuse(home: Home, token: str, why: str) -> None:
+    ended = EngineStatus(state=RunState.EXECUTOR_ERROR, at=datetime.now(UTC), message=why)
+    with home.records.write() as session:
+        runs.apply_event(session, token, ended)
+    faultpoint("submit.refused")
 
 
 def collect(home: Home) -> Collected:
@@ -88,9 +104,8 @@ def collect(home: Home) -> Collected:
 
 
 def look(home: Home) -> Collected:
-    """Start what was intended, ask the engine once for all live attempts, and write the states that have moved."""
+    """Ask the engine once for all live attempts, write the states that have moved, then start what was intended."""
     outcome = Collected()
-    outcome.started = start_intended(home, outcome.stuck)
     with home.records.read() as session:
         live = {attempt.external_id: attempt for attempt in runs.live(session) if attempt.external_id is not None}
     statuses = dict(home.engine.poll(list(live))) if live else {}
@@ -108,6 +123,7 @@ def look(home: Home) -> Collected:
                 told = status.model_copy(update={"at": moment}) if back else status
                 runs.apply_event(session, live[external_id].token, told)
     faultpoint("collect.states_written")
+    outcome.started = start_intended(home, outcome.stuck, STARTING_SECONDS)
     return outcome
 
 
@@ -124,7 +140,7 @@ def settle(home: Home, outcome: Collected) -> None:
         except LabrelayError as error:
             outcome.stuck.append((run_id, str(error)))
     if outcome.retried:
-        start_intended(home, outcome.stuck)
+        start_intended(home, outcome.stuck, STARTING_SECONDS)
 
 
 def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:

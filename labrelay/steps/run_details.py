@@ -280,7 +280,7 @@ def cancel(home: Home, text: str) -> RunLine:
         NotFound: There is no such run.
         UsageError: It has ended.
     """
-    start_intended(home)  # an engine can only stop what it knows
+    start_intended(home, [])  # an engine can only stop what it knows
     with home.records.read() as session:
         run = find_run(session, text)
         attempt = run_records.last_attempt(session, run.id)

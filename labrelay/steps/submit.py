@@ -139,7 +139,10 @@ def submit_planned(home: Home, planned: Sequence[Planned], composer: Composer | 
 
 
 def commit_intents(home: Home, intents: Sequence[Intent], outcome: Submitted) -> Submitted:
-    """Write the intents in one transaction, then give the engine what it has not been given."""
+    """Write the intents in one transaction, then give the engine what it has not been given.
+
+    A run that cannot be started is told in `outcome.failed` and does not hold up the others.
+    """
     references = [
         (ref, "reference", None) for i in intents for name, _, ref in i.input_files if name in REFERENCE_ROLES
     ]
@@ -148,7 +151,7 @@ def commit_intents(home: Home, intents: Sequence[Intent], outcome: Submitted) ->
         outcome.new += sum(runs.intend(session, intent) for intent in intents)
     outcome.runs += [intent.run_id for intent in intents]
     faultpoint("submit.intended")
-    start_intended(home)
+    start_intended(home, outcome.failed)
     return outcome
 
 

@@ -97,13 +97,17 @@ def take_in(session: Session, run: InstrumentRun, sample: Sample) -> list[FileRe
 
 
 def intent_of(
-    experiment: Experiment, sample: Sample, reads: list[FileRef], workflow: WorkflowVersion = WORKFLOW
+    experiment: Experiment,
+    sample: Sample,
+    reads: list[FileRef],
+    workflow: WorkflowVersion = WORKFLOW,
+    generation: int = 0,
 ) -> Intent:
-    """Return the intent to run the workflow on a sample's reads."""
+    """Return the intent to run the workflow on a sample's reads; another generation is another run."""
     inputs = tuple(RunInput(role=f"reads.r{mate}", identity=ref.identity) for mate, ref in enumerate(reads, 1))
     asked = {"parameters": {}, "samples": [[sample.id, sample.revision]]}
     return Intent(
-        key=run_key("local", workflow.digest, asked, inputs),
+        key=run_key("local", workflow.digest, asked, inputs, generation),
         experiment_id=experiment.id,
         samples=((sample.id, sample.revision),),
         workflow=workflow,

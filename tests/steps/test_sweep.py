@@ -12,14 +12,16 @@ import pytest
 import seed
 from sqlalchemy import select, update
 
-from labrelay.model.errors import EngineFailed, NotFound
+from labrelay.model.errors import EngineFailed, NotFound, RefusedInput
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.instrument import InstrumentRun
+from labrelay.model.problem import Problem
 from labrelay.model.reads import ReadSource
 from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
 from labrelay.records import experiments, intake, lease, outbox, runs
 from labrelay.records.schema import AttemptRow, OutboxRow, ReadSetRow, WorkflowRunRow
+from labrelay.steps import collect
 from labrelay.steps.assign import assign
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
@@ -37,14 +39,20 @@ class Engine:
     def __init__(self) -> None:
         self.states: dict[str, RunState] = {}
         self.down = False
+        self.refuses: set[str] = set()
+        self.asked: list[str] = []
 
     def submit(self, request: RunRequest) -> str:
+        self.asked.append("submit")
         if self.down:
             raise EngineFailed("the engine is down")
+        if request.run_id in self.refuses:
+            raise RefusedInput("The inputs", [Problem(code="NO", message="They will never do.")])
         self.states.setdefault(request.token, RunState.QUEUED)
         return request.token
 
     def poll(self, external_ids: Sequence[str]) -> Mapping[str, EngineStatus]:
+        self.asked.append("poll")
         at = datetime.now(UTC)
         return {i: EngineStatus(state=self.states[i], at=at) for i in external_ids if i in self.states}
 
@@ -69,9 +77,9 @@ def home(make_home: Callable[[str], Home], engine: Engine) -> Home:
     return made
 
 
-def intended(home: Home) -> str:
+def intended(home: Home, generation: int = 0) -> str:
     """Write one intended run and return its id; nothing is started."""
-    intent = seed.intent_of(EXPERIMENT, SAMPLE, [])
+    intent = seed.intent_of(EXPERIMENT, SAMPLE, [], generation=generation)
     with home.records.write() as session:
         experiments.announce(session, EXPERIMENT, [SAMPLE], correct=False)
         runs.publish(session, intent.workflow, "x", {})
@@ -99,6 +107,38 @@ def test_a_run_that_a_killed_submit_left_is_started(home: Home, engine: Engine) 
     swept = sweep(home)
     assert (swept.started, len(engine.states)) == (1, 1)
     assert swept.sentence == "started 1"
+
+
+def test_a_run_that_the_engine_refuses_has_failed_and_holds_up_no_other(home: Home, engine: Engine) -> None:
+    refused, good = intended(home), intended(home, generation=1)
+    engine.refuses = {refused}
+    swept = sweep(home)
+    assert (swept.started, swept.recorded) == (1, 1)
+    assert len(swept.problems) == 1
+    assert swept.problems[0].startswith(f"{refused}: ")
+    row = run_row(home, refused)
+    assert (row.state, row.recorded_at is not None) == ("EXECUTOR_ERROR", True)
+    assert "They will never do" in (row.failure or "")
+    assert run_row(home, good).state == "QUEUED"
+    engine.asked.clear()
+    assert sweep(home).problems == []
+    assert "submit" not in engine.asked
+
+
+def test_states_are_heard_before_anything_is_started_and_starts_have_their_time(
+    home: Home, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intended(home)
+    sweep(home)
+    for generation in (1, 2, 3):
+        intended(home, generation=generation)
+    engine.asked.clear()
+    monkeypatch.setattr(collect, "STARTING_SECONDS", -1.0)
+    sweep(home)
+    assert engine.asked == ["poll"]
+    monkeypatch.setattr(collect, "STARTING_SECONDS", 60.0)
+    sweep(home)
+    assert engine.asked == ["poll", "poll", "submit", "submit", "submit"]
 
 
 def test_an_end_that_no_event_told_is_recorded(home: Home, engine: Engine) -> None:
