@@ -36,7 +36,7 @@ class Drained:
     collected: Collected | None = None
 
 
-def drain(home: Home, queue: Any = None) -> Drained:
+def drain(home: Home, queue: Any = None, settled: bool = True) -> Drained:
     """Take all messages of the home's queue, apply them and record what has ended.
 
     A message is deleted from the queue after its inbox row is durable. Doing it twice, or being killed at any point,
@@ -45,6 +45,7 @@ def drain(home: Home, queue: Any = None) -> Drained:
     Args:
         home: Where; its settings name the queue.
         queue: An SQS client, if not the one of the settings.
+        settled: Whether to collect in the end; who does so anyhow says no.
 
     Raises:
         UsageError: The settings name no queue.
@@ -63,7 +64,7 @@ def drain(home: Home, queue: Any = None) -> Drained:
             handles = [{"Id": str(i), "ReceiptHandle": raw["ReceiptHandle"]} for i, raw in enumerate(received)]
             client.delete_message_batch(QueueUrl=url, Entries=handles)
         done.received += len(received)
-    if apply(home, done):
+    if apply(home, done) and settled:
         done.collected = collect(home)
     return done
 

@@ -36,17 +36,22 @@ class Imported:
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
-def import_reads(home: Home, instrument_run_id: str) -> Imported:
+def import_reads(home: Home, instrument_run_id: str, minutes: float | None = None) -> Imported:
     """Import the reads of the assigned datasets of a stored run; one failed source does not sink the others.
 
     Doing it again imports only what is not there. Cost: one job per 100 read sets, all under way at once; one look a
     job and round, one transaction a job.
+
+    Args:
+        home: Where.
+        instrument_run_id: The run whose reads these are.
+        minutes: How long to wait for jobs; 0 looks at each once. None is what the settings say.
     """
     with home.records.write() as session:
         sources, ready = _wanted(session, home, instrument_run_id)
     faultpoint("import.intended")
     outcome = Imported(already=len(ready))
-    _Jobs(home, sources, ready, outcome).run_all()
+    _Jobs(home, sources, ready, outcome).run_all(home.settings.import_minutes if minutes is None else minutes)
     return outcome
 
 
@@ -62,9 +67,9 @@ class _Jobs:
         self.batches = deque(batch for batch in batches if any(source.id not in ready for source in batch))
         self.going: list[str] = []
 
-    def run_all(self) -> None:
-        """Start and record every job; those that take longer than the settings allow go on without us."""
-        until = time.monotonic() + 60 * self.home.settings.import_minutes
+    def run_all(self, minutes: float) -> None:
+        """Start and record every job; those that take longer than so many minutes go on without us."""
+        until = time.monotonic() + 60 * minutes
         pause = FIRST_WAIT
         self._start()
         while self.going:
@@ -74,7 +79,7 @@ class _Jobs:
             pause = FIRST_WAIT if len(left) < len(self.going) else min(LONGEST_WAIT, pause * 1.5)
             self.going = left
             self._start()
-            if self.going and time.monotonic() > until:
+            if self.going and time.monotonic() >= until:
                 self.outcome.failed += [(job_id, STILL_GOING) for job_id in self.going]
                 return
             if self.going:

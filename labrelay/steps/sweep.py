@@ -23,7 +23,7 @@ from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import DatasetRow, ReadSetRow
 from labrelay.steps.collect import look, settle
 from labrelay.steps.home import Home
-from labrelay.steps.imports import import_reads
+from labrelay.steps.imports import STILL_GOING, import_reads
 from labrelay.stores.durable import remove_stale_temps
 
 WRITTEN_IN_PLACE = ("results", "eln", "bundles")
@@ -106,7 +106,7 @@ def _hear(home: Home, swept: Swept) -> None:
         # Only here: a home without AWS does not pay for its client.
         from labrelay.steps.events import drain
 
-        swept.events = drain(home).received
+        swept.events = drain(home, settled=False).received
 
 
 def _settle_runs(home: Home, swept: Swept) -> None:
@@ -156,9 +156,11 @@ def _import_again(home: Home, swept: Swept) -> None:
 
 
 def _import_run(home: Home, swept: Swept, instrument_run_id: str) -> None:
-    imported = import_reads(home, instrument_run_id)
+    # What still goes on is looked at by the next sweep: runs and events are not to wait for imports.
+    imported = import_reads(home, instrument_run_id, minutes=0)
     swept.imported += imported.imported
-    swept.problems += [f"{read_set}: {reason}" for read_set, reason in imported.failed]
+    failed = [(read_set, reason) for read_set, reason in imported.failed if reason != STILL_GOING]
+    swept.problems += [f"{read_set}: {reason}" for read_set, reason in failed]
 
 
 def _reap(home: Home, swept: Swept) -> None:

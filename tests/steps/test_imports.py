@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -11,6 +12,7 @@ from labrelay.model.instrument import InstrumentRun
 from labrelay.model.reads import ReadSet, ReadSource
 from labrelay.records import experiments, intake
 from labrelay.steps import imports
+from labrelay.steps import sweep as sweep_step
 from labrelay.steps.home import Home
 from labrelay.stores.ports import ImportJob
 
@@ -51,9 +53,9 @@ def home(make_home: Callable[..., Home]) -> Home:
     return make_home()
 
 
-def test_what_an_open_job_imports_is_in_no_other_job(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "BATCH", 2)
-    run, reads = InstrumentRun(run_id="r", folder_name="r", platform="illumina"), Reads()
+def stored(home: Home) -> InstrumentRun:
+    """Take in a run with the reads of every sample."""
+    run = InstrumentRun(run_id="r", folder_name="r", platform="illumina")
     with home.records.write() as session:
         experiments.announce(session, EXPERIMENT, SAMPLES, correct=False)
         intake.see(session, run, "r")
@@ -62,6 +64,27 @@ def test_what_an_open_job_imports_is_in_no_other_job(home: Home, monkeypatch: py
             intake.add_files(session, [(ref, "reads", None)])
             dataset = intake.add_dataset(session, run.id, sample.name, "assigned", sample.id, "id")
             intake.link_files(session, dataset.id, [(ref.id, None, None)])
+    return run
+
+
+def test_a_sweep_does_not_wait_for_jobs_and_says_nothing_of_those_that_go_on(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, reads = stored(home), Reads()
+    monkeypatch.setattr(home, "reads", reads)
+    monkeypatch.setattr(sweep_step, "LEFT_ALONE", timedelta(0))
+    monkeypatch.setattr(imports.time, "sleep", lambda _seconds: pytest.fail("a sweep slept"))
+    reads.going = {SAMPLES[0].id}
+    imports.import_reads(home, run.id, minutes=0)
+    swept = sweep_step.sweep(home)
+    assert (swept.imported, swept.problems, len(reads.jobs)) == (0, [], 1)
+    reads.going = set()
+    assert sweep_step.sweep(home).imported == len(SAMPLES)
+
+
+def test_what_an_open_job_imports_is_in_no_other_job(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "BATCH", 2)
+    run, reads = stored(home), Reads()
     patient = home.settings.model_copy(update={"import_minutes": 0})
     monkeypatch.setattr(home, "settings", patient)
     monkeypatch.setattr(home, "reads", reads)

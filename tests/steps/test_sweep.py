@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
 from labrelay.records import experiments, intake, lease, outbox, runs
 from labrelay.records.schema import AttemptRow, OutboxRow, ReadSetRow, WorkflowRunRow
-from labrelay.steps import collect
+from labrelay.steps import collect, events
 from labrelay.steps.assign import assign
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
@@ -63,6 +64,23 @@ class Engine:
 
     def cancel(self, external_id: str) -> None:
         raise NotImplementedError
+
+
+class Queue:
+    """An SQS client with these messages."""
+
+    def __init__(self, bodies: list[str]) -> None:
+        self.bodies = bodies
+
+    def client(self, _service: str) -> Queue:
+        return self
+
+    def receive_message(self, **_asked: object) -> dict[str, list[dict[str, str]]]:
+        given, self.bodies = self.bodies, []
+        return {"Messages": [{"MessageId": str(n), "ReceiptHandle": "h", "Body": b} for n, b in enumerate(given)]}
+
+    def delete_message_batch(self, **_asked: object) -> None:
+        return None
 
 
 @pytest.fixture
@@ -139,6 +157,22 @@ def test_states_are_heard_before_anything_is_started_and_starts_have_their_time(
     monkeypatch.setattr(collect, "STARTING_SECONDS", 60.0)
     sweep(home)
     assert engine.asked == ["poll", "poll", "submit", "submit", "submit"]
+
+
+def test_a_sweep_with_a_queue_asks_the_engine_once(home: Home, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    intended(home)
+    sweep(home)
+    (token,) = engine.states
+    event = {"id": "e1", "source": "aws.omics", "detail-type": "Run Status Change", "time": "2026-11-24T10:00:00Z"}
+    detail = {"runId": token, "uuid": token, "status": "RUNNING"}
+    queue = Queue([json.dumps(event | {"detail": detail})])
+    monkeypatch.setattr(events, "aws_of", lambda _settings: queue)
+    told = home.settings.model_copy(update={"event_queue_url": "https://queue"})
+    monkeypatch.setattr(home, "settings", told)
+    engine.asked.clear()
+    monkeypatch.setattr(events, "apply", lambda *_: True)
+    assert sweep(home).events == 1
+    assert engine.asked == ["poll"]
 
 
 def test_an_end_that_no_event_told_is_recorded(home: Home, engine: Engine) -> None:
