@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,11 +18,14 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from labrelay.model.errors import UsageError
+from labrelay.model.names import printable
 from labrelay.stores.aws_errors import aws_errors, mark_service, translate
 from labrelay.stores.pacing import RATES, Pacing
 
 __all__ = ["Aws", "aws_errors", "translate"]
 
+ENDPOINT = re.compile(r"https?://[^/\s]+", re.IGNORECASE)
 ATTEMPTS = 8
 CONNECT_SECONDS, READ_SECONDS = 10, 120
 CONNECTIONS = 32
@@ -53,7 +57,7 @@ class Aws:
         """Return the boto3 client of a service (`s3`, `omics`, `sqs` …), made at the first asking.
 
         Raises:
-            UsageError: There is no such profile, or no region is known.
+            UsageError: There is no such profile, no region is known, or the endpoint is no URL.
         """
         # boto3's sessions are not for two threads at once; its clients are.
         with self._lock:
@@ -68,18 +72,14 @@ class Aws:
         given = self.endpoints.get(service) or self.endpoint_url
         return given or os.environ.get(named) or os.environ.get("AWS_ENDPOINT_URL") or None
 
-    def account(self) -> str:
-        """Return the account's number. Cost: one call, once.
-
-        Raises:
-            Denied: There are no valid credentials.
-        """
-        with aws_errors("ask which account this is"):
-            return str(self.client("sts").get_caller_identity()["Account"])
-
     def _make(self, service: str) -> Any:
         session = boto3.Session(profile_name=self.profile, region_name=self.region)
         endpoint = self.endpoint(service)
+        if endpoint is not None and not ENDPOINT.match(endpoint):
+            raise UsageError(
+                f"The endpoint {printable(endpoint, 200)} is no URL; write http://HOST:PORT or https://HOST into "
+                "aws_endpoint_url, or AWS_ENDPOINT_URL."
+            )
         made = session.client(service, endpoint_url=endpoint, config=self._config(service, endpoint))
         pacing = Pacing({**RATES, **self.rates})
         made.meta.events.register("before-call", pacing.before_call)

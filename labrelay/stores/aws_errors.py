@@ -24,8 +24,20 @@ CREDENTIALS = frozenset(
         "IncompleteSignature",
     }
 )
+# The SDK's own lists: some of these come with 400 or 403, which by itself says otherwise.
 THROTTLED = frozenset(
-    {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"}
+    {
+        *("BandwidthLimitExceeded", "EC2ThrottledException", "LimitExceededException", "PriorRequestNotComplete"),
+        *("ProvisionedThroughputExceededException", "RequestLimitExceeded", "RequestThrottled", "SlowDown"),
+        *("RequestThrottledException", "ThrottledException", "Throttling", "ThrottlingException"),
+        *("TooManyRequestsException", "TransactionInProgressException"),
+    }
+)
+TRANSIENT = frozenset({"RequestTimeout", "RequestTimeoutException"})
+LOGIN = (boto.SSOError, boto.LoginError, boto.TokenRetrievalError, boto.CredentialRetrievalError)
+MISTAKES = (
+    *(boto.ProfileNotFound, boto.ParamValidationError, boto.ConfigParseError, boto.ConfigNotFound),
+    *(boto.InvalidConfigError, boto.InvalidRegionError, boto.InvalidDefaultsMode, boto.InvalidRetryModeError),
 )
 DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"})
 BY_ANSWER: Mapping[int, tuple[type[LabrelayError], str]] = {
@@ -105,26 +117,31 @@ def _of_answer(error: boto.ClientError, doing: str, failed: type[LabrelayError])
         return UsageError(f"{cannot}: this machine's clock is wrong ({said}); set it by NTP, then repeat the command.")
     if code in CREDENTIALS or status == 401:
         return Denied(f"{cannot}: the credentials are invalid or have expired ({said}); log in again, then repeat it.")
+    if code in THROTTLED:
+        status = 429
     if status == 403:
         return Denied(f"{cannot}: {_who_lacks_what(error)}; have it added to the policy, then repeat the command.")
     if code in DAMAGED:
         return _passing(failed, f"{cannot}: the bytes were damaged on their way ({said}); repeat the command.")
-    if code in THROTTLED:
-        status = 429
     if status in BY_ANSWER:
         kind, next_step = BY_ANSWER[status]
         return kind(f"{cannot}: {said}; {next_step}.")
-    if 400 <= status < 500 and status != 408:
+    if 300 <= status < 400:
+        return UsageError(f"{cannot}: it lies in another region ({said}); set aws_region to that one.")
+    if 400 <= status < 500 and status != 408 and code not in TRANSIENT:
         return UsageError(f"{cannot}: the request was refused ({said}).")
     return _passing(failed, f"{cannot}: the service failed ({said}); the same command may work in some minutes.")
 
 
 def _of_no_answer(error: Exception, doing: str, failed: type[LabrelayError]) -> LabrelayError:
-    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
+    if isinstance(error, LOGIN):
+        why = f"the login to AWS has expired or is missing ({_line(str(error))})"
+        return Denied(f"Could not {doing}: {why}; log in again, then repeat the command.")
+    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
         return Denied(f"Could not {doing}: there are no AWS credentials; log in, or set AWS_PROFILE or the access key.")
     if isinstance(error, boto.NoRegionError):
         return UsageError(f"Could not {doing}: no region is known; set AWS_REGION, or aws_region in labrelay.toml.")
-    if isinstance(error, boto.ProfileNotFound | boto.ParamValidationError):
+    if isinstance(error, MISTAKES):
         return UsageError(f"Could not {doing}: {_line(str(error))}.")
     if isinstance(error, boto.EndpointConnectionError | boto.ConnectionError | boto.HTTPClientError):
         where = error.kwargs.get("endpoint_url") or "the service"

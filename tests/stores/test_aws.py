@@ -126,6 +126,10 @@ def test_what_passes_by_itself_is_tried_again(server: str) -> None:
         (503, "ServiceUnavailable", EngineFailed, True, 1),
         (403, "RequestTimeTooSkewed", UsageError, False, 2),
         (403, "ExpiredTokenException", Denied, False, 2),
+        (403, "RequestThrottled", Busy, True, 1),
+        (400, "ThrottledException", Busy, True, 1),
+        (400, "RequestTimeout", EngineFailed, True, 1),
+        (301, "PermanentRedirect", UsageError, False, 2),
     ],
 )
 def test_each_answer_is_one_sentence_with_the_right_word_on_retrying(
@@ -199,6 +203,30 @@ def test_a_profile_that_is_not_there_and_a_missing_region_are_mistakes_of_the_ca
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     with pytest.raises(UsageError, match="region"):
         Aws().client("omics")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (boto.UnauthorizedSSOTokenError(), Denied, "log in again"),
+        (boto.SSOTokenLoadError(error_msg="no token"), Denied, "no token"),
+        (boto.TokenRetrievalError(provider="sso", error_msg="expired"), Denied, "expired"),
+        (boto.ConfigParseError(path="config", error="odd"), UsageError, "config"),
+        (boto.InvalidRegionError(region_name="eu central"), UsageError, "eu central"),
+    ],
+)
+def test_a_login_that_ended_and_a_broken_configuration_do_not_pass_by_themselves(
+    error: boto.BotoCoreError, kind: type[LabrelayError], words: str
+) -> None:
+    with pytest.raises(kind, match=words) as caught, aws_errors("ask"):
+        raise error
+    assert (caught.value.retryable, caught.value.exit_code) == (False, 2)
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:4999", "ftp://here", "http://"])
+def test_an_endpoint_that_is_no_url_names_the_setting(endpoint: str) -> None:
+    with pytest.raises(UsageError, match="aws_endpoint_url"):
+        aws(endpoint).client("omics")
 
 
 def test_other_errors_pass_as_they_are() -> None:
