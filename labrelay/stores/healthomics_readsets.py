@@ -255,8 +255,11 @@ class HealthOmicsReadSets:
         service_id = job.rounds[-1].service_id if job.rounds else None
         if service_id is None:
             return job
-        with aws_errors(f"look at import job {service_id}"):
-            answer = self._store.omics.get_read_set_import_job(sequenceStoreId=self._store.id, id=service_id)
+        try:
+            with aws_errors(f"look at import job {service_id}"):
+                answer = self._store.omics.get_read_set_import_job(sequenceStoreId=self._store.id, id=service_id)
+        except NotFound:
+            answer = self._lost(job)
         now = outcome(job, answer)
         if now == job:
             return job
@@ -273,6 +276,28 @@ class HealthOmicsReadSets:
         self._write_job(now)
         return now
 
+    def _lost(self, job: JobFile) -> dict[str, Any]:
+        """Return what GetReadSetImportJob would say of a job that the service no longer knows, by what it has made.
+
+        Raises:
+            NotFound: The sequence store itself is gone.
+        """
+        sources = []
+        for ours in job.rounds[-1].sources:
+            with aws_errors(f"look for read set {ours}"):
+                first = self._first(ours)
+            found = {"status": "FINISHED", "readSetId": first["id"]} if first is not None else {"status": "FAILED"}
+            sources.append({"generatedFrom": ours, **found})
+        return {"status": "FAILED", "sources": sources, "statusMessage": "it has lost the job; ask for it again"}
+
+    def _first(self, read_set_id: str) -> dict[str, Any] | None:
+        """Return the oldest read set of the service that was made for one of ours."""
+        pages = self._store.omics.get_paginator("list_read_sets").paginate(
+            sequenceStoreId=self._store.id, filter={"generatedFrom": read_set_id}
+        )
+        found = [each for page in pages for each in page["readSets"] if each["status"] in THERE]
+        return min(found, key=lambda each: (each["creationTime"], each["id"]), default=None)
+
     def _mapped(self, read_set_id: str) -> Mapped:
         found = self._read_mapped(read_set_id) or self._find(read_set_id)
         if found is None:
@@ -282,11 +307,7 @@ class HealthOmicsReadSets:
     def _find(self, read_set_id: str) -> Mapped | None:
         """Find a read set of ours that another machine imported, and write down what it is."""
         with aws_errors(f"look for read set {read_set_id}"):
-            pages = self._store.omics.get_paginator("list_read_sets").paginate(
-                sequenceStoreId=self._store.id, filter={"generatedFrom": read_set_id}
-            )
-            found = [each for page in pages for each in page["readSets"] if each["status"] in THERE]
-            first = min(found, key=lambda each: (each["creationTime"], each["id"]), default=None)
+            first = self._first(read_set_id)
             if first is None:
                 return None
             job_id = self._metadata(first["id"]).get("creationJobId")

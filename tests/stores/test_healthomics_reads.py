@@ -182,6 +182,40 @@ def test_a_read_set_that_was_deleted_there_is_forgotten_here_and_imported_again(
     assert again["id"] != there["id"]
 
 
+def test_a_job_that_the_service_has_lost_is_settled_by_what_is_there(cloud: HealthOmicsLab) -> None:
+    there, missing = cloud.pair("S1"), cloud.pair("S2")
+    assert cloud.imported([there], "first").status == "COMPLETED"
+    job_id = cloud.imported([there, missing], "second").id
+    lost = cloud.reads._read_job(job_id)
+    assert lost is not None
+    cloud.reads._write_job(
+        lost.model_copy(
+            update={
+                "status": "IN_PROGRESS",
+                "done": {},
+                "failed": {},
+                "rounds": (
+                    lost.rounds[-1].model_copy(update={"sources": (there.id, missing.id), "service_id": "9999999999"}),
+                ),
+            }
+        )
+    )
+    for each in read_sets(cloud, missing.id):
+        cloud.aws.client("omics").batch_delete_read_set(
+            sequenceStoreId=cloud.stores.sequence_store_id, ids=[each["id"]]
+        )
+    while read_sets(cloud, missing.id):
+        pass
+    cloud.reads._mapped_path(missing.id).unlink()
+    found = cloud.reads.job(job_id)
+    assert [read_set.id for read_set in found.done] == [there.id]
+    assert [reason for _, reason in found.failed] == [
+        "HealthOmics did not take it: it has lost the job; ask for it again"
+    ]
+    assert cloud.imported([there, missing], "second").status == "COMPLETED"
+    assert len(read_sets(cloud, there.id)) == 1
+
+
 def test_files_have_s3_uris_that_can_be_read(cloud: HealthOmicsLab) -> None:
     source = cloud.pair("S1")
     cloud.imported([source], "token")

@@ -223,6 +223,18 @@ def test_an_object_of_another_program_has_its_hash_too(s3_store: S3ObjectStore) 
     assert list(s3_store.list("theirs")) == [ref]
 
 
+@pytest.mark.parametrize("told", ["A" * 64, "not a hash", "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="])
+def test_a_hash_that_another_program_wrote_in_another_form_is_not_believed(s3_store: S3ObjectStore, told: str) -> None:
+    s3_store._client.put_object(
+        Bucket=s3_store.bucket, Key=f"{s3_store.base}theirs.txt", Body=b"abc", Metadata={"sha256": told}
+    )
+    found = s3_store.head("theirs.txt")
+    assert found is not None
+    assert found.sha256 == hashlib.sha256(b"abc").hexdigest()
+    with s3_store.open(found) as opened:
+        assert opened.read() == b"abc"
+
+
 def test_a_version_stays_readable_after_another_program_wrote_over_it(s3_store: S3ObjectStore) -> None:
     ref = s3_store.put_bytes("a", b"first")
     s3_store._client.put_object(Bucket="lab", Key=f"{s3_store.base}a", Body=b"other")
