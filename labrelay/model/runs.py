@@ -85,6 +85,7 @@ class RunRequest(Frozen):
         labels: Ids and names for logs and tags; no personal data.
         published: The path that stands for a pipeline's publish folder among its inputs. None: the engine sets the
             parameter that the definition names.
+        read_sets: Ids of the read sets that the inputs lead to; they have to be readable before the engine starts.
     """
 
     token: str
@@ -95,6 +96,7 @@ class RunRequest(Frozen):
     inputs: Parameters
     labels: dict[str, str] = {}
     published: str | None = None
+    read_sets: tuple[str, ...] = ()
 
 
 class EngineStatus(Frozen):

@@ -35,6 +35,7 @@ class Intent(Frozen):
         samples: (sample id, revision) of those it is about.
         result_path: Where results shall lie: `<experiment>/<sample>/<workflow>-<version>`.
         request_inputs: The engine's input JSON.
+        read_sets: Ids of the read sets that it leads to.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Intent(Frozen):
     result_path: str
     request_inputs: dict[str, Any]
     labels: dict[str, str] = {}
+    read_sets: tuple[str, ...] = ()
 
     @property
     def run_id(self) -> str:
@@ -99,6 +101,7 @@ def add_attempt(session: Session, intent: Intent, number: int) -> str:
         bundle=intent.bundle,
         inputs=intent.request_inputs,
         labels=intent.labels,
+        read_sets=intent.read_sets,
     )
     _insert_attempt(session, request, intent.engine, number)
     return token

@@ -19,6 +19,7 @@ from labrelay.model.errors import LabrelayError, RefusedInput
 from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus, RunReport
 from labrelay.model.states import RunState
+from labrelay.model.words import counted
 from labrelay.records import runs
 from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import WorkflowRunRow
@@ -39,6 +40,7 @@ class Collected:
 
     Attributes:
         seen: What the engine said, by the run's id.
+        waiting: Runs whose reads are archived; they are being made readable, and the run is started when they are.
         unknown: Attempts that the engine should know and does not; the sweep gives them up after a bounded time.
     """
 
@@ -46,22 +48,29 @@ class Collected:
     recorded: list[str] = field(default_factory=list)
     retried: list[str] = field(default_factory=list)
     stuck: list[tuple[str, str]] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
     seen: dict[str, EngineStatus] = field(default_factory=dict)
     unknown: list[LiveAttempt] = field(default_factory=list)
 
 
-def start_intended(home: Home, stuck: list[tuple[str, str]] | None = None, seconds: float | None = None) -> int:
+def start_intended(
+    home: Home,
+    stuck: list[tuple[str, str]] | None = None,
+    seconds: float | None = None,
+    cold: list[str] | None = None,
+) -> int:
     """Give the engine the attempts that it has not been given; return how many it took.
 
     The attempt's token makes this safe to repeat: an answer that was lost is settled by asking with the same token.
     An attempt whose bundle or inputs the engine refuses ends with that, since it would be refused for ever; whatever
-    else keeps one from starting may be mended, so it waits.
+    else keeps one from starting may be mended, so it waits. Reads that the store has archived are asked for first.
 
     Args:
         home: Where.
         stuck: Takes the runs that could not be started, with the reason; without it the first one raises.
         seconds: After so many no further one is begun; a cloud that takes a run in ten seconds is not to keep everybody
             else waiting. None begins all.
+        cold: Takes the runs that wait for archived reads.
     """
     with home.records.read() as session:
         waiting = runs.unattached(session)
@@ -70,6 +79,10 @@ def start_intended(home: Home, stuck: list[tuple[str, str]] | None = None, secon
         if until is not None and time.monotonic() > until:
             break
         try:
+            if request.read_sets and home.reads.activate(request.read_sets):
+                if cold is not None:
+                    cold.append(request.run_id)
+                continue
             external_id = home.engine.submit(request)
         except LabrelayError as error:
             if isinstance(error, RefusedInput):
@@ -123,7 +136,7 @@ def look(home: Home) -> Collected:
                 told = status.model_copy(update={"at": moment}) if back else status
                 runs.apply_event(session, live[external_id].token, told)
     faultpoint("collect.states_written")
-    outcome.started = start_intended(home, outcome.stuck, STARTING_SECONDS)
+    outcome.started = start_intended(home, outcome.stuck, STARTING_SECONDS, outcome.waiting)
     return outcome
 
 
@@ -140,7 +153,7 @@ def settle(home: Home, outcome: Collected) -> None:
         except LabrelayError as error:
             outcome.stuck.append((run_id, str(error)))
     if outcome.retried:
-        start_intended(home, outcome.stuck, STARTING_SECONDS)
+        start_intended(home, outcome.stuck, STARTING_SECONDS, outcome.waiting)
 
 
 def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
@@ -157,6 +170,8 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
         total.stuck = done.stuck + [(run_id, FORGOTTEN) for run_id in forgotten]
         total.seen.update(done.seen)
         _tell(home, [status for run_id, status in total.seen.items() if run_id in wanted])
+        if cold := wanted.intersection(done.waiting):
+            home.progress.now(f"{counted(len(cold), 'run')} waiting for archived reads, which takes minutes to hours")
         if not _open(home, wanted) - {run_id for run_id, _why in total.stuck}:
             return total
         time.sleep(pause)

@@ -76,6 +76,7 @@ class Composer:
             result_path=result_path(planned.experiment, planned.subject, workflow, planned.label),
             request_inputs=inputs,
             labels={"experiment": planned.experiment.id, "subject": slug(planned.subject)},
+            read_sets=tuple(source.id for reads in planned.samples for source in reads.read_sets),
         )
 
     def workflow(self, name: str, version: str | None) -> tuple[Definition, WorkflowVersion, dict[str, Any]]:

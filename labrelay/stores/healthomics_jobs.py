@@ -9,7 +9,7 @@ from typing import Any
 from labrelay.model.canonical import digest
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
-from labrelay.model.reads import ReadSource
+from labrelay.model.reads import ReadSet, ReadSource
 from labrelay.stores.read_types import wrong_files
 
 NEEDS_REFERENCE = frozenset({"BAM", "CRAM"})
@@ -71,6 +71,10 @@ class Mapped(Frozen):
     source: ReadSource
     service_id: str
     created: str
+
+    def read_set(self, status: str) -> ReadSet:
+        """Return the read set as everybody else knows it."""
+        return ReadSet(id=self.source.id, source=self.source, status=status, created=self.created)
 
 
 def refusal(source: ReadSource) -> str | None:

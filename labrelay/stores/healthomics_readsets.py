@@ -44,6 +44,7 @@ MOST_SOURCES = 100
 LOCK_SECONDS = 60.0
 THERE = frozenset({"ACTIVE", "ARCHIVED", "ACTIVATING"})
 BATCHES = {"activate": 20, "export": 100}
+FEW = 20  # read sets that are asked for one by one, where a list may be of a million
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class HealthOmicsReadSets:
             if job.status == "IN_PROGRESS":
                 job = self._look(self._started(job))
         mapped = [each for source in job.sources if source.id in job.done and (each := self._read_mapped(source.id))]
-        done = tuple(_read_set(each, "ACTIVE") for each in mapped)
+        done = tuple(each.read_set("ACTIVE") for each in mapped)
         failed = tuple((source.id, job.failed[source.id]) for source in job.sources if source.id in job.failed)
         return ImportJob(id=job.id, status=job.status, done=done, failed=failed)
 
@@ -134,7 +135,7 @@ class HealthOmicsReadSets:
             return None
         try:
             with aws_errors(f"describe read set {read_set_id}"):
-                return _read_set(mapped, str(self._metadata(mapped.service_id)["status"]))
+                return mapped.read_set(str(self._metadata(mapped.service_id)["status"]))
         except NotFound:
             # Deleted in the service: forgotten here too, so that it can be imported again.
             self._mapped_path(read_set_id).unlink(missing_ok=True)
@@ -165,11 +166,10 @@ class HealthOmicsReadSets:
     def activate(self, read_set_ids: Sequence[str]) -> tuple[str, ...]:
         """Ask for the archived ones among the read sets and return those that cannot be read yet; ask until none is.
 
-        Cost: two lists, and a call for every 20 that are archived now.
+        Cost: a call a read set, for more than twenty two lists; and a call for every 20 that are archived now.
         """
         ours = {self._mapped(each).service_id: each for each in read_set_ids}
-        archived = [each for each in self._with_status("ARCHIVED") if each in ours]
-        going = [each for each in self._with_status("ACTIVATING") if each in ours]
+        archived, going = self._asleep(list(ours))
         for batch in _batches(archived, BATCHES["activate"]):
             try:
                 with aws_errors(f"activate {len(batch)} read sets"):
@@ -183,6 +183,16 @@ class HealthOmicsReadSets:
             faultpoint("omics.activation_started")
         waiting = {*archived, *going}
         return tuple(each for service_id, each in ours.items() if service_id in waiting)
+
+    def _asleep(self, service_ids: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Return those of the service's read sets that are archived, and those that are being made readable."""
+        if len(service_ids) > FEW:
+            status = {each: said for said in ("ARCHIVED", "ACTIVATING") for each in self._with_status(said)}
+        else:
+            with aws_errors("look whether the reads are archived"):
+                status = {each: str(self._metadata(each)["status"]) for each in service_ids}
+        archived = [each for each in service_ids if status.get(each) == "ARCHIVED"]
+        return archived, [each for each in service_ids if status.get(each) == "ACTIVATING"]
 
     def export(self, read_set_ids: Sequence[str], destination: str) -> tuple[str, ...]:
         """Start exporting read sets to an S3 prefix and return the service's jobs. Cost: a call for every 100."""
@@ -384,10 +394,6 @@ class HealthOmicsReadSets:
 
     def _mapped_path(self, read_set_id: str) -> Path:
         return self.root / "readsets" / f"{checked_id(read_set_id, 'rds_')}.json"
-
-
-def _read_set(mapped: Mapped, status: str) -> ReadSet:
-    return ReadSet(id=mapped.source.id, source=mapped.source, status=status, created=mapped.created)
 
 
 def _batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
