@@ -175,13 +175,14 @@ class HealthOmicsUploads:
     def _find(self, source: ReadSource) -> str | None:
         """Return the service's id of what was made of this source before; one that failed does not count."""
         with aws_errors(f"look for read set {source.id}"):
-            for each in self._listed(generatedFrom=source.id):
-                if each["status"] in (*THERE, PROCESSING):
-                    return str(each["id"])
-            # What is still being processed has no `generatedFrom` in lists yet.
+            # What is still being processed has no `generatedFrom` in lists yet. It is looked for first: what ends
+            # meanwhile is found by the second list, and the other way round neither would have it.
             for each in self._listed(sampleId=source.sample_id, status=PROCESSING):
                 tags = self._store.omics.list_tags_for_resource(resourceArn=each["arn"])["tags"]
                 if tags.get(TAG) == source.id:
+                    return str(each["id"])
+            for each in self._listed(generatedFrom=source.id):
+                if each["status"] in (*THERE, PROCESSING):
                     return str(each["id"])
         return None
 

@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,25 @@ def test_what_is_there_is_not_sent_again(
     cloud.other_machine().reads.upload(paths, source)
     assert calls.sent == []
     assert len(read_sets(cloud, source)) == 1
+
+
+def test_a_read_set_whose_processing_ends_between_two_looks_is_not_uploaded_again(
+    cloud: HealthOmicsLab, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_of(cloud, paths)
+    cloud.reads.upload(paths, source)
+    whole, looks = healthomics_uploads.HealthOmicsUploads._listed, list[dict[str, str]]()
+
+    def listed(store: healthomics_uploads.HealthOmicsUploads, **wanted: str) -> Iterator[dict[str, Any]]:
+        # Until the first look is over, it is as if it were still being processed.
+        looks.append(wanted)
+        return whole(store, **wanted) if len(looks) > 1 else iter(())
+
+    monkeypatch.setattr(healthomics_uploads.HealthOmicsUploads, "_listed", listed)
+    calls = Calls(cloud, monkeypatch)
+    cloud.reads.upload(paths, source)
+    assert calls.sent == []
+    assert len(looks) == 2
 
 
 @pytest.mark.parametrize(
