@@ -27,6 +27,7 @@ from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
 LANGUAGES = {
     "WDL": ("Workflow Description Language", "https://openwdl.org/"),
     "NEXTFLOW": ("Nextflow", "https://www.nextflow.io/"),
+    "COMMAND": ("Command line of one tool, as an argument list", None),
 }
 # A definition is text; what is larger is data that somebody left beside it, and its digest is in the bundle's.
 LARGEST_DEFINITION_FILE = 1 << 20

@@ -19,7 +19,8 @@ from labrelay.steps.bundles import bundle_path, resolve
 from labrelay.steps.collect import start_intended
 from labrelay.steps.home import Home
 from labrelay.steps.route import Planned, SampleReads
-from labrelay.workflows.definition import Definition
+from labrelay.workflows.command.values import check as check_command
+from labrelay.workflows.definition import COMMAND, Definition
 from labrelay.workflows.inputs import ReferenceInputs, SampleInputs, compose_inputs
 from labrelay.workflows.schema import check_inputs, schema_of
 
@@ -56,6 +57,8 @@ class Composer:
         samples = [self._sample(reads) for reads in planned.samples]
         inputs = compose_inputs(definition, samples, self._reference_inputs(reference), rule.parameters)
         check_inputs(schema, inputs)
+        if definition.language == COMMAND:
+            check_command(definition, inputs)
         files = _files(planned.samples, reference)
         identities = tuple(RunInput(role=name, index=index, identity=ref.identity) for name, index, ref in files)
         who = [[reads.sample.id, reads.sample.revision] for reads in planned.samples]
@@ -87,6 +90,8 @@ class Composer:
                 raise UsageError(
                     f"{name} is a Ready2Run workflow of HealthOmics; it runs with the profile healthomics only"
                 )
+            if definition.language == COMMAND and self.home.engine.kind == "healthomics":
+                raise UsageError(f"{name} is a command, and HealthOmics runs WDL and Nextflow only")
             schema = schema_of(definition)
             content = definition.model_dump(mode="json", exclude={"folder"})
             with self.home.records.write() as session:

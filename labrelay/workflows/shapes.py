@@ -41,10 +41,24 @@ def inputs_schema(title: str, properties: dict[str, Any], required: list[str], c
 
 def declared(spec: InputSpec) -> dict[str, Any]:
     """Return the schema of an input whose type `definition.toml` says."""
-    named = str(spec.type)
+    named = str(spec.type).removesuffix("?")
     item = NAMED[named.removeprefix("Array[").removesuffix("]")]
     shape: dict[str, Any] = {"type": "array", "items": dict(item)} if named.startswith("Array[") else dict(item)
+    if str(spec.type).endswith("?"):
+        shape = {"anyOf": [shape, {"type": "null"}]}
     return shape | words_of(spec)
+
+
+def is_of(kind: str, value: object) -> bool:
+    """Tell whether a value is of a type that `definition.toml` says, without its `?`."""
+    if kind.startswith("Array["):
+        item = kind.removeprefix("Array[").removesuffix("]")
+        return isinstance(value, list | tuple) and all(is_of(item, each) for each in value)
+    if isinstance(value, bool) or kind == "Boolean":
+        return isinstance(value, bool) and kind == "Boolean"
+    if kind == "Int" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, {"Int": int, "Float": (int, float)}.get(kind, str))
 
 
 def words_of(spec: InputSpec) -> dict[str, Any]:

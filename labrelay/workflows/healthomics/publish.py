@@ -27,9 +27,9 @@ from labrelay.model.runs import WorkflowVersion
 from labrelay.stores.aws import Aws, aws_errors
 from labrelay.stores.durable import write_json_atomic
 from labrelay.workflows.bundle import unpack_bundle
-from labrelay.workflows.definition import NEXTFLOW, READY2RUN, load
+from labrelay.workflows.definition import COMMAND, NEXTFLOW, READY2RUN, load
 from labrelay.workflows.document import load_document
-from labrelay.workflows.healthomics.lint import lint_document, lint_pipeline
+from labrelay.workflows.healthomics.lint import lint_document, lint_pipeline, no_command
 from labrelay.workflows.healthomics.template import parameter_template
 from labrelay.workflows.schema import input_schema, schema_of
 
@@ -263,6 +263,8 @@ def _checked(workflow: WorkflowVersion, bundle: Path) -> Published:
         if workflow.language == READY2RUN:
             definition = load(folder)
             return Published(workflow_id=definition.ready2run or "", version=None, inputs=schema_of(definition))
+        if workflow.language == COMMAND:
+            _judge(workflow, [no_command()])
         if workflow.language == NEXTFLOW:
             definition = load(folder)
             _judge(workflow, lint_pipeline(definition))
