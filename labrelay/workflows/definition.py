@@ -64,7 +64,7 @@ __all__ = [
     "load",
 ]
 NAME = r"[a-z][a-z0-9_]{0,62}"
-IMAGE = r"^[A-Za-z0-9][\w./:@+-]{0,254}$"
+IMAGE = r"^[A-Za-z0-9][A-Za-z0-9_./:@+-]*$"
 WORKFLOW = re.compile(rb"^[ \t]*workflow[ \t]+([A-Za-z]\w*)", re.MULTILINE)
 MAX_BYTES = 1_000_000
 
@@ -110,7 +110,7 @@ class Definition(Frozen):
     samplesheet: SamplesheetSpec | None = None
     command: tuple[str | tuple[str, ...], ...] = ()
     stdout: str | None = None
-    image: str | None = Field(default=None, pattern=IMAGE)
+    image: str | None = Field(default=None, pattern=IMAGE, max_length=255)
     resources: ResourcesSpec = ResourcesSpec()
     folder: Path
 

@@ -58,7 +58,9 @@ def is_of(kind: str, value: object) -> bool:
         return isinstance(value, bool) and kind == "Boolean"
     if kind == "Int" and isinstance(value, float):
         return value.is_integer()
-    return isinstance(value, {"Int": int, "Float": (int, float)}.get(kind, str))
+    if kind in ("Int", "Float"):
+        return isinstance(value, int) or (kind == "Float" and isinstance(value, float))
+    return isinstance(value, str)
 
 
 def words_of(spec: InputSpec) -> dict[str, Any]:
