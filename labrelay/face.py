@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.progress import Progress
+from labrelay.model.runs import Priority
 from labrelay.model.states import RunState
 from labrelay.records import lineage as lineage_records
 from labrelay.records import search as search_records
@@ -31,6 +32,7 @@ from labrelay.steps.process import Processed
 from labrelay.steps.results import ResultRow
 from labrelay.steps.settings import find_home
 from labrelay.steps.submit import Submitted
+from labrelay.workflows.specs import Place
 
 Where = str | Path | None
 
@@ -134,6 +136,8 @@ def submit(
     inputs: Mapping[str, Any] | None = None,
     reference: str | None = None,
     version: str | None = None,
+    on: Place | None = None,
+    priority: Priority = "normal",
     force: bool = False,
     wait: bool = False,
     home: Where = None,
@@ -146,6 +150,8 @@ def submit(
         inputs: Values by name; files as paths.
         reference: By name or id, for workflows that want one.
         version: A published version; the newest by default.
+        on: `local`, `healthomics` or `batch`; None leaves it to the definition and the home.
+        priority: `low`, `normal` or `high`, where the engine can tell.
         force: Compute again what has been computed.
         wait: Wait for the end and record it.
         home: The home folder.
@@ -156,7 +162,15 @@ def submit(
     """
     with _opened(home) as opened:
         done = direct.submit_direct(
-            opened, workflow, subjects=samples, inputs=inputs, reference=reference, version=version, force=force
+            opened,
+            workflow,
+            subjects=samples,
+            inputs=inputs,
+            reference=reference,
+            version=version,
+            on=on,
+            priority=priority,
+            force=force,
         )
         if wait:
             done.failed += collecting.wait_for(opened, done.runs).stuck

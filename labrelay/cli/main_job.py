@@ -15,12 +15,14 @@ from labrelay.model.words import counted
 
 if TYPE_CHECKING:
     from labrelay.cli.terminal import TerminalProgress
+    from labrelay.model.runs import Priority
     from labrelay.steps.home import Home
     from labrelay.steps.listing import RunLine
     from labrelay.steps.overview import Overview
     from labrelay.steps.process import Processed
     from labrelay.steps.results import ResultRow
     from labrelay.steps.submit import Submitted
+    from labrelay.workflows.specs import Place
 
 FOLDER = click.Path(path_type=Path)
 SHOWN = 20
@@ -178,6 +180,8 @@ def watch() -> int:
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="one input value; may be repeated")
 @click.option("--reference", help="the reference's name, for workflows that want one")
 @click.option("--version", help="a published version instead of the newest")
+@click.option("--on", type=click.Choice(["local", "healthomics", "batch"]), help="where; else as workflow and home say")
+@click.option("--priority", type=click.Choice(["low", "normal", "high"]), default="normal", help="before which others")
 @click.option("--force", is_flag=True, help="compute again what has been computed")
 @click.option("--wait", is_flag=True, help="wait for the end and record it")
 @json_option
@@ -188,6 +192,8 @@ def submit(
     settings: tuple[str, ...],
     reference: str | None,
     version: str | None,
+    on: Place | None,
+    priority: Priority,
     force: bool,
     wait: bool,
 ) -> int:
@@ -214,6 +220,8 @@ def submit(
             settings=settings,
             reference=reference,
             version=version,
+            on=on,
+            priority=priority,
             force=force,
         )
         warn_root(progress)

@@ -7,21 +7,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from labrelay.model.errors import UsageError
-from labrelay.steps.adapters import Adapters
 from labrelay.steps.settings import FILE, Settings
 from labrelay.stores.aws import Aws, aws_errors
 from labrelay.stores.durable import write_atomic
-from labrelay.stores.healthomics_reads import HealthOmicsReadStore
-from labrelay.stores.healthomics_setup import Stores, ensure_stores
-from labrelay.stores.s3 import S3ObjectStore
+from labrelay.stores.healthomics_setup import ensure_stores
 from labrelay.stores.s3_bucket import ensure_bucket
-from labrelay.workflows.healthomics.engine import HealthOmicsEngine, HealthOmicsSettings
 from labrelay.workflows.healthomics.setup import ensure_run_cache, ensure_run_group
 
-NEEDED = ("objects_url", "outputs_url", "sequence_store_id", "reference_store_id", "service_role_arn")
 RAW, RUNS, CACHE = "labrelay", "labrelay-runs", "labrelay-cache"
 
 
@@ -91,60 +85,6 @@ def set_up(home: Path, settings: Settings, *, name: str, bucket: str, role_arn: 
     }
     write_settings(home, done.settings)
     return done
-
-
-def cloud_adapters(path: Path, settings: Settings) -> Adapters:
-    """Return the adapters of the profile `healthomics`.
-
-    Raises:
-        UsageError: Settings are missing.
-    """
-    missing = [name for name in NEEDED if getattr(settings, name) is None]
-    if missing:
-        raise UsageError(
-            f"the profile healthomics needs {', '.join(missing)}: `labrelay init --profile healthomics --bucket NAME "
-            "--role-arn ARN` makes or finds them and writes them down"
-        )
-    aws = aws_of(settings)
-    objects = S3ObjectStore(aws, *_bucket(str(settings.objects_url)), name="s3")
-    stores = Stores(str(settings.sequence_store_id), str(settings.reference_store_id))
-    reads = HealthOmicsReadStore(aws, objects, path / "reads", stores, str(settings.service_role_arn))
-    engine = HealthOmicsEngine(
-        aws,
-        HealthOmicsSettings(
-            role_arn=str(settings.service_role_arn),
-            output_uri=str(settings.outputs_url),
-            download=path / "healthomics",
-            run_group_id=settings.run_group_id,
-            cache_id=settings.run_cache_id,
-            storage_type=settings.storage_type,
-            storage_capacity=settings.storage_gib,
-            registry_map=_registry_map(settings.registry_map),
-        ),
-    )
-    return Adapters(objects, reads, engine)
-
-
-def _registry_map(file: Path | None) -> dict[str, Any] | None:
-    """Return the container registry map of a file; the service itself judges what is in it."""
-    if file is None:
-        return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"registry_map: {file} cannot be read as JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise UsageError(f"registry_map: {file} is no JSON object; docs/aws.md has an example")
-    return found
-
-
-def _bucket(url: str) -> tuple[str, str]:
-    """Return bucket and prefix of an `s3://` URL."""
-    scheme, _, rest = url.partition("://")
-    bucket, _, prefix = rest.partition("/")
-    if scheme != "s3" or not bucket:
-        raise UsageError(f"{url} is no place in S3: write s3://bucket/prefix")
-    return bucket, prefix.strip("/")
 
 
 def aws_of(settings: Settings) -> Aws:

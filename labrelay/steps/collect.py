@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -17,14 +17,15 @@ from sqlalchemy.orm import Session
 
 from labrelay.model.errors import LabrelayError, RefusedInput
 from labrelay.model.faults import faultpoint
-from labrelay.model.runs import EngineStatus, RunReport
+from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
 from labrelay.records import runs
 from labrelay.records.runs import LiveAttempt
-from labrelay.records.schema import WorkflowRunRow
+from labrelay.records.schema import AttemptRow, WorkflowRunRow
 from labrelay.steps.home import Home
 from labrelay.steps.record import record_run
+from labrelay.workflows.port import Engine, TakesMany
 
 log = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 0.2, 2.0
@@ -75,28 +76,66 @@ def start_intended(
     with home.records.read() as session:
         waiting = runs.unattached(session)
     started, until = 0, time.monotonic() + seconds if seconds is not None else None
-    for request in waiting:
+    for kind, portion in _portions(home, waiting):
         if until is not None and time.monotonic() > until:
             break
-        try:
-            if request.read_sets and home.reads.activate(request.read_sets):
-                if cold is not None:
-                    cold.append(request.run_id)
-                continue
-            external_id = home.engine.submit(request)
-        except LabrelayError as error:
+        answers = _submit(home, kind, portion, cold)
+        for request, error in ((request, answer) for request, answer in answers if isinstance(answer, LabrelayError)):
             if isinstance(error, RefusedInput):
                 _refuse(home, request.token, str(error))
             if stuck is None:
-                raise
+                raise error
             stuck.append((request.run_id, str(error)))
-            continue
+        started += _attach(home, [(request, answer) for request, answer in answers if isinstance(answer, str)])
+    return started
+
+
+def _portions(home: Home, waiting: Mapping[str, list[RunRequest]]) -> Iterator[tuple[str, list[RunRequest]]]:
+    """Yield by engine as many requests as it takes at once."""
+    for kind, requests in waiting.items():
+        size = _portion_of(home.engine_of(kind)) if kind in home.places else 1
+        for start in range(0, len(requests), size):
+            yield kind, requests[start : start + size]
+
+
+def _portion_of(engine: Engine) -> int:
+    return engine.portion if isinstance(engine, TakesMany) else 1
+
+
+def _submit(
+    home: Home, kind: str, requests: Sequence[RunRequest], cold: list[str] | None
+) -> list[tuple[RunRequest, str | LabrelayError]]:
+    """Give requests to their engine; return its ids or why not, without those whose reads are still archived."""
+    answers: list[tuple[RunRequest, str | LabrelayError]] = []
+    ready: list[RunRequest] = []
+    for request in requests:
+        try:
+            if not request.read_sets or not home.reads.activate(request.read_sets):
+                ready.append(request)
+            elif cold is not None:
+                cold.append(request.run_id)
+        except LabrelayError as error:
+            answers.append((request, error))
+    try:
+        engine = home.engine_of(kind)
+        if isinstance(engine, TakesMany):
+            given = engine.submit_all(ready) if ready else []
+        else:
+            given = [engine.submit(request) for request in ready]
+    except LabrelayError as error:
+        given = [error] * len(ready)
+    return answers + list(zip(ready, given, strict=True))
+
+
+def _attach(home: Home, answers: Sequence[tuple[RunRequest, str]]) -> int:
+    """Write the engine's own ids of attempts that it took, in one transaction; return how many there are."""
+    if answers:
         faultpoint("submit.started")
         with home.records.write() as session:
-            runs.attach(session, request.token, external_id)
+            for request, external_id in answers:
+                runs.attach(session, request.token, external_id)
         faultpoint("submit.attached")
-        started += 1
-    return started
+    return len(answers)
 
 
 def _refuse(home: Home, token: str, why: str) -> None:
@@ -117,13 +156,17 @@ def collect(home: Home) -> Collected:
 
 
 def look(home: Home) -> Collected:
-    """Ask the engine once for all live attempts, write the states that have moved, then start what was intended."""
+    """Ask each engine once for all its live attempts, write the states that have moved, then start what was intended.
+
+    Raises:
+        LabrelayError: An engine could not be asked; what the others say is written all the same.
+    """
     outcome = Collected()
     with home.records.read() as session:
         live = {attempt.external_id: attempt for attempt in runs.live(session) if attempt.external_id is not None}
-    statuses = dict(home.engine.poll(list(live))) if live else {}
+    statuses, silent = _ask(home, live)
     outcome.seen = {live[external_id].run_id: status for external_id, status in statuses.items()}
-    outcome.unknown = [attempt for key, attempt in live.items() if key not in statuses]
+    outcome.unknown = [a for key, a in live.items() if key not in statuses and a.engine not in silent]
     faultpoint("collect.polled")
     # most looks find most runs as they were, and a transaction for nothing would hold up other writers
     moved = {key: status for key, status in statuses.items() if status.state is not live[key].state}
@@ -137,7 +180,30 @@ def look(home: Home) -> Collected:
                 runs.apply_event(session, live[external_id].token, told)
     faultpoint("collect.states_written")
     outcome.started = start_intended(home, outcome.stuck, STARTING_SECONDS, outcome.waiting)
+    for error in silent.values():
+        raise error
     return outcome
+
+
+def _ask(home: Home, live: Mapping[str, LiveAttempt]) -> tuple[dict[str, EngineStatus], dict[str, LabrelayError]]:
+    """Return what the engines say, by external id, and the engines that could not be asked, with the reason."""
+    statuses: dict[str, EngineStatus] = {}
+    silent: dict[str, LabrelayError] = {}
+    for kind, external_ids in by_engine((attempt.engine, attempt.external_id) for attempt in live.values()):
+        try:
+            statuses |= home.engine_of(kind).poll(external_ids)
+        except LabrelayError as error:
+            silent[kind] = error
+    return statuses, silent
+
+
+def by_engine(attempts: Iterable[tuple[str, str | None]]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each engine's kind with the external ids of those of the attempts (engine, external id) that it has."""
+    grouped: dict[str, list[str]] = {}
+    for kind, external_id in attempts:
+        if external_id is not None:
+            grouped.setdefault(kind, []).append(external_id)
+    yield from grouped.items()
 
 
 def settle(home: Home, outcome: Collected) -> None:
@@ -216,7 +282,7 @@ def _try_again(home: Home, run_id: str) -> bool:
         if not _may_retry(home, session, run_id):
             return False
         failed = runs.last_attempt(session, run_id)
-    report = _report_of(home, failed.external_id or failed.token)
+    report = _report_of(home, failed)
     with home.records.write() as session:
         if not _may_retry(home, session, run_id) or runs.last_attempt(session, run_id).token != failed.token:
             return False  # another process has settled it since we looked
@@ -234,9 +300,9 @@ def _may_retry(home: Home, session: Session, run_id: str) -> bool:
     return runs.last_attempt(session, run_id).number <= home.settings.retries
 
 
-def _report_of(home: Home, external_id: str) -> RunReport | None:
+def _report_of(home: Home, attempt: AttemptRow) -> RunReport | None:
     try:
-        return home.engine.report(external_id)
+        return home.engine_of(attempt.engine).report(attempt.external_id or attempt.token)
     except LabrelayError as error:
-        log.warning("what the attempt %s did is not recorded: %s", external_id, error)
+        log.warning("what the attempt %s did is not recorded: %s", attempt.token, error)
         return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
@@ -12,6 +10,7 @@ from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
 from labrelay.records import outbox, runs
 from labrelay.records.schema import DatasetRow, InstrumentRunRow, OutboxRow, WorkflowRunRow
+from labrelay.steps.collect import by_engine
 from labrelay.steps.home import Home
 from labrelay.steps.listing import RunLine, run_lines
 
@@ -88,9 +87,9 @@ def overview(home: Home) -> Overview:
         failed = _count(session, WorkflowRunRow.state.in_([s.value for s in _WITHOUT_RESULT]), current)
         stale = _count(session, WorkflowRunRow.stale.is_not(None), WorkflowRunRow.recorded_at.is_not(None), current)
         messages = outbox.waiting(session)
-    told: Mapping[str, EngineStatus] = (
-        home.engine.poll([a.external_id for a in attempts[:SHOWN] if a.external_id]) if attempts else {}
-    )
+    told: dict[str, EngineStatus] = {}
+    for kind, external_ids in by_engine((a.engine, a.external_id) for a in attempts[:SHOWN]):
+        told |= home.engine_of(kind).poll(external_ids)
     return Overview(
         states=states,
         live=tuple(_live(lines[a.run_id], told.get(a.external_id or "")) for a in attempts[:SHOWN]),

@@ -286,7 +286,7 @@ def cancel(home: Home, text: str) -> RunLine:
         attempt = run_records.last_attempt(session, run.id)
     if RunState(run.state).terminal:
         raise UsageError(f"{run.id} has ended as {run.state}: there is nothing to cancel")
-    home.engine.cancel(attempt.external_id or attempt.token)
+    home.engine_of(attempt.engine).cancel(attempt.external_id or attempt.token)
     with home.records.write() as session:
         asked = EngineStatus(state=RunState.CANCELING, at=datetime.now(UTC), message="a person asked for it")
         run_records.apply_event(session, attempt.token, asked)

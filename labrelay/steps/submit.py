@@ -22,6 +22,7 @@ from labrelay.steps.route import Planned, SampleReads
 from labrelay.workflows.command.values import check as check_command
 from labrelay.workflows.definition import COMMAND, Definition
 from labrelay.workflows.inputs import ReferenceInputs, SampleInputs, compose_inputs
+from labrelay.workflows.places import choose_place
 from labrelay.workflows.schema import check_inputs, schema_of
 
 REFERENCE_ROLES = ("reference.fasta",)
@@ -50,6 +51,7 @@ class Composer:
         Raises:
             RefusedInput: Inputs are missing or wrong; carries every problem.
             NotFound: No such workflow, version or reference.
+            UsageError: It cannot run where the rule or the person says, or nowhere that this home has.
         """
         rule = planned.rule
         definition, workflow, schema = self.workflow(rule.workflow, rule.version)
@@ -63,13 +65,14 @@ class Composer:
         identities = tuple(RunInput(role=name, index=index, identity=ref.identity) for name, index, ref in files)
         who = [[reads.sample.id, reads.sample.revision] for reads in planned.samples]
         asked: dict[str, Any] = {"parameters": rule.parameters, "samples": who}
+        engine = self.place(definition, rule.place_for(planned.read_bytes))
         return Intent(
-            key=run_key(self.home.engine.kind, workflow.digest, asked, identities, generation),
+            key=run_key(engine, workflow.digest, asked, identities, generation),
             experiment_id=planned.experiment.id,
             samples=tuple((reads.sample.id, reads.sample.revision) for reads in planned.samples),
             workflow=workflow,
             bundle=str(bundle_path(self.home, workflow.digest)),
-            engine=self.home.engine.kind,
+            engine=engine,
             parameters=asked,
             inputs=identities,
             input_files=tuple(files),
@@ -80,24 +83,32 @@ class Composer:
             request_inputs=inputs,
             labels={"experiment": planned.experiment.id, "subject": slug(planned.subject)},
             read_sets=tuple(source.id for reads in planned.samples for source in reads.read_sets),
+            priority=rule.priority,
         )
 
     def workflow(self, name: str, version: str | None) -> tuple[Definition, WorkflowVersion, dict[str, Any]]:
         """Return a definition with its identity and its input schema, and see that it is published."""
         if (name, version) not in self._workflows:
             definition, workflow = resolve(self.home, name, version)
-            if definition.ready2run is not None and self.home.engine.kind != "healthomics":
-                raise UsageError(
-                    f"{name} is a Ready2Run workflow of HealthOmics; it runs with the profile healthomics only"
-                )
-            if definition.language == COMMAND and self.home.engine.kind == "healthomics":
-                raise UsageError(f"{name} is a command, and HealthOmics runs WDL and Nextflow only")
             schema = schema_of(definition)
             content = definition.model_dump(mode="json", exclude={"folder"})
             with self.home.records.write() as session:
                 runs.publish(session, workflow, f"bundles/{workflow.digest}.zip", content)
             self._workflows[(name, version)] = (definition, workflow, schema)
         return self._workflows[(name, version)]
+
+    def place(self, definition: Definition, asked: str | None) -> str:
+        """Return the kind of engine that a run of the definition gets, when a person or a rule asks for this one.
+
+        Raises:
+            UsageError: It does not run there, or the home has no such engine.
+        """
+        found = choose_place(definition, asked, self.home.engine.kind, self.home.places)
+        try:
+            self.home.engine_of(found)
+        except UsageError as error:
+            raise UsageError(f"{definition.name} cannot run on {found}: {error}") from None
+        return found
 
     def reference(self, name: str) -> Reference:
         """Return the newest reference of this name.

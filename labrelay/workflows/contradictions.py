@@ -103,7 +103,8 @@ def _not_nextflow(definition: Definition) -> Iterator[Problem]:
 def _no_command(definition: Definition) -> Iterator[Problem]:
     told = {"command": definition.command, "stdout": definition.stdout, "image": definition.image}
     keys = [key for key, value in told.items() if value]
-    for key in [*keys, *(["resources"] if definition.resources != ResourcesSpec() else [])]:
+    ready = definition.language == READY2RUN and definition.resources != ResourcesSpec()
+    for key in [*keys, *(["resources"] if ready else [])]:
         message = f"{key}: this is for a definition that is a command; the {definition.language} says such things."
         yield _problem("DEFINITION_INVALID", message)
     for name, output in definition.outputs.items():

@@ -43,6 +43,7 @@ from labrelay.workflows.specs import (
     MetricSpec,
     NextflowSpec,
     OutputSpec,
+    Place,
     ResourcesSpec,
     SamplesheetSpec,
     TableSpec,
@@ -81,13 +82,15 @@ class Definition(Frozen):
             command have no prefix.
         ready2run: HealthOmics' id of a workflow that it keeps ready; then there is no WDL.
         scope: Runs once a `sample` or once a `cohort` of samples.
+        runs_on: The kinds of engine that can run it, the first that a home has before the others; none named: all that
+            know its language, as the home is set up.
         inputs, outputs: By their names in the workflow, without prefix.
         metrics, thresholds: By the metric's name.
         nextflow, samplesheet: How a Nextflow pipeline is run, and the sheet that it reads.
         command: A program and its arguments, with `{name}` where a value goes; a list within is one unit.
         stdout: The file in the command's work folder that takes what it writes to standard output.
         image: The container image with the command's program.
-        resources: What the command needs.
+        resources: What the command needs, or the machine that a whole run gets.
         folder: Where it was loaded from.
     """
 
@@ -100,6 +103,7 @@ class Definition(Frozen):
     workflow: str = Field(pattern=r"^[A-Za-z]\w*$")
     ready2run: str | None = Field(default=None, pattern=r"^[0-9]{1,18}$")
     scope: Literal["sample", "cohort"] = "sample"
+    runs_on: tuple[Place, ...] = ()
     inputs: dict[str, InputSpec] = {}
     outputs: dict[str, OutputSpec] = {}
     metrics: dict[str, MetricSpec] = {}

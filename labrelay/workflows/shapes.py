@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from labrelay.workflows.specs import InputSpec
@@ -97,3 +97,15 @@ def files_in(where: str, shape: Mapping[str, Any], value: Any) -> Iterator[tuple
             yield from files_in(f"{where}/{key}", member_shape(shape, key), item)
     elif isinstance(value, str) and shape.get("format") in (FILE, FOLDER, EITHER):
         yield where, shape, value
+
+
+def with_files(shape: Mapping[str, Any], value: Any, change: Callable[[str], str]) -> Any:
+    """Return a value in which each text that its schema calls a file or folder, at any depth, is what `change` says."""
+    shape = shape_for(shape, value)
+    if isinstance(value, list):
+        return [with_files(shape.get("items") or {}, item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: with_files(member_shape(shape, key), item, change) for key, item in value.items()}
+    if isinstance(value, str) and shape.get("format") in (FILE, FOLDER, EITHER):
+        return change(value)
+    return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,6 +15,7 @@ FILE_NAME = "definition.toml"
 NEXTFLOW, READY2RUN, COMMAND = "NEXTFLOW", "READY2RUN", "COMMAND"
 PARAMETER_NAME = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*"
 PROFILE_NAME = r"[A-Za-z0-9_.-]+"
+Place = Literal["local", "healthomics", "batch"]
 SCALAR = "File|String|Int|Float|Boolean"
 INPUT_TYPE = re.compile(rf"({SCALAR}|Array\[({SCALAR})\])\??")
 
@@ -114,7 +115,10 @@ class FigureSpec(Frozen):
 
 
 class ResourcesSpec(Frozen):
-    """What a command needs: processors, memory, and after how many minutes it is ended (None: never)."""
+    """What a command needs, or the one machine that is given to a whole run: as a job of AWS Batch is.
+
+    Processors, memory, and after how many minutes it is ended (None: as the engine is set up).
+    """
 
     cpus: int = Field(default=1, ge=1, le=1024)
     memory_gib: float = Field(default=1.0, gt=0, le=65_536)
