@@ -15,7 +15,7 @@ from labrelay.emulator.operation import Params
 
 logger = logging.getLogger(__name__)
 
-Event = tuple[str, list[str], Params]
+Event = tuple[str, list[str], Params, str]
 Disorder = Callable[[str], list[float]]
 BATCH = 10  # the most that PutEvents takes
 
@@ -61,11 +61,11 @@ class Announcer:
         self._put(time.monotonic(), None)
         self._thread.join(seconds)
 
-    def announce(self, detail_type: str, resources: list[str], detail: Params) -> None:
+    def announce(self, detail_type: str, resources: list[str], detail: Params, source: str = "aws.omics") -> None:
         """Send an event soon; see `Service.announce`."""
         now = time.monotonic()
         for seconds in self._disorder(detail_type):
-            self._put(now + seconds, (detail_type, resources, detail))
+            self._put(now + seconds, (detail_type, resources, detail, source))
 
     def _put(self, when: float, event: Event | None) -> None:
         with self._counting:
@@ -95,8 +95,8 @@ class Announcer:
         if not events:
             return
         entries = [
-            {"Source": "aws.omics", "DetailType": kind, "Resources": resources, "Detail": json.dumps(detail)}
-            for kind, resources, detail in events
+            {"Source": source, "DetailType": kind, "Resources": resources, "Detail": json.dumps(detail)}
+            for kind, resources, detail, source in events
         ]
         body = json.dumps({"Entries": entries}).encode()
         try:

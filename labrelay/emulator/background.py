@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from labrelay.emulator.service import WORKERS, Service, Work
+from labrelay.emulator.service import BATCH_WORKER, WORKERS, Service, Work
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +36,10 @@ class Background:
             thread.join(seconds / max(len(self._threads), 1))
 
     def _go_on(self, name: str, work: Work) -> None:
+        bell = self._service.batch_bell if name == BATCH_WORKER else self._service.bell
         while True:
             # In this order: the bell that says stop is never taken for one that was heard before.
-            heard = self._service.bell.heard()
+            heard = bell.heard()
             if self._stopping.is_set():
                 return
             try:
@@ -47,4 +48,4 @@ class Background:
                 logger.exception("the worker %s broke; it tries again in %.0f s", name, PAUSE_SECONDS)
                 self._stopping.wait(PAUSE_SECONDS)
                 continue
-            self._service.bell.wait(heard, pause)
+            bell.wait(heard, pause)

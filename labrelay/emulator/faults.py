@@ -1,6 +1,7 @@
 """Faults by plan, so that clients can be tested: throttling, errors, delays, lost answers, disordered events.
 
-A plan is a TOML file; each entry acts on so many calls of one operation (`*` for any), or on events of a detail-type:
+A plan is a TOML file; each entry acts on so many calls of one operation (`*` for any), on events of a detail-type, or
+on Batch jobs by name (`*` at the end for any that begin so):
 
     rates = "aws"                    # or a table: operation = calls a second; the rest is not limited
 
@@ -13,6 +14,14 @@ A plan is a TOML file; each entry acts on so many calls of one operation (`*` fo
     [[fault]]
     event = "Run Status Change"
     do = "drop"                      # repeat, delay (seconds)
+
+    [[fault]]
+    job = "align-*"
+    do = "lose-host"                 # an attempt's machine goes away, so many seconds after the attempt began
+    seconds = 1
+    times = 1
+
+An operation that both services have (`TagResource`) is that of both; `batch:TagResource` is that of Batch alone.
 """
 
 from __future__ import annotations
@@ -24,13 +33,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from labrelay.emulator.dialects import DIALECTS, OMICS, Dialect
 from labrelay.emulator.operation import Failure
 from labrelay.emulator.routing import service_model
 from labrelay.model.errors import UsageError
 
 OF_CALLS = ("throttle", "fail", "delay", "lose")
 OF_EVENTS = ("drop", "repeat", "delay")
-KEYS = {"operation", "event", "do", "times", "after", "seconds", "code", "message"}
+OF_JOBS = ("lose-host",)
+DOES = {"operation": OF_CALLS, "event": OF_EVENTS, "job": OF_JOBS}
+KEYS = {"operation", "event", "job", "do", "times", "after", "seconds", "code", "message"}
 
 # Calls a second by default, from the user guide's pages on quotas.
 AWS_RATES = {
@@ -45,6 +57,7 @@ AWS_RATES = {
     **dict.fromkeys(("CreateWorkflowVersion", "StartReadSetImportJob", "StartReferenceImportJob"), 5.0),
     **dict.fromkeys(("StartReadSetExportJob", "StartReadSetActivationJob", "ListReadSets", "GetReadSetMetadata"), 5.0),
     **dict.fromkeys(("GetRun", "ListRuns", "CancelRun", "DeleteRun", "ListRunTasks", "GetRunTask"), 10.0),
+    "batch:SubmitJob": 50.0,  # the user guide of Batch
 }
 
 
@@ -57,12 +70,12 @@ class Fault:
     times: int | None = None
     after: int = 0
     seconds: float = 0.0
-    code: str = "InternalServerException"
+    code: str | None = None
     message: str = "A fault that the plan asked for."
 
     def takes(self, name: str) -> bool:
-        """Whether this fault acts now on a call or event of this name; counts that it did."""
-        if self.target not in ("*", name) or self.times == 0:
+        """Whether this fault acts now on what has this name; counts that it did."""
+        if not self._fits(name) or self.times == 0:
             return False
         if self.after > 0:
             self.after -= 1
@@ -70,6 +83,12 @@ class Fault:
         if self.times is not None:
             self.times -= 1
         return True
+
+    def _fits(self, name: str) -> bool:
+        service, _colon, plain = name.rpartition(":")
+        if self.do in OF_JOBS and self.target.endswith("*"):
+            return name.startswith(self.target[:-1])
+        return self.target in ("*", name) or bool(service and self.target == plain)
 
 
 @dataclass
@@ -95,20 +114,26 @@ class Plan:
     calls: list[Fault] = field(default_factory=list)
     events: list[Fault] = field(default_factory=list)
     rates: dict[str, float] = field(default_factory=dict)
+    jobs: list[Fault] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._deciding = threading.Lock()
         now = time.monotonic()
         self._buckets = {name: _Bucket(rate, max(rate, 1.0), now) for name, rate in self.rates.items()}
 
-    def on_call(self, operation: str) -> Fault | None:
+    def on_call(self, operation: str, service: str = OMICS) -> Fault | None:
         """Return what is to happen to this call, if anything."""
         with self._deciding:
             for fault in self.calls:
-                if fault.takes(operation):
+                if fault.takes(f"{DIALECTS[service].prefix}{operation}"):
                     return fault
-            bucket = self._buckets.get(operation)
+            bucket = self._buckets.get(f"{DIALECTS[service].prefix}{operation}")
             return None if bucket is None or bucket.take() else Fault(operation, "throttle")
+
+    def on_job(self, name: str) -> float | None:
+        """Return after how many seconds the attempt of a Batch job that begins loses its host; None: it does not."""
+        with self._deciding:
+            return next((fault.seconds for fault in self.jobs if fault.takes(name)), None)
 
     def on_event(self, detail_type: str) -> list[float]:
         """Return after how many seconds each copy of an event is to be sent."""
@@ -119,11 +144,12 @@ class Plan:
         return [0.0]
 
 
-def refusal(fault: Fault) -> Failure | None:
+def refusal(fault: Fault, dialect: Dialect) -> Failure | None:
     """Return the failure that a client sees instead of the operation being done."""
     if fault.do == "throttle":
-        return Failure("ThrottlingException", "Rate exceeded")
-    return Failure(fault.code, fault.message) if fault.do == "fail" else None
+        code, _status, message = dialect.throttled
+        return Failure(code, message)
+    return Failure(fault.code or dialect.broken, fault.message) if fault.do == "fail" else None
 
 
 def read_plan(file: Path) -> Plan:
@@ -146,8 +172,8 @@ def read_plan(file: Path) -> Plan:
     problems += _rate_problems(rates)
     if problems:
         raise UsageError(f"the fault plan {file}: {'; '.join(problems)}")
-    calls = [_fault(entry, "operation") for entry in entries if "operation" in entry]
-    return Plan(calls, [_fault(entry, "event") for entry in entries if "event" in entry], dict(rates))
+    calls, events, jobs = ([_fault(entry, of) for entry in entries if of in entry] for of in DOES)
+    return Plan(calls, events, {_limited(name): rate for name, rate in rates.items()}, jobs)
 
 
 def _fault(entry: dict[str, Any], of: str) -> Fault:
@@ -155,16 +181,19 @@ def _fault(entry: dict[str, Any], of: str) -> Fault:
 
 
 def _problems(entry: Any) -> list[str]:
-    if not isinstance(entry, dict) or ("operation" in entry) == ("event" in entry):
-        return ["names either an operation or an event"]
+    named = [of for of in DOES if isinstance(entry, dict) and of in entry]
+    if len(named) != 1:
+        return ["names either an operation or an event or a job"]
     problems = [f"{key} is not known" for key in sorted(entry.keys() - KEYS)]
-    allowed = OF_CALLS if "operation" in entry else OF_EVENTS
+    allowed = DOES[named[0]]
     if entry.get("do") not in allowed:
         problems.append(f"do is one of {', '.join(allowed)}")
-    if "operation" in entry and entry["operation"] not in ("*", *service_model().operation_names):
-        problems.append(f"HealthOmics has no operation {entry['operation']}")
-    if entry.get("do") == "fail" and entry.get("code", "InternalServerException") not in service_model().shape_names:
-        problems.append(f"HealthOmics has no error {entry['code']}")
+    services = _services_of(entry["operation"]) if "operation" in entry else list(DIALECTS)
+    if not services:
+        problems.append(f"HealthOmics has no operation {entry['operation']}, and Batch has none")
+    errors = {name for service in services for name in service_model(service).shape_names}
+    if entry.get("do") == "fail" and errors and entry.get("code") not in (None, *errors):
+        problems.append(f"there is no error {entry['code']} of {entry.get('operation')}")
     for key in ("times", "after", "seconds"):
         number = entry.get(key, 0)
         if isinstance(number, bool) or not isinstance(number, int | float) or number < 0:
@@ -172,12 +201,29 @@ def _problems(entry: Any) -> list[str]:
     return problems
 
 
+def _limited(operation: str) -> str:
+    """Return the name by which calls of a rate's operation are counted."""
+    [service, *_others] = _services_of(operation)
+    return f"{DIALECTS[service].prefix}{operation.rpartition(':')[2]}"
+
+
+def _services_of(operation: Any) -> list[str]:
+    """Return the services that have an operation of this name."""
+    if operation == "*":
+        return list(DIALECTS)
+    return [
+        name
+        for name, dialect in DIALECTS.items()
+        for known in service_model(name).operation_names
+        if operation in (known, f"{dialect.prefix}{known}")
+    ]
+
+
 def _rate_problems(rates: Any) -> list[str]:
     if not isinstance(rates, dict):
         return ['rates is "aws" or a table of operations']
-    known = set(service_model().operation_names)
     return [
         f"the rate of {name} is a number above 0 of calls a second"
         for name, rate in rates.items()
-        if name not in known or isinstance(rate, bool) or not isinstance(rate, int | float) or rate <= 0
+        if not _services_of(name) or isinstance(rate, bool) or not isinstance(rate, int | float) or rate <= 0
     ]

@@ -17,6 +17,8 @@ from labrelay.emulator.operation import Failure, Params, invalid
 from labrelay.emulator.service import Service
 
 GROUP = "/aws/omics/WorkflowLog"
+BATCH_GROUP = "/aws/batch/job"
+GROUPS = (BATCH_GROUP, GROUP)
 SUFFIX = ".jsonl"
 MOST_EVENTS, MOST_BYTES = 10_000, 1 << 20  # of one answer, as CloudWatch says
 STREAMS_A_PAGE = 50
@@ -39,9 +41,14 @@ def append(service: Service, stream: str, messages: Iterable[tuple[int, str]]) -
         file.write("".join(f"{line}\n" for line in lines).encode("utf-8", errors="replace"))
 
 
-def stream_arn(service: Service, stream: str) -> str:
-    """Return the ARN of a stream of the workflow log, as runs name it."""
-    return f"arn:aws:logs:{service.region}:{service.account}:log-group:{GROUP}:log-stream:{stream}"
+def stream_file(service: Service, group: str, stream: str) -> Path:
+    """Return the file of a stream, to be written by somebody else in the form that is said above."""
+    return _folder(service, group) / f"{stream}{SUFFIX}"
+
+
+def stream_arn(service: Service, stream: str, group: str = GROUP) -> str:
+    """Return the ARN of a stream, as runs name it."""
+    return f"arn:aws:logs:{service.region}:{service.account}:log-group:{group}:log-stream:{stream}"
 
 
 def answer(service: Service, target: str, body: bytes) -> Params:
@@ -68,11 +75,15 @@ def answer(service: Service, target: str, body: bytes) -> Params:
 
 
 def describe_log_groups(service: Service, asked: Params) -> Params:
-    """Return the one group, if its name has the prefix."""
-    fits = GROUP.startswith(asked.get("logGroupNamePrefix", "")) and asked.get("logGroupNamePattern", "") in GROUP
-    arn = f"arn:aws:logs:{service.region}:{service.account}:log-group:{GROUP}"
-    group = {"logGroupName": GROUP, "arn": f"{arn}:*", "logGroupArn": arn, "creationTime": _made(service.folder)}
-    return {"logGroups": [group | {"metricFilterCount": 0, "storedBytes": 0}] if fits else []}
+    """Return the groups whose names have the prefix."""
+    prefix, pattern = asked.get("logGroupNamePrefix", ""), asked.get("logGroupNamePattern", "")
+    found = []
+    for group in GROUPS:
+        arn = f"arn:aws:logs:{service.region}:{service.account}:log-group:{group}"
+        made = {"logGroupName": group, "arn": f"{arn}:*", "logGroupArn": arn, "creationTime": _made(service.folder)}
+        if group.startswith(prefix) and pattern in group:
+            found.append(made | {"metricFilterCount": 0, "storedBytes": 0})
+    return {"logGroups": found}
 
 
 def describe_log_streams(service: Service, asked: Params) -> Params:
@@ -214,7 +225,7 @@ def _described(service: Service, group: str, name: str) -> Params:
     if head and tail:
         times = {"firstEventTimestamp": head[0]["timestamp"], "lastEventTimestamp": tail[0]["timestamp"]}
         times |= {"creationTime": head[0]["ingestionTime"], "lastIngestionTime": tail[0]["ingestionTime"]}
-    return {"logStreamName": name, "arn": stream_arn(service, name), "storedBytes": path.stat().st_size, **times}
+    return {"logStreamName": name, "arn": stream_arn(service, name, group), "storedBytes": path.stat().st_size, **times}
 
 
 def _stream_names(service: Service, group: str, prefix: str) -> list[str]:
@@ -225,9 +236,9 @@ def _stream_names(service: Service, group: str, prefix: str) -> list[str]:
 
 def _group(asked: Params) -> str:
     group = str(asked.get("logGroupName") or str(asked["logGroupIdentifier"]).rpartition(":log-group:")[2])
-    if group.removesuffix(":*") != GROUP:
+    if group.removesuffix(":*") not in GROUPS:
         raise Failure("ResourceNotFoundException", "The specified log group does not exist.")
-    return GROUP
+    return group.removesuffix(":*")
 
 
 def _folder(service: Service, group: str) -> Path:

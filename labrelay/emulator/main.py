@@ -103,19 +103,21 @@ def _serve(
     s3.wait_until(lambda: answers(f"{s3.url}/labrelay-is-there-no-such-bucket", (404,)))
     s3.wait_until(lambda: gives_bytes(objects))
     announcer = Announcer(moto.url, options.region, plan.on_event)
-    service.announce = announcer.announce
+    service.announce, service.loses_host = announcer.announce, plan.on_job
     announcer.start()
     stack.callback(announcer.stop)
+    number: int = port.getsockname()[1]
+    running = Running(
+        f"http://{options.host}:{number}", number, os.getpid(), started_at(os.getpid()), boot_id(), options.region
+    )
+    service.environment = running.environment()
+    # Before the background starts Batch jobs, which ask us: they wait a moment instead of being turned away.
+    port.listen(1024)
     background = Background(service)
     background.start()
     stack.callback(background.stop)
     front = Front(service, s3.url, filer_url(data), moto.url, journal, plan)
     server = _server(Guard(front, options.host))
-    number: int = port.getsockname()[1]
-    running = Running(
-        f"http://{options.host}:{number}", number, os.getpid(), started_at(os.getpid()), boot_id(), options.region
-    )
-    port.listen(1024)
     write_running(data, running)
     stack.callback(write_running, data, running.stopped())
     _until_stopped(server, port, children, lambda: ready(running))

@@ -1,4 +1,4 @@
-"""How one operation of the service is written: a function from its parameters to its result, found by its name.
+"""How one operation of a service is written: a function from its parameters to its result, found by its name.
 
     @operation("GetRunGroup")
     def get_run_group(service: Service, asked: Params) -> Params:
@@ -19,13 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labrelay.emulator.dialects import DIALECTS, OMICS
+
 if TYPE_CHECKING:
     from labrelay.emulator.service import Service
 
 Params = dict[str, Any]
 Handler = Callable[["Service", Params], Params]
 
-OPERATIONS: dict[str, Handler] = {}
+HANDLERS: dict[str, dict[str, Handler]] = {service: {} for service in DIALECTS}
+OPERATIONS = HANDLERS[OMICS]
 
 
 class Failure(Exception):
@@ -51,13 +54,13 @@ class Slice:
     length: int
 
 
-def operation(name: str) -> Callable[[Handler], Handler]:
+def operation(name: str, service: str = OMICS) -> Callable[[Handler], Handler]:
     """Register the function that answers the operation of this name."""
 
     def register(handler: Handler) -> Handler:
-        if name in OPERATIONS:
-            raise ValueError(f"{name} is answered twice")
-        OPERATIONS[name] = handler
+        if name in HANDLERS[service]:
+            raise ValueError(f"{name} of {service} is answered twice")
+        HANDLERS[service][name] = handler
         return handler
 
     return register

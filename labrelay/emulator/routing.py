@@ -1,4 +1,4 @@
-"""Which operation a request asks for, from the URI templates of botocore's service model.
+"""Which operation of a service a request asks for, from the URI templates of botocore's service models.
 
 A request's path is split before it is decoded, so that an ARN with its slashes encoded (`run%2F1`) is one segment. Of
 two templates that fit, the one with more literal segments wins: `/runBatch/cancel` is not the batch `cancel`.
@@ -14,17 +14,19 @@ from urllib.parse import unquote
 
 import botocore.session
 
-
-@cache
-def service_model() -> Any:
-    """Return botocore's model of HealthOmics, API version 2022-11-28."""
-    return botocore.session.get_session().get_service_model("omics")
+from labrelay.emulator.dialects import OMICS
 
 
 @cache
-def operation_model(name: str) -> Any:
+def service_model(service: str = OMICS) -> Any:
+    """Return botocore's model of a service: HealthOmics (API version 2022-11-28) or Batch (2016-08-10)."""
+    return botocore.session.get_session().get_service_model(service)
+
+
+@cache
+def operation_model(name: str, service: str = OMICS) -> Any:
     """Return the model of one operation; its name must be one of the service's."""
-    return service_model().operation_model(name)
+    return service_model(service).operation_model(name)
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,10 @@ class Route:
 
 
 @cache
-def _routes() -> dict[tuple[str, int], list[Route]]:
+def _routes(service: str) -> dict[tuple[str, int], list[Route]]:
     table: dict[tuple[str, int], list[Route]] = defaultdict(list)
-    for name in service_model().operation_names:
-        http = operation_model(name).http
+    for name in service_model(service).operation_names:
+        http = operation_model(name, service).http
         route = Route(name, _segments(http["requestUri"]))
         table[http["method"], len(route.segments)].append(route)
     for routes in table.values():
@@ -61,12 +63,13 @@ def _segments(path: str) -> tuple[str, ...]:
     return tuple(path.strip("/").split("/"))
 
 
-def find_route(method: str, path: str) -> tuple[str, dict[str, str]] | None:
+def find_route(method: str, path: str, service: str = OMICS) -> tuple[str, dict[str, str]] | None:
     """Return the operation that a method and an encoded path ask for, and the parameters in the path.
 
     Args:
         method: `GET`, `POST` …
         path: As it came over the wire, without the query.
+        service: Whose operations are looked through.
 
     Returns:
         The operation's name and its path parameters by their names in the template; None if the service has no such
@@ -75,7 +78,7 @@ def find_route(method: str, path: str) -> tuple[str, dict[str, str]] | None:
     segments = _segments(path)
     if "" in segments:
         return None
-    for route in _routes().get((method, len(segments)), ()):
+    for route in _routes(service).get((method, len(segments)), ()):
         found = route.match(segments)
         if found is not None:
             return route.operation, found

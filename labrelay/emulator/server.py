@@ -1,7 +1,7 @@
 """The emulator's one port: requests are sorted by the service that they were signed for.
 
-HealthOmics and CloudWatch Logs are answered here, by synchronous functions in threads; what is for S3, queues, events,
-roles and identity is passed on to the programs beside.
+HealthOmics, Batch and CloudWatch Logs are answered here, by synchronous functions in threads; what is for S3, queues,
+events, roles and identity is passed on to the programs beside.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from starlette.requests import Request as Asked
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from labrelay.emulator import logs
+from labrelay.emulator.dialects import DIALECTS
 from labrelay.emulator.faults import Fault, Plan, refusal
 from labrelay.emulator.journal import Journal, action_of, changes_configuration
 from labrelay.emulator.operation import Failure, Slice
@@ -48,7 +49,7 @@ class Front:
     """The ASGI application.
 
     Args:
-        service: What answers for HealthOmics.
+        service: What answers for HealthOmics and Batch.
         s3, filer: Where seaweedfs answers for S3, and where it lists its folders.
         moto: Where moto answers.
         journal: Keeps what is configured in moto.
@@ -86,8 +87,8 @@ class Front:
         if path.startswith(OURS):
             return JSONResponse(dict(self.counts) if path == f"{OURS}counts" else {"status": "ready"})
         service = service_of(asked)
-        if service == "omics":
-            return await self._omics(asked)
+        if service in DIALECTS:
+            return await self._modelled(service, asked)
         if service == "logs":
             return await self._logs(asked)
         if service in MOTO:
@@ -99,18 +100,19 @@ class Front:
             return await self._s3.pass_on(asked)
         return _response(error_answer(400, "UnknownOperationException", f"The service {service} is not emulated."))
 
-    async def _omics(self, asked: Asked) -> Response | None:
-        route = find_route(asked.method, raw_path(asked))
+    async def _modelled(self, service: str, asked: Asked) -> Response | None:
+        """Answer for a service whose operations are written here."""
+        route = find_route(asked.method, raw_path(asked), service)
         if route is None:
             return _response(error_answer(404, "UnknownOperationException", f"No operation has {raw_path(asked)}."))
         operation, path = route
-        self.counts[operation] += 1
+        self.counts[f"{DIALECTS[service].prefix}{operation}"] += 1
         body: bytes | Path
-        body = await self._spooled(asked) if streams_in(operation) else await _whole(asked)
+        body = await self._spooled(asked) if streams_in(operation, service) else await _whole(asked)
         query = {name: asked.query_params.getlist(name) for name in asked.query_params}
-        request = Request(operation, path, query, dict(asked.headers), body)
+        request = Request(operation, path, query, dict(asked.headers), body, service)
         try:
-            fault = self._plan.on_call(operation)
+            fault = self._plan.on_call(operation, service)
             done = await self._faulty(request, fault) if fault is not None else await self._do(request)
         finally:
             if isinstance(body, Path):
@@ -118,9 +120,9 @@ class Front:
         return None if done is None else _response(done)
 
     async def _faulty(self, request: Request, fault: Fault) -> Answer | None:
-        refused = refusal(fault)
+        refused = refusal(fault, DIALECTS[request.service])
         if refused is not None:
-            return failed(refused)
+            return failed(refused, request.service)
         await asyncio.sleep(fault.seconds)
         done = await self._do(request)
         return None if fault.do == "lose" else done

@@ -1,4 +1,4 @@
-"""The emulated service as its operations see it: state, folders, the account, S3, and who is told what happens."""
+"""The emulated account as its operations see it: state, folders, the account, S3, and who is told what happens."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from labrelay.emulator.operation import Params
 from labrelay.emulator.state import State
 
 
-def _tell_nobody(_detail_type: str, _resources: list[str], _detail: Params) -> None:
+class Announce(Protocol):
+    """Sends an EventBridge event soon: its detail-type, the ARNs that it is about, what it says, and who says it."""
+
+    def __call__(self, detail_type: str, resources: list[str], detail: Params, source: str = "aws.omics") -> None:
+        """Send it."""
+
+
+def _tell_nobody(detail_type: str, resources: list[str], detail: Params, source: str = "aws.omics") -> None:
     pass
+
+
+def _loses_no_host(_job: str) -> float | None:
+    return None
 
 
 class Bell:
@@ -50,8 +61,11 @@ class Service:
         state: What is known.
         region, account: As they stand in ARNs.
         s3: A boto3 client for the S3 that the emulator serves (or any other).
-        announce: Sends an EventBridge event of source `aws.omics`: detail-type, resources, detail.
+        announce: Sends an EventBridge event.
         bell: Rings when there may be work for the background workers; see `worker`.
+        batch_bell: Rings when there may be work for the one that runs Batch jobs, a thousand times in an array.
+        environment: The variables with which a client uses this emulator: what stands for a Batch job's role.
+        loses_host: For a Batch job's name, after how many seconds its attempt loses its host; None: it does not.
         stopping: Set before the programs beside are stopped: what fails from then on says nothing about the work.
     """
 
@@ -60,8 +74,11 @@ class Service:
     region: str = "us-east-1"
     account: str = "123456789012"
     s3: Any = None
-    announce: Callable[[str, list[str], Params], None] = _tell_nobody
+    announce: Announce = _tell_nobody
     bell: Bell = field(default_factory=Bell)
+    batch_bell: Bell = field(default_factory=Bell)
+    environment: dict[str, str] = field(default_factory=dict)
+    loses_host: Callable[[str], float | None] = _loses_no_host
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def arn(self, *parts: str) -> str:
@@ -71,11 +88,13 @@ class Service:
     def wake(self) -> None:
         """Tell the background workers to look now."""
         self.bell.ring()
+        self.batch_bell.ring()
 
 
 Work = Callable[[Service], float | None]
 
 WORKERS: dict[str, Work] = {}
+BATCH_WORKER = "batch jobs"  # hears `Service.batch_bell` alone
 
 
 def worker(name: str) -> Callable[[Work], Work]:

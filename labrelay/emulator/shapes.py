@@ -51,6 +51,8 @@ class Reader:
             "string": self._string,
             "integer": self._number,
             "long": self._number,
+            "float": self._number,
+            "double": self._number,
             "boolean": self._boolean,
         }
         return readers[shape.type_name](shape, value, at)
@@ -98,9 +100,10 @@ class Reader:
             self._refuse(value, at, f"Member must satisfy enum value set: [{', '.join(allowed)}]")
         return value
 
-    def _number(self, shape: Any, value: Any, at: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            self._refuse(value, at, "Member must be a whole number")
+    def _number(self, shape: Any, value: Any, at: str) -> int | float:
+        fraction = shape.type_name in ("float", "double")
+        if isinstance(value, bool) or not isinstance(value, int | float if fraction else int):
+            self._refuse(value, at, "Member must be a number" if fraction else "Member must be a whole number")
             return 0
         self._within(shape, value, value, at, "value")
         return value

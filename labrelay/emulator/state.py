@@ -17,6 +17,7 @@ from typing import Any
 
 Body = dict[str, Any]
 NOTHING: Mapping[str, str] = {}
+LAST = 1 << 62  # beyond every thing
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS things (
@@ -61,6 +62,7 @@ class Snapshot:
         status: str | None = None,
         equal: Mapping[str, str] | None = None,
         keep: Callable[[Body], bool] = lambda _body: True,
+        newest_first: bool = False,
     ) -> tuple[list[Body], str | None]:
         """Return up to `limit` bodies after the one that `token` names, and the next token or None.
 
@@ -70,10 +72,11 @@ class Snapshot:
             token: As returned before.
             equal: Members of the body and the text that each must be; cheaper than `keep`.
             keep: Which bodies are listed.
+            newest_first: Lists what was made last first.
         """
         found: list[Body] = []
         last = int(token or 0)
-        for seq, body in self._rows(kind, parent, status, last, equal or {}):
+        for seq, body in self._rows(kind, parent, status, last, equal or {}, newest_first=newest_first):
             if not keep(body):
                 continue
             if len(found) == limit:
@@ -87,6 +90,16 @@ class Snapshot:
         where, values = _where(kind, parent, status)
         return int(self._db.execute(f"SELECT count(*) FROM things WHERE {where}", values).fetchone()[0])  # noqa: S608
 
+    def has(self, kind: str, parent: str, status: str) -> bool:
+        """Return whether there is any such thing; however many there are, it reads one."""
+        query = "SELECT 1 FROM things WHERE kind = ? AND parent = ? AND status = ? LIMIT 1"
+        return self._db.execute(query, (kind, parent, status)).fetchone() is not None
+
+    def first_ids(self, kind: str, limit: int) -> list[str]:
+        """Return the ids of the things of a kind that were made first, without a parent, at most so many."""
+        query = "SELECT id FROM things WHERE kind = ? AND parent = '' ORDER BY seq LIMIT ?"
+        return [row[0] for row in self._db.execute(query, (kind, limit))]
+
     def answered(self, operation: str, token: str) -> tuple[str, Body] | None:
         """Return the digest of the request and the answer that were given for an idempotency token, or None."""
         query = "SELECT digest, answer FROM tokens WHERE operation = ? AND token = ?"
@@ -94,13 +107,23 @@ class Snapshot:
         return (row[0], json.loads(row[1])) if row else None
 
     def _rows(
-        self, kind: str, parent: str | None, status: str | None, after: int, equal: Mapping[str, str] = NOTHING
+        self,
+        kind: str,
+        parent: str | None,
+        status: str | None,
+        after: int,
+        equal: Mapping[str, str] = NOTHING,
+        *,
+        newest_first: bool = False,
     ) -> Iterator[tuple[int, Body]]:
         where, values = _where(kind, parent, status)
         for member, text in equal.items():
             where += " AND json_extract(body, ?) = ?"
             values += (f"$.{member}", text)
-        query = f"SELECT seq, body FROM things WHERE {where} AND seq > ? ORDER BY seq"  # noqa: S608 (our own words)
+        past, order = ("<", "DESC") if newest_first else (">", "ASC")
+        if newest_first and not after:
+            after = LAST
+        query = f"SELECT seq, body FROM things WHERE {where} AND seq {past} ? ORDER BY seq {order}"  # noqa: S608 (our words)
         for seq, body in self._db.execute(query, (*values, after)):
             yield seq, json.loads(body)
 

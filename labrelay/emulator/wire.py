@@ -1,4 +1,4 @@
-"""From a request on the wire to an operation's function and back, generated from botocore's service model.
+"""From a request on the wire to an operation's function and back, generated from botocore's service models.
 
 Nothing here knows a single operation: where a parameter stands (path, query, header, body), what it may hold, which
 status answers it and which errors there are, all comes from the model.
@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import labrelay.emulator
 from labrelay.emulator import shapes
-from labrelay.emulator.operation import OPERATIONS, Failure, Params, Slice, invalid
+from labrelay.emulator.dialects import BATCH, DIALECTS, OMICS
+from labrelay.emulator.operation import HANDLERS, Failure, Params, Slice
 from labrelay.emulator.routing import operation_model, service_model
 from labrelay.emulator.service import Service
 
@@ -29,7 +31,7 @@ JSON_TYPE = "application/json"
 
 @dataclass(frozen=True)
 class Request:
-    """One request for the service.
+    """One request for a service.
 
     Attributes:
         operation: Its name in the model.
@@ -37,6 +39,7 @@ class Request:
         query: Values by name, in their order.
         headers: By lower-case name.
         body: The bytes of a JSON body, or the file that a streamed body was written to.
+        service: Whose operation it is.
     """
 
     operation: str
@@ -44,6 +47,7 @@ class Request:
     query: Mapping[str, Sequence[str]]
     headers: Mapping[str, str]
     body: bytes | Path = b""
+    service: str = OMICS
 
 
 @dataclass(frozen=True)
@@ -62,30 +66,33 @@ def load_operations() -> None:
         import_module(module.name)
 
 
-def streams_in(operation: str) -> bool:
+def streams_in(operation: str, service: str = OMICS) -> bool:
     """Whether the operation's body is raw bytes of any length."""
-    return bool(operation_model(operation).has_streaming_input)
+    return bool(operation_model(operation, service).has_streaming_input)
 
 
 def answer(service: Service, request: Request) -> Answer:
     """Do what a request asks, and return the answer; whatever goes wrong is an answer too."""
     try:
         params, problems = parse(request)
-        return _success(request.operation, _run(service, request.operation, params, problems))
+        done = _run(service, request.service, request.operation, params, problems)
+        return _success(operation_model(request.operation, request.service), done)
     except Failure as failure:
-        return failed(failure)
+        return failed(failure, request.service)
     except Exception:
         logger.exception("%s broke", request.operation)
-        return failed(Failure("InternalServerException", f"{request.operation} broke; see the emulator's log."))
+        broken = DIALECTS[request.service].broken
+        return failed(Failure(broken, f"{request.operation} broke; see the emulator's log."), request.service)
 
 
-def call(service: Service, operation: str, params: Params) -> Params:
+def call(service: Service, operation: str, params: Params, of: str = OMICS) -> Params:
     """Do one operation in this process, its parameters and its result checked against the model.
 
     Args:
-        service: The emulated service.
+        service: The emulated account.
         operation: A name of the model, such as `StartRun`.
         params: As boto3 takes them; idempotency tokens are made up as boto3 does.
+        of: The service whose operation it is.
 
     Returns:
         The result with the members that the model knows, times as text; a stream is a `Slice`.
@@ -94,10 +101,10 @@ def call(service: Service, operation: str, params: Params) -> Params:
         Failure: The operation refused, as a client would see it.
         AssertionError: The operation's result is not what the model says.
     """
-    model = operation_model(operation)
+    model = operation_model(operation, of)
     tokens = {name: str(uuid.uuid4()) for name in model.idempotent_members if name not in params}
     parsed, problems = shapes.read(model.input_shape, {**params, **tokens}) if model.input_shape else ({}, [])
-    result = _run(service, operation, parsed, problems)
+    result = _run(service, of, operation, parsed, problems)
     if model.output_shape is None:
         return {}
     streams = {name: value for name, value in result.items() if isinstance(value, Slice)}
@@ -108,13 +115,13 @@ def call(service: Service, operation: str, params: Params) -> Params:
     return {**found, **streams}
 
 
-def _run(service: Service, operation: str, params: Params, problems: Sequence[str]) -> Params:
+def _run(service: Service, of: str, operation: str, params: Params, problems: Sequence[str]) -> Params:
     if problems:
         count = f"{len(problems)} validation error{'s' if len(problems) != 1 else ''} detected"
-        raise invalid(f"{count}: {'; '.join(problems)}")
-    handler = OPERATIONS.get(operation)
+        raise Failure(DIALECTS[of].invalid, f"{count}: {'; '.join(problems)}")
+    handler = HANDLERS[of].get(operation)
     if handler is None:
-        raise _nobody_answers(operation)
+        raise _nobody_answers(operation, of)
     return handler(service, params) or {}
 
 
@@ -124,11 +131,11 @@ def parse(request: Request) -> tuple[Params, list[str]]:
     Raises:
         Failure: The body is not JSON.
     """
-    shape = operation_model(request.operation).input_shape
+    shape = operation_model(request.operation, request.service).input_shape
     if shape is None:
         return {}, []
     payload = shape.serialization.get("payload")
-    given: Params = _body(request.body) if payload is None else {payload: request.body}
+    given: Params = _body(request) if payload is None else {payload: request.body}
     found = {}
     for name, member in shape.members.items():
         wire_name = member.serialization.get("name", name)
@@ -146,21 +153,21 @@ def parse(request: Request) -> tuple[Params, list[str]]:
     return shapes.read(shape, found)
 
 
-def _body(body: bytes | Path) -> Params:
+def _body(request: Request) -> Params:
+    body, code = request.body, DIALECTS[request.service].invalid
     if isinstance(body, Path) or not body.strip():
         return {}
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):
-        raise invalid("The body of the request is not JSON.") from None
+        raise Failure(code, "The body of the request is not JSON.") from None
     if not isinstance(parsed, dict):
-        raise invalid("The body of the request is not a JSON object.")
+        raise Failure(code, "The body of the request is not a JSON object.")
     return parsed
 
 
-def _success(operation: str, result: Params) -> Answer:
-    model = operation_model(operation)
-    status: int = model.http["responseCode"]
+def _success(model: Any, result: Params) -> Answer:
+    status: int = model.http.get("responseCode", 200)
     if model.output_shape is None:
         # Whatever follows a 204 would be read as the next answer of the connection.
         return Answer(status)
@@ -175,21 +182,28 @@ def json_answer(value: Params, status: int = 200) -> Answer:
     return Answer(status, json.dumps(value, ensure_ascii=False).encode(), {"content-type": JSON_TYPE})
 
 
-def failed(failure: Failure) -> Answer:
+def failed(failure: Failure, service: str = OMICS) -> Answer:
     """Return the answer for a failure; its status is the model's."""
-    status = 500
-    if failure.code in service_model().shape_names:
-        status = service_model().shape_for(failure.code).metadata.get("error", {}).get("httpStatusCode", status)
-    return error_answer(status, failure.code, failure.message)
+    model, dialect = service_model(service), DIALECTS[service]
+    throttled, status, _text = dialect.throttled
+    if failure.code != throttled:
+        known = failure.code in model.shape_names
+        error = model.shape_for(failure.code).metadata.get("error", {}) if known else {}
+        # Batch's model gives its errors no status: what the caller did is 400.
+        status = error.get("httpStatusCode", 400 if failure.code == dialect.invalid else 500)
+    return error_answer(status, failure.code, failure.message, titled=dialect.titled)
 
 
-def error_answer(status: int, code: str, message: str) -> Answer:
+def error_answer(status: int, code: str, message: str, *, titled: bool = True) -> Answer:
     """Return an error as the JSON protocols say it: the code in the header for one, in the body for the other."""
-    body = json.dumps({"__type": code, "message": message}, ensure_ascii=False).encode()
+    said = {"__type": code, "message": message} if titled else {"message": message}
+    body = json.dumps(said, ensure_ascii=False).encode()
     return Answer(status, body, {"content-type": JSON_TYPE, "x-amzn-errortype": code})
 
 
-def _nobody_answers(operation: str) -> Failure:
+def _nobody_answers(operation: str, of: str) -> Failure:
+    if of == BATCH:
+        return Failure(DIALECTS[of].invalid, f"{operation} of AWS Batch is not emulated.")
     if "Variant" in operation or "Annotation" in operation:
         return Failure("AccessDeniedException", "Variant and annotation stores are closed to new customers.")
     modelled = {shape.name for shape in operation_model(operation).error_shapes}

@@ -54,16 +54,16 @@ def main(arguments: list[str], run: Callable[[list[str]], None] | None = None) -
     child = os.fork()
     if child == 0:
         try:
-            _settle(keeper, options.get("--chdir"), prctl)
+            settle(keeper, options.get("--chdir"), prctl)
             if run is None:
                 _become(command)
         except OSError as error:
-            _cannot(command[0], error)
+            cannot(command[0], error)
         if run is not None:
             run(command)
             sys.exit(0)
     code, stopped = _wait(child, grace, float(options.get("--limit", "inf")))
-    _kill_the_rest()
+    kill_the_rest()
     if usage is not None:
         _write_usage(usage, code, started, time.monotonic() - clock, stopped)
     return code
@@ -85,7 +85,8 @@ def _inheritable_lock(path: str, wait: float) -> bool:
             return True
 
 
-def _settle(keeper: int, folder: str | None, prctl: ctypes._NamedFuncPointer) -> None:
+def settle(keeper: int, folder: str | None, prctl: ctypes._NamedFuncPointer) -> None:
+    """Make this process, just forked, the leader of a session, which dies with its keeper."""
     os.setsid()
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != keeper:
@@ -103,7 +104,8 @@ def _become(command: list[str]) -> None:
     os.execvp(command[0], command)  # noqa: S606 (no shell is wanted)
 
 
-def _cannot(program: str, error: OSError) -> None:
+def cannot(program: str, error: OSError) -> None:
+    """Say that a program cannot be started, and end as a shell would."""
     sys.stderr.write(f"{program}: {error.strerror}\n")
     sys.stderr.flush()
     os._exit(127 if isinstance(error, FileNotFoundError) else 126)
@@ -116,11 +118,11 @@ def _wait(child: int, grace: float, limit: float) -> tuple[int, str]:
         told = signal.sigtimedwait(WATCHED, min(60.0, max(0.0, until - time.monotonic())))
         over = time.monotonic() >= until
         if stopped and over:
-            _signal_group(child, signal.SIGKILL)
+            signal_group(child, signal.SIGKILL)
             until = time.monotonic() + 1.0
         elif not stopped and (over or (told is not None and told.si_signo != signal.SIGCHLD)):
             stopped = "limit" if over else "request"
-            _signal_group(child, signal.SIGTERM)
+            signal_group(child, signal.SIGTERM)
             until = time.monotonic() + grace
     return code, stopped
 
@@ -139,7 +141,8 @@ def _reap_until(child: int) -> int | None:
             return None
 
 
-def _signal_group(child: int, number: signal.Signals) -> None:
+def signal_group(child: int, number: signal.Signals) -> None:
+    """Signal every process of the command's group."""
     try:
         os.killpg(child, number)
     except ProcessLookupError:
@@ -147,7 +150,7 @@ def _signal_group(child: int, number: signal.Signals) -> None:
         os.kill(child, number)
 
 
-def _kill_the_rest() -> None:
+def kill_the_rest() -> None:
     """Kill and reap what the command left running; its orphans are the keeper's children by now."""
     while True:
         try:
@@ -155,7 +158,7 @@ def _kill_the_rest() -> None:
         except ChildProcessError:
             return
         if pid == 0:
-            for left in _children(os.getpid()):
+            for left in children(os.getpid()):
                 try:
                     os.kill(left, signal.SIGKILL)
                 except ProcessLookupError:
@@ -163,7 +166,8 @@ def _kill_the_rest() -> None:
             signal.sigtimedwait({signal.SIGCHLD}, 0.05)
 
 
-def _children(parent: int) -> list[int]:
+def children(parent: int) -> list[int]:
+    """Return the processes whose parent this is."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():

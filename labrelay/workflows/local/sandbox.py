@@ -22,6 +22,7 @@ Setting = Literal["auto", "bwrap", "host", "docker", "podman", "apptainer", "udo
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # What programs need to find libraries, names and times; nothing with secrets in it.
+NETWORK_ETC = ("resolv.conf", "hosts", "host.conf", "gai.conf", "services", "protocols", "ssl", "pki", "ca-certificates")
 ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "nsswitch.conf", "fonts", "magic")
 NOBODY = 65534
 # Settings of ours and the container backend of miniwdl that each means.
@@ -84,8 +85,11 @@ def bubblewrap_argv(
     program: str,
     mounts: Iterable[tuple[str, str, bool]],
     read_only: Sequence[str],
-    environment: dict[str, str],
+    environment: dict[str, str] | None,
     folder: str,
+    *,
+    network: bool = False,
+    tmp: str | None = None,
 ) -> list[str]:
     """Return the command line before the task's own command.
 
@@ -93,17 +97,24 @@ def bubblewrap_argv(
         program: The bubblewrap program.
         mounts: (path inside, path outside, writable) of inputs and of the task's own folder.
         read_only: Further folders that tasks may read at the same path, such as tools.
-        environment: All that the task sees of an environment.
+        environment: All that the task sees of an environment; None: that of the caller.
         folder: Where the task runs, as a path inside.
+        network: Whether it may use the network.
+        tmp: The folder outside that is its `/tmp`; None: it is in memory.
     """
     # /tmp first: what is bound below it later stays visible.
-    argv = [program, *_namespaces(), "--clearenv", *_system_binds(), "--tmpfs", "/tmp"]  # noqa: S108 (its own)
+    argv = [program, *_namespaces(), *(["--share-net"] if network else []), *_system_binds()]
+    for name in NETWORK_ETC if network else ():
+        argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    argv += ["--tmpfs", "/tmp"] if tmp is None else ["--bind", tmp, "/tmp"]  # noqa: S108 (its own)
     for path in read_only:
         argv += ["--ro-bind-try", path, path]
     argv += ["--proc", "/proc", "--dev", "/dev", "--dir", str(Path(folder).parent)]
     for inside, outside, writable in mounts:
         argv += ["--bind" if writable else "--ro-bind", outside, inside]
-    for name, value in environment.items():
+    if environment is not None:
+        argv += ["--clearenv"]
+    for name, value in (environment or {}).items():
         argv += ["--setenv", name, value]
     return [*argv, "--chdir", folder, "--"]
 

@@ -1,0 +1,1 @@
+"""AWS Batch on one machine: queues, job definitions, and jobs that really run."""
