@@ -14,7 +14,8 @@ from labrelay.emulator.run_settings import RunSettings
 from labrelay.workflows.local.sandbox import bubblewrap, bubblewrap_argv, python_folders
 from labrelay.workflows.local.tools import readable_folders, search_path
 
-WORK, TMP = "/work", "/tmp"  # noqa: S108 (inside of a sandbox)
+# Inside of a sandbox; no name that a machine has, since what lies below it outside would be hidden.
+WORK, TMP = "/job-work", "/tmp"  # noqa: S108
 
 
 class CannotStart(Exception):
