@@ -20,10 +20,9 @@ from labrelay.steps.bundles import bundle_path
 from labrelay.steps.home import Home
 from labrelay.steps.route import Planned, plan_by_hand
 from labrelay.steps.rules import Rule
-from labrelay.steps.submit import Composer, Submitted, commit_intents, result_path
+from labrelay.steps.submit import Composer, Submitted, check_values, commit_intents, result_path
 from labrelay.stores.source import open_source, read_through
 from labrelay.workflows.definition import Definition
-from labrelay.workflows.schema import check_inputs
 from labrelay.workflows.shapes import files_in, shape_for, with_files
 from labrelay.workflows.specs import Place
 
@@ -166,13 +165,13 @@ def _of_files(
     home: Home,
     definition: Definition,
     workflow: WorkflowVersion,
-    schema: Mapping[str, Any],
+    schema: dict[str, Any],
     given: Mapping[str, Any],
     kind: str,
     force: bool,
 ) -> Intent:
     inputs = {name: with_files(schema["properties"].get(name, {}), value, _absolute) for name, value in given.items()}
-    check_inputs(schema, inputs)
+    check_values(definition, schema, inputs)
     files = [
         (name.removeprefix(definition.prefix), index, _identify(path))
         for name, value in inputs.items()

@@ -58,9 +58,7 @@ class Composer:
         reference = self.reference(rule.reference) if rule.reference else None
         samples = [self._sample(reads) for reads in planned.samples]
         inputs = compose_inputs(definition, samples, self._reference_inputs(reference), rule.parameters)
-        check_inputs(schema, inputs)
-        if definition.language == COMMAND:
-            check_command(definition, inputs)
+        check_values(definition, schema, inputs)
         files = _files(planned.samples, reference)
         identities = tuple(RunInput(role=name, index=index, identity=ref.identity) for name, index, ref in files)
         who = [[reads.sample.id, reads.sample.revision] for reads in planned.samples]
@@ -170,6 +168,13 @@ def commit_intents(home: Home, intents: Sequence[Intent], outcome: Submitted) ->
     faultpoint("submit.intended")
     start_intended(home, outcome.failed)
     return outcome
+
+
+def check_values(definition: Definition, schema: dict[str, Any], inputs: dict[str, Any]) -> None:
+    """Raise `RefusedInput` with all problems of a run's inputs, if there are any."""
+    check_inputs(schema, inputs)
+    if definition.language == COMMAND:
+        check_command(definition, inputs)
 
 
 def result_path(experiment: Experiment, subject: str, workflow: WorkflowVersion, label: str | None = None) -> str:

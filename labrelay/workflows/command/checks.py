@@ -70,7 +70,7 @@ def _argument(definition: Definition, argument: str, alone: bool) -> Iterator[Pr
         return
     if "\0" in argument:
         yield _problem("DEFINITION_INVALID", f"command: {argument!r} holds a character that no program can be given.")
-    known = {*GIVEN, *definition.inputs}
+    known = [*definition.inputs, *GIVEN]
     for slot in (part for part in parts if isinstance(part, Slot)):
         spec = definition.inputs.get(slot.name)
         if slot.name not in known:

@@ -42,7 +42,9 @@ BEGIN_FILE = "begin.json"
 # The text is fixed and the command is its arguments, so this shell reads none of them. It tells a missing program
 # (127) from one that may not run (126), which bubblewrap does not.
 BECOME = ("/bin/sh", "-c", 'exec "$0" "$@"')
-HERE = (BACKENDS["bwrap"], BACKENDS["host"])
+BWRAP, HOST = BACKENDS["bwrap"], BACKENDS["host"]
+# Where the sandbox shows the task's folder: the same for every attempt, since programs write their command line down.
+INSIDE = Path("/task")
 
 
 def folders_of(attempt: Attempt) -> Folders:
@@ -72,7 +74,7 @@ class Command:
     def check(self, settings: RunnerSettings) -> None:
         """Raise `MissingTool` if the sandbox of the settings does not work here, or starts containers."""
         backend = choose(settings.sandbox)
-        if backend not in HERE:
+        if backend not in (BWRAP, HOST):
             name = display_name(backend)
             raise MissingTool(
                 f"The sandbox {name} holds tasks of WDL only; for a command set it to auto, bwrap or host."
@@ -90,10 +92,11 @@ class Command:
         _check_image(definition, settings.images)
         values.check(definition, request.inputs, here=True)
         cpus = min(definition.resources.cpus, os.cpu_count() or 1)
-        placed, sources = values.staged(definition, request.inputs, folders.inputs)
+        seen, seen_bundle = (INSIDE, INSIDE / "bundle") if backend == BWRAP else (folders.root, bundle)
+        placed, sources = values.staged(definition, request.inputs, Folders(seen).inputs)
         task = Task(
             name=definition.name,
-            argv=tuple(values.arguments(definition, placed, cpus, bundle)),
+            argv=tuple(values.arguments(definition, placed, cpus, seen_bundle)),
             inputs=dict(request.inputs),
             outputs=definition.outputs,
             stdout=definition.stdout,
@@ -201,17 +204,20 @@ def _begin(
     task: Task, folders: Folders, sources: dict[Path, Path], backend: str, bundle: Path, settings: RunnerSettings
 ) -> dict[str, Any]:
     """Return what `local.begin` reads: the task's keeper, what is copied, and the command in its sandbox."""
-    path = os.pathsep.join((*([str(bundle / "bin")] if (bundle / "bin").is_dir() else []), *settings.tool_path))
+    boxed = backend == BWRAP
+    programs = [str((INSIDE / "bundle" if boxed else bundle) / "bin")] if (bundle / "bin").is_dir() else []
+    path = os.pathsep.join((*programs, *settings.tool_path))
     own = {"PATH": path, "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}  # noqa: S108
     guard = [sys.executable, "-I", "-S", keeper.__file__, "--usage", str(folders.usage_file)]
     guard += ["--grace", str(GRACE_SECONDS)]
     guard += [] if task.minutes is None else ["--limit", str(task.minutes * 60)]
     copies: list[tuple[str, str]] = []
-    if backend == BACKENDS["bwrap"]:
+    if boxed:
+        work = str(Folders(INSIDE).work)
         mounts = [(str(shown), str(source), False) for shown, source in sources.items()]
-        mounts.append((str(folders.work), str(folders.work), True))
-        read_only = [*python_folders(), *readable_folders(settings.tool_path), str(bundle)]
-        argv = bubblewrap_argv(bubblewrap() or "bwrap", mounts, read_only, own, str(folders.work))
+        mounts += [(str(INSIDE / "bundle"), str(bundle), False), (work, str(folders.work), True)]
+        read_only = [*python_folders(), *readable_folders(settings.tool_path)]
+        argv = bubblewrap_argv(bubblewrap() or "bwrap", mounts, read_only, own, work)
     else:
         copies = [(str(source), str(shown)) for shown, source in sources.items()]
         guard += ["--chdir", str(folders.work)]

@@ -61,7 +61,8 @@ def test_a_command_runs_in_each_sandbox_and_its_report_says_what_happened(
     assert task.cpu_seconds is not None
     assert task.cpu_seconds < 5
     assert (task.peak_memory_bytes or 0) > 500_000
-    assert (task.command or "").startswith("cat -- '")
+    assert (task.command or "").endswith("/inputs/0/given in.txt'")
+    assert (task.command or "").startswith("cat -- '/task/" if sandbox == "bwrap" else f"cat -- '{lab.home}/work/")
     assert task.inputs == {"given": str(given)}
     assert task.outputs == {"made": file.path}
     assert not (Path(file.path).parents[2] / "inputs").exists()
