@@ -18,5 +18,5 @@ def test_a_ready2run_workflow_needs_healthomics(make_home: Callable[..., Home]) 
     folder = home.definitions / "germline"
     folder.mkdir(parents=True)
     (folder / "definition.toml").write_text(TOML)
-    with pytest.raises(UsageError, match="germline cannot run on healthomics: .* set outputs_url, service_role_arn"):
+    with pytest.raises(UsageError, match=r"germline cannot run on healthomics: .* set outputs_url, service_role_arn"):
         submit_direct(home, "germline")
