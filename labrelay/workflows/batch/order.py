@@ -27,7 +27,7 @@ class Order(Frozen):
     Attributes:
         job: The name of the job that it is for; a job of another name leaves it alone.
         index: The child of that array job; None of a job that is no array.
-        queue: Where it is, or will be, submitted to.
+        queue: Where it was to be submitted to when the order was written.
         request: The bundle and the files among the inputs as `s3://` or `omics://` URIs.
         image: What the job runs in, for the record.
         origins: By URI, what the files among the inputs were called where the order was written.

@@ -104,7 +104,7 @@ class Submission:
         faultpoint("batch.ordered")
         answers: dict[str, str | LabrelayError] = {}
         for members in orders.values():
-            job_id = self._job(members[0], group[0].definition)
+            job_id = self._job(members[0], group[0])
             answers |= {each.request.token: external_id(job_id, each) for each in members}
         return answers
 
@@ -121,21 +121,29 @@ class Submission:
             return read_order(self._aws, f"{self._settings.work_uri}/{key}")
         return order
 
-    def _job(self, order: Order, definition: dict[str, Any]) -> str:
+    def _job(self, order: Order, ready: _Ready) -> str:
         """Return the id of the one job that an order names, which is submitted if there is none."""
-        there = self._alive(order)
+        there = self._alive(order, ready.queue)
         if there:
             return self._only(there)
         if self._store.head(report_key(order.request.token)) is not None:
             return GONE
-        submitted = self._submit(order, definition)
+        submitted = self._submit(order, ready)
         faultpoint("batch.submitted")
         # Batch may take a moment to list it; whoever else has submitted meanwhile sees the same order of the same jobs.
-        there = self._alive(order)
+        there = self._alive(order, ready.queue)
         return self._only(there) if any(job["jobId"] == submitted for job in there) else submitted
 
-    def _alive(self, order: Order) -> list[dict[str, Any]]:
-        return [job for job in named(self._aws, order.queue, order.job) if job.get("statusReason") != TWICE]
+    def _alive(self, order: Order, queue: str) -> list[dict[str, Any]]:
+        """Return the jobs that an order names, in the queue of then and, if the settings have changed, of now."""
+        found: list[dict[str, Any]] = []
+        for each in dict.fromkeys((order.queue, queue)):
+            try:
+                found += named(self._aws, each, order.job)
+            except UsageError:
+                # A queue that is gone has no jobs; what is wrong with today's is told when it is submitted to.
+                log.info("the job queue %s has no list of jobs", each)
+        return [job for job in found if job.get("statusReason") != TWICE]
 
     def _only(self, jobs: Sequence[dict[str, Any]]) -> str:
         """Return the oldest of the jobs, and end the others."""
@@ -146,22 +154,22 @@ class Submission:
                 self._aws.client("batch").terminate_job(jobId=job_id, reason=TWICE)
         return kept
 
-    def _submit(self, order: Order, definition: dict[str, Any]) -> str:
-        asked = self._asked(order)
+    def _submit(self, order: Order, ready: _Ready) -> str:
+        asked, definition = self._asked(order) | {"jobQueue": ready.queue}, ready.definition
         while True:
             arn = self._definitions.arn(definition)
             try:
                 with aws_errors(f"submit the job {order.job}", EngineFailed):
                     return str(self._aws.client("batch").submit_job(jobDefinition=arn, **asked)["jobId"])
             except UsageError as error:
-                self._explain_queue(order.queue)
+                self._explain_queue(ready.queue)
                 # The definition may have been deregistered since it was found: registered anew it gets one more try.
                 self._definitions.forget(definition)
                 if arn == self._definitions.arn(definition):
                     raise error from None
 
     def _asked(self, order: Order) -> dict[str, Any]:
-        asked: dict[str, Any] = {"jobName": order.job, "jobQueue": order.queue, "propagateTags": True}
+        asked: dict[str, Any] = {"jobName": order.job, "propagateTags": True}
         if order.index is not None:
             uri = f"{self._settings.work_uri}/{array_key(order.job)}"
             return asked | {
