@@ -14,7 +14,7 @@ from labrelay.model.runs import EngineStatus, Parameters, RunReport, RunRequest
 from labrelay.stores.aws import Aws
 from labrelay.stores.download import fetch_all, list_objects
 from labrelay.stores.durable import write_json_atomic
-from labrelay.stores.omics_uris import s3_uri_of
+from labrelay.stores.omics_files import fetch_reference, is_reference, reference_place, s3_uri_of
 from labrelay.workflows.opened import open_bundle
 from labrelay.workflows.report_paths import with_paths
 from labrelay.workflows.local.engine import LocalEngine
@@ -61,11 +61,17 @@ class Bringer:
 
         shapes = schema.get("properties", {})
         found = {name: with_files(shapes.get(name, {}), value, local) for name, value in inputs.items()}
-        fetch_all(self._aws, list(dict.fromkeys(wanted)), self._folder)
+        references = [(uri, target) for uri, target in dict.fromkeys(wanted) if is_reference(uri)]
+        for uri, target in references:
+            fetch_reference(self._aws, uri, target)
+        fetch_all(self._aws, [each for each in dict.fromkeys(wanted) if each not in references], self._folder)
         return found
 
     def _place(self, uri: str, wanted: list[tuple[str, Path]]) -> str:
         """Return where a file or folder will be, and note what has to be brought for it."""
+        if is_reference(uri):
+            wanted.append((uri, reference_place(uri, self._folder)))
+            return str(wanted[-1][1])
         uri = s3_uri_of(self._aws, uri)
         parent, _, name = uri.rstrip("/").rpartition("/")
         target = self._folder / sha256(parent.encode()).hexdigest()[:20] / slug(name)
