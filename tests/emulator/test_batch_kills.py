@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import BotoCoreError
+from emulated import lose_host
 from emulated_batch import SETTINGS, BatchLab, process, processes_of, serving
 from emulated_runs import until
 
@@ -74,7 +75,12 @@ def kill_attendant(lab: BatchLab, key: str) -> None:
     assert processes_of(key) != [0]
 
 
-@pytest.mark.parametrize(("plan", "lose"), [(True, lost_by_plan), (False, kill_attendant)])
+def ask_for_it(lab: BatchLab, key: str) -> None:
+    assert lose_host(lab.endpoint, key)
+    assert not lose_host(lab.endpoint, "no-such-job")
+
+
+@pytest.mark.parametrize(("plan", "lose"), [(True, lost_by_plan), (False, kill_attendant), (False, ask_for_it)])
 def test_a_job_whose_host_is_lost_is_tried_again_and_never_twice_at_once(
     tmp_path: Path, plan: bool, lose: Callable[[BatchLab, str], None]
 ) -> None:

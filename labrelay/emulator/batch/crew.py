@@ -6,6 +6,7 @@ kill. One thread decides; each attempt under way has a thread that sleeps until 
 
 from __future__ import annotations
 
+import logging
 import queue
 import signal
 import subprocess
@@ -28,6 +29,8 @@ from labrelay.emulator.service import BATCH_WORKER, Service, worker
 from labrelay.emulator.state import Body
 from labrelay.model.faults import faultpoint
 from labrelay.workflows.local.tools import write_launchers
+
+logger = logging.getLogger(__name__)
 
 SOON_SECONDS = 0.05  # an attendant is about to sign its lock
 
@@ -57,7 +60,7 @@ class Crew:
     def __init__(self, service: Service) -> None:
         self.service = service
         self._settings = load_settings(service.folder)
-        self._root = service.folder.absolute() / "batch" / "attempts"
+        self._root = attempts_folder(service)
         self._running: dict[str, Running] = {}
         self._runnable: dict[str, deque[str]] = defaultdict(deque)
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -135,6 +138,8 @@ class Crew:
                 ended.append((job, self._running[job]))
         for job, running in ended:
             if running.attempt.outcome() is None:
+                if words := running.attempt.last_words():
+                    logger.warning("the attendant of job %s broke: %s", job, words)
                 running.attempt.kill_left(job)
         return ended
 
@@ -218,6 +223,20 @@ def lose_host(attempt: Attempt) -> None:
     """Let an attempt's machine go away, as when a Spot instance is reclaimed."""
     while attempt.folder.exists() and not attempt.signal(signal.SIGUSR1):
         time.sleep(SOON_SECONDS)
+
+
+def lose_host_of(service: Service, job: str) -> bool:
+    """Let the machine of a job's attempt go away; tell whether there was an attempt under way."""
+    with service.state.read() as state:
+        body = state.get(JOB, job, parent_of(job))
+    if body is None or body["status"] not in UNDER_WAY:
+        return False
+    return Attempt(attempts_folder(service), body["_attempt"]["id"]).signal(signal.SIGUSR1)
+
+
+def attempts_folder(service: Service) -> Path:
+    """Return where the attempts of a data folder have their own folders."""
+    return service.folder.absolute() / "batch" / "attempts"
 
 
 def now_of(changes: Changes, job: Body) -> Body:
