@@ -40,9 +40,9 @@ NEEDED = ("boto3", "moto", "regex", "flask", "flask_cors")
 def emulator(data: Path, port: int, host: str, region: str, faults: Path | None, detach: bool, stop: bool) -> None:
     """Start AWS on this machine and print the lines to export for boto3, the AWS CLI and labrelay.
 
-    HealthOmics stores reads and really runs workflows; S3 keeps its bytes in the folder; queues, event rules, roles
-    and workflow logs answer too. Keys are made up: any will do. Everything survives a restart on the same folder,
-    except messages in queues.
+    HealthOmics stores reads and really runs workflows, Batch really runs jobs; S3 keeps its bytes in the folder;
+    queues, event rules, roles and logs answer too. Keys are made up: any will do. Everything survives a restart on the
+    same folder, except messages in queues.
     """
     if stop:
         _stop(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 
 from labrelay.emulator.service import BATCH_WORKER, WORKERS, Service, Work
 
@@ -15,12 +16,12 @@ PAUSE_SECONDS = 2.0  # after a worker broke
 class Background:
     """Runs the workers of a service until it is stopped."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, workers: Mapping[str, Work] = WORKERS) -> None:
         self._service = service
         self._stopping = service.stopping
         self._threads = [
             threading.Thread(target=self._go_on, args=(name, work), name=f"worker {name}", daemon=True)
-            for name, work in WORKERS.items()
+            for name, work in workers.items()
         ]
 
     def start(self) -> None:

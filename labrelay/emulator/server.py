@@ -23,6 +23,7 @@ from starlette.requests import Request as Asked
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from labrelay.emulator import logs
+from labrelay.emulator.batch.crew import lose_host_of
 from labrelay.emulator.dialects import DIALECTS
 from labrelay.emulator.faults import Fault, Plan, refusal
 from labrelay.emulator.journal import Journal, action_of, changes_configuration
@@ -85,7 +86,7 @@ class Front:
     async def _answer(self, asked: Asked) -> Response | None:
         path = raw_path(asked)
         if path.startswith(OURS):
-            return JSONResponse(dict(self.counts) if path == f"{OURS}counts" else {"status": "ready"})
+            return await self._own(asked, path)
         service = service_of(asked)
         if service in DIALECTS:
             return await self._modelled(service, asked)
@@ -99,6 +100,13 @@ class Front:
                 return await list_buckets(self._s3, self._filer)
             return await self._s3.pass_on(asked)
         return _response(error_answer(400, "UnknownOperationException", f"The service {service} is not emulated."))
+
+    async def _own(self, asked: Asked, path: str) -> Response:
+        """Answer what no service of AWS has: how often was called what, and a host that is to be lost."""
+        if path == f"{OURS}batch/lose-host" and asked.method == "POST":
+            job = asked.query_params.get("job", "")
+            return JSONResponse({"lost": await asyncio.to_thread(lose_host_of, self._service, job)})
+        return JSONResponse(dict(self.counts) if path == f"{OURS}counts" else {"status": "ready"})
 
     async def _modelled(self, service: str, asked: Asked) -> Response | None:
         """Answer for a service whose operations are written here."""

@@ -15,6 +15,12 @@ def tags_of(state: Snapshot, arn: str) -> dict[str, str]:
     return {**((state.get(TAGS, arn) or {}).get("tags") or {})}
 
 
+def shown_tags(state: Snapshot, arn: str) -> Params:
+    """Return the member `tags` of an answer whose model wants at least one tag: it is left out without any."""
+    tags = tags_of(state, arn)
+    return {"tags": tags} if tags else {}
+
+
 def set_tags(state: Transaction, arn: str, tags: dict[str, str]) -> None:
     """Give a new thing its tags, in the transaction that makes it (empty ones make it taggable)."""
     state.put(TAGS, arn, {"tags": tags})

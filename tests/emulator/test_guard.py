@@ -74,6 +74,12 @@ def test_a_client_of_aws_is_let_through_and(front: Served) -> None:
     assert front.client().list_runs()["items"] == []
 
 
+def test_a_host_is_lost_by_nobody_without_a_signature(front: Served) -> None:
+    path = "/_labrelay/batch/lose-host?job=1"
+    assert ask(front, path)[0] == 403
+    assert ask(front, path, **SIGNED)[0] == 200
+
+
 def test_what_is_loopback() -> None:
     assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.1.2.3", "::1", "a.b.localhost")))
     assert not any(map(is_loopback, ("", "0.0.0.0", "10.0.0.1", "notlocalhost", "localhost.example")))

@@ -47,12 +47,24 @@ class Emulated:
             counted: dict[str, int] = json.load(answer)
         return counted
 
+    def lose_host(self, job: str) -> bool:
+        """Let the machine of a Batch job's attempt go away; return whether there was one."""
+        return lose_host(self.endpoint, job)
+
     @property
     def environment(self) -> dict[str, str]:
         """The variables with which any AWS client uses it."""
         found = read_running(self.folder)
         assert isinstance(found, Running)
         return found.environment()
+
+
+def lose_host(endpoint: str, job: str) -> bool:
+    """Let the machine of a Batch job's attempt go away; return whether there was one."""
+    signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=x/20261124/us-east-1/batch/aws4_request"}
+    url = f"{endpoint}/_labrelay/batch/lose-host?job={job}"
+    with LOOPBACK.open(urllib.request.Request(url, b"", signed, method="POST")) as answer:
+        return bool(json.load(answer)["lost"])
 
 
 def client(service: str, endpoint: str, **config: Any) -> Any:

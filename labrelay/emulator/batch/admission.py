@@ -29,7 +29,7 @@ class Room:
 
     def on_machine(self, vcpus: float) -> bool:
         """Whether the machine has room; a job that is larger than the machine runs when it has it for itself."""
-        return self._used + min(vcpus, self._limit) <= self._limit
+        return self._used < self._limit and self._used + min(vcpus, self._limit) <= self._limit
 
     def first_of(self, environments: list[Body], vcpus: float) -> str | None:
         """Return the ARN of the first environment that has room, or None."""

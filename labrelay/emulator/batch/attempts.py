@@ -72,7 +72,7 @@ class Attempt:
 
     def __init__(self, root: Path, key: str) -> None:
         self.key, self.folder = key, root / key
-        self._lock = self.folder / "lock"
+        self._lock, self._words = self.folder / "lock", self.folder / "attendant.log"
 
     @property
     def work(self) -> Path:
@@ -98,16 +98,17 @@ class Attempt:
         handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", START, ROOT, str(self.folder), str(handle)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env={"LANG": "C.UTF-8"},
-                pass_fds=(handle,),
-                start_new_session=True,
-            )
+            with self._words.open("wb") as words:
+                return subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", START, ROOT, str(self.folder), str(handle)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=words,
+                    cwd="/",
+                    env={"LANG": "C.UTF-8"},
+                    pass_fds=(handle,),
+                    start_new_session=True,
+                )
         finally:
             os.close(handle)
 
@@ -138,6 +139,13 @@ class Attempt:
             return Outcome(**json.loads((self.folder / "exit.json").read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
+
+    def last_words(self) -> str:
+        """Return what an attendant that broke had to say; empty for one that was killed."""
+        try:
+            return self._words.read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return ""
 
     def signal(self, number: signal.Signals) -> bool:
         """Signal the attendant; tell whether there was one to take it."""

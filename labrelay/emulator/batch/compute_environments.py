@@ -16,7 +16,7 @@ from labrelay.emulator.batch.naming import (
 from labrelay.emulator.operation import Params
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body, Snapshot
-from labrelay.emulator.tags import drop_tags, set_tags, tags_of
+from labrelay.emulator.tags import drop_tags, set_tags, shown_tags
 
 KIND = "compute-environment"
 FARGATE = ("FARGATE", "FARGATE_SPOT")
@@ -86,7 +86,7 @@ def describe_compute_environments(service: Service, asked: Params) -> Params:
             token=place(asked.get("nextToken")),
             keep=lambda body: not wanted or body["computeEnvironmentName"] in wanted,
         )
-        found = [body | {"tags": tags_of(state, body["computeEnvironmentArn"])} for body in bodies]
+        found = [body | shown_tags(state, body["computeEnvironmentArn"]) for body in bodies]
     return {"computeEnvironments": found, "nextToken": after}
 
 

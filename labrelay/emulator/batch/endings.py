@@ -20,6 +20,7 @@ from labrelay.emulator.operation import Params
 from labrelay.emulator.routing import service_model
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body, Snapshot, Transaction
+from labrelay.emulator.tags import shown_tags
 
 STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 NOT_STARTED = ("SUBMITTED", "PENDING", "RUNNABLE")
@@ -88,7 +89,10 @@ def changing(service: Service) -> Iterator[Changes]:
 
 
 def detail(state: Snapshot, job: Body) -> Params:
-    """Return a job as DescribeJobs shows it, but for its tags."""
+    """Return a job as DescribeJobs shows it; a child has the tags of its array job."""
+    own: str = job["jobArn"]
+    parent = parent_of(job["jobId"])
+    job = job | shown_tags(state, own.removesuffix(job["jobId"]) + parent if parent else own)
     properties = job.get("arrayProperties")
     if properties is None:
         return job

@@ -20,7 +20,7 @@ from labrelay.emulator.batch.retries import check_retries, check_timeout
 from labrelay.emulator.operation import Params
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body, Snapshot
-from labrelay.emulator.tags import set_tags, tags_of
+from labrelay.emulator.tags import set_tags, shown_tags
 
 KIND = "job-definition"
 MOST_DESCRIBED = 100
@@ -98,7 +98,7 @@ def describe_job_definitions(service: Service, asked: Params) -> Params:
             status=asked.get("status"),
             keep=lambda body: not wanted or f"{body['jobDefinitionName']}:{body['revision']}" in wanted,
         )
-        found = [body | {"tags": tags_of(state, body["jobDefinitionArn"])} for body in bodies]
+        found = [body | shown_tags(state, body["jobDefinitionArn"]) for body in bodies]
     return {"jobDefinitions": found, "nextToken": after}
 
 

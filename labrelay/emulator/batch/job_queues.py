@@ -17,7 +17,7 @@ from labrelay.emulator.batch.naming import (
 from labrelay.emulator.operation import Params
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body, Snapshot
-from labrelay.emulator.tags import drop_tags, set_tags, tags_of
+from labrelay.emulator.tags import drop_tags, set_tags, shown_tags
 
 KIND = "job-queue"
 MOST_ENVIRONMENTS = 3
@@ -74,7 +74,7 @@ def describe_job_queues(service: Service, asked: Params) -> Params:
             token=place(asked.get("nextToken")),
             keep=lambda body: not wanted or body["jobQueueName"] in wanted,
         )
-        found = [body | {"tags": tags_of(state, body["jobQueueArn"])} for body in bodies]
+        found = [body | shown_tags(state, body["jobQueueArn"]) for body in bodies]
     return {"jobQueues": found, "nextToken": after}
 
 

@@ -6,7 +6,6 @@ from labrelay.emulator.batch.endings import detail, stop_job
 from labrelay.emulator.batch.naming import JOB, batch_operation, parent_of, refused
 from labrelay.emulator.operation import Params
 from labrelay.emulator.service import Service
-from labrelay.emulator.tags import tags_of
 
 MOST_DESCRIBED = 100
 
@@ -22,8 +21,7 @@ def describe_jobs(service: Service, asked: Params) -> Params:
         for job in dict.fromkeys(given.rpartition(":job/")[2] for given in wanted):
             body = state.get(JOB, job, parent_of(job))
             if body is not None:
-                tags = body["tags"] if parent_of(job) else tags_of(state, body["jobArn"])
-                found.append(detail(state, body) | {"tags": tags})
+                found.append(detail(state, body))
     return {"jobs": found}
 
 

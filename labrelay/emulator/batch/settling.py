@@ -6,12 +6,10 @@ from typing import Any
 
 from labrelay.emulator.batch.attempts import Outcome
 from labrelay.emulator.batch.container import log_prefix
-from labrelay.emulator.batch.endings import MARK, Changes, now_ms
+from labrelay.emulator.batch.endings import Changes, now_ms
 from labrelay.emulator.batch.retries import is_retried
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body
-
-__all__ = ["MARK", "not_started", "settle", "stream_name"]
 
 EXITED = "Essential container in task exited"
 TIMED_OUT = "Job attempt duration exceeded timeout"
@@ -48,18 +46,18 @@ def not_started(service: Service, changes: Changes, job: Body, why: str) -> None
     _end(service, changes, job, None, why, why, now_ms(), now_ms())
 
 
+def running(service: Service, job: Body) -> Body:
+    """Return a job whose container has just been started."""
+    return {**job, "startedAt": now_ms(), "container": _container(job, _placed(service, job))}
+
+
 def _end(
     service: Service, changes: Changes, job: Body, code: int | None, why: str, reason: str, started: int, stopped: int
 ) -> None:
-    own = _container(service, job, code, why)
+    own = _placed(service, job) | ({"exitCode": code} if code is not None else {}) | ({"reason": why} if why else {})
     attempt = {"container": own, "startedAt": started, "stoppedAt": stopped, "statusReason": reason}
-    job = {
-        **job,
-        "attempts": [*job["attempts"], attempt],
-        "container": {name: value for name, value in job["container"].items() if name not in ("exitCode", "reason")}
-        | own,
-    }
-    if code == 0 and reason == EXITED:
+    job = {**job, "attempts": [*job["attempts"], attempt], "container": _container(job, own)}
+    if code == 0 and reason == EXITED and "_stop" not in job:
         changes.end(job, "SUCCEEDED", reason, startedAt=started, stoppedAt=stopped)
         return
     stopping = job.get("_stop")
@@ -71,21 +69,22 @@ def _end(
     changes.end(job, "FAILED", stopping or reason, startedAt=started, stoppedAt=stopped)
 
 
-def _container(service: Service, job: Body, code: int | None, why: str) -> dict[str, Any]:
-    """Return what ECS says of an attempt's container."""
+def _container(job: Body, own: dict[str, Any]) -> dict[str, Any]:
+    """Return a job's container with what is known of its latest attempt, and nothing of those before."""
+    return {name: value for name, value in job["container"].items() if name not in ("exitCode", "reason")} | own
+
+
+def _placed(service: Service, job: Body) -> dict[str, Any]:
+    """Return where ECS has the container of a job's current attempt."""
+    attempt = job["_attempt"]["id"]
     cluster = f"AWSBatch-{job['_attempt']['environment'].rpartition('/')[2]}"
     base = f"arn:aws:ecs:{service.region}:{service.account}"
-    found: dict[str, Any] = {
-        "containerInstanceArn": f"{base}:container-instance/{cluster}/{job['_attempt']['id'][::-1]}",
-        "taskArn": f"{base}:task/{cluster}/{job['_attempt']['id']}",
+    return {
+        "containerInstanceArn": f"{base}:container-instance/{cluster}/{attempt[::-1]}",
+        "taskArn": f"{base}:task/{cluster}/{attempt}",
         "logStreamName": stream_name(job),
         "networkInterfaces": [],
     }
-    if code is not None:
-        found["exitCode"] = code
-    if why:
-        found["reason"] = why
-    return found
 
 
 def _instance(job: Body) -> str:

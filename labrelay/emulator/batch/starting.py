@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from labrelay.emulator.batch.attempts import Attempt, Spec
-from labrelay.emulator.batch.containment import contained, pulled
+from labrelay.emulator.batch.containment import cannot, contained, pulled
 from labrelay.emulator.batch.naming import JOB, parent_of
 from labrelay.emulator.batch.settling import stream_name
 from labrelay.emulator.logs import BATCH_GROUP, stream_file
@@ -20,6 +20,13 @@ def start(service: Service, settings: RunSettings, job: Body, attempt: Attempt) 
     Raises:
         CannotStart: Its container cannot be started; the text says why.
     """
+    try:
+        return _start(service, settings, job, attempt)
+    except OSError as error:
+        raise cannot(str(error)) from error
+
+
+def _start(service: Service, settings: RunSettings, job: Body, attempt: Attempt) -> subprocess.Popen[bytes]:
     container, data = job["container"], service.folder.absolute()
     pulled(container["image"], settings)
     attempt.prepare()

@@ -36,8 +36,8 @@ def submit_job(service: Service, asked: Params) -> Params:
         definition = active_definition(service, changes.state, asked["jobDefinition"])
         _check_dependencies(changes.state, asked)
         job = _job(service, queue, definition, asked)
+        set_tags(changes.state, job["jobArn"], asked.get("tags", {}))
         changes.move(job, "SUBMITTED")
-        set_tags(changes.state, job["jobArn"], job["tags"])
     service.batch_bell.ring()
     return {member: job[member] for member in ("jobArn", "jobName", "jobId")}
 
@@ -56,7 +56,6 @@ def _job(service: Service, queue: Body, definition: Body, asked: Params) -> Body
         "dependsOn": asked.get("dependsOn", []),
         "parameters": parameters,
         "container": container_of(definition["containerProperties"], asked.get("containerOverrides", {}), parameters),
-        "tags": dict(asked.get("tags", {})),
         "propagateTags": asked.get("propagateTags", definition.get("propagateTags", False)),
         "platformCapabilities": definition["platformCapabilities"],
         "isCancelled": False,
