@@ -37,6 +37,7 @@ SAME = (
     "ComputationalWorkflow",
     "FormalParameter",
 )
+UNTOLD = {"healthomics": {"FormalParameter"}}  # HealthOmics does not tell what went into a task
 pytestmark = pytest.mark.slow
 
 
@@ -107,4 +108,9 @@ def test_a_workflow_gives_the_same_in_three_places(home: Home, workflow: str) ->
         assert json.loads((folders[place] / "metrics.json").read_text()) == json.loads(
             (folders["local"] / "metrics.json").read_text()
         )
-        assert types(folders[place]) == types(folders["local"]), place
+        left_out = UNTOLD.get(place, set())
+        told, here = (
+            {name: count for name, count in types(folders[each]).items() if name not in left_out}
+            for each in (place, "local")
+        )
+        assert told == here, place

@@ -109,16 +109,18 @@ class Doing:
         return None if content is None else RunReport.model_validate_json(content)
 
     def _run(self, token: str) -> RunReport:
+        inner = f"{token}.{self._attempt}"
         try:
             request, origins = self._brought()
+            for left in self._home.queued({inner}):
+                self._engine.cancel(left.token)  # of an attempt of this job whose host was lost
+            self._engine.submit(request.model_copy(update={"token": inner}))
         except LabrelayError as error:
             if error.retryable:
                 raise
             return RunReport(state=RunState.EXECUTOR_ERROR, engine="AWS Batch", failure=str(error))
-        inner = f"{token}.{self._attempt}"
-        for left in self._home.queued({inner}):
-            self._engine.cancel(left.token)  # of an attempt of this job whose host was lost
-        status = self._follow(request.model_copy(update={"token": inner}), inner)
+        faultpoint("batch_job.submitted")
+        status = self._follow(inner)
         log.info("the engine says %s; what it left goes to S3", status.state)
         where = f"jobs/{token}/{self._attempt}"
         return leave(self._store, where, self._engine.report(inner), origins, self._order.image)
@@ -133,9 +135,7 @@ class Doing:
         log.info("%d inputs are here", len(origins))
         return request.model_copy(update={"bundle": str(bundle), "inputs": inputs}), origins
 
-    def _follow(self, request: RunRequest, token: str) -> EngineStatus:
-        self._engine.submit(request)
-        faultpoint("batch_job.submitted")
+    def _follow(self, token: str) -> EngineStatus:
         while True:
             status = self._engine.poll([token])[token]
             self._tell(status)
