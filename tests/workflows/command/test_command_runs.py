@@ -189,6 +189,7 @@ def test_a_program_without_rights_is_told_apart(make_lab: Callable[..., Lab], sa
 def test_a_full_disk_is_not_the_commands_fault(lab: Lab) -> None:
     said = failure(lab, shell("echo made.txt: No space left on device >&2; exit 1"), RunState.SYSTEM_ERROR)
     assert "found the disk full" in said
+    assert lab.engine.report(next((lab.home / "runs").iterdir()).name).tasks[0].state is RunState.EXECUTOR_ERROR
 
 
 def test_an_output_that_was_not_made_is_named(lab: Lab) -> None:
@@ -219,6 +220,12 @@ def test_only_what_an_output_names_is_kept_and_the_first_that_fits_has_it(lab: L
     _, report = lab.run({"definition.toml": shell(script, more)})
     named = [(file.output, file.index, Path(file.path).name) for file in report.files]
     assert named == [("one", 0, "1.txt"), ("one", 1, "2.txt"), ("rest", 0, "3.txt"), ("rest", 1, "top.txt")]
+
+
+def test_a_file_whose_name_is_no_text_is_no_output_and_harms_nobody(lab: Lab) -> None:
+    script = 'echo x > "$(printf "a\\377.txt")"'
+    said = failure(lab, shell(script, '[outputs.made]\npath = "*.txt"\n'))
+    assert "made no *.txt for its output made" in said
 
 
 def test_a_json_of_tool_versions_says_what_ran(lab: Lab) -> None:
@@ -282,7 +289,8 @@ def test_whatever_is_killed_leaves_nothing_and_a_new_attempt_begins_anew(
     status = lab.wait(token)
     assert status.state is RunState.SYSTEM_ERROR, status
     assert eventually(lambda: not processes_with(f"sleep 3000.{words}"))
-    assert lab.engine.report(token).files == ()
+    report = lab.engine.report(token)
+    assert (report.files, report.tasks[0].state) == ((), RunState.CANCELED)
     second = lab.engine.submit(lab.again(request, 2))
     assert eventually(lambda: len(processes_with(f"sleep 3000.{words}")) >= 2), lab.log(second)
     assert lab.starts(token) == 1
