@@ -72,6 +72,7 @@ def test_a_command_cannot_change_its_input_and_sees_nothing_of_ours(
     make_lab: Callable[..., Lab], sandbox: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://canary")  # the engine has it, a task has not
     given = tmp_path / "given.txt"
     given.write_text("precious\n")
     script = 'chmod u+w "$1"; echo spoilt > "$1"; rm -f "$1"; env > made.txt; exit 0'
@@ -264,6 +265,33 @@ def test_cancel_ends_all_processes_and_says_so(make_lab: Callable[..., Lab], san
     assert eventually(lambda: not processes_with(f"sleep 3000.{words}"))
     report = lab.engine.report(token)
     assert (report.files, report.tasks[0].state) == ((), RunState.CANCELED)
+
+
+def test_a_cancelled_command_is_asked_before_it_is_killed(lab: Lab, tmp_path: Path) -> None:
+    asked, begun = tmp_path / "asked", tmp_path / "begun"
+    script = f'trap "touch \\"{asked}\\"; exit 0" TERM; touch "{begun}"; while true; do sleep 0.05; done'
+    token = lab.engine.submit(lab.request({"definition.toml": shell(script)}))
+    assert eventually(begun.exists), lab.log(token)
+    lab.engine.cancel(token)
+    assert lab.wait(token, 8).state is RunState.CANCELED  # the engine's keeper would lose its patience after 10 s
+    assert asked.exists()
+
+
+def test_a_new_attempt_does_not_begin_while_the_command_of_the_old_one_lives(lab: Lab, tmp_path: Path) -> None:
+    first, overlap = tmp_path / "first", tmp_path / "overlap"
+    script = (
+        f'if test -e "{first}"; then kill -0 $(cat "{first}") 2> made.txt && touch "{overlap}"; exit 0; fi; '
+        f'trap "" TERM; echo $$ > "{first}"; while true; do sleep 0.05; done'
+    )
+    request = lab.request({"definition.toml": shell(script)})
+    token = lab.engine.submit(request)
+    assert eventually(first.exists), lab.log(token)
+    (pid,) = [pid for pid in processes_with(f"runs/{token}/usage.json") if is_keeper(pid)]
+    os.kill(pid, signal.SIGKILL)
+    assert lab.wait(token).state is RunState.SYSTEM_ERROR
+    second = lab.engine.submit(lab.again(request, 2))
+    assert lab.wait(second).state is RunState.COMPLETE
+    assert not overlap.exists()
 
 
 def is_keeper(pid: int) -> bool:
