@@ -51,11 +51,21 @@ def missing_outputs(work: Path, task: Task) -> list[str]:
 
 
 def _made(work: Path) -> Iterator[Path]:
-    """Yield the files below the work folder in order of their paths.
+    """Yield the files below the work folder in order of their paths, but for names that are no text (UTF-8).
 
     A link counts when it leads to a file of the work folder. One that leads out of it does not: the command may have
     made it where no such file was to be seen.
     """
     root = work.resolve()
     found = [Path(place, name) for place, _, files in os.walk(work) for name in files]
-    yield from (path for path in sorted(found) if path.is_file() and path.resolve().is_relative_to(root))
+    for path in sorted(path for path in found if _is_text(path)):
+        if path.is_file() and path.resolve().is_relative_to(root):
+            yield path
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

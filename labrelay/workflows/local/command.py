@@ -132,7 +132,7 @@ class Command:
         task = folders.task()
         files, found = read_outputs(folders.work, task) if complete and task is not None else ((), {})
         logs = [folders.stderr, *([folders.stdout(task)] if task is not None and task.stdout is None else [])]
-        row = self._row(folders, task, ended.state, found, {file.output: file.path for file in files})
+        row = self._row(folders, task, _task_state(folders, ended.state), found, {file.output: file.path for file in files})
         return RunReport(
             state=ended.state,
             started=ended.started,
@@ -188,6 +188,15 @@ class Command:
             inputs=task.inputs,
             outputs={**found, **files},
         )
+
+
+def _task_state(folders: Folders, ended: RunState) -> RunState:
+    """Return how the task ended in an attempt that ended so: by itself or its limit, or with what held it."""
+    usage = folders.usage()
+    if ended is RunState.COMPLETE:
+        return ended
+    by_itself = usage is not None and usage.stopped != "request"
+    return RunState.EXECUTOR_ERROR if by_itself else RunState.CANCELED
 
 
 def _check_image(definition: Definition, allowed: tuple[str, ...] | None) -> None:

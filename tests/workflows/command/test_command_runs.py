@@ -72,6 +72,7 @@ def test_a_command_cannot_change_its_input_and_sees_nothing_of_ours(
     make_lab: Callable[..., Lab], sandbox: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://canary")  # the engine has it, a task has not
     given = tmp_path / "given.txt"
     given.write_text("precious\n")
     script = 'chmod u+w "$1"; echo spoilt > "$1"; rm -f "$1"; env > made.txt; exit 0'
@@ -189,6 +190,7 @@ def test_a_program_without_rights_is_told_apart(make_lab: Callable[..., Lab], sa
 def test_a_full_disk_is_not_the_commands_fault(lab: Lab) -> None:
     said = failure(lab, shell("echo made.txt: No space left on device >&2; exit 1"), RunState.SYSTEM_ERROR)
     assert "found the disk full" in said
+    assert lab.engine.report(next((lab.home / "runs").iterdir()).name).tasks[0].state is RunState.EXECUTOR_ERROR
 
 
 def test_an_output_that_was_not_made_is_named(lab: Lab) -> None:
@@ -219,6 +221,12 @@ def test_only_what_an_output_names_is_kept_and_the_first_that_fits_has_it(lab: L
     _, report = lab.run({"definition.toml": shell(script, more)})
     named = [(file.output, file.index, Path(file.path).name) for file in report.files]
     assert named == [("one", 0, "1.txt"), ("one", 1, "2.txt"), ("rest", 0, "3.txt"), ("rest", 1, "top.txt")]
+
+
+def test_a_file_whose_name_is_no_text_is_no_output_and_harms_nobody(lab: Lab) -> None:
+    script = 'echo x > "$(printf "a\\377.txt")"'
+    said = failure(lab, shell(script, '[outputs.made]\npath = "*.txt"\n'))
+    assert "made no *.txt for its output made" in said
 
 
 def test_a_json_of_tool_versions_says_what_ran(lab: Lab) -> None:
@@ -259,6 +267,33 @@ def test_cancel_ends_all_processes_and_says_so(make_lab: Callable[..., Lab], san
     assert (report.files, report.tasks[0].state) == ((), RunState.CANCELED)
 
 
+def test_a_cancelled_command_is_asked_before_it_is_killed(lab: Lab, tmp_path: Path) -> None:
+    asked, begun = tmp_path / "asked", tmp_path / "begun"
+    script = f'trap "touch \\"{asked}\\"; exit 0" TERM; touch "{begun}"; while true; do sleep 0.05; done'
+    token = lab.engine.submit(lab.request({"definition.toml": shell(script)}))
+    assert eventually(begun.exists), lab.log(token)
+    lab.engine.cancel(token)
+    assert lab.wait(token, 8).state is RunState.CANCELED  # the engine's keeper would lose its patience after 10 s
+    assert asked.exists()
+
+
+def test_a_new_attempt_does_not_begin_while_the_command_of_the_old_one_lives(lab: Lab, tmp_path: Path) -> None:
+    first, overlap = tmp_path / "first", tmp_path / "overlap"
+    script = (
+        f'if test -e "{first}"; then kill -0 $(cat "{first}") 2> made.txt && touch "{overlap}"; exit 0; fi; '
+        f'trap "" TERM; echo $$ > "{first}"; while true; do sleep 0.05; done'
+    )
+    request = lab.request({"definition.toml": shell(script)})
+    token = lab.engine.submit(request)
+    assert eventually(first.exists), lab.log(token)
+    (pid,) = [pid for pid in processes_with(f"runs/{token}/usage.json") if is_keeper(pid)]
+    os.kill(pid, signal.SIGKILL)
+    assert lab.wait(token).state is RunState.SYSTEM_ERROR
+    second = lab.engine.submit(lab.again(request, 2))
+    assert lab.wait(second).state is RunState.COMPLETE
+    assert not overlap.exists()
+
+
 def is_keeper(pid: int) -> bool:
     return keeper.__file__.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
 
@@ -282,7 +317,8 @@ def test_whatever_is_killed_leaves_nothing_and_a_new_attempt_begins_anew(
     status = lab.wait(token)
     assert status.state is RunState.SYSTEM_ERROR, status
     assert eventually(lambda: not processes_with(f"sleep 3000.{words}"))
-    assert lab.engine.report(token).files == ()
+    report = lab.engine.report(token)
+    assert (report.files, report.tasks[0].state) == ((), RunState.CANCELED)
     second = lab.engine.submit(lab.again(request, 2))
     assert eventually(lambda: len(processes_with(f"sleep 3000.{words}")) >= 2), lab.log(second)
     assert lab.starts(token) == 1
