@@ -38,8 +38,8 @@ class HealthOmicsReadStore(HealthOmicsReadSets):
         self.name = name
         self.references_store = HealthOmicsReferences(aws, stores.reference_store_id, role_arn, objects, root)
         sequence_store = SequenceStore(aws, stores.sequence_store_id, role_arn)
-        self._uploads = HealthOmicsUploads(sequence_store, root, self.references_store)
         super().__init__(sequence_store, objects, root, self.references_store)
+        self._uploads = HealthOmicsUploads(sequence_store, self.state, self.references_store)
 
     def upload(
         self, paths: Sequence[Path], source: ReadSource, on_bytes: Callable[[int], None] | None = None
@@ -57,7 +57,7 @@ class HealthOmicsReadStore(HealthOmicsReadSets):
         """
         service_id = self._uploads.upload(paths, source, on_bytes)
         made = Mapped(source=source, service_id=service_id, created=utc_now())
-        self._write_mapped(made)
+        self.state.write_mapped(made)
         return ReadSet(id=source.id, source=source, status="ACTIVE", created=made.created)
 
     def add_reference(self, source: Path, name: str) -> Reference:

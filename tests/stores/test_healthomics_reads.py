@@ -18,8 +18,11 @@ from read_stores import ROLE, HealthOmicsLab
 from labrelay.model.errors import NotFound, StorageFailed, UsageError
 from labrelay.model.reads import ReadSource
 from labrelay.stores import healthomics_readsets
+from labrelay.stores.aws import Aws
 from labrelay.stores.healthomics_jobs import JobFile, Round, outcome
+from labrelay.stores.healthomics_reads import HealthOmicsReadStore
 from labrelay.stores.healthomics_setup import ensure_stores
+from labrelay.stores.healthomics_state import place_of
 
 IMPORT = """
 import sys
@@ -149,7 +152,7 @@ def test_what_the_service_would_refuse_for_all_is_refused_for_one(cloud: HealthO
 )
 def test_a_killed_import_is_finished_by_asking_again(cloud: HealthOmicsLab, emulator: Emulated, point: str) -> None:
     sources = [cloud.pair("S1"), cloud.pair("S2")]
-    place = (emulator.endpoint, "reads-lab", cloud.prefix, str(cloud.reads.root))
+    place = (emulator.endpoint, "reads-lab", cloud.prefix, str(cloud.reads.state.root))
     stores = (cloud.stores.sequence_store_id, cloud.stores.reference_store_id)
     before = len(read_set_jobs(cloud))
     child = subprocess.run(
@@ -164,7 +167,7 @@ def test_a_killed_import_is_finished_by_asking_again(cloud: HealthOmicsLab, emul
     assert len(read_set_jobs(cloud)) - before == 1
     assert [len(read_sets(cloud, source.id)) for source in sources] == [1, 1]
     cloud.reads.reap(older_than=0)
-    assert list(cloud.reads.root.rglob(".tmp-*")) == []
+    assert list(cloud.reads.state.path.rglob(".tmp-*")) == []
 
 
 def test_a_read_set_that_was_deleted_there_is_forgotten_here_and_imported_again(cloud: HealthOmicsLab) -> None:
@@ -187,9 +190,9 @@ def test_a_job_that_the_service_has_lost_is_settled_by_what_is_there(cloud: Heal
     there, missing = cloud.pair("S1"), cloud.pair("S2")
     assert cloud.imported([there], "first").status == "COMPLETED"
     job_id = cloud.imported([there, missing], "second").id
-    lost = cloud.reads._read_job(job_id)
+    lost = cloud.reads.state.read_job(job_id)
     assert lost is not None
-    cloud.reads._write_job(
+    cloud.reads.state.write_job(
         lost.model_copy(
             update={
                 "status": "IN_PROGRESS",
@@ -207,7 +210,7 @@ def test_a_job_that_the_service_has_lost_is_settled_by_what_is_there(cloud: Heal
         )
     while read_sets(cloud, missing.id):
         pass
-    cloud.reads._mapped_path(missing.id).unlink()
+    cloud.reads.state.forget(missing.id)
     found = cloud.reads.job(job_id)
     assert [read_set.id for read_set in found.done] == [there.id]
     assert [reason for _, reason in found.failed] == [
@@ -313,6 +316,37 @@ def test_stores_are_made_once(cloud: HealthOmicsLab) -> None:
     assert again.reference_store_id == cloud.stores.reference_store_id
     with pytest.raises(UsageError, match="no name"):
         ensure_stores(cloud.aws, " ")
+
+
+def test_what_is_known_of_one_sequence_store_says_nothing_of_another(cloud: HealthOmicsLab) -> None:
+    source = cloud.pair("S1")
+    first = cloud.imported([source], "token")
+    here = cloud.reads.locations(source.id)
+    other = ensure_stores(cloud.aws, "the other lab")
+    moved = HealthOmicsReadStore(cloud.aws, cloud.objects, cloud.reads.state.root, other, ROLE)
+    with pytest.raises(NotFound, match=f"no read set {source.id} in {other.sequence_store_id}"):
+        moved.locations(source.id)
+    with pytest.raises(NotFound, match="no import job"):
+        moved.job(first.id)
+    cloud.reads = moved
+    assert cloud.imported([source], "token").status == "COMPLETED"
+    assert f"/{other.sequence_store_id}/" in moved.locations(source.id)[0]
+    back = HealthOmicsReadStore(cloud.aws, cloud.objects, moved.state.root, cloud.stores, ROLE)
+    assert back.locations(source.id) == here
+
+
+def test_another_region_account_or_endpoint_is_another_place() -> None:
+    aws = Aws(region="us-east-1", endpoint_url="http://127.0.0.1:9000")
+    other_role = ROLE.replace("123456789012", "210987654321")
+    places = {
+        place_of(aws, ROLE, "1000000001"),
+        place_of(Aws(region="eu-central-1", endpoint_url="http://127.0.0.1:9000"), ROLE, "1000000001"),
+        place_of(Aws(region="us-east-1", endpoint_url="http://127.0.0.1:9001"), ROLE, "1000000001"),
+        place_of(aws, other_role, "1000000001"),
+        place_of(aws, ROLE, "1000000002"),
+    }
+    assert len(places) == 5
+    assert all("/" not in place and len(place) < 200 for place in places)
 
 
 def job_file(cloud: HealthOmicsLab, *rounds: tuple[int, ...]) -> JobFile:
