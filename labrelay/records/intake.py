@@ -51,8 +51,8 @@ def refuse(session: Session, run_id: str, reason: str) -> None:
     audit.record(session, "instrument_run.refused", run_id, reason=reason)
 
 
-def mark_stored(session: Session, run_id: str, fingerprint: str, manifest_key: str) -> None:
-    """Mark an instrument run as stored, after its manifest."""
+def mark_stored(session: Session, run_id: str, fingerprint: str, manifest_key: str | None) -> None:
+    """Mark an instrument run as stored, after its manifest; an upload has none."""
     values = {"state": "stored", "reason": None, "fingerprint": fingerprint, "manifest_key": manifest_key}
     session.execute(update(InstrumentRunRow).where(InstrumentRunRow.id == run_id).values(**values, stored_at=now()))
     audit.record(session, "instrument_run.stored", run_id, manifest=manifest_key)

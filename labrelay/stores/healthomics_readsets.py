@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from labrelay.model.canonical import digest
 from labrelay.model.errors import Busy, Conflict, LabrelayError, NotFound, StorageFailed, UsageError
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef
@@ -23,7 +22,6 @@ from labrelay.model.reads import ReadSet, ReadSource
 from labrelay.stores.aws import Aws, aws_errors
 from labrelay.stores.durable import GRACE_SECONDS
 from labrelay.stores.healthomics_jobs import (
-    TOKEN_LENGTH,
     JobFile,
     Mapped,
     Round,
@@ -31,6 +29,7 @@ from labrelay.stores.healthomics_jobs import (
     outcome,
     refusal,
     source_request,
+    uploaded_source,
 )
 from labrelay.stores.healthomics_state import StateFolder
 from labrelay.stores.ports import ImportJob, ObjectStore
@@ -39,7 +38,7 @@ log = logging.getLogger(__name__)
 
 MOST_SOURCES = 100
 THERE = frozenset({"ACTIVE", "ARCHIVED", "ACTIVATING"})
-BATCHES = {"activate": 20, "export": 100}
+ACTIVATED = 20  # in one activation job
 FEW = 20  # read sets that are asked for one by one, where a list may be of a million
 
 
@@ -171,7 +170,7 @@ class HealthOmicsReadSets:
         """
         ours = {self._mapped(each).service_id: each for each in read_set_ids}
         archived, going = self._asleep(list(ours))
-        for batch in _batches(archived, BATCHES["activate"]):
+        for batch in _batches(archived, ACTIVATED):
             try:
                 with aws_errors(f"activate {len(batch)} read sets"):
                     self._store.omics.start_read_set_activation_job(
@@ -194,23 +193,6 @@ class HealthOmicsReadSets:
                 status = {each: str(self._metadata(each)["status"]) for each in service_ids}
         archived = [each for each in service_ids if status.get(each) == "ARCHIVED"]
         return archived, [each for each in service_ids if status.get(each) == "ACTIVATING"]
-
-    def export(self, read_set_ids: Sequence[str], destination: str) -> tuple[str, ...]:
-        """Start exporting read sets to an S3 prefix and return the service's jobs. Cost: a call for every 100."""
-        base = destination.rstrip("/") + "/"
-        jobs = []
-        for batch in _batches([self._mapped(each).service_id for each in read_set_ids], BATCHES["export"]):
-            with aws_errors(f"export {len(batch)} read sets to {base}"):
-                answer = self._store.omics.start_read_set_export_job(
-                    sequenceStoreId=self._store.id,
-                    destination=base,
-                    roleArn=self._store.role_arn,
-                    clientToken=digest([base, *batch])[:TOKEN_LENGTH],
-                    sources=[{"readSetId": each} for each in batch],
-                )
-            jobs.append(str(answer["id"]))
-            faultpoint("omics.export_started")
-        return tuple(jobs)
 
     def reap(self, older_than: float = GRACE_SECONDS) -> int:
         """Remove what killed processes left in the state folders; return how many files."""
@@ -321,9 +303,13 @@ class HealthOmicsReadSets:
             first = self._first(read_set_id)
             if first is None:
                 return None
-            job_id = self._metadata(first["id"]).get("creationJobId")
-            source = self._source_of(read_set_id, str(job_id)) if job_id else None
-        if source is None:
+            metadata = self._metadata(first["id"])
+            if (job_id := metadata.get("creationJobId")) is not None:
+                source = self._source_of(read_set_id, str(job_id))
+            else:
+                tags = self._store.omics.list_tags_for_resource(resourceArn=metadata["arn"])["tags"]
+                source = uploaded_source(metadata, tags)
+        if source is None or source.id != read_set_id:
             raise StorageFailed(
                 f"{self._store.id} has read set {first['id']} for {read_set_id}, but not from files of this home; "
                 "import its reads again."

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from labrelay.model.reads import Reference
 from labrelay.stores.aws import Aws, aws_errors
 from labrelay.stores.durable import GRACE_SECONDS, write_json_atomic
 from labrelay.stores.folder_references import ReferenceFolder
-from labrelay.stores.healthomics_jobs import ENDED, TOKEN_LENGTH, polled
+from labrelay.stores.healthomics_jobs import ENDED, TOKEN_LENGTH, age_of, polled
 from labrelay.stores.healthomics_state import StateFolder
 from labrelay.stores.jsonfile import checked_id, read_model
 from labrelay.stores.ports import ObjectStore
@@ -157,7 +156,7 @@ class HealthOmicsReferences:
             item = said["sources"][0]
             if item["status"] == "FINISHED" and (made := self._made(reference, item)) is not None:
                 return made
-            if not _is_of_before(answer):
+            if age_of(answer) <= OLD_SECONDS:
                 message = f"HealthOmics did not take it: {printable(_reason(said, item))}"
                 problem = Problem(code="REFERENCE_REFUSED", message=message, path=reference.fasta.name)
                 raise RefusedInput(f"reference {reference.name}", [problem])
@@ -211,15 +210,6 @@ def _name(reference: Reference) -> str:
 
 def _reason(said: Mapping[str, Any], item: Mapping[str, Any]) -> str:
     return str(item.get("statusMessage") or said.get("statusMessage") or said["status"])
-
-
-def _is_of_before(answer: Mapping[str, Any]) -> bool:
-    """Tell by the service's clock whether the token gave a job of an earlier try, which says nothing of now."""
-    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    if date is None:
-        return False
-    age: float = (parsedate_to_datetime(date) - answer["creationTime"]).total_seconds()
-    return age > OLD_SECONDS
 
 
 def _description(reference: Reference) -> str:

@@ -30,7 +30,7 @@ from labrelay.model.problem import Frozen, Problem
 from labrelay.model.reads import ReadSource
 from labrelay.stores.aws import aws_errors
 from labrelay.stores.durable import write_json_atomic
-from labrelay.stores.healthomics_jobs import TAG, TOKEN_LENGTH, about, polled, refusal
+from labrelay.stores.healthomics_jobs import TAG, TOKEN_LENGTH, about, file_tags, polled, refusal
 from labrelay.stores.healthomics_readsets import THERE, ReferenceArns, SequenceStore
 from labrelay.stores.healthomics_state import StateFolder
 from labrelay.stores.jsonfile import read_model
@@ -132,6 +132,7 @@ class HealthOmicsUploads:
 
     def _begin(self, source: ReadSource, state: Path) -> _Begun:
         asked = about(source, None if source.reference_id is None else self._references.arn(source.reference_id))
+        asked["tags"] |= file_tags(source)
         with aws_errors(f"begin the upload of {source.name}"):
             # No token: the upload that it gave again may have been aborted; one that nobody goes on with does no harm.
             answer = self._store.omics.create_multipart_read_set_upload(sequenceStoreId=self._store.id, **asked)

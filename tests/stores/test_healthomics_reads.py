@@ -17,12 +17,14 @@ from read_stores import ROLE, HealthOmicsLab
 
 from labrelay.model.errors import NotFound, StorageFailed, UsageError
 from labrelay.model.reads import ReadSource
-from labrelay.stores import healthomics_readsets
+from labrelay.stores import healthomics_exports, healthomics_readsets
 from labrelay.stores.aws import Aws
+from labrelay.stores.healthomics_exports import exported
 from labrelay.stores.healthomics_jobs import JobFile, Round, outcome
 from labrelay.stores.healthomics_reads import HealthOmicsReadStore
 from labrelay.stores.healthomics_setup import ensure_stores
 from labrelay.stores.healthomics_state import place_of
+from labrelay.stores.ports import ExportJob
 
 IMPORT = """
 import sys
@@ -232,18 +234,45 @@ def test_files_have_s3_uris_that_can_be_read(cloud: HealthOmicsLab) -> None:
         )
 
 
-def test_read_sets_are_exported_below_a_prefix(cloud: HealthOmicsLab) -> None:
+def test_an_export_that_goes_on_is_joined_and_one_that_ended_is_done_anew(
+    cloud: HealthOmicsLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = cloud.pair("S1")
     cloud.imported([source], "token")
     to = f"s3://reads-lab/{cloud.prefix}/exported"
-    [job] = cloud.reads.export([source.id], to)
-    assert cloud.reads.export([source.id], to) == (job,)
-    omics = cloud.aws.client("omics")
-    asked = {"sequenceStoreId": cloud.stores.sequence_store_id, "id": job}
-    while omics.get_read_set_export_job(**asked)["status"] in ("SUBMITTED", "IN_PROGRESS"):
+    monkeypatch.setattr(healthomics_exports, "NEW_SECONDS", -1.0)  # whatever the token gives counts as of before
+    stubbed = cloud.aws.client("omics")
+    monkeypatch.setattr(stubbed, "get_read_set_export_job", lambda **_asked: {"status": "IN_PROGRESS"})
+    [first] = cloud.reads.export([source.id], to)
+    [joined] = cloud.reads.export([source.id], to)
+    assert joined.id == first.id
+    monkeypatch.undo()
+    while cloud.reads.export_job(first).status != "COMPLETED":
         pass
-    listed = cloud.aws.client("s3").list_objects_v2(Bucket="reads-lab", Prefix=f"{cloud.prefix}/exported/")
-    assert listed["KeyCount"] == 2
+    monkeypatch.setattr(healthomics_exports, "NEW_SECONDS", -1.0)
+    monkeypatch.setattr(healthomics_exports, "MOST_JOBS", 1)
+    with pytest.raises(StorageFailed, match="were exported 1 times"):
+        cloud.reads.export([source.id], to)
+    monkeypatch.undo()
+    monkeypatch.setattr(healthomics_exports, "age_of", lambda answer: 60.0 if answer["id"] == first.id else 0.0)
+    [again] = cloud.reads.export([source.id], to)
+    assert again.id != first.id
+
+
+def test_what_an_export_could_not_do_is_told_by_our_ids() -> None:
+    names = {"7": "rds_a", "8": "rds_b", "9": "rds_c"}
+    job = ExportJob(id="1", destination="s3://b/p/", read_sets=tuple(names.values()), names=names)
+    said = [
+        {"id": "7", "status": "FINISHED"},
+        {"id": "8", "status": "FAILED", "statusMessage": "it is ARCHIVED\x1b[31m"},
+    ]
+    assert exported(job, {"status": "IN_PROGRESS", "readSets": said}).failed == ()
+    done = exported(job, {"status": "COMPLETED_WITH_FAILURES", "readSets": said, "statusMessage": "some failed"})
+    assert done.failed == (
+        ("rds_b", "HealthOmics did not export it: it is ARCHIVED\\x1b[31m"),
+        ("rds_c", "HealthOmics did not export it: some failed"),
+    )
+    assert exported(job, {"status": "COMPLETED"}).failed == ()
 
 
 @pytest.fixture
