@@ -162,7 +162,7 @@ def submit(
             opened, workflow, subjects=samples, inputs=inputs, reference=reference, version=version, force=force
         )
         if wait:
-            done.failed += collecting.wait_for(opened, done.runs).stuck
+            done.failed = collecting.seen_again(done.failed, done.runs, collecting.wait_for(opened, done.runs))
         return done
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labrelay.emulator.operation import Failure
+from labrelay.emulator.operation import COMMON_ERRORS, Failure
 from labrelay.emulator.routing import service_model
 from labrelay.model.errors import UsageError
 
@@ -163,7 +163,8 @@ def _problems(entry: Any) -> list[str]:
         problems.append(f"do is one of {', '.join(allowed)}")
     if "operation" in entry and entry["operation"] not in ("*", *service_model().operation_names):
         problems.append(f"HealthOmics has no operation {entry['operation']}")
-    if entry.get("do") == "fail" and entry.get("code", "InternalServerException") not in service_model().shape_names:
+    known = {*service_model().shape_names, *COMMON_ERRORS}
+    if entry.get("do") == "fail" and entry.get("code", "InternalServerException") not in known:
         problems.append(f"HealthOmics has no error {entry['code']}")
     for key in ("times", "after", "seconds"):
         number = entry.get(key, 0)

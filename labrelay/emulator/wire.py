@@ -18,7 +18,7 @@ from pathlib import Path
 
 import labrelay.emulator
 from labrelay.emulator import shapes
-from labrelay.emulator.operation import OPERATIONS, Failure, Params, Slice, invalid
+from labrelay.emulator.operation import COMMON_ERRORS, OPERATIONS, Failure, Params, Slice, invalid
 from labrelay.emulator.routing import operation_model, service_model
 from labrelay.emulator.service import Service
 
@@ -176,8 +176,8 @@ def json_answer(value: Params, status: int = 200) -> Answer:
 
 
 def failed(failure: Failure) -> Answer:
-    """Return the answer for a failure; its status is the model's."""
-    status = 500
+    """Return the answer for a failure; its status is the model's, or that which all services of AWS give it."""
+    status = COMMON_ERRORS.get(failure.code, 500)
     if failure.code in service_model().shape_names:
         status = service_model().shape_for(failure.code).metadata.get("error", {}).get("httpStatusCode", status)
     return error_answer(status, failure.code, failure.message)

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from labrelay.model.errors import LabrelayError, RefusedInput
+from labrelay.model.errors import Busy, LabrelayError, RefusedInput
 from labrelay.model.faults import faultpoint
-from labrelay.model.runs import EngineStatus, RunReport
+from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
 from labrelay.records import runs
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 0.2, 2.0
 STARTING_SECONDS = 60.0  # of a look; what is not started in them has the next look
 TASKS_TOLD = 3  # kinds of tasks at work that fit on a line
+BUSY_IN_A_ROW = 3  # starts that an overloaded service refused, after which the others are not tried
+PATIENCE_SECONDS = 600.0  # of a wait, with a service that fails each time it is asked
 LOOKS = 3  # an engine that does not know a run so often in a row is not waited for
 FORGOTTEN = "the engine does not know this run; `labrelay sweep` gives it up after a while and tries it again"
 
@@ -74,35 +76,50 @@ def start_intended(
     """
     with home.records.read() as session:
         waiting = runs.unattached(session)
-    started, until = 0, time.monotonic() + seconds if seconds is not None else None
-    for request in waiting:
+    started, until, busy = 0, time.monotonic() + seconds if seconds is not None else None, 0
+    for place, request in enumerate(waiting):
         if until is not None and time.monotonic() > until:
             break
         try:
-            if request.read_sets and home.reads.activate(request.read_sets):
-                if cold is not None:
-                    cold.append(request.run_id)
-                continue
-            external_id = home.engine.submit(request)
+            taken = _start(home, request)
         except LabrelayError as error:
-            if isinstance(error, RefusedInput):
-                _refuse(home, request.token, str(error))
+            _write_why(home, request.token, error)
             if stuck is None:
                 raise
             stuck.append((request.run_id, str(error)))
+            busy = busy + 1 if isinstance(error, Busy) else 0
+            if busy == BUSY_IN_A_ROW:
+                # Throttled, or a quota is used up: each further try would cost a minute and make it worse.
+                why = str(error).replace(f" {request.run_id}", "")
+                stuck += [(other.run_id, why) for other in waiting[place + 1 :]]
+                break
             continue
-        faultpoint("submit.started")
-        with home.records.write() as session:
-            runs.attach(session, request.token, external_id)
-        faultpoint("submit.attached")
-        started += 1
+        busy, started = 0, started + taken
+        if not taken and cold is not None:
+            cold.append(request.run_id)
     return started
 
 
-def _refuse(home: Home, token: str, why: str) -> None:
-    ended = EngineStatus(state=RunState.EXECUTOR_ERROR, at=datetime.now(UTC), message=why)
+def _start(home: Home, request: RunRequest) -> bool:
+    """Give the engine an attempt; return False when its reads have to come out of the archive first."""
+    if request.read_sets and home.reads.activate(request.read_sets):
+        return False
+    external_id = home.engine.submit(request)
+    faultpoint("submit.started")
     with home.records.write() as session:
-        runs.apply_event(session, token, ended)
+        runs.attach(session, request.token, external_id)
+    faultpoint("submit.attached")
+    return True
+
+
+def _write_why(home: Home, token: str, error: LabrelayError) -> None:
+    """Write why an attempt was not started: what is refused has ended, anything else waits."""
+    with home.records.write() as session:
+        if isinstance(error, RefusedInput):
+            ended = EngineStatus(state=RunState.EXECUTOR_ERROR, at=datetime.now(UTC), message=str(error))
+            runs.apply_event(session, token, ended)
+        else:
+            runs.keep_waiting(session, token, str(error))
     faultpoint("submit.refused")
 
 
@@ -161,7 +178,7 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
     total, pause, started, wanted = Collected(), FIRST_WAIT, time.monotonic(), set(run_ids)
     missed: Counter[str] = Counter()
     while True:
-        done = collect(home)
+        done = _patiently(home)
         total.started += done.started
         total.recorded += done.recorded
         total.retried += done.retried
@@ -177,6 +194,24 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
         time.sleep(pause)
         # a short run is seen soon, a long one is not asked about twice a second for days
         pause = min(LONGEST_WAIT, max(FIRST_WAIT, (time.monotonic() - started) / 20))
+
+
+def _patiently(home: Home) -> Collected:
+    """Collect; a service that fails is asked again for some minutes, since runs may take days."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return collect(home)
+        except LabrelayError as error:
+            if not error.retryable or time.monotonic() > until:
+                raise
+            home.progress.now(f"{error} Asking again …")
+        time.sleep(LONGEST_WAIT)
+
+
+def seen_again(failed: Sequence[tuple[str, str]], run_ids: Sequence[str], waited: Collected) -> list[tuple[str, str]]:
+    """Return what is still wrong after a wait: runs among what failed before it are as the wait found them."""
+    return [each for each in failed if each[0] not in set(run_ids)] + waited.stuck
 
 
 def _open(home: Home, wanted: set[str]) -> set[str]:
