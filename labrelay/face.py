@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.progress import Progress
+from labrelay.model.reads import ReadSet
 from labrelay.model.runs import Priority
 from labrelay.model.states import RunState
 from labrelay.records import lineage as lineage_records
@@ -22,13 +23,15 @@ from labrelay.records.lineage import Direction, Graph
 from labrelay.records.search import Found, Kind
 from labrelay.steps import announce as announcing
 from labrelay.steps import collect as collecting
-from labrelay.steps import direct, listing
+from labrelay.steps import direct, listing, reads
 from labrelay.steps import process as processing
 from labrelay.steps import results as resulting
+from labrelay.steps import upload_reads as upload_reads_step
 from labrelay.steps.collect import Collected
 from labrelay.steps.home import Home, open_home
 from labrelay.steps.listing import RunLine
 from labrelay.steps.process import Processed
+from labrelay.steps.reads import Places, ReadSetLine
 from labrelay.steps.results import ResultRow
 from labrelay.steps.settings import find_home
 from labrelay.steps.submit import Submitted
@@ -173,7 +176,7 @@ def submit(
             force=force,
         )
         if wait:
-            done.failed += collecting.wait_for(opened, done.runs).stuck
+            done.failed = collecting.seen_again(done.failed, done.runs, collecting.wait_for(opened, done.runs))
         return done
 
 
@@ -225,6 +228,65 @@ def results(experiment: str | None = None, *, home: Where = None) -> list[Result
     """
     with _opened(home) as opened:
         return resulting.results_table(opened, experiment)
+
+
+def read_sets(*, sample: str | None = None, experiment: str | None = None, home: Where = None) -> list[ReadSetLine]:
+    """Return the read sets on record, by sample and lane.
+
+    Args:
+        sample: Only this sample's (name or id).
+        experiment: Only this experiment's.
+        home: The home folder.
+
+    Example:
+        >>> [(line.sample, line.status, line.lane) for line in labrelay.read_sets()]
+        [('alpha', 'ACTIVE', 1), ('beta', 'ACTIVE', 1)]
+    """
+    with _opened(home) as opened:
+        return reads.read_sets(opened, sample=sample, experiment=experiment)
+
+
+def read_uris(*, sample: str | None = None, experiment: str | None = None, home: Where = None) -> list[Places]:
+    """Return where other programs read the files of read sets: `s3` URIs, and the `locations` of the engine.
+
+    Args:
+        sample: This sample's (name or id).
+        experiment: This experiment's; one of the two is needed.
+        home: The home folder.
+
+    Example:
+        >>> [place] = labrelay.read_uris(sample="alpha")
+        >>> len(place.locations), place.s3  # a folder's: nothing lies in S3
+        (2, ())
+    """
+    with _opened(home) as opened:
+        return reads.places(opened, reads.in_store(opened, sample=sample, experiment=experiment))
+
+
+def upload_reads(
+    files: Sequence[str | Path],
+    sample: str,
+    *,
+    reference: str | None = None,
+    home: Where = None,
+    progress: Progress | None = None,
+) -> ReadSet:
+    """Judge FASTQ, BAM or CRAM files and take them straight into the read store; the same files again are found there.
+
+    Args:
+        files: One file, or R1 and R2.
+        sample: An announced sample, by name or id.
+        reference: What a CRAM or an aligned BAM was aligned to.
+        home: The home folder.
+        progress: Who is told how it goes.
+
+    Example:
+        >>> [place] = labrelay.read_uris(sample="beta")
+        >>> labrelay.upload_reads(place.locations, "beta").status
+        'ACTIVE'
+    """
+    with _opened(home, progress) as opened:
+        return upload_reads_step.upload(opened, [Path(file) for file in files], sample, reference)
 
 
 def lineage(thing: str, direction: Direction = "up", *, home: Where = None) -> Graph:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from labrelay.model.files import FileRef
@@ -194,8 +194,22 @@ def attach(session: Session, token: str, external_id: str) -> None:
     """Write the engine's own id of an attempt, after it took the request."""
     row = session.get_one(AttemptRow, token)
     if row.external_id is None:
-        row.external_id = external_id
+        row.external_id, row.message = external_id, None
         audit.record(session, "attempt.submitted", row.run_id, token=token, external_id=external_id)
+
+
+def keep_waiting(session: Session, token: str, why: str) -> None:
+    """Write why an attempt could not be given to its engine; it is tried again until the engine has it."""
+    here = (AttemptRow.token == token) & AttemptRow.external_id.is_(None) & _not_ended()
+    session.execute(update(AttemptRow).where(here).values(message=why))
+
+
+def unstarted(session: Session) -> list[tuple[str, str]]:
+    """Return (run, why) of the attempts that could not be given to their engine when that was tried last."""
+    query = select(AttemptRow.run_id, AttemptRow.message).where(
+        _not_ended(), AttemptRow.external_id.is_(None), AttemptRow.message.is_not(None)
+    )
+    return [(run_id, why or "") for run_id, why in session.execute(query.order_by(AttemptRow.created_at))]
 
 
 def apply_event(session: Session, token: str, status: EngineStatus) -> bool:

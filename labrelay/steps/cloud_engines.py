@@ -10,6 +10,7 @@ from labrelay.model.errors import UsageError
 from labrelay.steps.adapters import local_engine as plain_local_engine
 from labrelay.steps.cloud import aws_of
 from labrelay.steps.settings import Settings
+from labrelay.stores.aws import Aws
 from labrelay.stores.healthomics_reads import HealthOmicsReadStore
 from labrelay.stores.healthomics_setup import Stores
 from labrelay.stores.ports import ObjectStore, ReadStore
@@ -40,7 +41,13 @@ def cloud_stores(path: Path, settings: Settings) -> tuple[ObjectStore, ReadStore
     aws = aws_of(settings)
     objects = S3ObjectStore(aws, *bucket_and_prefix(str(settings.objects_url)), name="s3")
     stores = Stores(str(settings.sequence_store_id), str(settings.reference_store_id))
-    return objects, HealthOmicsReadStore(aws, objects, path / "reads", stores, str(settings.service_role_arn))
+    role = str(settings.service_role_arn)
+    return objects, HealthOmicsReadStore(aws, objects, path / "reads", stores, role, name=_reads_name(aws, stores))
+
+
+def _reads_name(aws: Aws, stores: Stores) -> str:
+    """Return a name that the records keep beside each read set: in another sequence store it has to be imported."""
+    return "@".join(filter(None, (f"omics:{stores.sequence_store_id}", aws.endpoint("omics"))))
 
 
 def local_engine(path: Path, settings: Settings) -> Engine:

@@ -1,4 +1,4 @@
-"""Steps 8 and 9: start what was intended, hear what the engines say, and hand each end to `record`.
+"""Step 9, collect: hear what the engines say, start what waits for it, and hand each end to `record`.
 
 State first, details after: the state of every run is written before the outputs of any are touched, and a run whose
 outputs cannot be recorded does not hold up the others.
@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from labrelay.model.errors import LabrelayError, RefusedInput
+from labrelay.model.errors import LabrelayError
 from labrelay.model.faults import faultpoint
-from labrelay.model.runs import EngineStatus, RunReport, RunRequest
+from labrelay.model.runs import EngineStatus, RunReport
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
 from labrelay.records import runs
@@ -25,12 +25,13 @@ from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import AttemptRow, WorkflowRunRow
 from labrelay.steps.home import Home
 from labrelay.steps.record import record_run
-from labrelay.workflows.port import Engine, TakesMany
+from labrelay.steps.start import start_intended
 
 log = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 0.2, 2.0
 STARTING_SECONDS = 60.0  # of a look; what is not started in them has the next look
 TASKS_TOLD = 3  # kinds of tasks at work that fit on a line
+PATIENCE_SECONDS = 600.0  # of a wait, with a service that fails each time it is asked
 LOOKS = 3  # an engine that does not know a run so often in a row is not waited for
 FORGOTTEN = "the engine does not know this run; `labrelay sweep` gives it up after a while and tries it again"
 
@@ -52,97 +53,6 @@ class Collected:
     waiting: list[str] = field(default_factory=list)
     seen: dict[str, EngineStatus] = field(default_factory=dict)
     unknown: list[LiveAttempt] = field(default_factory=list)
-
-
-def start_intended(
-    home: Home,
-    stuck: list[tuple[str, str]] | None = None,
-    seconds: float | None = None,
-    cold: list[str] | None = None,
-) -> int:
-    """Give the engine the attempts that it has not been given; return how many it took.
-
-    The attempt's token makes this safe to repeat: an answer that was lost is settled by asking with the same token.
-    An attempt whose bundle or inputs the engine refuses ends with that, since it would be refused for ever; whatever
-    else keeps one from starting may be mended, so it waits. Reads that the store has archived are asked for first.
-
-    Args:
-        home: Where.
-        stuck: Takes the runs that could not be started, with the reason; without it the first one raises.
-        seconds: After so many no further one is begun; a cloud that takes a run in ten seconds is not to keep everybody
-            else waiting. None begins all.
-        cold: Takes the runs that wait for archived reads.
-    """
-    with home.records.read() as session:
-        waiting = runs.unattached(session)
-    started, until = 0, time.monotonic() + seconds if seconds is not None else None
-    for kind, portion in _portions(home, waiting):
-        if until is not None and time.monotonic() > until:
-            break
-        answers = _submit(home, kind, portion, cold)
-        for request, error in ((request, answer) for request, answer in answers if isinstance(answer, LabrelayError)):
-            if isinstance(error, RefusedInput):
-                _refuse(home, request.token, str(error))
-            if stuck is None:
-                raise error
-            stuck.append((request.run_id, str(error)))
-        started += _attach(home, [(request, answer) for request, answer in answers if isinstance(answer, str)])
-    return started
-
-
-def _portions(home: Home, waiting: Mapping[str, list[RunRequest]]) -> Iterator[tuple[str, list[RunRequest]]]:
-    """Yield by engine as many requests as it takes at once."""
-    for kind, requests in waiting.items():
-        size = _portion_of(home.engine_of(kind)) if kind in home.places else 1
-        for start in range(0, len(requests), size):
-            yield kind, requests[start : start + size]
-
-
-def _portion_of(engine: Engine) -> int:
-    return engine.portion if isinstance(engine, TakesMany) else 1
-
-
-def _submit(
-    home: Home, kind: str, requests: Sequence[RunRequest], cold: list[str] | None
-) -> list[tuple[RunRequest, str | LabrelayError]]:
-    """Give requests to their engine; return its ids or why not, without those whose reads are still archived."""
-    answers: list[tuple[RunRequest, str | LabrelayError]] = []
-    ready: list[RunRequest] = []
-    for request in requests:
-        try:
-            if not request.read_sets or not home.reads.activate(request.read_sets):
-                ready.append(request)
-            elif cold is not None:
-                cold.append(request.run_id)
-        except LabrelayError as error:
-            answers.append((request, error))
-    try:
-        engine = home.engine_of(kind)
-        if isinstance(engine, TakesMany):
-            given = engine.submit_all(ready) if ready else []
-        else:
-            given = [engine.submit(request) for request in ready]
-    except LabrelayError as error:
-        given = [error] * len(ready)
-    return answers + list(zip(ready, given, strict=True))
-
-
-def _attach(home: Home, answers: Sequence[tuple[RunRequest, str]]) -> int:
-    """Write the engine's own ids of attempts that it took, in one transaction; return how many there are."""
-    if answers:
-        faultpoint("submit.started")
-        with home.records.write() as session:
-            for request, external_id in answers:
-                runs.attach(session, request.token, external_id)
-        faultpoint("submit.attached")
-    return len(answers)
-
-
-def _refuse(home: Home, token: str, why: str) -> None:
-    ended = EngineStatus(state=RunState.EXECUTOR_ERROR, at=datetime.now(UTC), message=why)
-    with home.records.write() as session:
-        runs.apply_event(session, token, ended)
-    faultpoint("submit.refused")
 
 
 def collect(home: Home) -> Collected:
@@ -227,7 +137,7 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
     total, pause, started, wanted = Collected(), FIRST_WAIT, time.monotonic(), set(run_ids)
     missed: Counter[str] = Counter()
     while True:
-        done = collect(home)
+        done = _patiently(home)
         total.started += done.started
         total.recorded += done.recorded
         total.retried += done.retried
@@ -243,6 +153,24 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
         time.sleep(pause)
         # a short run is seen soon, a long one is not asked about twice a second for days
         pause = min(LONGEST_WAIT, max(FIRST_WAIT, (time.monotonic() - started) / 20))
+
+
+def _patiently(home: Home) -> Collected:
+    """Collect; a service that fails is asked again for some minutes, since runs may take days."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return collect(home)
+        except LabrelayError as error:
+            if not error.retryable or time.monotonic() > until:
+                raise
+            home.progress.now(f"{error} Asking again …")
+        time.sleep(LONGEST_WAIT)
+
+
+def seen_again(failed: Sequence[tuple[str, str]], run_ids: Sequence[str], waited: Collected) -> list[tuple[str, str]]:
+    """Return what is still wrong after a wait: runs among what failed before it are as the wait found them."""
+    return [each for each in failed if each[0] not in set(run_ids)] + waited.stuck
 
 
 def _open(home: Home, wanted: set[str]) -> set[str]:

@@ -21,9 +21,10 @@ from labrelay.model.words import counted
 from labrelay.records import audit
 from labrelay.records import runs as run_records
 from labrelay.records.schema import AttemptRow, FileRow, RunIORow, TaskRow, WorkflowRunRow
-from labrelay.steps.collect import collect, start_intended
+from labrelay.steps.collect import collect
 from labrelay.steps.home import Home
 from labrelay.steps.listing import RunLine, find_run, run_lines
+from labrelay.steps.start import start_intended
 from labrelay.workflows.local.home import Attempt, EngineHome
 from labrelay.workflows.local.program import Program
 from labrelay.workflows.local.programs import program_of

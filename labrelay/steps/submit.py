@@ -16,9 +16,9 @@ from labrelay.model.runs import RunInput, WorkflowVersion, run_key
 from labrelay.records import intake, runs
 from labrelay.records.runs import Intent
 from labrelay.steps.bundles import bundle_path, resolve
-from labrelay.steps.collect import start_intended
 from labrelay.steps.home import Home
 from labrelay.steps.route import Planned, SampleReads
+from labrelay.steps.start import start_intended
 from labrelay.workflows.command.values import check as check_command
 from labrelay.workflows.definition import COMMAND, Definition
 from labrelay.workflows.inputs import ReferenceInputs, SampleInputs, compose_inputs

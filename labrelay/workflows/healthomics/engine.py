@@ -93,6 +93,7 @@ class HealthOmicsEngine:
             aws,
             settings.download / "published.json",
             f"{settings.output_uri.rstrip('/')}/bundles",
+            settings.role_arn,
             settings.registry_map,
         )
         # What was said last, so that a run is asked about alone once, when its state has moved.
