@@ -13,11 +13,11 @@ from labrelay.stores.aws import Aws, aws_errors
 from labrelay.stores.download import bucket_and_key
 from labrelay.stores.s3 import S3ObjectStore
 from labrelay.workflows.batch.listing import describe
-from labrelay.workflows.batch.order import Progress, progress_key
+from labrelay.workflows.batch.order import Progress, owner_key, progress_key
 from labrelay.workflows.batch.report import read_small, report_of, told_report
 from labrelay.workflows.batch.settings import BatchSettings
 from labrelay.workflows.batch.states import CANCELLED, Job, judge, state_of, state_time
-from labrelay.workflows.batch.submission import Submission
+from labrelay.workflows.batch.submission import Submission, read_owner
 from labrelay.workflows.sending import Sender
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,11 @@ class BatchEngine:
         if job is None:
             return None
         if job["status"] == "SUCCEEDED":
+            owner = read_owner(self._aws, f"{self._settings.work_uri}/{owner_key(token)}")
+            if owner not in (None, job["jobId"]):
+                # Somebody submitted the order again by hand, and that job was faster: its end is the attempt's.
+                other = describe(self._aws, [str(owner)]).get(str(owner))
+                return self._status(other, token, count) if other is not None else None
             return EngineStatus(state=RunState.EXECUTOR_ERROR, at=state_time(job), message=NO_REPORT)
         state, why = judge(job)
         return EngineStatus(state=state, at=state_time(job), message=why)
