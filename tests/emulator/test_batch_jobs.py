@@ -213,6 +213,14 @@ def test_an_image_that_nothing_starts_fails_its_job_with_the_reason(tmp_path: Pa
         assert job["statusReason"].startswith("CannotPullContainerError: busybox:")
 
 
+def test_a_job_that_changes_more_of_its_definition_than_ecs_takes_fails_with_the_reason(lab: BatchLab) -> None:
+    lab.define("taken", ["sh", "-c", f"echo {'x' * 9000}"])
+    assert lab.wait(lab.submit(jobDefinition="taken"))["status"] == "SUCCEEDED"
+    job = lab.run(f"echo {'x' * 8192}")
+    assert (job["status"], job["statusReason"]) == ("FAILED", "Container Overrides length must be at most 8192")
+    assert lab.run(f"echo {'x' * 7000}")["status"] == "SUCCEEDED"
+
+
 def test_a_program_that_is_not_there_fails_its_job_with_the_reason(lab: BatchLab) -> None:
     lab.define("none", ["no-such-program"])
     job = lab.wait(lab.submit(jobDefinition="none"))
