@@ -15,9 +15,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labrelay.face import announce, collect, ingest, lineage, process, results, runs, search, submit
+    from labrelay.face import (
+        announce,
+        collect,
+        ingest,
+        lineage,
+        process,
+        read_sets,
+        read_uris,
+        results,
+        runs,
+        search,
+        submit,
+        upload_reads,
+    )
 
-__all__ = ["announce", "collect", "ingest", "lineage", "process", "results", "runs", "search", "submit"]
+__all__ = [
+    "announce",
+    "collect",
+    "ingest",
+    "lineage",
+    "process",
+    "read_sets",
+    "read_uris",
+    "results",
+    "runs",
+    "search",
+    "submit",
+    "upload_reads",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.progress import Progress
+from labrelay.model.reads import ReadSet
+from labrelay.model.runs import Priority
 from labrelay.model.states import RunState
 from labrelay.records import lineage as lineage_records
 from labrelay.records import search as search_records
@@ -21,16 +23,19 @@ from labrelay.records.lineage import Direction, Graph
 from labrelay.records.search import Found, Kind
 from labrelay.steps import announce as announcing
 from labrelay.steps import collect as collecting
-from labrelay.steps import direct, listing
+from labrelay.steps import direct, listing, reads
 from labrelay.steps import process as processing
 from labrelay.steps import results as resulting
+from labrelay.steps import upload_reads as upload_reads_step
 from labrelay.steps.collect import Collected
 from labrelay.steps.home import Home, open_home
 from labrelay.steps.listing import RunLine
 from labrelay.steps.process import Processed
+from labrelay.steps.reads import Places, ReadSetLine
 from labrelay.steps.results import ResultRow
 from labrelay.steps.settings import find_home
 from labrelay.steps.submit import Submitted
+from labrelay.workflows.specs import Place
 
 Where = str | Path | None
 
@@ -134,6 +139,8 @@ def submit(
     inputs: Mapping[str, Any] | None = None,
     reference: str | None = None,
     version: str | None = None,
+    on: Place | None = None,
+    priority: Priority = "normal",
     force: bool = False,
     wait: bool = False,
     home: Where = None,
@@ -146,6 +153,8 @@ def submit(
         inputs: Values by name; files as paths.
         reference: By name or id, for workflows that want one.
         version: A published version; the newest by default.
+        on: `local`, `healthomics` or `batch`; None leaves it to the definition and the home.
+        priority: `low`, `normal` or `high`, where the engine can tell.
         force: Compute again what has been computed.
         wait: Wait for the end and record it.
         home: The home folder.
@@ -156,10 +165,18 @@ def submit(
     """
     with _opened(home) as opened:
         done = direct.submit_direct(
-            opened, workflow, subjects=samples, inputs=inputs, reference=reference, version=version, force=force
+            opened,
+            workflow,
+            subjects=samples,
+            inputs=inputs,
+            reference=reference,
+            version=version,
+            on=on,
+            priority=priority,
+            force=force,
         )
         if wait:
-            done.failed += collecting.wait_for(opened, done.runs).stuck
+            done.failed = collecting.seen_again(done.failed, done.runs, collecting.wait_for(opened, done.runs))
         return done
 
 
@@ -211,6 +228,65 @@ def results(experiment: str | None = None, *, home: Where = None) -> list[Result
     """
     with _opened(home) as opened:
         return resulting.results_table(opened, experiment)
+
+
+def read_sets(*, sample: str | None = None, experiment: str | None = None, home: Where = None) -> list[ReadSetLine]:
+    """Return the read sets on record, by sample and lane.
+
+    Args:
+        sample: Only this sample's (name or id).
+        experiment: Only this experiment's.
+        home: The home folder.
+
+    Example:
+        >>> [(line.sample, line.status, line.lane) for line in labrelay.read_sets()]
+        [('alpha', 'ACTIVE', 1), ('beta', 'ACTIVE', 1)]
+    """
+    with _opened(home) as opened:
+        return reads.read_sets(opened, sample=sample, experiment=experiment)
+
+
+def read_uris(*, sample: str | None = None, experiment: str | None = None, home: Where = None) -> list[Places]:
+    """Return where other programs read the files of read sets: `s3` URIs, and the `locations` of the engine.
+
+    Args:
+        sample: This sample's (name or id).
+        experiment: This experiment's; one of the two is needed.
+        home: The home folder.
+
+    Example:
+        >>> [place] = labrelay.read_uris(sample="alpha")
+        >>> len(place.locations), place.s3  # a folder's: nothing lies in S3
+        (2, ())
+    """
+    with _opened(home) as opened:
+        return reads.places(opened, reads.in_store(opened, sample=sample, experiment=experiment))
+
+
+def upload_reads(
+    files: Sequence[str | Path],
+    sample: str,
+    *,
+    reference: str | None = None,
+    home: Where = None,
+    progress: Progress | None = None,
+) -> ReadSet:
+    """Judge FASTQ, BAM or CRAM files and take them straight into the read store; the same files again are found there.
+
+    Args:
+        files: One file, or R1 and R2.
+        sample: An announced sample, by name or id.
+        reference: What a CRAM or an aligned BAM was aligned to.
+        home: The home folder.
+        progress: Who is told how it goes.
+
+    Example:
+        >>> [place] = labrelay.read_uris(sample="beta")
+        >>> labrelay.upload_reads(place.locations, "beta").status
+        'ACTIVE'
+    """
+    with _opened(home, progress) as opened:
+        return upload_reads_step.upload(opened, [Path(file) for file in files], sample, reference)
 
 
 def lineage(thing: str, direction: Direction = "up", *, home: Where = None) -> Graph:

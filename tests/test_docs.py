@@ -20,6 +20,9 @@ from labrelay.cli.main import labrelay
 from labrelay.parsers import illumina
 from labrelay.parsers.listing import walk
 from labrelay.parsers.registry import Platform
+from labrelay.steps.collect import wait_for
+from labrelay.steps.direct import submit_direct
+from labrelay.steps.results import results_table
 from labrelay.steps.rules import load_rules
 from labrelay.workflows.lint import lint
 
@@ -132,13 +135,31 @@ def test_the_workflow_in_the_documents_has_no_fault_and_runs(tmp_path: Path) -> 
     lab = TinyLab(tmp_path)
     page = ROOT / "docs" / "workflows.md"
     folder = lab.home / "definitions" / "count_reads"
-    [wdl], [definition] = blocks(page, "wdl"), blocks(page, "toml")
+    [wdl], [definition, _] = blocks(page, "wdl"), blocks(page, "toml")
     (folder / "main.wdl").write_text(wdl)
     (folder / "definition.toml").write_text(definition)
     assert lint(folder) == []
     announce(lab.table, home=lab.home)
     assert process(lab.run, home=lab.home).failed == []
     assert {row.sample: row.verdict.value for row in results(home=lab.home)} == {"alpha": "warn", "beta": "warn"}
+
+
+def test_the_command_in_the_documents_has_no_fault_and_runs(tmp_path: Path) -> None:
+    lab = TinyLab(tmp_path)
+    folder = lab.home / "definitions" / "depth"
+    folder.mkdir()
+    (folder / "definition.toml").write_text(blocks(ROOT / "docs" / "workflows.md", "toml")[1])
+    assert lint(folder) == []
+    home = lab.open()
+    bam = str(ROOT / "tests" / "data" / "alignments" / "range.bam")
+    for more, least in (({}, 10), ({"min_quality": 255}, 0)):
+        (run,) = submit_direct(home, "depth", inputs={"bam": bam, **more}).runs
+        wait_for(home, [run])
+        (row,) = [row for row in results_table(home) if row.run == run]
+        text = (home.path / "results" / row.result_path / "depth.tsv").read_text()
+        assert len(text.splitlines()) >= least
+        assert bool(text) is bool(least)
+    home.close()
 
 
 def test_the_rules_in_the_documents_are_rules(tmp_path: Path) -> None:

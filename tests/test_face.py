@@ -15,7 +15,10 @@ import labrelay
 from labrelay import face
 from labrelay.model.errors import NotFound, UsageError
 
-ORDER = ("announce", "ingest", "process", "collect", "submit", "runs", "results", "search", "lineage")
+ORDER = (
+    *("announce", "ingest", "process", "collect", "submit", "runs", "results", "search", "lineage"),
+    *("read_sets", "read_uris", "upload_reads"),
+)
 HEAVY = {"pydantic", "numpy", "pysam", "Bio", "WDL", "sqlalchemy", "prefect", "rich", "rocrate", "httpx", "click"}
 
 

@@ -75,7 +75,7 @@ def workflow() -> None:
 @click.option("-c", "--config", type=FOLDER, multiple=True, help="for Nextflow: a file of configuration, copied too")
 @json_option
 def add_workflow(source: str, profile: str, config: tuple[Path, ...]) -> None:
-    """Check a WDL or Nextflow workflow and copy it into the home; `definition.toml` is optional.
+    """Check a workflow (WDL, Nextflow or one command) and copy it into the home; `definition.toml` is optional.
 
     SOURCE is a folder, a zip, nf-core/NAME@TAG or https://github.com/OWNER/NAME@TAG; the last two need a network.
     """

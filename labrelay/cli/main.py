@@ -28,6 +28,7 @@ COMMANDS = {
     "status": ("main_job", "what runs, what waits, what needs you"),
     "runs": ("runs", "workflow runs: list, show, logs, cancel, retry"),
     "results": ("results", "results: list, show, get, export"),
+    "reads": ("reads", "read sets: list, uris, activate, export, upload"),
     "reference": ("library", "reference genomes: add, list"),
     "workflow": ("library", "workflow definitions: add, list, lint, inputs"),
     "rules": ("library", "routing rules: show, test"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,14 @@ from labrelay.model.words import counted
 
 if TYPE_CHECKING:
     from labrelay.cli.terminal import TerminalProgress
+    from labrelay.model.runs import Priority
     from labrelay.steps.home import Home
     from labrelay.steps.listing import RunLine
     from labrelay.steps.overview import Overview
     from labrelay.steps.process import Processed
     from labrelay.steps.results import ResultRow
     from labrelay.steps.submit import Submitted
+    from labrelay.workflows.specs import Place
 
 FOLDER = click.Path(path_type=Path)
 SHOWN = 20
@@ -81,7 +84,9 @@ def _tell(home: Home, outcome: Processed, *, waited: bool) -> int:
     rows = results_table(home, run_ids=outcome.runs) if outcome.runs else []
     lines = lines_of(home, outcome.runs)
     failed = [line for line in lines if line.failed]
-    going = sum(not line.state.terminal for line in lines)
+    stopped = {what for what, _why in outcome.failed}
+    waiting = sum(not line.state.terminal and line.run in stopped for line in lines)
+    going = sum(not line.state.terminal for line in lines) - waiting
     code = 1 if failed or outcome.failed else 0
     if wants_json():
         emit(_as_json(outcome, rows, failed, going))
@@ -92,6 +97,10 @@ def _tell(home: Home, outcome: Processed, *, waited: bool) -> int:
     if going:
         after = "" if waited else "; record them with: labrelay sweep"
         click.echo(f"{counted(going, 'workflow run goes', 'workflow runs go')} on: labrelay status{after}")
+    if waiting:
+        click.echo(
+            f"{counted(waiting, 'workflow run')} not started yet: the same command, or labrelay sweep, tries again"
+        )
     if rows:
         click.echo(f"results: {home.path / 'results' / rows[0].result_path.split('/')[0] / 'index.html'}")
     click.echo(f"stored {outcome.stored} · imported {outcome.imported} · submitted {outcome.submitted}")
@@ -178,6 +187,8 @@ def watch() -> int:
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="one input value; may be repeated")
 @click.option("--reference", help="the reference's name, for workflows that want one")
 @click.option("--version", help="a published version instead of the newest")
+@click.option("--on", type=click.Choice(["local", "healthomics", "batch"]), help="where; else as workflow and home say")
+@click.option("--priority", type=click.Choice(["low", "normal", "high"]), default="normal", help="before which others")
 @click.option("--force", is_flag=True, help="compute again what has been computed")
 @click.option("--wait", is_flag=True, help="wait for the end and record it")
 @json_option
@@ -188,6 +199,8 @@ def submit(
     settings: tuple[str, ...],
     reference: str | None,
     version: str | None,
+    on: Place | None,
+    priority: Priority,
     force: bool,
     wait: bool,
 ) -> int:
@@ -198,7 +211,7 @@ def submit(
     names. Asking twice for the same finds the first run.
     """
     from labrelay.cli.terminal import TerminalProgress
-    from labrelay.steps.collect import wait_for
+    from labrelay.steps.collect import seen_again, wait_for
     from labrelay.steps.deliver import deliver
     from labrelay.steps.direct import read_inputs, submit_direct
     from labrelay.steps.listing import lines_of
@@ -214,12 +227,14 @@ def submit(
             settings=settings,
             reference=reference,
             version=version,
+            on=on,
+            priority=priority,
             force=force,
         )
         warn_root(progress)
         if wait:
             progress.stage("run", workflow)
-            submitted.failed += wait_for(home, submitted.runs).stuck
+            submitted.failed = seen_again(submitted.failed, submitted.runs, wait_for(home, submitted.runs))
             deliver(home)
             failed = sum(line.failed for line in lines_of(home, submitted.runs))
             progress.done("run", f"{workflow}, {failed} failed" if failed else workflow, ok=not failed)
@@ -302,6 +317,8 @@ def _waits(found: Overview) -> None:
             for u in found.unassigned[:SHOWN]
         ),
         *(f"{r.folder} was refused: {r.reason}" for r in found.refused[:SHOWN]),
+        found.unasked or "",
+        *_unstarted(found),
         _count(found.failed, "workflow run", "failed: labrelay runs list --failed"),
         _count(found.unrecorded, "run", "ended and not recorded: labrelay sweep"),
         _count(found.stale, "result", "out of date: labrelay reprocess --plan"),
@@ -313,6 +330,15 @@ def _waits(found: Overview) -> None:
     lines += [f"… and {hidden:,} more that wait: labrelay status --json"] if hidden else []
     for line in lines or ["nothing needs you"]:
         click.echo(printable(line, 400))
+
+
+def _unstarted(found: Overview) -> list[str]:
+    """Return one line a reason why runs could not be started, since it is mostly one for all."""
+    reasons = Counter(each.why.replace(f" {each.run}", "") for each in found.unstarted)
+    return [
+        f"{counted(count, 'workflow run')} could not be started, labrelay sweep tries again: {why}"
+        for why, count in reasons.most_common(SHOWN)
+    ]
 
 
 def _count(number: int, noun: str, words: str) -> str:

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from labrelay.emulator.dialects import DIALECTS, OMICS, Dialect
-from labrelay.emulator.operation import Failure
+from labrelay.emulator.operation import COMMON_ERRORS, Failure
 from labrelay.emulator.routing import service_model
 from labrelay.model.errors import UsageError
 
@@ -191,8 +191,8 @@ def _problems(entry: Any) -> list[str]:
     services = _services_of(entry["operation"]) if "operation" in entry else list(DIALECTS)
     if not services:
         problems.append(f"HealthOmics has no operation {entry['operation']}, and Batch has none")
-    errors = {name for service in services for name in service_model(service).shape_names}
-    if entry.get("do") == "fail" and errors and entry.get("code") not in (None, *errors):
+    errors = {name for service in services for name in service_model(service).shape_names} | COMMON_ERRORS.keys()
+    if entry.get("do") == "fail" and services and entry.get("code") not in (None, *errors):
         problems.append(f"there is no error {entry['code']} of {entry.get('operation')}")
     for key in ("times", "after", "seconds"):
         number = entry.get(key, 0)

@@ -31,6 +31,16 @@ HANDLERS: dict[str, dict[str, Handler]] = {service: {} for service in DIALECTS}
 OPERATIONS = HANDLERS[OMICS]
 
 
+# What any service of AWS may answer besides the errors of its own model, with its HTTP status.
+COMMON_ERRORS = {
+    "RequestTimeTooSkewed": 403,
+    "InvalidSignatureException": 403,
+    "ExpiredTokenException": 403,
+    "UnrecognizedClientException": 403,
+    "ServiceUnavailable": 503,
+}
+
+
 class Failure(Exception):
     """A modelled error: its code, such as `ResourceNotFoundException`, gives the HTTP status by the service model."""
 

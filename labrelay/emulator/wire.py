@@ -20,7 +20,7 @@ from typing import Any
 import labrelay.emulator
 from labrelay.emulator import shapes
 from labrelay.emulator.dialects import BATCH, DIALECTS, OMICS
-from labrelay.emulator.operation import HANDLERS, Failure, Params, Slice
+from labrelay.emulator.operation import COMMON_ERRORS, HANDLERS, Failure, Params, Slice
 from labrelay.emulator.routing import operation_model, service_model
 from labrelay.emulator.service import Service
 
@@ -183,14 +183,15 @@ def json_answer(value: Params, status: int = 200) -> Answer:
 
 
 def failed(failure: Failure, service: str = OMICS) -> Answer:
-    """Return the answer for a failure; its status is the model's."""
+    """Return the answer for a failure; its status is the model's, or that which all services of AWS give it."""
     model, dialect = service_model(service), DIALECTS[service]
     throttled, status, _text = dialect.throttled
     if failure.code != throttled:
         known = failure.code in model.shape_names
         error = model.shape_for(failure.code).metadata.get("error", {}) if known else {}
         # Batch's model gives its errors no status: what the caller did is 400.
-        status = error.get("httpStatusCode", 400 if failure.code == dialect.invalid else 500)
+        usual = COMMON_ERRORS.get(failure.code, 400 if failure.code == dialect.invalid else 500)
+        status = error.get("httpStatusCode", usual)
     return error_answer(status, failure.code, failure.message, titled=dialect.titled)
 
 

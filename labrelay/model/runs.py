@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from labrelay.model.problem import Frozen
 from labrelay.model.states import RunState
 
 Parameters = dict[str, Any]
+Priority = Literal["low", "normal", "high"]
 
 
 class WorkflowVersion(Frozen):
@@ -86,6 +87,7 @@ class RunRequest(Frozen):
         published: The path that stands for a pipeline's publish folder among its inputs. None: the engine sets the
             parameter that the definition names.
         read_sets: Ids of the read sets that the inputs lead to; they have to be readable before the engine starts.
+        priority: Before which others it shall go, where the engine can tell.
     """
 
     token: str
@@ -97,6 +99,7 @@ class RunRequest(Frozen):
     labels: dict[str, str] = {}
     published: str | None = None
     read_sets: tuple[str, ...] = ()
+    priority: Priority = "normal"
 
 
 class EngineStatus(Frozen):

@@ -24,9 +24,14 @@ from labrelay.records.documents import Document, media_type, sha256_and_size, ut
 from labrelay.records.result import Result
 from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
 
+ONE_COMMAND = (
+    "One command of a command-line tool, and no workflow of several steps: it is described as a workflow with one "
+    "step, since a Workflow Run Crate is about workflows."
+)
 LANGUAGES = {
     "WDL": ("Workflow Description Language", "https://openwdl.org/"),
     "NEXTFLOW": ("Nextflow", "https://www.nextflow.io/"),
+    "COMMAND": ("Command line of one tool, as an argument list", None),
 }
 # A definition is text; what is larger is data that somebody left beside it, and its digest is in the bundle's.
 LARGEST_DEFINITION_FILE = 1 << 20
@@ -122,6 +127,7 @@ def _add_workflow(graph: CrateGraph, result: Result, definition: dict[str, str])
         alternateName=result.workflow.name,
         identifier=f"{result.workflow.name} {result.workflow.version} ({result.workflow.digest})",
         version=result.workflow.version,
+        description=ONE_COMMAND if result.workflow.language.upper() == "COMMAND" else None,
         programmingLanguage=_add_language(graph, result.workflow.language, (graph.folder / main).read_bytes()),
         encodingFormat=media_type(main),
         sha256=digest,

@@ -51,8 +51,8 @@ def refuse(session: Session, run_id: str, reason: str) -> None:
     audit.record(session, "instrument_run.refused", run_id, reason=reason)
 
 
-def mark_stored(session: Session, run_id: str, fingerprint: str, manifest_key: str) -> None:
-    """Mark an instrument run as stored, after its manifest."""
+def mark_stored(session: Session, run_id: str, fingerprint: str, manifest_key: str | None) -> None:
+    """Mark an instrument run as stored, after its manifest; an upload has none."""
     values = {"state": "stored", "reason": None, "fingerprint": fingerprint, "manifest_key": manifest_key}
     session.execute(update(InstrumentRunRow).where(InstrumentRunRow.id == run_id).values(**values, stored_at=now()))
     audit.record(session, "instrument_run.stored", run_id, manifest=manifest_key)
@@ -148,10 +148,16 @@ def add_metrics(
 
 
 def add_read_set(session: Session, dataset: DatasetRow, source: ReadSource, store: str, lane: int | None) -> str:
-    """Write the intent to import a read set, before the read store is asked; return its id."""
+    """Write the intent to import a read set, before the read store is asked; return its id.
+
+    What is known of it in another read store says nothing of this one: it is wanted again.
+    """
     values = {"id": source.id, "dataset_id": dataset.id, "sample_id": dataset.sample_id, "store": store, "lane": lane}
     rest = {"file_type": source.file_type, "status": "WANTED", "source": source.model_dump(mode="json")}
-    insert_missing(session, ReadSetRow, [values | rest | {"created_at": now()}])
+    if not insert_missing(session, ReadSetRow, [values | rest | {"created_at": now()}]):
+        elsewhere = (ReadSetRow.id == source.id) & (ReadSetRow.store != store)
+        again = {"store": store, "status": "WANTED", "job_id": None, "reason": None}
+        session.execute(update(ReadSetRow).where(elsewhere).values(**again))
     return source.id
 
 

@@ -6,12 +6,21 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from labrelay.model.files import FileRef
 from labrelay.model.problem import Frozen
-from labrelay.model.runs import EngineStatus, RunInput, RunReport, RunRequest, WorkflowVersion, attempt_token, run_id_of
+from labrelay.model.runs import (
+    EngineStatus,
+    Priority,
+    RunInput,
+    RunReport,
+    RunRequest,
+    WorkflowVersion,
+    attempt_token,
+    run_id_of,
+)
 from labrelay.model.states import RunState, StateEvent, reduce_state
 from labrelay.records import audit
 from labrelay.records.database import actor, now
@@ -36,6 +45,7 @@ class Intent(Frozen):
         result_path: Where results shall lie: `<experiment>/<sample>/<workflow>-<version>`.
         request_inputs: The engine's input JSON.
         read_sets: Ids of the read sets that it leads to.
+        priority: Before which others it shall go.
     """
 
     key: str
@@ -54,6 +64,7 @@ class Intent(Frozen):
     request_inputs: dict[str, Any]
     labels: dict[str, str] = {}
     read_sets: tuple[str, ...] = ()
+    priority: Priority = "normal"
 
     @property
     def run_id(self) -> str:
@@ -102,6 +113,7 @@ def add_attempt(session: Session, intent: Intent, number: int) -> str:
         inputs=intent.request_inputs,
         labels=intent.labels,
         read_sets=intent.read_sets,
+        priority=intent.priority,
     )
     _insert_attempt(session, request, intent.engine, number)
     return token
@@ -135,6 +147,7 @@ class LiveAttempt(Frozen):
 
     token: str
     run_id: str
+    engine: str
     external_id: str | None
     state: RunState
     state_at: datetime
@@ -147,10 +160,13 @@ def live(session: Session) -> list[LiveAttempt]:
     return [LiveAttempt.model_validate(dict(row)) for row in rows.mappings()]
 
 
-def unattached(session: Session) -> list[RunRequest]:
-    """Return the requests of the attempts that no engine is known to have taken, oldest first."""
-    query = select(AttemptRow.request).where(_not_ended(), AttemptRow.external_id.is_(None))
-    return [RunRequest.model_validate(request) for request in session.scalars(query.order_by(AttemptRow.created_at))]
+def unattached(session: Session) -> dict[str, list[RunRequest]]:
+    """Return, by the engine's kind, the requests of the attempts that it is not known to have taken, oldest first."""
+    query = select(AttemptRow.engine, AttemptRow.request).where(_not_ended(), AttemptRow.external_id.is_(None))
+    found: dict[str, list[RunRequest]] = {}
+    for engine, request in session.execute(query.order_by(AttemptRow.created_at)):
+        found.setdefault(engine, []).append(RunRequest.model_validate(request))
+    return found
 
 
 def _not_ended() -> ColumnElement[bool]:
@@ -178,8 +194,22 @@ def attach(session: Session, token: str, external_id: str) -> None:
     """Write the engine's own id of an attempt, after it took the request."""
     row = session.get_one(AttemptRow, token)
     if row.external_id is None:
-        row.external_id = external_id
+        row.external_id, row.message = external_id, None
         audit.record(session, "attempt.submitted", row.run_id, token=token, external_id=external_id)
+
+
+def keep_waiting(session: Session, token: str, why: str) -> None:
+    """Write why an attempt could not be given to its engine; it is tried again until the engine has it."""
+    here = (AttemptRow.token == token) & AttemptRow.external_id.is_(None) & _not_ended()
+    session.execute(update(AttemptRow).where(here).values(message=why))
+
+
+def unstarted(session: Session) -> list[tuple[str, str]]:
+    """Return (run, why) of the attempts that could not be given to their engine when that was tried last."""
+    query = select(AttemptRow.run_id, AttemptRow.message).where(
+        _not_ended(), AttemptRow.external_id.is_(None), AttemptRow.message.is_not(None)
+    )
+    return [(run_id, why or "") for run_id, why in session.execute(query.order_by(AttemptRow.created_at))]
 
 
 def apply_event(session: Session, token: str, status: EngineStatus) -> bool:

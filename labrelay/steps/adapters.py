@@ -1,11 +1,13 @@
-"""What a home works with, by its profile: folders and the local engine, or S3 and AWS HealthOmics."""
+"""What a home works with: folders or S3 and HealthOmics for the bytes, by its profile, and the engines that it has."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from labrelay.model.errors import MissingTool
+from labrelay.steps.engines import Engines
 from labrelay.steps.settings import Settings
 from labrelay.stores.folder import FolderObjectStore
 from labrelay.stores.folder_reads import FolderReadStore
@@ -13,13 +15,21 @@ from labrelay.stores.ports import ObjectStore, ReadStore
 from labrelay.workflows.local.engine import LocalEngine
 from labrelay.workflows.port import Engine
 
+# What another engine than the profile's own needs to be set, and what to do when it is not.
+NEEDED = {
+    "healthomics": ("outputs_url", "service_role_arn"),
+    "batch": ("batch_queue", "batch_image", "batch_role_arn", "outputs_url"),
+}
+PAGES = {"healthomics": "docs/aws.md", "batch": "docs/batch.md"}
+
 
 class Adapters(NamedTuple):
-    """Where bytes lie, where reads lie, and what runs workflows."""
+    """Where bytes lie, where reads lie, what runs workflows by itself, and what can when it is asked for."""
 
     objects: ObjectStore
     reads: ReadStore
     engine: Engine
+    engines: Engines
 
 
 def adapters_of(path: Path, settings: Settings) -> Adapters:
@@ -30,12 +40,42 @@ def adapters_of(path: Path, settings: Settings) -> Adapters:
         MissingTool: It needs an extra that is not installed.
     """
     if settings.profile == "healthomics":
-        try:
-            # Only homes that use AWS pay for its client, which is an extra of the package.
-            from labrelay.steps.cloud import cloud_adapters
-        except ModuleNotFoundError as error:
-            raise MissingTool(f"the profile healthomics needs {error.name}: pip install 'labrelay[aws]'") from None
-        return cloud_adapters(path, settings)
-    objects = FolderObjectStore(path / "objects", name="objects")
-    engine = LocalEngine(path, concurrency=settings.concurrency, sandbox=settings.sandbox, nextflow=settings.nextflow)
-    return Adapters(objects, FolderReadStore(path / "reads", objects), engine)
+        with_aws = _aws("the profile healthomics")
+        objects, reads = with_aws.cloud_stores(path, settings)
+        makers: dict[str, Callable[[], Engine]] = {"local": lambda: with_aws.local_engine(path, settings)}
+    else:
+        objects = FolderObjectStore(path / "objects", name="objects")
+        reads = FolderReadStore(path / "reads", objects)
+        makers = {"local": lambda: local_engine(path, settings)}
+    missing = {}
+    for kind, names in NEEDED.items():
+        unset = [name for name in names if getattr(settings, name) is None]
+        if unset:
+            missing[kind] = f"set {', '.join(unset)} in labrelay.toml as {PAGES[kind]} says"
+        else:
+            makers[kind] = _maker(kind, path, settings)
+    engines = Engines(makers, missing)
+    return Adapters(objects, reads, engines.of(settings.profile), engines)
+
+
+def local_engine(path: Path, settings: Settings) -> LocalEngine:
+    """Return the engine of this machine as the settings want it."""
+    return LocalEngine(path, concurrency=settings.concurrency, sandbox=settings.sandbox, nextflow=settings.nextflow)
+
+
+def _maker(kind: str, path: Path, settings: Settings) -> Callable[[], Engine]:
+    def make() -> Engine:
+        with_aws = _aws(f"the engine {kind}")
+        engine: Engine = with_aws.ENGINES[kind](path, settings)
+        return engine
+
+    return make
+
+
+def _aws(what: str) -> Any:
+    """Return what wires AWS: only homes that use it pay for its client, which is an extra of the package."""
+    try:
+        from labrelay.steps import cloud_engines
+    except ModuleNotFoundError as error:
+        raise MissingTool(f"{what} needs {error.name}: pip install 'labrelay[aws]'") from None
+    return cloud_engines

@@ -22,7 +22,7 @@ from labrelay.steps.settings import Settings
 
 Document = dict[str, Any]
 # In the order in which a lab needs them; each is a file of that name.
-ROLES = ("setup", "service", "worker", "uploader", "events", "key", "guardrails")
+ROLES = ("setup", "service", "worker", "batch", "job", "uploader", "events", "key", "guardrails")
 # IAM's own variables have a colon (`${aws:username}`) and stay.
 PLACE = re.compile(r"\$\{([a-z_]+)\}")
 VALUE = re.compile(r"[A-Za-z0-9+=,.@_:/*-]+\Z")
@@ -99,7 +99,14 @@ def values_of(settings: Settings | None) -> dict[str, str]:
         values["region"] = region
     if settings is None:
         return values
-    for name in ("sequence_store_id", "reference_store_id", "run_group_id", "run_cache_id", "service_role_arn"):
+    for name in (
+        "sequence_store_id",
+        "reference_store_id",
+        "run_group_id",
+        "run_cache_id",
+        "service_role_arn",
+        "batch_role_arn",
+    ):
         if (value := getattr(settings, name)) is not None:
             values[name] = str(value)
     values |= _place(settings.objects_url, "bucket", "objects_prefix")
@@ -108,6 +115,10 @@ def values_of(settings: Settings | None) -> dict[str, str]:
     values |= _place(settings.outputs_url, "runs_bucket", "runs_prefix")
     if found := ROLE_ARN.match(settings.service_role_arn or ""):
         values["account"] = found[1]
+    if settings.batch_queue is not None:
+        values["batch_queue"] = settings.batch_queue.rpartition("/")[2]
+    if found := ROLE_ARN.match(settings.batch_role_arn or ""):
+        values.setdefault("account", found[1])
     if found := QUEUE_URL.match(settings.event_queue_url or ""):
         values["queue"] = found[2]
     return values

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from labrelay.model.errors import UsageError
-from labrelay.steps.adapters import Adapters
-from labrelay.steps.settings import FILE, Settings
+from labrelay.steps.settings import Settings
+from labrelay.steps.settings_lines import write_settings
 from labrelay.stores.aws import Aws, aws_errors
-from labrelay.stores.durable import write_atomic
-from labrelay.stores.healthomics_reads import HealthOmicsReadStore
-from labrelay.stores.healthomics_setup import Stores, ensure_stores
-from labrelay.stores.s3 import S3ObjectStore
+from labrelay.stores.healthomics_setup import Known, ensure_stores
 from labrelay.stores.s3_bucket import ensure_bucket
-from labrelay.workflows.healthomics.engine import HealthOmicsEngine, HealthOmicsSettings
 from labrelay.workflows.healthomics.setup import ensure_run_cache, ensure_run_group
 
-NEEDED = ("objects_url", "outputs_url", "sequence_store_id", "reference_store_id", "service_role_arn")
+IDS = ("sequence_store_id", "reference_store_id", "run_group_id", "run_cache_id")
 RAW, RUNS, CACHE = "labrelay", "labrelay-runs", "labrelay-cache"
 
 
@@ -40,15 +32,16 @@ class CloudSetup:
     made: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
 
-    def note(self, what: str, key: str, new: bool) -> None:
-        """Write down that a thing was made or found."""
-        (self.made if new else self.adopted).append(f"{what} {key}")
+    def note(self, what: str, key: str, new: bool, before: str | None = None) -> None:
+        """Write down that a thing was made or found, and which one it stands for when that is another."""
+        instead = f" in place of {before}, which is gone" if before not in (None, key) else ""
+        (self.made if new else self.adopted).append(f"{what} {key}{instead}")
 
 
 def set_up(home: Path, settings: Settings, *, name: str, bucket: str, role_arn: str | None) -> CloudSetup:
     """Create or adopt bucket, stores, run group and run cache, and write their names into the home's settings.
 
-    Doing it again changes nothing. Cost: a few calls, whatever is stored.
+    Doing it again changes nothing, but makes anew what was deleted since. Cost: a few calls, whatever is stored.
 
     Args:
         home: A home folder.
@@ -72,13 +65,14 @@ def set_up(home: Path, settings: Settings, *, name: str, bucket: str, role_arn: 
         account = str(aws.client("sts").get_caller_identity()["Account"])
     done = CloudSetup(account)
     done.note("bucket", bucket, ensure_bucket(aws, bucket))
-    stores = ensure_stores(aws, name)
-    done.note("sequence store", stores.sequence_store_id, stores.sequence_store_made)
-    done.note("reference store", stores.reference_store_id, stores.reference_store_made)
-    group, new = ensure_run_group(aws, name)
-    done.note("run group", group, new)
-    cache, new = ensure_run_cache(aws, name, f"s3://{bucket}/{CACHE}/")
-    done.note("run cache", cache, new)
+    before = Known(settings.sequence_store_id, settings.reference_store_id)
+    stores = ensure_stores(aws, name, before)
+    done.note("sequence store", stores.sequence_store_id, stores.sequence_store_made, before.sequence_store_id)
+    done.note("reference store", stores.reference_store_id, stores.reference_store_made, before.reference_store_id)
+    group, new = ensure_run_group(aws, name, settings.run_group_id)
+    done.note("run group", group, new, settings.run_group_id)
+    cache, new = ensure_run_cache(aws, name, f"s3://{bucket}/{CACHE}/", settings.run_cache_id)
+    done.note("run cache", cache, new, settings.run_cache_id)
     done.settings = {
         "profile": "healthomics",
         "objects_url": f"s3://{bucket}/{RAW}",
@@ -89,62 +83,9 @@ def set_up(home: Path, settings: Settings, *, name: str, bucket: str, role_arn: 
         "run_cache_id": cache,
         "service_role_arn": role,
     }
-    write_settings(home, done.settings)
+    # What the settings named is taken while it is there, so that another id means that it is gone.
+    write_settings(home, done.settings, replaced=IDS)
     return done
-
-
-def cloud_adapters(path: Path, settings: Settings) -> Adapters:
-    """Return the adapters of the profile `healthomics`.
-
-    Raises:
-        UsageError: Settings are missing.
-    """
-    missing = [name for name in NEEDED if getattr(settings, name) is None]
-    if missing:
-        raise UsageError(
-            f"the profile healthomics needs {', '.join(missing)}: `labrelay init --profile healthomics --bucket NAME "
-            "--role-arn ARN` makes or finds them and writes them down"
-        )
-    aws = aws_of(settings)
-    objects = S3ObjectStore(aws, *_bucket(str(settings.objects_url)), name="s3")
-    stores = Stores(str(settings.sequence_store_id), str(settings.reference_store_id))
-    reads = HealthOmicsReadStore(aws, objects, path / "reads", stores, str(settings.service_role_arn))
-    engine = HealthOmicsEngine(
-        aws,
-        HealthOmicsSettings(
-            role_arn=str(settings.service_role_arn),
-            output_uri=str(settings.outputs_url),
-            download=path / "healthomics",
-            run_group_id=settings.run_group_id,
-            cache_id=settings.run_cache_id,
-            storage_type=settings.storage_type,
-            storage_capacity=settings.storage_gib,
-            registry_map=_registry_map(settings.registry_map),
-        ),
-    )
-    return Adapters(objects, reads, engine)
-
-
-def _registry_map(file: Path | None) -> dict[str, Any] | None:
-    """Return the container registry map of a file; the service itself judges what is in it."""
-    if file is None:
-        return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"registry_map: {file} cannot be read as JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise UsageError(f"registry_map: {file} is no JSON object; docs/aws.md has an example")
-    return found
-
-
-def _bucket(url: str) -> tuple[str, str]:
-    """Return bucket and prefix of an `s3://` URL."""
-    scheme, _, rest = url.partition("://")
-    bucket, _, prefix = rest.partition("/")
-    if scheme != "s3" or not bucket:
-        raise UsageError(f"{url} is no place in S3: write s3://bucket/prefix")
-    return bucket, prefix.strip("/")
 
 
 def aws_of(settings: Settings) -> Aws:
@@ -155,23 +96,3 @@ def aws_of(settings: Settings) -> Aws:
         profile=settings.aws_profile,
         rates={"StartRun": settings.start_run_rate},
     )
-
-
-def write_settings(home: Path, values: Mapping[str, str]) -> None:
-    """Add settings to `labrelay.toml`; a person's own lines stay as they are.
-
-    Raises:
-        UsageError: A setting is there with another value.
-    """
-    file = home / FILE
-    text = file.read_text(encoding="utf-8")
-    there = tomllib.loads(text)
-    other = [name for name, value in values.items() if name in there and there[name] != value]
-    if other:
-        said = ", ".join(f"{name} = {json.dumps(there[name])}" for name in other)
-        raise UsageError(f"{file} says {said} already: take the lines out to use other ones, or name a new home")
-    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items() if name not in there]
-    if lines:
-        # before the first table, if there is one: behind it the lines would belong to that table
-        head, bracket, tables = text.partition("\n[")
-        write_atomic(file, (head.rstrip("\n") + "\n\n" + "\n".join(lines) + "\n" + bracket + tables).encode())

@@ -1,4 +1,4 @@
-"""Steps 8 and 9: start what was intended, hear what the engines say, and hand each end to `record`.
+"""Step 9, collect: hear what the engines say, start what waits for it, and hand each end to `record`.
 
 State first, details after: the state of every run is written before the outputs of any are touched, and a run whose
 outputs cannot be recorded does not hold up the others.
@@ -9,27 +9,29 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from labrelay.model.errors import LabrelayError, RefusedInput
+from labrelay.model.errors import LabrelayError
 from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus, RunReport
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
 from labrelay.records import runs
 from labrelay.records.runs import LiveAttempt
-from labrelay.records.schema import WorkflowRunRow
+from labrelay.records.schema import AttemptRow, WorkflowRunRow
 from labrelay.steps.home import Home
 from labrelay.steps.record import record_run
+from labrelay.steps.start import start_intended
 
 log = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 0.2, 2.0
 STARTING_SECONDS = 60.0  # of a look; what is not started in them has the next look
 TASKS_TOLD = 3  # kinds of tasks at work that fit on a line
+PATIENCE_SECONDS = 600.0  # of a wait, with a service that fails each time it is asked
 LOOKS = 3  # an engine that does not know a run so often in a row is not waited for
 FORGOTTEN = "the engine does not know this run; `labrelay sweep` gives it up after a while and tries it again"
 
@@ -53,59 +55,6 @@ class Collected:
     unknown: list[LiveAttempt] = field(default_factory=list)
 
 
-def start_intended(
-    home: Home,
-    stuck: list[tuple[str, str]] | None = None,
-    seconds: float | None = None,
-    cold: list[str] | None = None,
-) -> int:
-    """Give the engine the attempts that it has not been given; return how many it took.
-
-    The attempt's token makes this safe to repeat: an answer that was lost is settled by asking with the same token.
-    An attempt whose bundle or inputs the engine refuses ends with that, since it would be refused for ever; whatever
-    else keeps one from starting may be mended, so it waits. Reads that the store has archived are asked for first.
-
-    Args:
-        home: Where.
-        stuck: Takes the runs that could not be started, with the reason; without it the first one raises.
-        seconds: After so many no further one is begun; a cloud that takes a run in ten seconds is not to keep everybody
-            else waiting. None begins all.
-        cold: Takes the runs that wait for archived reads.
-    """
-    with home.records.read() as session:
-        waiting = runs.unattached(session)
-    started, until = 0, time.monotonic() + seconds if seconds is not None else None
-    for request in waiting:
-        if until is not None and time.monotonic() > until:
-            break
-        try:
-            if request.read_sets and home.reads.activate(request.read_sets):
-                if cold is not None:
-                    cold.append(request.run_id)
-                continue
-            external_id = home.engine.submit(request)
-        except LabrelayError as error:
-            if isinstance(error, RefusedInput):
-                _refuse(home, request.token, str(error))
-            if stuck is None:
-                raise
-            stuck.append((request.run_id, str(error)))
-            continue
-        faultpoint("submit.started")
-        with home.records.write() as session:
-            runs.attach(session, request.token, external_id)
-        faultpoint("submit.attached")
-        started += 1
-    return started
-
-
-def _refuse(home: Home, token: str, why: str) -> None:
-    ended = EngineStatus(state=RunState.EXECUTOR_ERROR, at=datetime.now(UTC), message=why)
-    with home.records.write() as session:
-        runs.apply_event(session, token, ended)
-    faultpoint("submit.refused")
-
-
 def collect(home: Home) -> Collected:
     """Settle every live attempt once: states, then records of what has ended, then new attempts where one is due.
 
@@ -117,13 +66,17 @@ def collect(home: Home) -> Collected:
 
 
 def look(home: Home) -> Collected:
-    """Ask the engine once for all live attempts, write the states that have moved, then start what was intended."""
+    """Ask each engine once for all its live attempts, write the states that have moved, then start what was intended.
+
+    Raises:
+        LabrelayError: An engine could not be asked; what the others say is written all the same.
+    """
     outcome = Collected()
     with home.records.read() as session:
         live = {attempt.external_id: attempt for attempt in runs.live(session) if attempt.external_id is not None}
-    statuses = dict(home.engine.poll(list(live))) if live else {}
+    statuses, silent = _ask(home, live)
     outcome.seen = {live[external_id].run_id: status for external_id, status in statuses.items()}
-    outcome.unknown = [attempt for key, attempt in live.items() if key not in statuses]
+    outcome.unknown = [a for key, a in live.items() if key not in statuses and a.engine not in silent]
     faultpoint("collect.polled")
     # most looks find most runs as they were, and a transaction for nothing would hold up other writers
     moved = {key: status for key, status in statuses.items() if status.state is not live[key].state}
@@ -137,7 +90,30 @@ def look(home: Home) -> Collected:
                 runs.apply_event(session, live[external_id].token, told)
     faultpoint("collect.states_written")
     outcome.started = start_intended(home, outcome.stuck, STARTING_SECONDS, outcome.waiting)
+    for error in silent.values():
+        raise error
     return outcome
+
+
+def _ask(home: Home, live: Mapping[str, LiveAttempt]) -> tuple[dict[str, EngineStatus], dict[str, LabrelayError]]:
+    """Return what the engines say, by external id, and the engines that could not be asked, with the reason."""
+    statuses: dict[str, EngineStatus] = {}
+    silent: dict[str, LabrelayError] = {}
+    for kind, external_ids in by_engine((attempt.engine, attempt.external_id) for attempt in live.values()):
+        try:
+            statuses |= home.engine_of(kind).poll(external_ids)
+        except LabrelayError as error:
+            silent[kind] = error
+    return statuses, silent
+
+
+def by_engine(attempts: Iterable[tuple[str, str | None]]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each engine's kind with the external ids of those of the attempts (engine, external id) that it has."""
+    grouped: dict[str, list[str]] = {}
+    for kind, external_id in attempts:
+        if external_id is not None:
+            grouped.setdefault(kind, []).append(external_id)
+    yield from grouped.items()
 
 
 def settle(home: Home, outcome: Collected) -> None:
@@ -161,7 +137,7 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
     total, pause, started, wanted = Collected(), FIRST_WAIT, time.monotonic(), set(run_ids)
     missed: Counter[str] = Counter()
     while True:
-        done = collect(home)
+        done = _patiently(home)
         total.started += done.started
         total.recorded += done.recorded
         total.retried += done.retried
@@ -177,6 +153,24 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
         time.sleep(pause)
         # a short run is seen soon, a long one is not asked about twice a second for days
         pause = min(LONGEST_WAIT, max(FIRST_WAIT, (time.monotonic() - started) / 20))
+
+
+def _patiently(home: Home) -> Collected:
+    """Collect; a service that fails is asked again for some minutes, since runs may take days."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return collect(home)
+        except LabrelayError as error:
+            if not error.retryable or time.monotonic() > until:
+                raise
+            home.progress.now(f"{error} Asking again …")
+        time.sleep(LONGEST_WAIT)
+
+
+def seen_again(failed: Sequence[tuple[str, str]], run_ids: Sequence[str], waited: Collected) -> list[tuple[str, str]]:
+    """Return what is still wrong after a wait: runs among what failed before it are as the wait found them."""
+    return [each for each in failed if each[0] not in set(run_ids)] + waited.stuck
 
 
 def _open(home: Home, wanted: set[str]) -> set[str]:
@@ -216,7 +210,7 @@ def _try_again(home: Home, run_id: str) -> bool:
         if not _may_retry(home, session, run_id):
             return False
         failed = runs.last_attempt(session, run_id)
-    report = _report_of(home, failed.external_id or failed.token)
+    report = _report_of(home, failed)
     with home.records.write() as session:
         if not _may_retry(home, session, run_id) or runs.last_attempt(session, run_id).token != failed.token:
             return False  # another process has settled it since we looked
@@ -234,9 +228,9 @@ def _may_retry(home: Home, session: Session, run_id: str) -> bool:
     return runs.last_attempt(session, run_id).number <= home.settings.retries
 
 
-def _report_of(home: Home, external_id: str) -> RunReport | None:
+def _report_of(home: Home, attempt: AttemptRow) -> RunReport | None:
     try:
-        return home.engine.report(external_id)
+        return home.engine_of(attempt.engine).report(attempt.external_id or attempt.token)
     except LabrelayError as error:
-        log.warning("what the attempt %s did is not recorded: %s", external_id, error)
+        log.warning("what the attempt %s did is not recorded: %s", attempt.token, error)
         return None

@@ -12,7 +12,7 @@ from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.experiment import Experiment
 from labrelay.model.files import FileRef, FileRole
 from labrelay.model.problem import Problem
-from labrelay.model.runs import RunInput, WorkflowVersion, run_id_of, run_key
+from labrelay.model.runs import Priority, RunInput, WorkflowVersion, run_id_of, run_key
 from labrelay.records import experiments, intake
 from labrelay.records.runs import Intent
 from labrelay.records.schema import WorkflowRunRow
@@ -20,11 +20,11 @@ from labrelay.steps.bundles import bundle_path
 from labrelay.steps.home import Home
 from labrelay.steps.route import Planned, plan_by_hand
 from labrelay.steps.rules import Rule
-from labrelay.steps.submit import Composer, Submitted, commit_intents, result_path
+from labrelay.steps.submit import Composer, Submitted, check_values, commit_intents, result_path
 from labrelay.stores.source import open_source, read_through
 from labrelay.workflows.definition import Definition
-from labrelay.workflows.schema import check_inputs
-from labrelay.workflows.shapes import EITHER, FILE, FOLDER, files_in, member_shape, shape_for
+from labrelay.workflows.shapes import files_in, shape_for, with_files
+from labrelay.workflows.specs import Place
 
 AD_HOC = "ad-hoc"
 HERE = "files"  # the storage of files that lie outside the home; the key is their absolute path
@@ -40,6 +40,8 @@ def submit_direct(
     settings: Sequence[str] = (),
     reference: str | None = None,
     version: str | None = None,
+    on: Place | None = None,
+    priority: Priority = "normal",
     force: bool = False,
 ) -> Submitted:
     """Submit a workflow by hand; what was asked for before is found, not started again.
@@ -53,23 +55,38 @@ def submit_direct(
         settings: `name=value` texts on top of `inputs`; a value is read as what the input's type asks for.
         reference: By name or id, for workflows whose definition wants one.
         version: A published version; the newest by default.
+        on: The kind of engine; None leaves it to the definition and the home.
+        priority: Before which others it shall go, where the engine can tell.
         force: Compute again what has been computed.
 
     Raises:
         RefusedInput: Inputs are missing or wrong; carries every problem, and nothing was submitted.
         NotFound: No such workflow, version, reference or sample.
-        UsageError: A setting is not `name=value`, or a reference goes with no sample.
+        UsageError: A setting is not `name=value`, a reference goes with no sample, or it cannot run there.
     """
     composer = Composer(home)
     definition, identity, schema = composer.workflow(workflow, version)
     given = {**_qualified(schema, definition, inputs or {}), **_settings(schema, definition, settings)}
     if subjects:
-        asked = [p for subject in subjects for p in _planned(home, subject, definition, given, reference, version)]
+        rule = Rule(
+            name="by hand",
+            workflow=definition.name,
+            version=version,
+            reference=reference,
+            scope=definition.scope,
+            # short names, so that the run is the same one that a rule with these parameters asks for
+            parameters={name.removeprefix(definition.prefix): value for name, value in given.items()},
+            on=on,
+            priority=priority,
+        )
+        asked = [planned for subject in subjects for planned in plan_by_hand(home, rule, subject)]
         intents = [_raised(home, composer, planned, force) for planned in asked]
     else:
         if reference is not None:
             raise UsageError("--reference goes with --sample: without one, give the reference's files as inputs")
-        intents = [_of_files(home, definition, identity, schema, given, force)]
+        where = composer.place(definition, on)
+        intent = _of_files(home, definition, identity, schema, given, where, force)
+        intents = [intent.model_copy(update={"priority": priority})]
     return commit_intents(home, intents, Submitted())
 
 
@@ -131,26 +148,6 @@ def _qualify(schema: Mapping[str, Any], definition: Definition, name: str) -> st
     )
 
 
-def _planned(
-    home: Home,
-    subject: str,
-    definition: Definition,
-    given: Mapping[str, Any],
-    reference: str | None,
-    version: str | None,
-) -> list[Planned]:
-    rule = Rule(
-        name="by hand",
-        workflow=definition.name,
-        version=version,
-        reference=reference,
-        scope=definition.scope,
-        # short names, so that the run is the same one that a rule with these parameters asks for
-        parameters={name.removeprefix(definition.prefix): value for name, value in given.items()},
-    )
-    return plan_by_hand(home, rule, subject)
-
-
 def _raised(home: Home, composer: Composer, planned: Planned, force: bool) -> Intent:
     """Return the intent, with `force` of the first generation that was not asked for yet."""
     intent = composer.intent(planned)
@@ -168,12 +165,13 @@ def _of_files(
     home: Home,
     definition: Definition,
     workflow: WorkflowVersion,
-    schema: Mapping[str, Any],
+    schema: dict[str, Any],
     given: Mapping[str, Any],
+    kind: str,
     force: bool,
 ) -> Intent:
-    inputs = {name: _absolute(schema["properties"].get(name, {}), value) for name, value in given.items()}
-    check_inputs(schema, inputs)
+    inputs = {name: with_files(schema["properties"].get(name, {}), value, _absolute) for name, value in given.items()}
+    check_values(definition, schema, inputs)
     files = [
         (name.removeprefix(definition.prefix), index, _identify(path))
         for name, value in inputs.items()
@@ -181,7 +179,7 @@ def _of_files(
     ]
     identities = tuple(RunInput(role=name, index=index, identity=ref.identity) for name, index, ref in files)
     asked: dict[str, Any] = {"parameters": inputs, "samples": []}
-    kind, generation = home.engine.kind, 0
+    generation = 0
     key = run_key(kind, workflow.digest, asked, identities, generation)
     while force and _known(home, key):
         generation += 1
@@ -209,16 +207,9 @@ def _of_files(
     )
 
 
-def _absolute(shape: Mapping[str, Any], value: Any) -> Any:
-    """Return a value with its local paths made absolute: the engine runs in another folder."""
-    shape = shape_for(shape, value)
-    if isinstance(value, list):
-        return [_absolute(shape.get("items") or {}, item) for item in value]
-    if isinstance(value, dict):
-        return {key: _absolute(member_shape(shape, key), item) for key, item in value.items()}
-    if isinstance(value, str) and shape.get("format") in (FILE, FOLDER, EITHER) and "://" not in value:
-        return str(Path(value).expanduser().absolute())
-    return value
+def _absolute(text: str) -> str:
+    """Return a local path made absolute: the engine runs in another folder."""
+    return text if "://" in text else str(Path(text).expanduser().absolute())
 
 
 def _paths(shape: Mapping[str, Any], value: Any) -> Iterator[Path]:

@@ -14,6 +14,7 @@ from labrelay.model.errors import Denied, LabrelayError, NotFound
 from labrelay.model.names import printable
 from labrelay.steps.cloud import aws_of
 from labrelay.steps.doctor import Finding, Health
+from labrelay.steps.doctor_batch import examine_batch
 from labrelay.steps.settings import FILE, Settings
 from labrelay.stores.aws import Aws, aws_errors
 
@@ -47,6 +48,7 @@ def examine_aws(settings: Settings, aws: Aws | None = None) -> list[Finding]:
         ("run cache", _run_cache),
         ("runs", _runs),
         ("role", _role),
+        ("batch", examine_batch),
         ("events", _queue),
     )
     for what, check in checks:

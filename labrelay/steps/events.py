@@ -19,9 +19,12 @@ from labrelay.steps.cloud import aws_of
 from labrelay.steps.collect import Collected, collect
 from labrelay.steps.home import Home
 from labrelay.stores.aws import aws_errors
-from labrelay.workflows.healthomics.events import EVENT_ID, RunEvent, parse_event
+from labrelay.workflows.batch import events as of_batch
+from labrelay.workflows.eventbridge import EVENT_ID, RunEvent, open_envelope
+from labrelay.workflows.healthomics import events as of_healthomics
 
-SOURCE = "aws.omics"
+SOURCE = of_healthomics.SOURCE  # what cannot be told where it is from counts as from there
+SOURCES = {of_healthomics.SOURCE: of_healthomics.KIND, of_batch.SOURCE: of_batch.KIND}
 BATCH = 10  # messages of one SQS call
 
 
@@ -84,7 +87,9 @@ def _message(raw: dict[str, Any]) -> InboxMessage:
     # What cannot be EventBridge's id may not be text that a database takes, either.
     if not isinstance(payload, dict) or not EVENT_ID.match(str(payload.get("id"))):
         return InboxMessage(source=SOURCE, message_id=f"sqs:{raw['MessageId']}", payload={"body": raw["Body"][:4096]})
-    return InboxMessage(source=SOURCE, message_id=str(payload["id"]), payload=payload)
+    source = payload.get("source")
+    told = source if isinstance(source, str) and source in SOURCES else SOURCE
+    return InboxMessage(source=told, message_id=str(payload["id"]), payload=payload)
 
 
 def apply(home: Home, done: Drained) -> bool:
@@ -97,9 +102,10 @@ def apply(home: Home, done: Drained) -> bool:
             return touched
         events, refused = _parsed(waiting)
         with home.records.write() as session:
-            known = runs.tokens_of(session, [event.external_id for _number, event in events])
+            known = runs.tokens_of(session, [event.external_id for _number, event in events if event.external_id])
+            touched = touched or any(event.external_id is None for _number, event in events)
             for _number, event in events:
-                if (token := known.get(event.external_id)) is not None:
+                if (token := known.get(event.external_id or "")) is not None:
                     touched = True  # also where the event cannot tell enough, and the engine has to be asked
                     done.applied += event.status is not None and runs.apply_event(session, token, event.status)
             inbox.finish(session, [number for number, _event in events])
@@ -109,13 +115,20 @@ def apply(home: Home, done: Drained) -> bool:
         faultpoint("events.applied")
 
 
+def _event(body: str) -> RunEvent | None:
+    envelope = open_envelope(body, SOURCES)
+    if envelope is None:
+        return None
+    return of_batch.job_event(envelope) if envelope.source == of_batch.SOURCE else of_healthomics.run_event(envelope)
+
+
 def _parsed(
     waiting: Sequence[tuple[int, InboxMessage]],
 ) -> tuple[list[tuple[int, RunEvent]], list[tuple[int, str]]]:
     events, refused = [], []
     for number, message in waiting:
         try:
-            event = parse_event(json.dumps(message.payload))
+            event = _event(json.dumps(message.payload))
         except RefusedInput as error:
             refused.append((number, str(error)))
             continue

@@ -11,6 +11,7 @@ from labrelay.records.database import Database, sqlite_url
 from labrelay.steps import rules as rules_file
 from labrelay.steps import settings as settings_file
 from labrelay.steps.adapters import adapters_of
+from labrelay.steps.engines import Engines
 from labrelay.steps.settings import Settings, load_settings
 from labrelay.stores.durable import write_atomic
 from labrelay.stores.folder import FolderObjectStore
@@ -29,7 +30,8 @@ class Home:
         objects: Raw data, manifests, workflow bundles.
         results: Results in a layout that a person can browse.
         reads: Read sets and references.
-        engine: What runs workflows.
+        engine: What runs workflows unless something else was said.
+        engines: What else can run them.
         progress: Who is told what happens.
     """
 
@@ -40,6 +42,7 @@ class Home:
     results: ObjectStore
     reads: ReadStore
     engine: Engine
+    engines: Engines
     progress: Progress = field(default_factory=Silent)
 
     @property
@@ -51,6 +54,19 @@ class Home:
     def scratch(self) -> Path:
         """A folder for what is being made; anything in it may be deleted when nothing runs."""
         return self.path / "scratch"
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The kinds of engine that it has, its own first."""
+        return tuple(dict.fromkeys((self.engine.kind, *self.engines.kinds)))
+
+    def engine_of(self, kind: str) -> Engine:
+        """Return the engine of this kind.
+
+        Raises:
+            UsageError: The home has none; the text says what is missing.
+        """
+        return self.engine if kind == self.engine.kind else self.engines.of(kind)
 
     def close(self) -> None:
         """Close the metadata store."""
@@ -76,6 +92,7 @@ def open_home(path: Path, progress: Progress | None = None) -> Home:
         results=FolderObjectStore(path / "results", name="results"),
         reads=adapters.reads,
         engine=adapters.engine,
+        engines=adapters.engines,
         progress=progress or Silent(),
     )
 

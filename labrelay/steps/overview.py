@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from labrelay.model.errors import LabrelayError
 from labrelay.model.problem import Frozen
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
 from labrelay.records import outbox, runs
 from labrelay.records.schema import DatasetRow, InstrumentRunRow, OutboxRow, WorkflowRunRow
+from labrelay.steps.collect import by_engine
 from labrelay.steps.home import Home
 from labrelay.steps.listing import RunLine, run_lines
 
@@ -46,6 +48,13 @@ class Refused(Frozen):
     reason: str
 
 
+class Unstarted(Frozen):
+    """A workflow run that its engine could not be given when that was tried last, and why."""
+
+    run: str
+    why: str
+
+
 class Overview(Frozen):
     """How a home stands.
 
@@ -54,6 +63,8 @@ class Overview(Frozen):
         live: Those that have not ended, at most 200, the oldest first.
         unassigned: Datasets that wait for a person.
         refused: Instrument runs that were not taken.
+        unasked: Why the engine could not be asked, so that states are as the records have them; None when it was.
+        unstarted: Workflow runs that could not be started; they are tried again.
         failed: Runs that ended without a result and were not replaced.
         unrecorded: Runs that have ended and whose end is not on record.
         stale: Results that are out of date.
@@ -65,6 +76,8 @@ class Overview(Frozen):
     live: tuple[Live, ...]
     unassigned: tuple[Unassigned, ...]
     refused: tuple[Refused, ...]
+    unasked: str | None
+    unstarted: tuple[Unstarted, ...]
     failed: int
     unrecorded: int
     stale: int
@@ -73,7 +86,7 @@ class Overview(Frozen):
 
 
 def overview(home: Home) -> Overview:
-    """Return how a home stands. Cost: ten queries and one look at the engine, whatever the number of runs."""
+    """Return how a home stands. Cost: eleven queries and one look at the engine, whatever the number of runs."""
     with home.records.read() as session:
         states = _states(session)
         attempts = runs.live_attempts(session)
@@ -83,25 +96,38 @@ def overview(home: Home) -> Overview:
         }
         unassigned = _unassigned(session)
         refused = _refused(session)
+        unstarted = tuple(Unstarted(run=run_id, why=why) for run_id, why in runs.unstarted(session))
         unrecorded = len(runs.unrecorded(session))
         current = WorkflowRunRow.replaced_by.is_(None)
         failed = _count(session, WorkflowRunRow.state.in_([s.value for s in _WITHOUT_RESULT]), current)
         stale = _count(session, WorkflowRunRow.stale.is_not(None), WorkflowRunRow.recorded_at.is_not(None), current)
         messages = outbox.waiting(session)
-    told: Mapping[str, EngineStatus] = (
-        home.engine.poll([a.external_id for a in attempts[:SHOWN] if a.external_id]) if attempts else {}
-    )
+    told, unasked = _told(home, [(a.engine, a.external_id) for a in attempts[:SHOWN]])
     return Overview(
         states=states,
         live=tuple(_live(lines[a.run_id], told.get(a.external_id or "")) for a in attempts[:SHOWN]),
         unassigned=unassigned,
         refused=refused,
+        unasked=unasked,
+        unstarted=unstarted,
         failed=failed,
         unrecorded=unrecorded + sum(status.state.terminal for status in told.values()),
         stale=stale,
         messages=messages.get("pending", 0) + messages.get("sending", 0),
         dead_messages=messages.get("dead", 0),
     )
+
+
+def _told(home: Home, attempts: Sequence[tuple[str, str | None]]) -> tuple[dict[str, EngineStatus], str | None]:
+    """Return what the engines say of attempts, or why one says nothing: to look must not fail with it."""
+    told: dict[str, EngineStatus] = {}
+    unasked: str | None = None
+    for kind, external_ids in by_engine(attempts):
+        try:
+            told |= home.engine_of(kind).poll(external_ids)
+        except LabrelayError as error:
+            unasked = f"states are as they were recorded: {error}"
+    return told, unasked
 
 
 _WITHOUT_RESULT = (RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR)

@@ -12,7 +12,7 @@ from labrelay.model.words import counted
 from labrelay.parsers.registry import read_run
 from labrelay.records import intake
 from labrelay.steps.assign import Dataset, match_run
-from labrelay.steps.collect import wait_for
+from labrelay.steps.collect import seen_again, wait_for
 from labrelay.steps.deliver import deliver
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
@@ -121,7 +121,7 @@ def finish(home: Home, outcome: Processed) -> None:
     tell = home.progress
     tell.stage("run", home.engine.kind)
     collected = wait_for(home, outcome.runs)
-    outcome.failed += collected.stuck
+    outcome.failed = seen_again(outcome.failed, outcome.runs, collected)
     failed = sum(line.failed for line in lines_of(home, outcome.runs))
     told = f"{len(collected.recorded)} recorded, {len(collected.retried)} tried again"
     told += f", {failed} failed" if failed else ""

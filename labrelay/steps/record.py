@@ -62,7 +62,7 @@ def _settled(run: WorkflowRunRow) -> bool:
 def _report(home: Home, run: WorkflowRunRow, attempt: AttemptRow) -> RunReport:
     """Return the engine's report; of a run that failed and that the engine has forgotten, what the records say."""
     try:
-        report = home.engine.report(attempt.external_id or attempt.token)
+        report = home.engine_of(attempt.engine).report(attempt.external_id or attempt.token)
         if run.state == RunState.COMPLETE.value and report.state is not RunState.COMPLETE:
             raise RunFailed(f"{run.id} ended, yet {report.failure or report.state.value}", run.id)
         return report

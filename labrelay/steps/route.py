@@ -42,6 +42,11 @@ class Planned(Frozen):
         """What the run is about, as a path part and for people: the sample's name, or `cohort`."""
         return self.samples[0].sample.name if self.rule.scope == "sample" else "cohort"
 
+    @property
+    def read_bytes(self) -> int:
+        """How large the files of reads are that the run takes, together."""
+        return sum(file.size for reads in self.samples for source in reads.read_sets for file in source.files)
+
 
 @dataclass
 class Routed:

@@ -6,6 +6,10 @@
     reference = "MH356245.1"
     scope = "sample"                 # or "cohort": one run over all samples of the experiment
     merge = "lanes"                  # or "topups": with the reads of earlier instrument runs; "none": a run a read set
+    on = "local"                     # or "healthomics", "batch"; else as the workflow and the home are set up
+    large_gb = 20                    # runs with more reads than that …
+    on_large = "batch"               # … go there
+    priority = "high"                # or "low"; where the engine can tell
     [rule.when]                      # shell patterns, without case; what is left out matches all
     platform = "illumina"
     assay = "measles*"
@@ -20,13 +24,15 @@ from __future__ import annotations
 import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.experiment import Sample
 from labrelay.model.problem import Frozen, Problem
+from labrelay.model.runs import Priority
+from labrelay.workflows.specs import Place
 
 FILE = "rules.toml"
 
@@ -52,6 +58,22 @@ class Rule(Frozen):
     merge: Literal["lanes", "topups", "none"] = "lanes"
     when: When = When()
     parameters: dict[str, Any] = {}
+    on: Place | None = None
+    on_large: Place | None = None
+    large_gb: float | None = Field(default=None, ge=0)
+    priority: Priority = "normal"
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.on_large is None) != (self.large_gb is None):
+            raise ValueError("`on_large` and `large_gb` go together: where large runs go, and from which size on")
+        return self
+
+    def place_for(self, read_bytes: int) -> Place | None:
+        """Return the kind of engine for a run on so many bytes of reads; None when the rule does not say."""
+        if self.large_gb is not None and read_bytes > self.large_gb * 1e9:
+            return self.on_large
+        return self.on
 
     def why_not(self, sample: Sample, platform: str, experiment: str) -> str | None:
         """Return None when the rule applies, else which pattern the sample does not match."""

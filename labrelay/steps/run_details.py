@@ -21,10 +21,13 @@ from labrelay.model.words import counted
 from labrelay.records import audit
 from labrelay.records import runs as run_records
 from labrelay.records.schema import AttemptRow, FileRow, RunIORow, TaskRow, WorkflowRunRow
-from labrelay.steps.collect import collect, start_intended
+from labrelay.steps.collect import collect
 from labrelay.steps.home import Home
 from labrelay.steps.listing import RunLine, find_run, run_lines
+from labrelay.steps.start import start_intended
 from labrelay.workflows.local.home import Attempt, EngineHome
+from labrelay.workflows.local.program import Program
+from labrelay.workflows.local.programs import program_of
 
 LINES = 2000  # of a log; the sentence says where the rest is
 LAST_WORDS = 20  # lines of a failed task's standard error, below the log
@@ -196,9 +199,9 @@ def log_lines(home: Home, text: str, task: str | None = None) -> Iterator[str]:
         raise NotFound(f"{row.run_id} has no log (yet, or any more): {path} is not there")
     yield from _tail(path, _readable if task is None else str)
     if task is None:
-        failed = {line["stderr_file"] for line in _told(_end_of(path)[0]) if isinstance(line.get("stderr_file"), str)}
+        failed = _failed(attempt, path)
         for name, log in sorted(_task_logs(attempt).items()):
-            if str(log) in failed and log.is_file():
+            if log in failed and log.is_file():
                 yield from ("", f"the task {name} failed; its standard error ({log}) ends with:")
                 yield from (f"  {line}" for line in _tail(log, str, LAST_WORDS))
 
@@ -214,11 +217,32 @@ def _kept_log(row: AttemptRow) -> Iterator[str]:
 
 
 def _task_logs(attempt: Attempt) -> dict[str, Path]:
-    """Return the file of each task's standard error by the task's name, with its calls in front."""
+    """Return the file of each task's standard error by the task's name; of WDL with its calls in front."""
+    program = _program(attempt)
+    if program is not None:
+        names = [task.name for task in program.live_tasks(attempt)]
+        return {name: said[-1] for name in names if (said := program.said(attempt, name))}
     return {
         ".".join(p.removeprefix("call-") for p in log.parent.parts if p.startswith("call-")): log.parent / "stderr.txt"
         for log in attempt.engine_folder.rglob("task.log")
     }
+
+
+def _failed(attempt: Attempt, log: Path) -> set[Path]:
+    """Return the files of standard error of the tasks that failed; miniwdl names them in its log."""
+    program = _program(attempt)
+    if program is None:
+        told = (line.get("stderr_file") for line in _told(_end_of(log)[0]))
+        return {Path(name) for name in told if isinstance(name, str)}
+    tasks = [task.name for task in program.live_tasks(attempt) if task.exit_code]
+    return {said[-1] for name in tasks if (said := program.said(attempt, name))}
+
+
+def _program(attempt: Attempt) -> Program | None:
+    """Return what ran the attempt, None for WDL, whose tasks are found by their folders without it."""
+    request = attempt.request()
+    language = request.workflow.language if request is not None else "WDL"
+    return None if language == "WDL" else program_of(language)
 
 
 def _task_log(attempt: Attempt, task: str) -> Path:
@@ -286,7 +310,7 @@ def cancel(home: Home, text: str) -> RunLine:
         attempt = run_records.last_attempt(session, run.id)
     if RunState(run.state).terminal:
         raise UsageError(f"{run.id} has ended as {run.state}: there is nothing to cancel")
-    home.engine.cancel(attempt.external_id or attempt.token)
+    home.engine_of(attempt.engine).cancel(attempt.external_id or attempt.token)
     with home.records.write() as session:
         asked = EngineStatus(state=RunState.CANCELING, at=datetime.now(UTC), message="a person asked for it")
         run_records.apply_event(session, attempt.token, asked)

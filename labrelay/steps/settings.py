@@ -71,7 +71,21 @@ class Settings(BaseSettings):
         None,
         description="a JSON file: the container registry map as HealthOmics has it, for images of public registries",
     )
-    event_queue_url: str | None = Field(None, description="an SQS queue that EventBridge feeds with aws.omics events")
+    batch_queue: str | None = Field(None, description="the AWS Batch job queue for runs on Batch, by name or ARN")
+    batch_queue_high: str | None = Field(None, description="the queue of runs with the priority high")
+    batch_queue_low: str | None = Field(None, description="the queue of runs with the priority low")
+    batch_image: str | None = Field(None, description="the container image with Labrelay and the workflows' tools")
+    batch_role_arn: str | None = Field(None, description="the role that jobs on Batch take to read and write S3")
+    batch_file_system: str | None = Field(
+        None, description="an EFS file system for work folders, so that a job whose host was lost goes on"
+    )
+    batch_cpus: int = Field(2, ge=1, le=192, description="vCPUs of a job on Batch whose workflow names none")
+    batch_memory_gib: float = Field(4, gt=0, le=1536, description="GiB of a job on Batch whose workflow names none")
+    batch_minutes: int = Field(1440, ge=1, description="after so many minutes a job on Batch is ended")
+    batch_host_losses: int = Field(2, ge=0, le=9, description="how often a job on Batch begins again on another host")
+    event_queue_url: str | None = Field(
+        None, description="an SQS queue that EventBridge feeds with events of HealthOmics and Batch"
+    )
     keep_work_days: float = Field(14, ge=0, description="how long work folders and caches of ended runs are kept")
 
     @classmethod

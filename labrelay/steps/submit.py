@@ -16,11 +16,13 @@ from labrelay.model.runs import RunInput, WorkflowVersion, run_key
 from labrelay.records import intake, runs
 from labrelay.records.runs import Intent
 from labrelay.steps.bundles import bundle_path, resolve
-from labrelay.steps.collect import start_intended
 from labrelay.steps.home import Home
 from labrelay.steps.route import Planned, SampleReads
-from labrelay.workflows.definition import Definition
+from labrelay.steps.start import start_intended
+from labrelay.workflows.command.values import check as check_command
+from labrelay.workflows.definition import COMMAND, Definition
 from labrelay.workflows.inputs import ReferenceInputs, SampleInputs, compose_inputs
+from labrelay.workflows.places import choose_place
 from labrelay.workflows.schema import check_inputs, schema_of
 
 REFERENCE_ROLES = ("reference.fasta",)
@@ -49,24 +51,26 @@ class Composer:
         Raises:
             RefusedInput: Inputs are missing or wrong; carries every problem.
             NotFound: No such workflow, version or reference.
+            UsageError: It cannot run where the rule or the person says, or nowhere that this home has.
         """
         rule = planned.rule
         definition, workflow, schema = self.workflow(rule.workflow, rule.version)
         reference = self.reference(rule.reference) if rule.reference else None
         samples = [self._sample(reads) for reads in planned.samples]
         inputs = compose_inputs(definition, samples, self._reference_inputs(reference), rule.parameters)
-        check_inputs(schema, inputs)
+        check_values(definition, schema, inputs)
         files = _files(planned.samples, reference)
         identities = tuple(RunInput(role=name, index=index, identity=ref.identity) for name, index, ref in files)
         who = [[reads.sample.id, reads.sample.revision] for reads in planned.samples]
         asked: dict[str, Any] = {"parameters": rule.parameters, "samples": who}
+        engine = self.place(definition, rule.place_for(planned.read_bytes))
         return Intent(
-            key=run_key(self.home.engine.kind, workflow.digest, asked, identities, generation),
+            key=run_key(engine, workflow.digest, asked, identities, generation),
             experiment_id=planned.experiment.id,
             samples=tuple((reads.sample.id, reads.sample.revision) for reads in planned.samples),
             workflow=workflow,
             bundle=str(bundle_path(self.home, workflow.digest)),
-            engine=self.home.engine.kind,
+            engine=engine,
             parameters=asked,
             inputs=identities,
             input_files=tuple(files),
@@ -77,22 +81,32 @@ class Composer:
             request_inputs=inputs,
             labels={"experiment": planned.experiment.id, "subject": slug(planned.subject)},
             read_sets=tuple(source.id for reads in planned.samples for source in reads.read_sets),
+            priority=rule.priority,
         )
 
     def workflow(self, name: str, version: str | None) -> tuple[Definition, WorkflowVersion, dict[str, Any]]:
         """Return a definition with its identity and its input schema, and see that it is published."""
         if (name, version) not in self._workflows:
             definition, workflow = resolve(self.home, name, version)
-            if definition.ready2run is not None and self.home.engine.kind != "healthomics":
-                raise UsageError(
-                    f"{name} is a Ready2Run workflow of HealthOmics; it runs with the profile healthomics only"
-                )
             schema = schema_of(definition)
             content = definition.model_dump(mode="json", exclude={"folder"})
             with self.home.records.write() as session:
                 runs.publish(session, workflow, f"bundles/{workflow.digest}.zip", content)
             self._workflows[(name, version)] = (definition, workflow, schema)
         return self._workflows[(name, version)]
+
+    def place(self, definition: Definition, asked: str | None) -> str:
+        """Return the kind of engine that a run of the definition gets, when a person or a rule asks for this one.
+
+        Raises:
+            UsageError: It does not run there, or the home has no such engine.
+        """
+        found = choose_place(definition, asked, self.home.engine.kind, self.home.places)
+        try:
+            self.home.engine_of(found)
+        except UsageError as error:
+            raise UsageError(f"{definition.name} cannot run on {found}: {error}") from None
+        return found
 
     def reference(self, name: str) -> Reference:
         """Return the newest reference of this name.
@@ -154,6 +168,13 @@ def commit_intents(home: Home, intents: Sequence[Intent], outcome: Submitted) ->
     faultpoint("submit.intended")
     start_intended(home, outcome.failed)
     return outcome
+
+
+def check_values(definition: Definition, schema: dict[str, Any], inputs: dict[str, Any]) -> None:
+    """Raise `RefusedInput` with all problems of a run's inputs, if there are any."""
+    check_inputs(schema, inputs)
+    if definition.language == COMMAND:
+        check_command(definition, inputs)
 
 
 def result_path(experiment: Experiment, subject: str, workflow: WorkflowVersion, label: str | None = None) -> str:

@@ -123,7 +123,7 @@ def _mark_unknown(home: Home, swept: Swept, unknown: Sequence[LiveAttempt]) -> N
     with home.records.write() as session:
         for attempt in unknown:
             since = attempt.state_at if attempt.state is RunState.UNKNOWN else moment
-            status = unknown_status(since, moment, bound, home.engine.kind)
+            status = unknown_status(since, moment, bound, attempt.engine)
             runs.apply_event(session, attempt.token, status)
             swept.unknown += 1
             swept.given_up += status.state.terminal
@@ -164,7 +164,7 @@ def _import_run(home: Home, swept: Swept, instrument_run_id: str) -> None:
 
 
 def _reap(home: Home, swept: Swept) -> None:
-    stores: tuple[object, ...] = (home.objects, home.results, home.reads, home.engine)
+    stores: tuple[object, ...] = (home.objects, home.results, home.reads, home.engine, *home.engines.made)
     swept.temps = sum(store.reap() for store in stores if isinstance(store, _Reaps))
     # Documents and bundles are written beside their names, not in a store's staging.
     swept.temps += sum(remove_stale_temps(home.path / part) for part in WRITTEN_IN_PLACE)

@@ -129,7 +129,7 @@ def _of_answer(error: boto.ClientError, doing: str, failed: type[LabrelayError])
     if 300 <= status < 400:
         return UsageError(f"{cannot}: it lies in another region ({said}); set aws_region to that one.")
     if 400 <= status < 500 and status != 408 and code not in TRANSIENT:
-        return UsageError(f"{cannot}: the request was refused ({said}).")
+        return UsageError(f"{cannot}: the request was refused ({said}); mend what it names, then repeat it.")
     return _passing(failed, f"{cannot}: the service failed ({said}); the same command may work in some minutes.")
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from labrelay.model.errors import UsageError
+from labrelay.model.names import printable, slug
 from labrelay.model.reads import Reference
 from labrelay.stores.durable import GRACE_SECONDS
+from labrelay.stores.folder_copies import copy_file
 from labrelay.stores.folder_readsets import ReadSetFolder
 from labrelay.stores.folder_references import ReferenceFolder
-from labrelay.stores.ports import ObjectStore
+from labrelay.stores.ports import ExportJob, ObjectStore
 
 
 class FolderReadStore(ReadSetFolder):
@@ -52,6 +55,37 @@ class FolderReadStore(ReadSetFolder):
     def activate(self, read_set_ids: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG002 (the port's)
         """Return none: nothing is archived on a disk."""
         return ()
+
+    def s3_uris(self, read_set_id: str) -> tuple[str, ...]:  # noqa: ARG002 (the port's)
+        """Return none: nothing of a folder lies in S3."""
+        return ()
+
+    def export(self, read_set_ids: Sequence[str], destination: str) -> tuple[ExportJob, ...]:
+        """Copy the files of read sets to `<destination>/<read set>/<name>`, now; what is there already stays.
+
+        Raises:
+            NotFound: There is no such read set.
+            Conflict: Other bytes lie under one of the names.
+            UsageError: The destination is no folder's path.
+        """
+        if "://" in destination:
+            raise UsageError(
+                f"This home keeps its reads in a folder: {printable(destination)} is no folder to copy to."
+            )
+        folder = Path(destination).expanduser().absolute()
+        for each in read_set_ids:
+            places = self.locations(each)
+            found = self.describe(each)
+            refs = found.source.files if found is not None else ()
+            for number, (place, ref) in enumerate(zip(places, refs, strict=True), start=1):
+                taken = {other.name for other in refs[: number - 1]}
+                name = slug(ref.name if ref.name not in taken else f"{number}-{ref.name}")
+                copy_file(Path(place), folder / each / name, ref.sha256)
+        return (ExportJob(id="", destination=str(folder), read_sets=tuple(read_set_ids), status="COMPLETED"),)
+
+    def export_job(self, job: ExportJob) -> ExportJob:
+        """Return the job: copying to a folder has ended when `export` returns."""
+        return job
 
     def reap(self, older_than: float = GRACE_SECONDS) -> int:
         """Remove what killed processes left; return how many files."""

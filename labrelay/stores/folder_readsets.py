@@ -13,14 +13,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from labrelay.model.errors import Conflict, LabrelayError, NotFound, StorageFailed, UsageError
+from labrelay.model.errors import Conflict, LabrelayError, NotFound, RefusedInput, StorageFailed, UsageError
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef
 from labrelay.model.ids import derived_id
-from labrelay.model.problem import Frozen
+from labrelay.model.problem import Frozen, Problem
 from labrelay.model.reads import ReadSet, ReadSource
 from labrelay.stores.durable import (
     GRACE_SECONDS,
@@ -33,9 +33,11 @@ from labrelay.stores.durable import (
     write_all,
     write_json_atomic,
 )
+from labrelay.stores.folder_copies import READ_ONLY, copy_file
 from labrelay.stores.jsonfile import checked_id, read_model, utc_now
 from labrelay.stores.ports import ImportJob, ObjectStore
 from labrelay.stores.read_types import wrong_files
+from labrelay.stores.source import open_source
 
 CHUNK = 2 << 20
 LOCK_SECONDS = 60.0
@@ -120,6 +122,31 @@ class ReadSetFolder:
             paths.append(str(path))
         return tuple(paths)
 
+    def upload(
+        self, paths: Sequence[Path], source: ReadSource, on_bytes: Callable[[int], None] | None = None
+    ) -> ReadSet:
+        """Copy local files that lie in no object store as one read set; see `ReadStore.upload`.
+
+        Raises:
+            RefusedInput: The files make no read set.
+            StorageFailed: A file holds other bytes than meant, or the disk failed.
+            Busy: Another process has been importing for a minute.
+        """
+        if (wrong := wrong_files(source)) is not None or len(paths) != len(source.files):
+            message = wrong or f"{len(paths)} files were given for {len(source.files)}."
+            raise RefusedInput(source.name, [Problem(code="READS_REFUSED", message=message)])
+        with file_lock(self.root / ".lock", f"the read store {self.root}", timeout=LOCK_SECONDS):
+            found = self.describe(source.id) if self._is_whole(source) else None
+            if found is not None:
+                return found
+            folder = self._folder(source.id)
+            for number, (path, ref) in enumerate(zip(paths, source.files, strict=True), start=1):
+                with open_source(path) as opened:
+                    suffix = _suffix(source, os.pread(opened.handle, 2, 0))
+                copy_file(path, folder / f"source{number}{suffix}", ref.sha256, READ_ONLY, on_bytes)
+                faultpoint("reads.file_linked")
+            return self._finish(source)
+
     def reap(self, older_than: float = GRACE_SECONDS) -> int:
         """Remove what killed imports left; return how many files."""
         return sum(remove_stale_temps(self.root / part, older_than) for part in ("jobs", "readsets"))
@@ -163,19 +190,18 @@ class ReadSetFolder:
         with storage_errors(f"import {source.name}", folder):
             make_dirs(folder)
             for number, ref in enumerate(source.files, start=1):
-                self._bring(ref, folder / f"source{number}{self._suffix(source, ref)}")
+                with self._objects.open(ref) as opened:
+                    suffix = _suffix(source, opened.read(2))
+                self._bring(ref, folder / f"source{number}{suffix}")
                 faultpoint("reads.file_linked")
             fsync_dir(folder)
-        made = ReadSet(id=source.id, source=source, status="ACTIVE", created=utc_now())
-        write_json_atomic(folder / "metadata.json", made.model_dump(mode="json"))
-        faultpoint("reads.metadata_written")
+        self._finish(source)
 
-    def _suffix(self, source: ReadSource, ref: FileRef) -> str:
-        if source.file_type != "FASTQ":
-            return SUFFIX[source.file_type]
-        # By content: a name may promise a compression that is not there.
-        with self._objects.open(ref) as opened:
-            return ".fastq.gz" if opened.read(2) == GZIP_MAGIC else ".fastq"
+    def _finish(self, source: ReadSource) -> ReadSet:
+        made = ReadSet(id=source.id, source=source, status="ACTIVE", created=utc_now())
+        write_json_atomic(self._folder(source.id) / "metadata.json", made.model_dump(mode="json"))
+        faultpoint("reads.metadata_written")
+        return made
 
     def _bring(self, ref: FileRef, target: Path) -> None:
         path = self._objects.local_path(ref)
@@ -216,6 +242,13 @@ class ReadSetFolder:
 
     def _write_job(self, job: _JobFile) -> None:
         write_json_atomic(self._job_path(job.id), job.model_dump(mode="json"))
+
+
+def _suffix(source: ReadSource, head: bytes) -> str:
+    """Return the ending of a file by its first bytes: a name may promise a compression that is not there."""
+    if source.file_type != "FASTQ":
+        return SUFFIX[source.file_type]
+    return ".fastq.gz" if head[:2] == GZIP_MAGIC else ".fastq"
 
 
 def _job_status(asked: int, failed: int) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from labrelay.model.canonical import digest
+from labrelay.model.files import FileRef
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.model.reads import ReadSet, ReadSource
@@ -16,7 +19,8 @@ NEEDS_REFERENCE = frozenset({"BAM", "CRAM"})
 ENDED = frozenset({"COMPLETED", "COMPLETED_WITH_FAILURES", "FAILED", "CANCELLED"})
 MAX_TEXT = 127
 TOKEN_LENGTH = 64
-TAG = "labrelay:read-set"
+TAG, FILE_TAG = "labrelay:read-set", "labrelay:file-"
+TAG_VALUE = re.compile(r"[A-Za-z0-9 +=._:/@-]{1,256}")  # what every service of AWS takes
 FIRST_WAIT, LONGEST_WAIT, MOST_SECONDS = 0.2, 20.0, 7200.0
 
 
@@ -111,6 +115,37 @@ def about(source: ReadSource, reference_arn: str | None) -> dict[str, Any]:
     return said | ({"referenceArn": reference_arn} if reference_arn is not None else {})
 
 
+def file_tags(source: ReadSource) -> dict[str, str]:
+    """Return tags that tell the files of a read set that no import job tells of; none when they do not fit in."""
+    told = {
+        f"{FILE_TAG}{number}": f"{ref.sha256} {ref.size} {ref.storage} {ref.key}"
+        for number, ref in enumerate(source.files, start=1)
+        if ref.version == ref.sha256
+    }
+    return told if len(told) == len(source.files) and all(map(TAG_VALUE.fullmatch, told.values())) else {}
+
+
+def uploaded_source(metadata: Mapping[str, Any], tags: Mapping[str, str]) -> ReadSource | None:
+    """Return what was uploaded, from what the service says of a read set and `file_tags`; None when it is not ours."""
+    files = []
+    for slot in sorted(tag for tag in tags if tag.startswith(FILE_TAG)):
+        sha256, _, rest = tags[slot].partition(" ")
+        size, _, rest = rest.partition(" ")
+        storage, _, key = rest.partition(" ")
+        try:
+            files.append(FileRef(storage=storage, key=key, version=sha256, sha256=sha256, size=int(size)))
+        except ValueError:
+            return None
+    sample, subject = str(metadata["sampleId"]), str(metadata["subjectId"])
+    return ReadSource(
+        sample_id=sample,
+        subject=None if subject == sample else subject,
+        name=str(metadata.get("name", sample)),
+        file_type=str(metadata["fileType"]),
+        files=tuple(files),
+    )
+
+
 def source_request(source: ReadSource, uris: Sequence[str], reference_arn: str | None) -> dict[str, Any]:
     """Return one source of StartReadSetImportJob, its files by their `s3://` URIs, R1 before R2."""
     files = {f"source{number}": uri for number, uri in enumerate(uris, start=1)}
@@ -135,6 +170,18 @@ def outcome(job: JobFile, answer: Mapping[str, Any]) -> JobFile:
             why = source.get("statusMessage") or answer.get("statusMessage") or f"the job ended as {answer['status']}"
             failed[ours] = f"HealthOmics did not take it: {printable(str(why))}"
     return job.model_copy(update={"done": done, "failed": failed}).settled()
+
+
+def age_of(answer: Mapping[str, Any]) -> float:
+    """Return how many seconds ago, by the service's own clock, that was made what an answer tells of; 0 if unknown.
+
+    A token of before gives what it gave then.
+    """
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    if date is None:
+        return 0.0
+    age: float = (parsedate_to_datetime(date) - answer["creationTime"]).total_seconds()
+    return age
 
 
 def moment(value: object) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 from labrelay.model.reads import ReadSet, ReadSource, Reference
 from labrelay.stores.aws import Aws
 from labrelay.stores.durable import GRACE_SECONDS
+from labrelay.stores.healthomics_exports import HealthOmicsExports
 from labrelay.stores.healthomics_jobs import Mapped
 from labrelay.stores.healthomics_readsets import HealthOmicsReadSets, SequenceStore
 from labrelay.stores.healthomics_references import HealthOmicsReferences
 from labrelay.stores.healthomics_setup import Stores
 from labrelay.stores.healthomics_uploads import HealthOmicsUploads
 from labrelay.stores.jsonfile import utc_now
-from labrelay.stores.ports import ObjectStore
+from labrelay.stores.ports import ExportJob, ObjectStore
 
 
 class HealthOmicsReadStore(HealthOmicsReadSets):
@@ -38,8 +39,9 @@ class HealthOmicsReadStore(HealthOmicsReadSets):
         self.name = name
         self.references_store = HealthOmicsReferences(aws, stores.reference_store_id, role_arn, objects, root)
         sequence_store = SequenceStore(aws, stores.sequence_store_id, role_arn)
-        self._uploads = HealthOmicsUploads(sequence_store, root, self.references_store)
         super().__init__(sequence_store, objects, root, self.references_store)
+        self._exports = HealthOmicsExports(sequence_store, lambda each: self._mapped(each).service_id)
+        self._uploads = HealthOmicsUploads(sequence_store, self.state, self.references_store)
 
     def upload(
         self, paths: Sequence[Path], source: ReadSource, on_bytes: Callable[[int], None] | None = None
@@ -57,8 +59,16 @@ class HealthOmicsReadStore(HealthOmicsReadSets):
         """
         service_id = self._uploads.upload(paths, source, on_bytes)
         made = Mapped(source=source, service_id=service_id, created=utc_now())
-        self._write_mapped(made)
+        self.state.write_mapped(made)
         return ReadSet(id=source.id, source=source, status="ACTIVE", created=made.created)
+
+    def export(self, read_set_ids: Sequence[str], destination: str) -> tuple[ExportJob, ...]:
+        """Start exporting read sets to an S3 prefix; see `HealthOmicsExports.start`."""
+        return self._exports.start(read_set_ids, destination)
+
+    def export_job(self, job: ExportJob) -> ExportJob:
+        """Return how an export stands now. Cost: one call, none when it has ended."""
+        return self._exports.look(job)
 
     def add_reference(self, source: Path, name: str) -> Reference:
         """Normalise, index and store a reference here and there; see `HealthOmicsReferences.add_reference`."""

@@ -1,10 +1,7 @@
 """The read sets of a HealthOmics sequence store: imported from S3 in jobs, found again by our id.
 
-    jobs/<imp_…>.json       what was asked, and the service's jobs; written before each is started
-    readsets/<rds_…>.json   what the service calls a read set of ours
-
-The service keeps our id as `generatedFrom` and gives the same job for the same `clientToken`, so the folder only saves
-calls: a machine without it finds everything again.
+The service keeps our id as `generatedFrom` and gives the same job for the same `clientToken`, so the state folder only
+saves calls: a machine without it finds everything again.
 
 Calls for n read sets: one to start n/100 jobs and one a look at each; locating what was imported here costs none.
 """
@@ -17,16 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from labrelay.model.canonical import digest
 from labrelay.model.errors import Busy, Conflict, LabrelayError, NotFound, StorageFailed, UsageError
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef
 from labrelay.model.ids import derived_id
 from labrelay.model.reads import ReadSet, ReadSource
 from labrelay.stores.aws import Aws, aws_errors
-from labrelay.stores.durable import GRACE_SECONDS, file_lock, remove_stale_temps, write_json_atomic
+from labrelay.stores.durable import GRACE_SECONDS
 from labrelay.stores.healthomics_jobs import (
-    TOKEN_LENGTH,
     JobFile,
     Mapped,
     Round,
@@ -34,16 +29,16 @@ from labrelay.stores.healthomics_jobs import (
     outcome,
     refusal,
     source_request,
+    uploaded_source,
 )
-from labrelay.stores.jsonfile import checked_id, read_model
+from labrelay.stores.healthomics_state import StateFolder
 from labrelay.stores.ports import ImportJob, ObjectStore
 
 log = logging.getLogger(__name__)
 
 MOST_SOURCES = 100
-LOCK_SECONDS = 60.0
 THERE = frozenset({"ACTIVE", "ARCHIVED", "ACTIVATING"})
-BATCHES = {"activate": 20, "export": 100}
+ACTIVATED = 20  # in one activation job
 FEW = 20  # read sets that are asked for one by one, where a list may be of a million
 
 
@@ -80,12 +75,15 @@ class HealthOmicsReadSets:
     Args:
         store: The sequence store.
         objects: Where the files of the sources lie, in S3.
-        root: The state folder.
+        root: The state folder of the home.
         references: For aligned reads.
+
+    Attributes:
+        state: What this home remembers of this sequence store.
     """
 
     def __init__(self, store: SequenceStore, objects: ObjectStore, root: Path, references: ReferenceArns) -> None:
-        self.root = root.absolute()
+        self.state = StateFolder(root, store.aws, store.role_arn, store.id)
         self._store, self._objects, self._references = store, objects, references
         self._base: str | None = None
 
@@ -104,8 +102,8 @@ class HealthOmicsReadSets:
         if not ids or len(set(ids)) != len(ids) or len(ids) > MOST_SOURCES:
             raise UsageError(f"An import takes 1 to {MOST_SOURCES} sources, each only once.")
         job_id = derived_id("imp", token)
-        with self._locked():
-            job = self._read_job(job_id) or JobFile(id=job_id, token=token, sources=tuple(sources))
+        with self.state.locked():
+            job = self.state.read_job(job_id) or JobFile(id=job_id, token=token, sources=tuple(sources))
             if {source.id for source in job.sources} != set(ids):
                 raise Conflict(f"Import job {job_id} was asked for other sources; use a token made from what is asked.")
             self._advance(job)
@@ -117,20 +115,22 @@ class HealthOmicsReadSets:
         Raises:
             NotFound: This home started no such job.
         """
-        with self._locked():
-            job = self._read_job(job_id)
+        with self.state.locked():
+            job = self.state.read_job(job_id)
             if job is None:
-                raise NotFound(f"There is no import job {job_id} in {self.root}.")
+                raise NotFound(f"There is no import job {job_id} in {self.state.path}.")
             if job.status == "IN_PROGRESS":
                 job = self._look(self._started(job))
-        mapped = [each for source in job.sources if source.id in job.done and (each := self._read_mapped(source.id))]
+        mapped = [
+            each for source in job.sources if source.id in job.done and (each := self.state.read_mapped(source.id))
+        ]
         done = tuple(each.read_set("ACTIVE") for each in mapped)
         failed = tuple((source.id, job.failed[source.id]) for source in job.sources if source.id in job.failed)
         return ImportJob(id=job.id, status=job.status, done=done, failed=failed)
 
     def describe(self, read_set_id: str) -> ReadSet | None:
         """Return the read set with the status that the service gives it, or None. Cost: one call, or up to four."""
-        mapped = self._read_mapped(read_set_id) or self._find(read_set_id)
+        mapped = self.state.read_mapped(read_set_id) or self._find(read_set_id)
         if mapped is None:
             return None
         try:
@@ -138,7 +138,7 @@ class HealthOmicsReadSets:
                 return mapped.read_set(str(self._metadata(mapped.service_id)["status"]))
         except NotFound:
             # Deleted in the service: forgotten here too, so that it can be imported again.
-            self._mapped_path(read_set_id).unlink(missing_ok=True)
+            self.state.forget(read_set_id)
             return None
 
     def locations(self, read_set_id: str) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ class HealthOmicsReadSets:
         """
         ours = {self._mapped(each).service_id: each for each in read_set_ids}
         archived, going = self._asleep(list(ours))
-        for batch in _batches(archived, BATCHES["activate"]):
+        for batch in _batches(archived, ACTIVATED):
             try:
                 with aws_errors(f"activate {len(batch)} read sets"):
                     self._store.omics.start_read_set_activation_job(
@@ -194,42 +194,25 @@ class HealthOmicsReadSets:
         archived = [each for each in service_ids if status.get(each) == "ARCHIVED"]
         return archived, [each for each in service_ids if status.get(each) == "ACTIVATING"]
 
-    def export(self, read_set_ids: Sequence[str], destination: str) -> tuple[str, ...]:
-        """Start exporting read sets to an S3 prefix and return the service's jobs. Cost: a call for every 100."""
-        base = destination.rstrip("/") + "/"
-        jobs = []
-        for batch in _batches([self._mapped(each).service_id for each in read_set_ids], BATCHES["export"]):
-            with aws_errors(f"export {len(batch)} read sets to {base}"):
-                answer = self._store.omics.start_read_set_export_job(
-                    sequenceStoreId=self._store.id,
-                    destination=base,
-                    roleArn=self._store.role_arn,
-                    clientToken=digest([base, *batch])[:TOKEN_LENGTH],
-                    sources=[{"readSetId": each} for each in batch],
-                )
-            jobs.append(str(answer["id"]))
-            faultpoint("omics.export_started")
-        return tuple(jobs)
-
     def reap(self, older_than: float = GRACE_SECONDS) -> int:
-        """Remove what killed processes left in the state folder; return how many files."""
-        return sum(remove_stale_temps(self.root / part, older_than) for part in ("jobs", "readsets", "uploads"))
+        """Remove what killed processes left in the state folders; return how many files."""
+        return self.state.reap(older_than)
 
     def _advance(self, job: JobFile) -> None:
         """Go on with a job as far as it can be now: start what was not, look at what was, start again what failed."""
         if job.rounds and job.status == "IN_PROGRESS":
             job = self._look(self._started(job))
-        there = {each.id: mapped.service_id for each in job.sources if (mapped := self._read_mapped(each.id))}
+        there = {each.id: mapped.service_id for each in job.sources if (mapped := self.state.read_mapped(each.id))}
         if job.rounds and (job.status == "IN_PROGRESS" or len(there) == len(job.sources)):
             return
         refused = {source.id: reason for source in job.sources if (reason := refusal(source)) is not None}
         wanted = tuple(each.id for each in job.sources if each.id not in refused and each.id not in there)
         job = job.model_copy(update={"done": there, "failed": refused, "status": "IN_PROGRESS"})
         if not wanted:
-            self._write_job(job.settled())
+            self.state.write_job(job.settled())
             return
         job = job.model_copy(update={"rounds": (*job.rounds, Round(sources=wanted))})
-        self._write_job(job)
+        self.state.write_job(job)
         faultpoint("omics.import_intended")
         self._started(job)
 
@@ -253,7 +236,7 @@ class HealthOmicsReadSets:
             return job
         faultpoint("omics.import_started")
         job = job.with_service_id(str(answer["id"]))
-        self._write_job(job)
+        self.state.write_job(job)
         faultpoint("omics.import_noted")
         return job
 
@@ -275,7 +258,7 @@ class HealthOmicsReadSets:
             return job
         for source in now.sources:
             if source.id in now.done and source.id not in job.done:
-                self._write_mapped(
+                self.state.write_mapped(
                     Mapped(
                         source=source,
                         service_id=now.done[source.id],
@@ -283,7 +266,7 @@ class HealthOmicsReadSets:
                     )
                 )
         faultpoint("omics.read_sets_noted")
-        self._write_job(now)
+        self.state.write_job(now)
         return now
 
     def _lost(self, job: JobFile) -> dict[str, Any]:
@@ -309,7 +292,7 @@ class HealthOmicsReadSets:
         return min(found, key=lambda each: (each["creationTime"], each["id"]), default=None)
 
     def _mapped(self, read_set_id: str) -> Mapped:
-        found = self._read_mapped(read_set_id) or self._find(read_set_id)
+        found = self.state.read_mapped(read_set_id) or self._find(read_set_id)
         if found is None:
             raise NotFound(f"There is no read set {read_set_id} in {self._store.id}; import its reads first.")
         return found
@@ -320,15 +303,19 @@ class HealthOmicsReadSets:
             first = self._first(read_set_id)
             if first is None:
                 return None
-            job_id = self._metadata(first["id"]).get("creationJobId")
-            source = self._source_of(read_set_id, str(job_id)) if job_id else None
-        if source is None:
+            metadata = self._metadata(first["id"])
+            if (job_id := metadata.get("creationJobId")) is not None:
+                source = self._source_of(read_set_id, str(job_id))
+            else:
+                tags = self._store.omics.list_tags_for_resource(resourceArn=metadata["arn"])["tags"]
+                source = uploaded_source(metadata, tags)
+        if source is None or source.id != read_set_id:
             raise StorageFailed(
                 f"{self._store.id} has read set {first['id']} for {read_set_id}, but not from files of this home; "
                 "import its reads again."
             )
         mapped = Mapped(source=source, service_id=first["id"], created=moment(first["creationTime"]))
-        self._write_mapped(mapped)
+        self.state.write_mapped(mapped)
         return mapped
 
     def _source_of(self, read_set_id: str, job_id: str) -> ReadSource | None:
@@ -373,27 +360,6 @@ class HealthOmicsReadSets:
                 self._base = str(self._store.omics.get_sequence_store(id=self._store.id)["arn"])
         _arn, _aws, _omics, region, account, *_rest = self._base.split(":")
         return account, region
-
-    def _locked(self) -> Any:
-        return file_lock(self.root / ".lock", f"the read store {self.root}", timeout=LOCK_SECONDS)
-
-    def _job_path(self, job_id: str) -> Path:
-        return self.root / "jobs" / f"{checked_id(job_id, 'imp_')}.json"
-
-    def _read_job(self, job_id: str) -> JobFile | None:
-        return read_model(self._job_path(job_id), JobFile)
-
-    def _write_job(self, job: JobFile) -> None:
-        write_json_atomic(self._job_path(job.id), job.model_dump(mode="json"))
-
-    def _read_mapped(self, read_set_id: str) -> Mapped | None:
-        return read_model(self._mapped_path(read_set_id), Mapped)
-
-    def _write_mapped(self, mapped: Mapped) -> None:
-        write_json_atomic(self._mapped_path(mapped.source.id), mapped.model_dump(mode="json"))
-
-    def _mapped_path(self, read_set_id: str) -> Path:
-        return self.root / "readsets" / f"{checked_id(read_set_id, 'rds_')}.json"
 
 
 def _batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -1,7 +1,7 @@
 """References on HealthOmics: normalised here, imported there once, and found again by the id in their description.
 
-    references/<ref_…>/…           the local copy (`ReferenceFolder`), which documents and local tools read
-    reference-ids/<ref_…>.json     what the service calls it
+    references/<ref_…>/…                   the local copy (`ReferenceFolder`), which documents and local tools read
+    <store>/reference-ids/<ref_…>.json     what the service calls it in one store (`StateFolder`)
 
 The service has a FASTA and its index; an annotation stays an object in S3. Cost: the files once, one job and some looks
 at it; a reference that is known here costs nothing, one that another machine imported one list.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,8 @@ from labrelay.model.reads import Reference
 from labrelay.stores.aws import Aws, aws_errors
 from labrelay.stores.durable import GRACE_SECONDS, write_json_atomic
 from labrelay.stores.folder_references import ReferenceFolder
-from labrelay.stores.healthomics_jobs import ENDED, TOKEN_LENGTH, polled
+from labrelay.stores.healthomics_jobs import ENDED, TOKEN_LENGTH, age_of, polled
+from labrelay.stores.healthomics_state import StateFolder
 from labrelay.stores.jsonfile import checked_id, read_model
 from labrelay.stores.ports import ObjectStore
 
@@ -65,7 +65,7 @@ class HealthOmicsReferences:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.folder = ReferenceFolder(root.absolute() / "references")
-        self._ids = root.absolute() / "reference-ids"
+        self._state = StateFolder(root, aws, role_arn, store_id)
         self._aws, self._store_id, self._role_arn = aws, store_id, role_arn
         self._objects, self._sleep = objects, sleep
 
@@ -116,7 +116,7 @@ class HealthOmicsReferences:
         return self.folder.reap(older_than)
 
     def _known(self, reference: Reference) -> _Known:
-        path = self._ids / f"{checked_id(reference.id, 'ref_')}.json"
+        path = self._state.path / "reference-ids" / f"{checked_id(reference.id, 'ref_')}.json"
         known = read_model(path, _Known)
         if known is None:
             known = self._find(reference) or self._import(reference)
@@ -156,7 +156,7 @@ class HealthOmicsReferences:
             item = said["sources"][0]
             if item["status"] == "FINISHED" and (made := self._made(reference, item)) is not None:
                 return made
-            if not _is_of_before(answer):
+            if age_of(answer) <= OLD_SECONDS:
                 message = f"HealthOmics did not take it: {printable(_reason(said, item))}"
                 problem = Problem(code="REFERENCE_REFUSED", message=message, path=reference.fasta.name)
                 raise RefusedInput(f"reference {reference.name}", [problem])
@@ -210,15 +210,6 @@ def _name(reference: Reference) -> str:
 
 def _reason(said: Mapping[str, Any], item: Mapping[str, Any]) -> str:
     return str(item.get("statusMessage") or said.get("statusMessage") or said["status"])
-
-
-def _is_of_before(answer: Mapping[str, Any]) -> bool:
-    """Tell by the service's clock whether the token gave a job of an earlier try, which says nothing of now."""
-    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    if date is None:
-        return False
-    age: float = (parsedate_to_datetime(date) - answer["creationTime"]).total_seconds()
-    return age > OLD_SECONDS
 
 
 def _description(reference: Reference) -> str:

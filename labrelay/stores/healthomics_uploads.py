@@ -30,8 +30,9 @@ from labrelay.model.problem import Frozen, Problem
 from labrelay.model.reads import ReadSource
 from labrelay.stores.aws import aws_errors
 from labrelay.stores.durable import write_json_atomic
-from labrelay.stores.healthomics_jobs import TAG, TOKEN_LENGTH, about, polled, refusal
+from labrelay.stores.healthomics_jobs import TAG, TOKEN_LENGTH, about, file_tags, polled, refusal
 from labrelay.stores.healthomics_readsets import THERE, ReferenceArns, SequenceStore
+from labrelay.stores.healthomics_state import StateFolder
 from labrelay.stores.jsonfile import read_model
 from labrelay.stores.source import open_source
 
@@ -81,7 +82,7 @@ class HealthOmicsUploads:
 
     Args:
         store: The sequence store.
-        root: The state folder.
+        state: What this home remembers of the store.
         references: For aligned reads.
         sleep: Waits between looks at what the service makes of an upload.
     """
@@ -89,11 +90,11 @@ class HealthOmicsUploads:
     def __init__(
         self,
         store: SequenceStore,
-        root: Path,
+        state: StateFolder,
         references: ReferenceArns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._store, self._root, self._references, self._sleep = store, root.absolute(), references, sleep
+        self._store, self._state, self._references, self._sleep = store, state, references, sleep
 
     def upload(self, paths: Sequence[Path], source: ReadSource, on_bytes: Callable[[int], None] | None = None) -> str:
         """Upload local files as one read set and return the service's id when it is ACTIVE.
@@ -111,7 +112,7 @@ class HealthOmicsUploads:
             message = wrong or f"{len(paths)} files were given for {len(source.files)}."
             raise RefusedInput(source.name, [Problem(code="READS_REFUSED", message=message)])
         before = [path.lstat() for path in map(_regular, paths)]
-        state = self._root / "uploads" / f"{_identity(source, paths, before, self._store.id)}.json"
+        state = self._state.path / "uploads" / f"{_identity(source, paths, before, self._store.id)}.json"
         read_set_id = self._find(source)
         if read_set_id is None:
             begun, there = self._begun(source, state, len(paths))
@@ -131,6 +132,7 @@ class HealthOmicsUploads:
 
     def _begin(self, source: ReadSource, state: Path) -> _Begun:
         asked = about(source, None if source.reference_id is None else self._references.arn(source.reference_id))
+        asked["tags"] |= file_tags(source)
         with aws_errors(f"begin the upload of {source.name}"):
             # No token: the upload that it gave again may have been aborted; one that nobody goes on with does no harm.
             answer = self._store.omics.create_multipart_read_set_upload(sequenceStoreId=self._store.id, **asked)

@@ -5,7 +5,7 @@ Every implementation passes the same contract tests (`tests/stores/`): the folde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -86,6 +86,26 @@ class ImportJob(Frozen):
     failed: tuple[tuple[str, str], ...] = ()  # (read set id, reason)
 
 
+class ExportJob(Frozen):
+    """Read sets on their way out of the store.
+
+    Attributes:
+        id: What the store calls it.
+        destination: Where they go; each has a place of its own below it.
+        read_sets: Those that are exported.
+        status: `SUBMITTED`, … until it has ended: `COMPLETED`, `COMPLETED_WITH_FAILURES`, `FAILED`, `CANCELLED`.
+        failed: (read set id, reason) of those that were not.
+        names: The read sets by what the store calls them, where that is something else.
+    """
+
+    id: str
+    destination: str
+    read_sets: tuple[str, ...]
+    status: str = "SUBMITTED"
+    failed: tuple[tuple[str, str], ...] = ()
+    names: Mapping[str, str] = {}
+
+
 class ReadStore(Protocol):
     """Read sets and references."""
 
@@ -120,3 +140,31 @@ class ReadStore(Protocol):
 
     def activate(self, read_set_ids: Sequence[str]) -> tuple[str, ...]:
         """Ask for what is archived among the read sets and return those that cannot be read yet; ask until none is."""
+
+    def s3_uris(self, read_set_id: str) -> tuple[str, ...]:
+        """Return the `s3://` URIs of the read set's files, for other programs; none where they do not lie in S3."""
+
+    def export(self, read_set_ids: Sequence[str], destination: str) -> tuple[ExportJob, ...]:
+        """Copy read sets to a place outside the store, or start to; ask `export_job` until each job has ended.
+
+        Raises:
+            UsageError: The store cannot export to such a place.
+        """
+
+    def export_job(self, job: ExportJob) -> ExportJob:
+        """Return how an export stands now."""
+
+    def upload(
+        self, paths: Sequence[Path], source: ReadSource, on_bytes: Callable[[int], None] | None = None
+    ) -> ReadSet:
+        """Take local files that lie in no object store as one read set; done before, it is found.
+
+        Args:
+            paths: One file, or R1 and R2.
+            source: What they are; the SHA-256 of its `files` is that of the bytes that are meant.
+            on_bytes: Told bytes as they are sent.
+
+        Raises:
+            RefusedInput: The store cannot take the files.
+            StorageFailed: A file changed meanwhile, or the store failed.
+        """

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import stat
+import tomllib
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -52,14 +53,14 @@ def write_bundle(folder: Path, target: Path) -> str:
     with storage_errors(f"write the bundle of {folder.name}", target.parent):
         make_dirs(target.parent)
         temp = target.with_name(f".tmp-{secrets.token_hex(8)}")
-        pipeline = any(folder.glob("*.nf"))
+        programs = _has_programs(folder)
         try:
             with zipfile.ZipFile(temp, "w") as archive:
                 for name, path in bundle_files(folder):
                     entry = zipfile.ZipInfo(str(name), EPOCH)
                     entry.compress_type = zipfile.ZIP_DEFLATED
                     entry.create_system = 3  # Unix, on whatever system it is made
-                    entry.external_attr = (stat.S_IFREG | (_mode(path) if pipeline else 0o644)) << 16
+                    entry.external_attr = (stat.S_IFREG | (_mode(path) if programs else 0o644)) << 16
                     archive.writestr(entry, path.read_bytes())
             digest = file_digest(temp)
             fsync_file(temp)
@@ -71,8 +72,18 @@ def write_bundle(folder: Path, target: Path) -> str:
     return digest
 
 
+def _has_programs(folder: Path) -> bool:
+    """Tell whether files may be called by name: those of Nextflow and of a command, but not those beside WDL."""
+    if any(folder.glob("*.nf")):
+        return True
+    try:
+        return "command" in tomllib.loads((folder / "definition.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
 def _mode(path: Path) -> int:
-    """Return one of two modes: Nextflow calls programs in its folder by name, and no other bit matters."""
+    """Return one of two modes: programs are called by name, and no other bit matters."""
     return 0o755 if path.stat().st_mode & 0o111 else 0o644
 
 

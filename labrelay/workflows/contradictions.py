@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 from labrelay.model.names import is_safe_name, safe_relative
 from labrelay.model.problem import Problem
-from labrelay.workflows.specs import FILE_NAME, NEXTFLOW, PARAMETER_NAME, READY2RUN, InputSource, NextflowSpec
+from labrelay.workflows.command.checks import command_contradictions
+from labrelay.workflows.specs import (
+    COMMAND,
+    FILE_NAME,
+    NEXTFLOW,
+    PARAMETER_NAME,
+    READY2RUN,
+    InputSource,
+    NextflowSpec,
+    ResourcesSpec,
+)
 
 if TYPE_CHECKING:
     from labrelay.workflows.definition import Definition
@@ -25,6 +35,7 @@ def contradictions(definition: Definition) -> Iterator[Problem]:
     yield from _language(definition)
     yield from _types(definition)
     yield from _nextflow(definition) if definition.language == NEXTFLOW else _not_nextflow(definition)
+    yield from command_contradictions(definition) if definition.language == COMMAND else _no_command(definition)
     for name in definition.thresholds:
         if name not in definition.metrics:
             yield _problem("THRESHOLD_WITHOUT_METRIC", f"thresholds.{name}: there is no [metrics.{name}] to judge.")
@@ -38,6 +49,8 @@ def contradictions(definition: Definition) -> Iterator[Problem]:
 def _language(definition: Definition) -> Iterator[Problem]:
     if (definition.language == READY2RUN) != (definition.ready2run is not None):
         yield _problem("DEFINITION_INVALID", "language: say `ready2run` with the workflow's id in place of this.")
+    elif definition.language == COMMAND and not definition.command:
+        yield _problem("DEFINITION_INVALID", "command: say the program and its arguments, as a list.")
     elif (definition.language == NEXTFLOW) != definition.main.endswith(".nf"):
         message = (
             f"language: {definition.language} does not fit {definition.main}; leave it out, the main file says it."
@@ -49,8 +62,9 @@ def _types(definition: Definition) -> Iterator[Problem]:
     for name, spec in definition.inputs.items():
         if definition.language == "WDL" and spec.type is not None:
             yield _problem("DEFINITION_INVALID", f"inputs.{name}.type: the WDL says its type.")
-        elif definition.language == READY2RUN and spec.type is None:
-            why = "a Ready2Run workflow needs the type of every input"
+        elif definition.language in (READY2RUN, COMMAND) and spec.type is None:
+            who = "a command" if definition.language == COMMAND else "a Ready2Run workflow"
+            why = f"{who} needs the type of every input"
             yield _problem("DEFINITION_INVALID", f"inputs.{name}.type: {why}.")
 
 
@@ -84,9 +98,21 @@ def _not_nextflow(definition: Definition) -> Iterator[Problem]:
         yield _problem("DEFINITION_INVALID", "nextflow: this table is for a main file that ends with .nf.")
     if definition.samplesheet is not None:
         yield _problem("DEFINITION_INVALID", "samplesheet: this table is for a main file that ends with .nf.")
+
+
+def _no_command(definition: Definition) -> Iterator[Problem]:
+    told = {"command": definition.command, "stdout": definition.stdout, "image": definition.image}
+    keys = [key for key, value in told.items() if value]
+    ready = definition.language == READY2RUN and definition.resources != ResourcesSpec()
+    for key in [*keys, *(["resources"] if ready else [])]:
+        message = f"{key}: this is for a definition that is a command; the {definition.language} says such things."
+        yield _problem("DEFINITION_INVALID", message)
     for name, output in definition.outputs.items():
-        if output.path is not None:
-            yield _problem("DEFINITION_INVALID", f"outputs.{name}.path: only Nextflow needs it; leave it out.")
+        if output.path is not None and definition.language != NEXTFLOW:
+            message = f"outputs.{name}.path: only Nextflow and commands need it; leave it out."
+            yield _problem("DEFINITION_INVALID", message)
+        if output.optional:
+            yield _problem("DEFINITION_INVALID", f"outputs.{name}.optional: only commands have it; leave it out.")
 
 
 def _safe(path: str) -> bool:

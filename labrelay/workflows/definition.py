@@ -1,4 +1,4 @@
-"""A workflow definition: a folder with WDL or Nextflow and `definition.toml`, which says what the names in it mean.
+"""A workflow definition: WDL, Nextflow or one command, and `definition.toml`, which says what the names in it mean.
 
     name = "viral_variants"            [inputs.reads_1]            [outputs.vcf]
     version = "1.0.0"                  from = "reads.r1"           label = "Variants"
@@ -10,6 +10,9 @@
 Inputs that are not named here are the user's parameters. A folder of WDL or Nextflow without `definition.toml` loads as
 well: then every input is a parameter. A `main` that ends with `.nf` is Nextflow; then each output has a `path`, and
 there may be `[nextflow]` and `[samplesheet]`.
+
+One command needs no other file: `command = ["samtools", "stats", "{bam}"]` in place of `main`, with a `type` for every
+input and a `path` for every output.
 
 A workflow that HealthOmics keeps ready has no WDL here: `ready2run = "9500764"` in place of `main`, and every input
 with its `type`, since nothing else says it.
@@ -30,6 +33,7 @@ from labrelay.model.problem import Frozen, Problem
 from labrelay.model.qc import Threshold
 from labrelay.workflows.contradictions import contradictions
 from labrelay.workflows.specs import (
+    COMMAND,
     FILE_NAME,
     NEXTFLOW,
     READY2RUN,
@@ -39,11 +43,14 @@ from labrelay.workflows.specs import (
     MetricSpec,
     NextflowSpec,
     OutputSpec,
+    Place,
+    ResourcesSpec,
     SamplesheetSpec,
     TableSpec,
 )
 
 __all__ = [
+    "COMMAND",
     "FILE_NAME",
     "NEXTFLOW",
     "READY2RUN",
@@ -52,11 +59,13 @@ __all__ = [
     "InputSpec",
     "NextflowSpec",
     "OutputSpec",
+    "ResourcesSpec",
     "SamplesheetSpec",
     "find_definitions",
     "load",
 ]
 NAME = r"[a-z][a-z0-9_]{0,62}"
+IMAGE = r"^[A-Za-z0-9][A-Za-z0-9_./:@+-]*$"
 WORKFLOW = re.compile(rb"^[ \t]*workflow[ \t]+([A-Za-z]\w*)", re.MULTILINE)
 MAX_BYTES = 1_000_000
 
@@ -67,14 +76,21 @@ class Definition(Frozen):
     Attributes:
         name: lower_snake; what rules and commands say.
         version: As its authors count; the digest of the bundle is the identity.
-        language: Follows from `main` and `ready2run`.
+        language: Follows from `main`, `ready2run` and `command`.
         main: The main file, relative to `folder`.
-        workflow: The workflow's name in `main`, the prefix of all input names; Nextflow's parameters have no prefix.
+        workflow: The workflow's name in `main`, the prefix of all input names; parameters of Nextflow and inputs of a
+            command have no prefix.
         ready2run: HealthOmics' id of a workflow that it keeps ready; then there is no WDL.
         scope: Runs once a `sample` or once a `cohort` of samples.
+        runs_on: The kinds of engine that can run it, the first that a home has before the others; none named: all that
+            know its language, as the home is set up.
         inputs, outputs: By their names in the workflow, without prefix.
         metrics, thresholds: By the metric's name.
         nextflow, samplesheet: How a Nextflow pipeline is run, and the sheet that it reads.
+        command: A program and its arguments, with `{name}` where a value goes; a list within is one unit.
+        stdout: The file in the command's work folder that takes what it writes to standard output.
+        image: The container image with the command's program.
+        resources: What the command needs, or the machine that a whole run gets.
         folder: Where it was loaded from.
     """
 
@@ -82,11 +98,12 @@ class Definition(Frozen):
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$")
     title: str = Field(min_length=1)
     description: str = ""
-    language: Literal["WDL", "NEXTFLOW", "READY2RUN"] = "WDL"
+    language: Literal["WDL", "NEXTFLOW", "READY2RUN", "COMMAND"] = "WDL"
     main: str = "main.wdl"
     workflow: str = Field(pattern=r"^[A-Za-z]\w*$")
     ready2run: str | None = Field(default=None, pattern=r"^[0-9]{1,18}$")
     scope: Literal["sample", "cohort"] = "sample"
+    runs_on: tuple[Place, ...] = ()
     inputs: dict[str, InputSpec] = {}
     outputs: dict[str, OutputSpec] = {}
     metrics: dict[str, MetricSpec] = {}
@@ -95,15 +112,19 @@ class Definition(Frozen):
     tables: dict[str, TableSpec] = {}
     nextflow: NextflowSpec = NextflowSpec()
     samplesheet: SamplesheetSpec | None = None
+    command: tuple[str | tuple[str, ...], ...] = ()
+    stdout: str | None = None
+    image: str | None = Field(default=None, pattern=IMAGE, max_length=255)
+    resources: ResourcesSpec = ResourcesSpec()
     folder: Path
 
     @property
     def prefix(self) -> str:
         """What stands before each input's and output's name where the engine has it: `workflow.`, or nothing."""
-        return "" if self.language == NEXTFLOW else f"{self.workflow}."
+        return "" if self.language in (NEXTFLOW, COMMAND) else f"{self.workflow}."
 
     def qualified(self, name: str) -> str:
-        """Return an input's or output's name as the engine wants it: `workflow.name`, or `name` for Nextflow."""
+        """Return an input's or output's name as the engine wants it: `workflow.name`, or `name` alone."""
         return f"{self.prefix}{name}"
 
 
@@ -124,6 +145,8 @@ def load(folder: Path) -> Definition:
     raw = _read_toml(path) if path.is_file() else _bare(folder)
     if "ready2run" in raw:
         raw |= {"language": READY2RUN, "main": FILE_NAME, "workflow": raw.get("name")}
+    if "command" in raw:
+        raw = {"language": COMMAND, "main": FILE_NAME, "workflow": raw.get("name")} | raw
     raw.setdefault("main", "main.nf" if raw.get("language") == NEXTFLOW else _named_main(folder) or "main.wdl")
     raw.setdefault("language", NEXTFLOW if str(raw["main"]).endswith(".nf") else "WDL")
     raw.setdefault("workflow", _workflow_in(folder / str(raw["main"]), raw["language"]) or raw.get("name"))

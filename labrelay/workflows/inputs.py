@@ -8,7 +8,7 @@ from typing import Any
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Frozen, Problem
 from labrelay.model.runs import Parameters
-from labrelay.workflows.definition import NEXTFLOW, Definition, InputSource, InputSpec, SamplesheetSpec
+from labrelay.workflows.definition import COMMAND, NEXTFLOW, Definition, InputSource, InputSpec, SamplesheetSpec
 
 
 class SampleInputs(Frozen):
@@ -64,11 +64,10 @@ def compose_inputs(
             message = f"{name} comes from {spec.source.value} and cannot be set as a parameter; leave it out."
             problems.append(Problem(code="PARAMETER_NOT_FREE", message=message))
         value = _mapped(spec, samples, reference, definition.scope == "cohort")
-        if spec.type == "File" and definition.language == NEXTFLOW and isinstance(value, list):
-            value = _one_file(name, spec, value, problems)
+        value = _as_typed(definition, name, spec, value, problems)
         if value is not None:
             values[name] = value
-        elif not spec.optional:
+        elif not spec.may_be_missing:
             problems.append(_missing(name, spec.source))
     values |= _sheet(definition.samplesheet, samples, reference, problems)
     problems += [_set_by_us(name) for name in _not_free(definition) if name in asked]
@@ -90,6 +89,16 @@ def _mapped(
     if not plain or not all(plain):
         return None
     return plain if cohort else plain[0]
+
+
+def _as_typed(definition: Definition, name: str, spec: InputSpec, value: Any, problems: list[Problem]) -> Any:
+    """Return a value as a definition that says types itself wants it; a command has no lists of lists."""
+    if definition.language not in (NEXTFLOW, COMMAND) or not isinstance(value, list):
+        return value
+    if (spec.type or "").rstrip("?") == "File":
+        return _one_file(name, spec, value, problems)
+    nested = definition.language == COMMAND and isinstance(value[0], list)
+    return [item for each in value for item in each] if nested else value
 
 
 def _not_free(definition: Definition) -> list[str]:

@@ -11,7 +11,8 @@ from WDL import Lint
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem, Severity
 from labrelay.workflows.bundle import name_problems
-from labrelay.workflows.definition import FILE_NAME, NEXTFLOW, Definition, InputSource, load
+from labrelay.workflows.command.checks import lint_command
+from labrelay.workflows.definition import COMMAND, FILE_NAME, NEXTFLOW, Definition, InputSource, load
 from labrelay.workflows.document import at, load_document
 from labrelay.workflows.nextflow.lint import lint_pipeline
 from labrelay.workflows.schema import FILE, input_schema, type_schema
@@ -41,6 +42,8 @@ def lint(folder: Path) -> list[Problem]:
             return name_problems(folder)
         if definition.language == NEXTFLOW:
             return _sorted([*name_problems(folder), *lint_pipeline(definition)])
+        if definition.language == COMMAND:
+            return _sorted([*name_problems(folder), *lint_command(definition)])
         document = load_document(folder, definition.main)
     except RefusedInput as refused:
         return list(refused.problems)

@@ -1,10 +1,11 @@
-"""The engine port: five verbs that every engine fills, whatever runs behind it."""
+"""The engine port: four verbs that every engine fills, whatever runs behind it, and one that some have."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from labrelay.model.errors import LabrelayError
 from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 
 
@@ -24,3 +25,17 @@ class Engine(Protocol):
 
     def cancel(self, external_id: str) -> None:
         """Ask the engine to stop the attempt; its state then says CANCELED."""
+
+
+@runtime_checkable
+class TakesMany(Protocol):
+    """An engine that starts many attempts in fewer calls than one each.
+
+    Attributes:
+        portion: How many it takes at once.
+    """
+
+    portion: int
+
+    def submit_all(self, requests: Sequence[RunRequest]) -> Sequence[str | LabrelayError]:
+        """Start the attempts; return for each its external id, or why it could not be started. See `Engine.submit`."""

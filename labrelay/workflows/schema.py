@@ -11,7 +11,7 @@ import WDL
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem
-from labrelay.workflows.definition import NEXTFLOW, Definition
+from labrelay.workflows.definition import COMMAND, NEXTFLOW, READY2RUN, Definition
 from labrelay.workflows.document import load_document
 from labrelay.workflows.nextflow.schema import pipeline_schema
 from labrelay.workflows.shapes import EITHER, FILE, FOLDER, NAMED, declared, files_in, inputs_schema
@@ -45,10 +45,10 @@ def schema_of(definition: Definition) -> dict[str, Any]:
     """
     if definition.language == NEXTFLOW:
         return pipeline_schema(definition)
-    if definition.ready2run is None:
+    if definition.language not in (READY2RUN, COMMAND):
         return input_schema(load_document(definition.folder, definition.main))
     properties = {definition.qualified(name): declared(spec) for name, spec in definition.inputs.items()}
-    needed = (name for name, spec in definition.inputs.items() if spec.default is None and not spec.optional)
+    needed = (name for name, spec in definition.inputs.items() if spec.default is None and not spec.may_be_missing)
     return inputs_schema(definition.workflow, properties, [definition.qualified(name) for name in needed])
 
 

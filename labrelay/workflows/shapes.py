@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from labrelay.workflows.specs import InputSpec
@@ -41,10 +41,26 @@ def inputs_schema(title: str, properties: dict[str, Any], required: list[str], c
 
 def declared(spec: InputSpec) -> dict[str, Any]:
     """Return the schema of an input whose type `definition.toml` says."""
-    named = str(spec.type)
+    named = str(spec.type).removesuffix("?")
     item = NAMED[named.removeprefix("Array[").removesuffix("]")]
     shape: dict[str, Any] = {"type": "array", "items": dict(item)} if named.startswith("Array[") else dict(item)
+    if str(spec.type).endswith("?"):
+        shape = {"anyOf": [shape, {"type": "null"}]}
     return shape | words_of(spec)
+
+
+def is_of(kind: str, value: object) -> bool:
+    """Tell whether a value is of a type that `definition.toml` says, without its `?`."""
+    if kind.startswith("Array["):
+        item = kind.removeprefix("Array[").removesuffix("]")
+        return isinstance(value, list | tuple) and all(is_of(item, each) for each in value)
+    if isinstance(value, bool) or kind == "Boolean":
+        return isinstance(value, bool) and kind == "Boolean"
+    if kind == "Int" and isinstance(value, float):
+        return value.is_integer()
+    if kind in ("Int", "Float"):
+        return isinstance(value, int) or (kind == "Float" and isinstance(value, float))
+    return isinstance(value, str)
 
 
 def words_of(spec: InputSpec) -> dict[str, Any]:
@@ -81,3 +97,15 @@ def files_in(where: str, shape: Mapping[str, Any], value: Any) -> Iterator[tuple
             yield from files_in(f"{where}/{key}", member_shape(shape, key), item)
     elif isinstance(value, str) and shape.get("format") in (FILE, FOLDER, EITHER):
         yield where, shape, value
+
+
+def with_files(shape: Mapping[str, Any], value: Any, change: Callable[[str], str]) -> Any:
+    """Return a value in which each text that its schema calls a file or folder, at any depth, is what `change` says."""
+    shape = shape_for(shape, value)
+    if isinstance(value, list):
+        return [with_files(shape.get("items") or {}, item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: with_files(member_shape(shape, key), item, change) for key, item in value.items()}
+    if isinstance(value, str) and shape.get("format") in (FILE, FOLDER, EITHER):
+        return change(value)
+    return value

@@ -1,4 +1,4 @@
-"""The tables of `definition.toml` as values: inputs, outputs, metrics, tables, figures, and what only Nextflow has."""
+"""The tables of `definition.toml` as values: inputs, outputs, metrics, tables, figures, and what one language has."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from labrelay.model.files import FileRole
 from labrelay.model.problem import Frozen
 
 FILE_NAME = "definition.toml"
-NEXTFLOW, READY2RUN = "NEXTFLOW", "READY2RUN"
+NEXTFLOW, READY2RUN, COMMAND = "NEXTFLOW", "READY2RUN", "COMMAND"
 PARAMETER_NAME = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*"
 PROFILE_NAME = r"[A-Za-z0-9_.-]+"
-InputType = Literal["File", "String", "Int", "Float", "Boolean", "Array[File]", "Array[String]"]
+Place = Literal["local", "healthomics", "batch"]
+SCALAR = "File|String|Int|Float|Boolean"
+INPUT_TYPE = re.compile(rf"({SCALAR}|Array\[({SCALAR})\])\??")
 
 
 class InputSource(StrEnum):
@@ -35,16 +37,30 @@ class InputSource(StrEnum):
 class InputSpec(Frozen):
     """One workflow input: its source; `value` of a constant; `default` and words for the form of a parameter.
 
-    `type` is said only where no WDL says it; for Nextflow it stands before what the pipeline itself says.
+    `type` is said only where no WDL says it; for Nextflow it stands before what the pipeline itself says. A type that
+    ends with `?` allows a missing value, as `optional` does.
     """
 
     source: InputSource = Field(alias="from")
-    type: InputType | None = None
+    type: str | None = None
     value: Any = None
     default: Any = None
     label: str | None = None
     help: str | None = None
     optional: bool = False
+
+    @property
+    def may_be_missing(self) -> bool:
+        """Whether a run does without a value."""
+        return self.optional or (self.type or "").endswith("?")
+
+    @field_validator("type")
+    @classmethod
+    def _is_a_type(cls, named: str | None) -> str | None:
+        if named is not None and not INPUT_TYPE.fullmatch(named):
+            known = SCALAR.replace("|", ", ")
+            raise ValueError(f"{named!r} is no type; say {known}, Array[…] of one, and `?` behind what may be missing")
+        return named
 
     @model_validator(mode="after")
     def _fits_its_source(self) -> Self:
@@ -58,13 +74,15 @@ class InputSpec(Frozen):
 class OutputSpec(Frozen):
     """What an output is to people: its role, a label, its media type.
 
-    `path` is Nextflow's: a pattern relative to the publish folder (`*`, `?`, `**`) that names the output's files.
+    `path` is a pattern (`*`, `?`, `**`) that names the output's files: relative to the publish folder of Nextflow, or to
+    the work folder of a command, whose outputs may also be `optional`.
     """
 
     role: FileRole = FileRole.OUTPUT
     label: str | None = None
     media_type: str | None = None
     path: str | None = None
+    optional: bool = False
 
 
 class MetricSpec(Frozen):
@@ -94,6 +112,17 @@ class FigureSpec(Frozen):
     x_label: str | None = None
     y_label: str | None = None
     log_y: bool = False
+
+
+class ResourcesSpec(Frozen):
+    """What a command needs, or the one machine that is given to a whole run: as a job of AWS Batch is.
+
+    Processors, memory, and after how many minutes it is ended (None: as the engine is set up).
+    """
+
+    cpus: int = Field(default=1, ge=1, le=1024)
+    memory_gib: float = Field(default=1.0, gt=0, le=65_536)
+    minutes: float | None = Field(default=None, gt=0)
 
 
 class NextflowSpec(Frozen):

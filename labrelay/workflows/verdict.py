@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ HINTS = {
     139: "the program crashed (segmentation fault)",
     143: "the task was asked to stop",
 }
+DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
 STDERR_LINES = 5
 TAIL_BYTES = 8192
 
@@ -41,6 +43,11 @@ def task_failure(task: str, status: int, stderr: Path) -> str:
         sentence += f": {HINTS[status]}"
     said = " | ".join(line.strip() for line in lines if line.strip())
     return f"{sentence}; it last said: {said}" if said else f"{sentence} and said nothing on standard error."
+
+
+def disk_is_full(stderr: Path) -> bool:
+    """Tell whether a task's last words are about a full disk, which is no fault of the workflow."""
+    return any(DISK_FULL.search(line) for line in last_lines(stderr))
 
 
 def died(log: Path, code: int) -> str:

@@ -38,8 +38,8 @@ def labrelay(fresh: TinyLab, fresh_labrelay: Command) -> Command:
 def test_without_a_role_the_roles_are_listed(labrelay: Command) -> None:
     said = labrelay("aws", "policies")
     assert said.code == 0
-    assert [line.split()[0] for line in said.out.splitlines()[:7]] == [
-        *("setup", "service", "worker", "uploader", "events", "key", "guardrails")
+    assert [line.split()[0] for line in said.out.splitlines()[:9]] == [
+        *("setup", "service", "worker", "batch", "job", "uploader", "events", "key", "guardrails")
     ]
     assert labrelay("aws", "policies", "--json").json["worker"]["permissions"]["Version"] == "2012-10-17"
 
@@ -82,7 +82,7 @@ def test_all_documents_are_written_as_files(labrelay: Command, tmp_path: Path) -
     said = labrelay("aws", "policies", "--to", tmp_path / "iam")
     written = sorted(path.name for path in (tmp_path / "iam").iterdir())
     assert "service.trust.json" in written
-    assert len(written) == 8
+    assert len(written) == 11
     assert [Path(line).name for line in said.out.splitlines()] != []
     assert json.loads((tmp_path / "iam" / "worker.permissions.json").read_text())["Statement"]
 

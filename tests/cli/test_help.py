@@ -31,6 +31,7 @@ GROUPS = {
     "aws": {"policies"},
     "runs": {"list", "show", "logs", "cancel", "retry"},
     "results": {"list", "show", "get", "export"},
+    "reads": {"list", "uris", "activate", "export", "upload"},
     "reference": {"add", "list"},
     "workflow": {"add", "list", "lint", "inputs"},
     "rules": {"show", "test"},

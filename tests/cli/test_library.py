@@ -30,6 +30,20 @@ task glue {
   runtime { docker: "example/none" }
 }
 """
+COMMAND = """name = "sorted_words"
+version = "1"
+title = "Sorted words"
+command = ["sh", "-c", 'echo sorting >&2; sort "$@"', "sh", ["-k", "{key}"], "{words}"]
+stdout = "sorted.txt"
+[inputs.words]
+from = "parameter"
+type = "File"
+[inputs.key]
+from = "parameter"
+type = "String?"
+[outputs.words]
+path = "sorted.txt"
+"""
 
 
 @pytest.fixture
@@ -151,3 +165,36 @@ def test_a_pipeline_is_added_with_its_profile_and_its_inputs_are_listed(
     assert shown == {"depth": 10, "input": "any value (optional)"}
     gone = fresh_labrelay("workflow", "add", "nf-core/rnaseq")
     assert (gone.code, "say the tag too" in gone.err) == (2, True)
+
+
+def test_a_command_is_linted_added_and_run_on_a_file_of_ones_own(
+    fresh_labrelay: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "sorted"
+    folder.mkdir()
+    (folder / "definition.toml").write_text(COMMAND)
+    (tmp_path / "words.txt").write_text("b\na\n")
+    linted = fresh_labrelay("workflow", "lint", folder)
+    assert (linted.code, "TASK_WITHOUT_CONTAINER" in linted.out) == (0, True)
+    assert "HEALTHOMICS_NO_COMMAND" in fresh_labrelay("workflow", "lint", folder, "--for", "healthomics").out
+    assert fresh_labrelay("workflow", "add", folder).code == 0
+    assert fresh_labrelay("workflow", "inputs", "sorted_words", "--template").json == {
+        "words": "file",
+        "key": "string (optional)",
+    }
+    hostile = fresh_labrelay("submit", "sorted_words", "--set", "words=words.txt", "--set", "key=--output=x")
+    assert (hostile.code, "programs take for an option" in hostile.err) == (2, True)
+    said = fresh_labrelay("submit", "sorted_words", "--set", "words=words.txt", "--wait", "--json")
+    assert said.code == 0, said.out + said.err
+    (run,) = said.json["runs"]
+    assert (Path(run["result"]) / "sorted.txt").read_text() == "a\nb\n"
+    shown = fresh_labrelay("runs", "show", run["run"], "--json").json
+    assert [Path(file["key"]).name for file in shown["inputs"]] == ["words.txt"]
+    assert fresh_labrelay("runs", "logs", run["run"], "--task", "sorted_words").out.strip() == "sorting"
+    failed = fresh_labrelay("submit", "sorted_words", "--set", "words=words.txt", "--set", "key=x", "--wait", "--json")
+    (run,) = failed.json["runs"]
+    assert (failed.code, run["state"]) == (1, "EXECUTOR_ERROR")
+    log = fresh_labrelay("runs", "logs", run["run"]).out
+    assert "the task sorted_words failed; its standard error" in log
+    assert "  sorting" in log

@@ -14,7 +14,7 @@ from botocore.session import Session
 from labrelay.stores.aws_errors import S3_PERMISSIONS
 
 ROOT = Path(__file__).parents[2] / "labrelay"
-SERVICES = ("s3", "omics", "sts", "sqs", "logs", "iam")
+SERVICES = ("s3", "omics", "batch", "sts", "sqs", "logs", "iam")
 # Helpers of boto3 that are no operations of a service.
 HELPERS = {
     "upload_file": ("s3", "PutObject"),

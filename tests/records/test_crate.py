@@ -81,6 +81,28 @@ def test_the_validator_accepts_a_crate_without_tasks_and_with_hostile_names(tmp_
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
 
+def test_the_validator_accepts_the_crate_of_one_command_which_says_that_it_is_no_workflow_of_steps(
+    tmp_path: Path,
+) -> None:
+    result = factory.make_result(tmp_path, sample="S1")
+    toml = 'name = "one"\ncommand = ["samtools", "stats"]\n'
+    (result.definition / "definition.toml").write_text(toml, encoding="utf-8")
+    (result.definition / "main.wdl").unlink()
+    task = result.report.tasks[3].model_copy(update={"name": "one", "command": "samtools stats /task/inputs/0/a.bam"})
+    told = result.workflow.model_copy(update={"language": "COMMAND", "main": "definition.toml"})
+    report = result.report.model_copy(update={"tasks": (task,), "engine": "labrelay 0.1.0"})
+    folder = factory.result_folder(tmp_path, "S1")
+    write_crate(result.model_copy(update={"workflow": told, "report": report}), folder)
+    outcome = validate(folder, "provenance-run-crate-0.5")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    graph = entities(folder)
+    workflow = graph["workflow/definition.toml"]
+    assert workflow["description"].startswith("One command of a command-line tool, and no workflow of several steps")
+    assert graph[workflow["programmingLanguage"]["@id"]]["alternateName"] == "COMMAND"
+    (tool,) = refs(workflow["hasPart"])
+    assert graph[tool]["softwareRequirements"] == [{"@id": "#software/samtools/1.21"}]
+
+
 def drop_language(graph: Entities) -> None:
     del graph["workflow/main.wdl"]["programmingLanguage"]
 

@@ -38,7 +38,7 @@ def test_a_run_waits_for_its_archived_reads_and_holds_up_no_other(
     assert done.failed == []
     with home.records.read() as session:
         read_sets = dict(session.execute(select(SampleRow.name, ReadSetRow.id).join(ReadSetRow)).all())
-        waiting = {request.read_sets for request in runs.unattached(session)}
+        waiting = {request.read_sets for request in runs.unattached(session)["local"]}
     assert waiting == {(read_sets["alpha"],), (read_sets["beta"],)}
     assert len(collect(home).waiting) == 2
     monkeypatch.undo()

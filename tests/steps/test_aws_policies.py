@@ -18,6 +18,7 @@ from labrelay.steps.settings import Settings
 BESIDE = {
     "iam:PassRole": "StartRun and the import jobs hand the service role to HealthOmics",
     "omics:TagResource": "whatever is made with tags needs it",
+    "batch:TagResource": "so does what is made on Batch",
 }
 # What only `labrelay init` asks.
 SETUP_MODULES = {
@@ -35,6 +36,8 @@ SETTINGS = Settings(
     service_role_arn="arn:aws:iam::111122223333:role/labrelay-healthomics",
     run_group_id="1234567",
     run_cache_id="7654321",
+    batch_queue="arn:aws:batch:eu-central-1:111122223333:job-queue/labrelay",
+    batch_role_arn="arn:aws:iam::111122223333:role/labrelay-jobs",
     event_queue_url="https://sqs.eu-central-1.amazonaws.com/111122223333/labrelay-events",
 )
 FREE = {"repositories": "quay/*", "kms_key_id": "0a1b2c3d-0000-4000-8000-000000000000"}
@@ -69,8 +72,26 @@ def asked() -> tuple[set[str], set[str]]:
 def test_the_worker_may_do_what_our_code_asks_and_nothing_else() -> None:
     _for_setup, for_work = asked()
     assert len(for_work) > 20
-    assert actions("worker") - BESIDE.keys() == for_work
-    assert BESIDE.keys() <= actions("worker")
+    assert actions("worker") - BESIDE.keys() == {action for action in for_work if not action.startswith("batch:")}
+    assert {"iam:PassRole", "omics:TagResource"} <= actions("worker")
+
+
+def test_who_uses_batch_may_do_what_our_code_asks_of_it_besides() -> None:
+    _for_setup, for_work = asked()
+    of_batch = {action for action in for_work if action.startswith("batch:")}
+    assert len(of_batch) > 5
+    assert actions("batch") - BESIDE.keys() - {"logs:GetLogEvents"} == of_batch
+    assert {"iam:PassRole", "batch:TagResource"} <= actions("batch")
+
+
+def test_jobs_may_write_nothing_but_what_comes_of_runs_on_batch() -> None:
+    [write] = [s for s in statements("job") if "s3:PutObject" in s["Action"]]
+    assert write["Resource"] == ["arn:aws:s3:::lab-data/labrelay-runs/batch/*"]
+    [trust] = statements("job", "trust")
+    assert trust["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
+    [give] = [s for s in statements("batch") if "iam:PassRole" in s["Action"]]
+    assert give["Resource"] == ["arn:aws:iam::111122223333:role/labrelay-jobs"]
+    assert give["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
 
 
 def test_who_sets_up_may_do_what_init_asks_and_nothing_else() -> None:
@@ -122,7 +143,7 @@ def test_the_role_is_given_to_healthomics_only() -> None:
     assert give["Condition"] == {"StringEquals": {"iam:PassedToService": "omics.amazonaws.com"}}
 
 
-@pytest.mark.parametrize("role", ["setup", "service", "worker", "uploader", "key"])
+@pytest.mark.parametrize("role", ["setup", "service", "worker", "batch", "job", "uploader", "key"])
 def test_no_action_is_a_wildcard_and_every_statement_has_its_name(role: str) -> None:
     named = [statement["Sid"] for statement in statements(role)]
     assert len(set(named)) == len(named)
@@ -133,7 +154,7 @@ def test_the_guard_rails_forbid_nothing_that_a_role_needs_and_deny_only() -> Non
     assert not list(statements("guardrails", "deny"))
     denied = {a for s in statements("guardrails", "deny", "Deny") if "Condition" not in s for a in s["Action"]}
     assert {"s3:DeleteObjectVersion", "s3:BypassGovernanceRetention", "omics:DeleteSequenceStore"} <= denied
-    for role in ("service", "worker", "uploader"):
+    for role in ("service", "worker", "batch", "job", "uploader"):
         for action in actions(role):
             assert not [d for d in denied if action == d or (d.endswith("*") and action.startswith(d[:-1]))], action
 

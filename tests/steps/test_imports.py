@@ -99,3 +99,15 @@ def test_what_an_open_job_imports_is_in_no_other_job(home: Home, monkeypatch: py
     reads.broken, reads.going = set(), set()
     assert imports.import_reads(home, run.id).imported == 3
     assert (imports.import_reads(home, run.id).already, len(reads.jobs)) == (5, 3)
+
+
+def test_what_lies_in_another_read_store_is_imported_into_this_one(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, first, second = stored(home), Reads(), Reads()
+    second.name = "another"
+    monkeypatch.setattr(home, "reads", first)
+    assert imports.import_reads(home, run.id).imported == len(SAMPLES)
+    monkeypatch.setattr(home, "reads", second)
+    done = imports.import_reads(home, run.id)
+    assert (done.imported, done.already) == (len(SAMPLES), 0)
+    assert sum(len(sources) for sources in second.jobs.values()) == len(SAMPLES)
+    assert imports.import_reads(home, run.id).already == len(SAMPLES)

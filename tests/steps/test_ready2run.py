@@ -7,16 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from labrelay.model.errors import UsageError
+from labrelay.steps.direct import submit_direct
 from labrelay.steps.home import Home
-from labrelay.steps.submit import Composer
 
 TOML = 'name = "germline"\nversion = "1"\ntitle = "Germline"\nready2run = "9500764"\n'
 
 
-def test_a_ready2run_workflow_needs_the_profile_healthomics(make_home: Callable[..., Home]) -> None:
+def test_a_ready2run_workflow_needs_healthomics(make_home: Callable[..., Home]) -> None:
     home = make_home()
     folder = home.definitions / "germline"
     folder.mkdir(parents=True)
     (folder / "definition.toml").write_text(TOML)
-    with pytest.raises(UsageError, match="runs with the profile healthomics only"):
-        Composer(home).workflow("germline", None)
+    with pytest.raises(UsageError, match=r"germline cannot run on healthomics: .* set outputs_url, service_role_arn"):
+        submit_direct(home, "germline")

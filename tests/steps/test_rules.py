@@ -88,3 +88,16 @@ def test_broken_toml_names_its_line(tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x\n')
     with pytest.raises(RefusedInput, match="line 2"):
         load_rules(tmp_path)
+
+
+def test_a_rule_sends_large_runs_elsewhere_and_says_both_or_neither() -> None:
+    sized = rule(on="local", large_gb=1, on_large="batch")
+    assert (sized.place_for(10**9), sized.place_for(10**9 + 1)) == ("local", "batch")
+    assert rule().place_for(10**12) is None
+    with pytest.raises(ValueError, match="go together"):
+        rule(large_gb=1)
+
+
+def test_the_size_of_a_run_is_that_of_all_its_reads() -> None:
+    (planned,) = decide([rule(merge="topups")], [reads("a", ("old", 1), ("new", 1))], [], "new").planned
+    assert planned.read_bytes == 2

@@ -13,7 +13,7 @@ import pytest
 import seed
 from sqlalchemy import select, update
 
-from labrelay.model.errors import EngineFailed, NotFound, RefusedInput
+from labrelay.model.errors import Busy, EngineFailed, NotFound, RefusedInput
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.problem import Problem
@@ -26,6 +26,7 @@ from labrelay.steps import collect, events
 from labrelay.steps.assign import assign
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
+from labrelay.steps.overview import overview
 from labrelay.steps.sweep import sweep, unknown_status
 
 EXPERIMENT = Experiment(name="exp")
@@ -40,6 +41,7 @@ class Engine:
     def __init__(self) -> None:
         self.states: dict[str, RunState] = {}
         self.down = False
+        self.busy = False
         self.refuses: set[str] = set()
         self.asked: list[str] = []
 
@@ -47,6 +49,8 @@ class Engine:
         self.asked.append("submit")
         if self.down:
             raise EngineFailed("the engine is down")
+        if self.busy:
+            raise Busy("it is asked too often just now")
         if request.run_id in self.refuses:
             raise RefusedInput("The inputs", [Problem(code="NO", message="They will never do.")])
         self.states.setdefault(request.token, RunState.QUEUED)
@@ -315,3 +319,72 @@ def test_what_a_killed_store_left_is_removed_when_it_is_old(home: Home) -> None:
     os.utime(old, (time.time() - 3600,) * 2)
     assert sweep(home).temps == 1
     assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_a_throttled_engine_is_not_asked_for_each_run_and_none_is_forgotten(home: Home, engine: Engine) -> None:
+    asked = [intended(home, generation=generation) for generation in range(6)]
+    engine.busy = True
+    engine.asked.clear()
+    outcome = collect.collect(home)
+    assert engine.asked.count("submit") == collect.BUSY_IN_A_ROW
+    assert [run_id for run_id, _why in outcome.stuck] == asked
+    assert all("too often" in why for _run_id, why in outcome.stuck)
+    engine.busy = False
+    assert sweep(home).started == 6
+
+
+def test_why_a_run_could_not_be_started_is_told_until_it_is(home: Home, engine: Engine) -> None:
+    run_id = intended(home)
+    engine.down = True
+    sweep(home)
+    assert [(each.run, each.why) for each in overview(home).unstarted] == [(run_id, "the engine is down")]
+    engine.down = False
+    sweep(home)
+    found = overview(home)
+    assert (found.unstarted, [live.run for live in found.live]) == ((), [run_id])
+
+
+def test_to_look_does_not_fail_with_the_engine(home: Home, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = intended(home)
+    sweep(home)
+
+    def poll(_external_ids: Sequence[str]) -> Mapping[str, EngineStatus]:
+        raise EngineFailed("the service failed")
+
+    monkeypatch.setattr(engine, "poll", poll)
+    found = overview(home)
+    assert [(live.run, live.state) for live in found.live] == [(run_id, RunState.QUEUED)]
+    assert found.unasked == "states are as they were recorded: the service failed"
+
+
+def test_a_wait_outlives_a_service_that_fails_for_a_while_and_no_longer(
+    home: Home, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, poll, failures = intended(home), engine.poll, 3
+    sweep(home)
+    (token,) = engine.states
+    engine.states[token] = RunState.EXECUTOR_ERROR
+    monkeypatch.setattr(collect.time, "sleep", lambda _seconds: None)
+
+    def failing(external_ids: Sequence[str]) -> Mapping[str, EngineStatus]:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise EngineFailed("the service failed")
+        return poll(external_ids)
+
+    monkeypatch.setattr(engine, "poll", failing)
+    assert collect.wait_for(home, [run_id]).recorded == [run_id]
+    failures, second = 10**9, intended(home, generation=1)
+    sweep_started = collect.start_intended(home)
+    assert sweep_started == 1
+    monkeypatch.setattr(collect, "PATIENCE_SECONDS", -1.0)
+    with pytest.raises(EngineFailed, match="the service failed"):
+        collect.wait_for(home, [second])
+
+
+def test_what_a_wait_has_started_after_all_has_not_failed() -> None:
+    failed = [("run_1", "throttled"), ("sample A", "no reference")]
+    waited = collect.Collected(stuck=[("run_2", "the engine is down")])
+    told = collect.seen_again(failed, ["run_1", "run_2"], waited)
+    assert told == [("sample A", "no reference"), ("run_2", "the engine is down")]

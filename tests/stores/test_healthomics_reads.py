@@ -17,9 +17,14 @@ from read_stores import ROLE, HealthOmicsLab
 
 from labrelay.model.errors import NotFound, StorageFailed, UsageError
 from labrelay.model.reads import ReadSource
-from labrelay.stores import healthomics_readsets
+from labrelay.stores import healthomics_exports, healthomics_readsets
+from labrelay.stores.aws import Aws
+from labrelay.stores.healthomics_exports import exported
 from labrelay.stores.healthomics_jobs import JobFile, Round, outcome
+from labrelay.stores.healthomics_reads import HealthOmicsReadStore
 from labrelay.stores.healthomics_setup import ensure_stores
+from labrelay.stores.healthomics_state import place_of
+from labrelay.stores.ports import ExportJob
 
 IMPORT = """
 import sys
@@ -149,7 +154,7 @@ def test_what_the_service_would_refuse_for_all_is_refused_for_one(cloud: HealthO
 )
 def test_a_killed_import_is_finished_by_asking_again(cloud: HealthOmicsLab, emulator: Emulated, point: str) -> None:
     sources = [cloud.pair("S1"), cloud.pair("S2")]
-    place = (emulator.endpoint, "reads-lab", cloud.prefix, str(cloud.reads.root))
+    place = (emulator.endpoint, "reads-lab", cloud.prefix, str(cloud.reads.state.root))
     stores = (cloud.stores.sequence_store_id, cloud.stores.reference_store_id)
     before = len(read_set_jobs(cloud))
     child = subprocess.run(
@@ -164,7 +169,7 @@ def test_a_killed_import_is_finished_by_asking_again(cloud: HealthOmicsLab, emul
     assert len(read_set_jobs(cloud)) - before == 1
     assert [len(read_sets(cloud, source.id)) for source in sources] == [1, 1]
     cloud.reads.reap(older_than=0)
-    assert list(cloud.reads.root.rglob(".tmp-*")) == []
+    assert list(cloud.reads.state.path.rglob(".tmp-*")) == []
 
 
 def test_a_read_set_that_was_deleted_there_is_forgotten_here_and_imported_again(cloud: HealthOmicsLab) -> None:
@@ -187,9 +192,9 @@ def test_a_job_that_the_service_has_lost_is_settled_by_what_is_there(cloud: Heal
     there, missing = cloud.pair("S1"), cloud.pair("S2")
     assert cloud.imported([there], "first").status == "COMPLETED"
     job_id = cloud.imported([there, missing], "second").id
-    lost = cloud.reads._read_job(job_id)
+    lost = cloud.reads.state.read_job(job_id)
     assert lost is not None
-    cloud.reads._write_job(
+    cloud.reads.state.write_job(
         lost.model_copy(
             update={
                 "status": "IN_PROGRESS",
@@ -207,7 +212,7 @@ def test_a_job_that_the_service_has_lost_is_settled_by_what_is_there(cloud: Heal
         )
     while read_sets(cloud, missing.id):
         pass
-    cloud.reads._mapped_path(missing.id).unlink()
+    cloud.reads.state.forget(missing.id)
     found = cloud.reads.job(job_id)
     assert [read_set.id for read_set in found.done] == [there.id]
     assert [reason for _, reason in found.failed] == [
@@ -229,18 +234,45 @@ def test_files_have_s3_uris_that_can_be_read(cloud: HealthOmicsLab) -> None:
         )
 
 
-def test_read_sets_are_exported_below_a_prefix(cloud: HealthOmicsLab) -> None:
+def test_an_export_that_goes_on_is_joined_and_one_that_ended_is_done_anew(
+    cloud: HealthOmicsLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = cloud.pair("S1")
     cloud.imported([source], "token")
     to = f"s3://reads-lab/{cloud.prefix}/exported"
-    [job] = cloud.reads.export([source.id], to)
-    assert cloud.reads.export([source.id], to) == (job,)
-    omics = cloud.aws.client("omics")
-    asked = {"sequenceStoreId": cloud.stores.sequence_store_id, "id": job}
-    while omics.get_read_set_export_job(**asked)["status"] in ("SUBMITTED", "IN_PROGRESS"):
+    monkeypatch.setattr(healthomics_exports, "NEW_SECONDS", -1.0)  # whatever the token gives counts as of before
+    stubbed = cloud.aws.client("omics")
+    monkeypatch.setattr(stubbed, "get_read_set_export_job", lambda **_asked: {"status": "IN_PROGRESS"})
+    [first] = cloud.reads.export([source.id], to)
+    [joined] = cloud.reads.export([source.id], to)
+    assert joined.id == first.id
+    monkeypatch.undo()
+    while cloud.reads.export_job(first).status != "COMPLETED":
         pass
-    listed = cloud.aws.client("s3").list_objects_v2(Bucket="reads-lab", Prefix=f"{cloud.prefix}/exported/")
-    assert listed["KeyCount"] == 2
+    monkeypatch.setattr(healthomics_exports, "NEW_SECONDS", -1.0)
+    monkeypatch.setattr(healthomics_exports, "MOST_JOBS", 1)
+    with pytest.raises(StorageFailed, match="were exported 1 times"):
+        cloud.reads.export([source.id], to)
+    monkeypatch.undo()
+    monkeypatch.setattr(healthomics_exports, "age_of", lambda answer: 60.0 if answer["id"] == first.id else 0.0)
+    [again] = cloud.reads.export([source.id], to)
+    assert again.id != first.id
+
+
+def test_what_an_export_could_not_do_is_told_by_our_ids() -> None:
+    names = {"7": "rds_a", "8": "rds_b", "9": "rds_c"}
+    job = ExportJob(id="1", destination="s3://b/p/", read_sets=tuple(names.values()), names=names)
+    said = [
+        {"id": "7", "status": "FINISHED"},
+        {"id": "8", "status": "FAILED", "statusMessage": "it is ARCHIVED\x1b[31m"},
+    ]
+    assert exported(job, {"status": "IN_PROGRESS", "readSets": said}).failed == ()
+    done = exported(job, {"status": "COMPLETED_WITH_FAILURES", "readSets": said, "statusMessage": "some failed"})
+    assert done.failed == (
+        ("rds_b", "HealthOmics did not export it: it is ARCHIVED\\x1b[31m"),
+        ("rds_c", "HealthOmics did not export it: some failed"),
+    )
+    assert exported(job, {"status": "COMPLETED"}).failed == ()
 
 
 @pytest.fixture
@@ -313,6 +345,37 @@ def test_stores_are_made_once(cloud: HealthOmicsLab) -> None:
     assert again.reference_store_id == cloud.stores.reference_store_id
     with pytest.raises(UsageError, match="no name"):
         ensure_stores(cloud.aws, " ")
+
+
+def test_what_is_known_of_one_sequence_store_says_nothing_of_another(cloud: HealthOmicsLab) -> None:
+    source = cloud.pair("S1")
+    first = cloud.imported([source], "token")
+    here = cloud.reads.locations(source.id)
+    other = ensure_stores(cloud.aws, "the other lab")
+    moved = HealthOmicsReadStore(cloud.aws, cloud.objects, cloud.reads.state.root, other, ROLE)
+    with pytest.raises(NotFound, match=f"no read set {source.id} in {other.sequence_store_id}"):
+        moved.locations(source.id)
+    with pytest.raises(NotFound, match="no import job"):
+        moved.job(first.id)
+    cloud.reads = moved
+    assert cloud.imported([source], "token").status == "COMPLETED"
+    assert f"/{other.sequence_store_id}/" in moved.locations(source.id)[0]
+    back = HealthOmicsReadStore(cloud.aws, cloud.objects, moved.state.root, cloud.stores, ROLE)
+    assert back.locations(source.id) == here
+
+
+def test_another_region_account_or_endpoint_is_another_place() -> None:
+    aws = Aws(region="us-east-1", endpoint_url="http://127.0.0.1:9000")
+    other_role = ROLE.replace("123456789012", "210987654321")
+    places = {
+        place_of(aws, ROLE, "1000000001"),
+        place_of(Aws(region="eu-central-1", endpoint_url="http://127.0.0.1:9000"), ROLE, "1000000001"),
+        place_of(Aws(region="us-east-1", endpoint_url="http://127.0.0.1:9001"), ROLE, "1000000001"),
+        place_of(aws, other_role, "1000000001"),
+        place_of(aws, ROLE, "1000000002"),
+    }
+    assert len(places) == 5
+    assert all("/" not in place and len(place) < 200 for place in places)
 
 
 def job_file(cloud: HealthOmicsLab, *rounds: tuple[int, ...]) -> JobFile:

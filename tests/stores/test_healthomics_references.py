@@ -103,7 +103,7 @@ def test_the_arn_is_for_aligned_reads(cloud: HealthOmicsLab, fasta: Path, name: 
 def test_a_killed_import_of_a_reference_is_finished_by_the_next(
     cloud: HealthOmicsLab, fasta: Path, name: str, point: str
 ) -> None:
-    place = (cloud.aws.endpoint_url or "", cloud.prefix, str(cloud.reads.root))
+    place = (cloud.aws.endpoint_url or "", cloud.prefix, str(cloud.reads.state.root))
     stores = (cloud.stores.sequence_store_id, cloud.stores.reference_store_id)
     child = subprocess.run(
         [sys.executable, "-c", ADD, *place, *stores, ROLE, fasta, name],
@@ -123,6 +123,7 @@ class Failing:
 
     def __init__(self, old: int) -> None:
         self.old, self.tokens = old, []
+        self.meta: Any = None
 
     def get_paginator(self, _name: str) -> Any:
         class Pages:
@@ -148,6 +149,7 @@ def test_a_failure_of_before_does_not_stand_for_now_and_one_of_now_is_told(
     store = cloud.reads.references_store
     made: Reference = store.folder.add_reference(fasta, name)
     service = Failing(old=3)
+    service.meta = cloud.aws.client("omics").meta
     monkeypatch.setitem(cloud.aws._clients, "omics", service)
     with pytest.raises(RefusedInput, match="the role cannot read it"):
         store.location(made)

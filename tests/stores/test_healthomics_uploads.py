@@ -150,7 +150,7 @@ def test_a_killed_upload_is_taken_up(
 ) -> None:
     source = source_of(cloud, paths)
     stores = (cloud.stores.sequence_store_id, cloud.stores.reference_store_id)
-    place = (cloud.aws.endpoint_url or "", str(cloud.reads.root), *stores, ROLE)
+    place = (cloud.aws.endpoint_url or "", str(cloud.reads.state.root), *stores, ROLE)
     child = subprocess.run(
         [sys.executable, "-c", UPLOAD, *place, source.model_dump_json(), *paths],
         env={**os.environ, "LABRELAY_FAULT": f"{point}:kill"},
@@ -165,7 +165,7 @@ def test_a_killed_upload_is_taken_up(
     most = next(count for name, count in sent.items() if point.split(":")[0].endswith(name))
     assert len(calls.sent) <= most
     assert len(read_sets(cloud, source)) == 1
-    assert list((cloud.reads.root / "uploads").iterdir()) == []
+    assert list((cloud.reads.state.path / "uploads").iterdir()) == []
 
 
 def test_a_part_that_was_damaged_on_its_way_is_noticed_and_mended_by_the_next_try(

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
-from read_stores import Lab
+import gzip
+import hashlib
+import time
+from pathlib import Path
 
-from labrelay.model.errors import Conflict, NotFound, UsageError
+import pytest
+from read_stores import ENDED, FASTQ, FolderLab, HealthOmicsLab, Lab
+
+from labrelay.model.errors import Conflict, NotFound, RefusedInput, UsageError
+from labrelay.model.files import FileRef
+from labrelay.model.reads import ReadSource
+from labrelay.stores.ports import ExportJob
 
 
 def test_a_pair_becomes_an_active_read_set_with_r1_before_r2(lab: Lab) -> None:
@@ -122,3 +130,95 @@ def test_another_machine_that_asks_for_the_same_has_the_same_job(lab: Lab) -> No
     assert other.reads.import_reads([source], "token") == job_id
     assert other.finish(job_id).done[0].id == lab.finish(job_id).done[0].id
     assert other.reads.locations(source.id) == lab.reads.locations(source.id)
+
+
+def local_pair(folder: Path, sample: str) -> tuple[list[Path], ReadSource]:
+    """Write a pair that lies in no object store, and return what a read store is told of it."""
+    paths, refs = [], []
+    for mate in (1, 2):
+        path = folder / f"{sample}_R{mate}.fastq.gz"
+        path.write_bytes(gzip.compress(FASTQ % (sum(sample.encode()), mate), mtime=0))
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        refs.append(FileRef(storage="upload", key=path.name, version=sha256, sha256=sha256, size=path.stat().st_size))
+        paths.append(path)
+    name = f"{sample}-{folder.name}"
+    return paths, ReadSource(sample_id=name, subject="mouse 7", name=sample, file_type="FASTQ", files=tuple(refs))
+
+
+def ended(lab: Lab, jobs: tuple[ExportJob, ...]) -> list[ExportJob]:
+    until, found = time.monotonic() + 60, list(jobs)
+    while any(job.status not in ENDED for job in found):
+        assert time.monotonic() < until, found
+        found = [lab.reads.export_job(job) for job in found]
+    return found
+
+
+def place(lab: Lab, folder: Path) -> str:
+    """Return where this store can export to."""
+    return f"s3://reads-lab/{lab.prefix}/out" if isinstance(lab, HealthOmicsLab) else str(folder / "out")
+
+
+def exported(lab: Lab, folder: Path) -> dict[str, bytes]:
+    """Return what lies there, by the path below it."""
+    if isinstance(lab, FolderLab):
+        files = (path for path in (folder / "out").rglob("*") if path.is_file())
+        return {str(path.relative_to(folder / "out")): path.read_bytes() for path in files}
+    assert isinstance(lab, HealthOmicsLab)
+    s3, prefix = lab.aws.client("s3"), f"{lab.prefix}/out/"
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket="reads-lab", Prefix=prefix).get("Contents", [])]
+    return {key.removeprefix(prefix): s3.get_object(Bucket="reads-lab", Key=key)["Body"].read() for key in keys}
+
+
+def test_local_files_become_a_read_set_once_and_any_machine_finds_it(lab: Lab, tmp_path: Path) -> None:
+    paths, source = local_pair(tmp_path, "S1")
+    made = lab.reads.upload(paths, source)
+    assert (made.id, made.status, made.source) == (source.id, "ACTIVE", source)
+    where = lab.reads.locations(source.id)
+    assert len(where) == 2
+    assert lab.reads.upload(paths, source).id == made.id
+    other = lab.other_machine()
+    assert other.reads.locations(source.id) == where
+    found = other.reads.describe(source.id)
+    assert found is not None
+    assert found.source == source
+
+
+def test_files_that_make_no_read_set_are_not_uploaded(lab: Lab, tmp_path: Path) -> None:
+    paths, source = local_pair(tmp_path, "S1")
+    with pytest.raises(RefusedInput, match="1 files were given for 2"):
+        lab.reads.upload(paths[:1], source)
+    bam = source.model_copy(update={"file_type": "UBAM"})
+    with pytest.raises(RefusedInput, match="2 UBAM files"):
+        lab.reads.upload(paths, bam)
+    assert lab.reads.describe(source.id) is None
+
+
+def test_read_sets_are_exported_whole_each_to_a_place_of_its_own_and_again(lab: Lab, tmp_path: Path) -> None:
+    first, second = lab.pair("S1"), lab.pair("S2")
+    lab.imported([first, second], "token")
+    to, before = place(lab, tmp_path), exported(lab, tmp_path)
+    assert before == {}
+    for _ in range(2):
+        [job] = ended(lab, lab.reads.export([first.id, second.id], to))
+        assert (job.status, job.failed, job.read_sets) == ("COMPLETED", (), (first.id, second.id))
+        files = exported(lab, tmp_path)
+        assert len({name.partition("/")[0] for name in files}) == 2
+        expected = [lab.objects.open(ref).read() for source in (first, second) for ref in source.files]
+        assert sorted(files.values()) == sorted(expected)
+
+
+def test_an_export_to_where_the_store_cannot_write_is_the_callers_mistake(lab: Lab, tmp_path: Path) -> None:
+    source = lab.pair("S1")
+    lab.imported([source], "token")
+    wrong = str(tmp_path / "out") if isinstance(lab, HealthOmicsLab) else "s3://bucket/prefix"
+    with pytest.raises(UsageError, match=r"no folder to copy to|is not s3://BUCKET/PREFIX"):
+        lab.reads.export([source.id], wrong)
+    with pytest.raises(NotFound, match="no read set rds_0000000000000000"):
+        lab.reads.export(["rds_0000000000000000"], place(lab, tmp_path))
+
+
+def test_only_what_lies_in_s3_has_s3_uris(lab: Lab) -> None:
+    source = lab.pair("S1")
+    lab.imported([source], "token")
+    uris = lab.reads.s3_uris(source.id)
+    assert [uri.startswith("s3://") for uri in uris] == ([True, True] if isinstance(lab, HealthOmicsLab) else [])

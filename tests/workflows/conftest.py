@@ -61,13 +61,17 @@ class Lab:
     def request(
         self, source: str | dict[str, str], inputs: dict[str, Any] | None = None, number: int = 1, salt: str = ""
     ) -> RunRequest:
-        """Return a request for a workflow in WDL, or for a pipeline in Nextflow given as its files."""
+        """Return a request for a workflow in WDL, or for a pipeline in Nextflow or a command given as its files."""
         folder = self.home / f"src-{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
         files = {"main.wdl": source} if isinstance(source, str) else source
         for name, text in files.items():
-            (folder / name).write_text(text)
-        main, language = ("main.wdl", "WDL") if "main.wdl" in files else ("main.nf", "NEXTFLOW")
+            path = folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+            path.chmod(0o755 if name.startswith("bin/") else 0o644)
+        mains = {"main.wdl": "WDL", "main.nf": "NEXTFLOW", "definition.toml": "COMMAND"}
+        main, language = next((name, mains[name]) for name in mains if name in files)
         archive = self.home / f"{folder.name}.zip"
         digest = write_bundle(folder, archive)
         key = run_key("local", digest, {"inputs": inputs or {}, "salt": salt}, ())

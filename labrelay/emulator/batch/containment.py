@@ -13,8 +13,10 @@ from labrelay.emulator.operation import Params
 from labrelay.emulator.run_settings import RunSettings
 from labrelay.workflows.local.sandbox import bubblewrap, bubblewrap_argv, python_folders
 from labrelay.workflows.local.tools import readable_folders, search_path
+from labrelay.workflows.nextflow.runtime import nextflow_folders
 
-WORK, TMP = "/work", "/tmp"  # noqa: S108 (inside of a sandbox)
+# Inside of a sandbox; no name that a machine has, since what lies below it outside would be hidden.
+WORK, TMP = "/job-work", "/tmp"  # noqa: S108
 
 
 class CannotStart(Exception):
@@ -82,7 +84,7 @@ def contained(
     if program is None:
         _check_host_mounts(mounts)
         return command, environment, False
-    read_only = [*python_folders(), *readable_folders(folders)]
+    read_only = [*python_folders(), *readable_folders(folders), *nextflow_folders()]
     own = (WORK, str(attempt.work), True)
     argv = bubblewrap_argv(program, [own, *mounts], read_only, None, WORK, network=True, tmp=str(attempt.tmp))
     return [*argv, *command], environment, True

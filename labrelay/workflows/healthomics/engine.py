@@ -29,6 +29,7 @@ from labrelay.workflows.healthomics.states import ENDED, ORDER, STATES, state_ti
 from labrelay.workflows.healthomics.template import plain
 from labrelay.workflows.nextflow.folders import PUBLISH_FOLDER
 from labrelay.workflows.nextflow.samplesheet import SHEET, is_sheet, sheet_csv
+from labrelay.workflows.sending import Sender
 
 log = logging.getLogger(__name__)
 TOKEN_TAG, RUN_TAG = "labrelay:token", "labrelay:run"
@@ -36,6 +37,7 @@ FEW = 5  # attempts of which the tasks are counted at each look
 WORKING = ("STARTING", "RUNNING", "STOPPING")  # states of a task that has an instance
 PARAMETER_BYTES, DOUBTFUL_BYTES = 256_000, 50_000  # the guide names both, the larger one as 256 KB
 TAG_CHARS = 256
+PRIORITIES = {"low": 0, "normal": None, "high": 100}  # within the run group; higher is sooner
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,6 @@ class HealthOmicsSettings:
         cache_behavior: When finished tasks go into the run cache.
         storage_type: Always sent, because AWS' pages name different defaults.
         storage_capacity: GiB, for STATIC.
-        priority: Within the run group; higher is sooner.
         retention: REMOVE lets AWS drop old runs when the account's limit is reached.
         log_level: What goes to CloudWatch.
         registry_map: The container registry map as the API has it.
@@ -65,7 +66,6 @@ class HealthOmicsSettings:
     cache_behavior: Literal["CACHE_ALWAYS", "CACHE_ON_FAILURE"] = "CACHE_ALWAYS"
     storage_type: Literal["STATIC", "DYNAMIC"] = "DYNAMIC"
     storage_capacity: int | None = None
-    priority: int | None = None
     retention: Literal["RETAIN", "REMOVE"] = "RETAIN"
     log_level: Literal["OFF", "FATAL", "ERROR", "ALL"] = "ALL"
     registry_map: Mapping[str, Any] | None = None
@@ -80,13 +80,20 @@ class HealthOmicsEngine:
 
     kind = "healthomics"
 
-    def __init__(self, aws: Aws, settings: HealthOmicsSettings, publisher: Publisher | None = None) -> None:
-        """Take account and settings; nothing is asked before the first call."""
-        self._aws, self._settings = aws, settings
+    def __init__(
+        self,
+        aws: Aws,
+        settings: HealthOmicsSettings,
+        publisher: Publisher | None = None,
+        sender: Sender | None = None,
+    ) -> None:
+        """Take account, settings, and what sends local inputs to S3; nothing is asked before the first call."""
+        self._aws, self._settings, self._sender = aws, settings, sender
         self._publisher = publisher or Publisher(
             aws,
             settings.download / "published.json",
             f"{settings.output_uri.rstrip('/')}/bundles",
+            settings.role_arn,
             settings.registry_map,
         )
         # What was said last, so that a run is asked about alone once, when its state has moved.
@@ -170,6 +177,8 @@ class HealthOmicsEngine:
 
     def _start(self, request: RunRequest) -> Item:
         published = self._publisher.publish(request.workflow, Path(request.bundle))
+        if self._sender is not None:
+            request = request.model_copy(update={"inputs": self._sender.send(published.inputs, request.inputs)})
         problems = input_problems(published.inputs, request.inputs)
         if not problems:
             request = self._with_sheets(request, published)
@@ -283,7 +292,7 @@ def start_parameters(request: RunRequest, settings: HealthOmicsSettings, publish
         "logLevel": settings.log_level,
         "tags": {name: plain(value)[:TAG_CHARS] for name, value in tags.items()},
     }
-    optional: dict[str, Any] = {"runGroupId": settings.run_group_id, "priority": settings.priority}
+    optional: dict[str, Any] = {"runGroupId": settings.run_group_id, "priority": PRIORITIES[request.priority]}
     if not ready:
         optional |= {
             "workflowVersionName": published.version,

@@ -10,7 +10,7 @@ from typing import Any
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem, Severity
 from labrelay.workflows.bundle import bundle_files
-from labrelay.workflows.definition import FILE_NAME, NEXTFLOW, Definition, load
+from labrelay.workflows.definition import COMMAND, FILE_NAME, NEXTFLOW, Definition, load
 from labrelay.workflows.document import at, load_document
 from labrelay.workflows.lint import all_tasks, lint
 from labrelay.workflows.shapes import files_in
@@ -35,6 +35,8 @@ def lint_for_healthomics(folder: Path) -> list[Problem]:
             return found
         if definition.language == NEXTFLOW:
             return [*found, *lint_pipeline(definition)]
+        if definition.language == COMMAND:
+            return [*found, no_command()]
         document = load_document(folder, definition.main)
     except RefusedInput:
         return found
@@ -72,6 +74,12 @@ def lint_pipeline(definition: Definition) -> Iterator[Problem]:
     if not any(CONTAINER.search(path.read_bytes()) for path in texts):
         message = "No process names a container; HealthOmics runs nothing without one."
         yield Problem(code="HEALTHOMICS_NO_IMAGE", message=message, path=definition.main)
+
+
+def no_command() -> Problem:
+    """Return the one thing that HealthOmics says to a definition that is a command."""
+    message = "HealthOmics runs WDL and Nextflow, and this is a command; run it on a home with the profile local."
+    return Problem(code="HEALTHOMICS_NO_COMMAND", message=message, path=FILE_NAME)
 
 
 def _task(task: Any, root: Path) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from labrelay.stores.aws import Aws, translate
+from labrelay.workflows import cloudwatch
 
 log = logging.getLogger(__name__)
 GROUP = "/aws/omics/WorkflowLog"
@@ -32,17 +33,7 @@ def last_lines(aws: Aws, location: str | None, count: int = 20) -> tuple[str, ..
         location: The stream's ARN or name.
         count: How many events at most.
     """
-    if not location:
-        return ()
-    group, stream = stream_of(location)
-    asked = {"logGroupName": group, "logStreamName": stream, "limit": count, "startFromHead": False}
-    try:
-        events = aws.client("logs").get_log_events(**asked)["events"]
-    except (ClientError, BotoCoreError) as error:
-        # A log explains a failure; that it cannot be read must not hide the failure.
-        log.warning("the log %s cannot be shown: %s", stream, translate(error, f"read the log {stream}"))
-        return ()
-    return tuple(line for event in events for line in str(event.get("message", "")).splitlines())
+    return cloudwatch.last_lines(aws, *stream_of(location), count) if location else ()
 
 
 def manifest(aws: Aws, run_id: str, uuid: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from labrelay.model.errors import StorageFailed
 from labrelay.model.names import slug
 from labrelay.model.runs import OutputFile
 from labrelay.stores.aws import Aws
-from labrelay.workflows.healthomics.download import bucket_and_key, fetch_all, list_objects, read_object
+from labrelay.stores.download import bucket_and_key, fetch_all, list_objects, read_object
 
 OUTPUTS, ENGINE_LOG = "logs/outputs.json", "logs/engine.log"
 PIPELINES = "pubdir"

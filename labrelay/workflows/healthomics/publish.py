@@ -1,8 +1,9 @@
 """Workflow bundles as HealthOmics workflows: one workflow a definition name, one version a bundle digest.
 
 A version is immutable and its name comes from the bundle's digest, and from the registry map where there is one, so
-that publishing again finds what is there, on this machine or another. What was found is kept in a small file; a service
-that lost it is simply asked again.
+that publishing again finds what is there, on this machine or another. What was found is kept in a small file, which
+names the place that it is about: another region, account or endpoint is simply asked again, and so is a service that
+lost it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from labrelay.model.errors import Busy, Conflict, EngineFailed, NotFound, RefusedInput
 from labrelay.model.faults import faultpoint
@@ -26,10 +28,11 @@ from labrelay.model.problem import Frozen, Problem, errors_of
 from labrelay.model.runs import WorkflowVersion
 from labrelay.stores.aws import Aws, aws_errors
 from labrelay.stores.durable import write_json_atomic
+from labrelay.stores.healthomics_state import place_of
 from labrelay.workflows.bundle import unpack_bundle
-from labrelay.workflows.definition import NEXTFLOW, READY2RUN, load
+from labrelay.workflows.definition import COMMAND, NEXTFLOW, READY2RUN, load
 from labrelay.workflows.document import load_document
-from labrelay.workflows.healthomics.lint import lint_document, lint_pipeline
+from labrelay.workflows.healthomics.lint import lint_document, lint_pipeline, no_command
 from labrelay.workflows.healthomics.template import parameter_template
 from labrelay.workflows.schema import input_schema, schema_of
 
@@ -59,6 +62,13 @@ class Published(Frozen):
     columns: tuple[str, ...] = ()
 
 
+class _Noted(Frozen):
+    """What the small file holds: the place, and what is published there by a digest of all that a version holds."""
+
+    place: str = ""
+    published: dict[str, Published] = {}
+
+
 class Publisher:
     """Publishes bundles and remembers what is published.
 
@@ -66,6 +76,7 @@ class Publisher:
         aws: Where.
         cache: A JSON file; it may be deleted at any time.
         bundles_uri: `s3://bucket/prefix` for bundles that are too large for a request.
+        role_arn: The service role, of the account where it is published.
         registry_map: The container registry map, as the API has it: `registryMappings`, `imageMappings`.
         sleep: For tests.
     """
@@ -75,12 +86,22 @@ class Publisher:
         aws: Aws,
         cache: Path,
         bundles_uri: str,
+        role_arn: str,
         registry_map: Mapping[str, Any] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._aws, self._cache, self._bundles = aws, cache, bundles_uri.rstrip("/")
-        self._registry_map, self._sleep = dict(registry_map or {}), sleep
-        self._known: dict[str, Published] = _read(cache)
+        self._role_arn, self._registry_map, self._sleep = role_arn, dict(registry_map or {}), sleep
+
+    @cached_property
+    def _known(self) -> dict[str, Published]:
+        """What is published in this place, as far as it was written down."""
+        noted = _read(self._cache)
+        return noted.published if noted.place == self._place else {}
+
+    @cached_property
+    def _place(self) -> str:
+        return place_of(self._aws, self._role_arn)
 
     def publish(self, workflow: WorkflowVersion, bundle: Path) -> Published:
         """Return the version of this bundle, made and ACTIVE; one that is known costs no call.
@@ -252,7 +273,7 @@ class Publisher:
         return uri
 
     def _write(self) -> None:
-        write_json_atomic(self._cache, {digest: each.model_dump(mode="json") for digest, each in self._known.items()})
+        write_json_atomic(self._cache, _Noted(place=self._place, published=self._known).model_dump(mode="json"))
 
 
 def _checked(workflow: WorkflowVersion, bundle: Path) -> Published:
@@ -263,6 +284,8 @@ def _checked(workflow: WorkflowVersion, bundle: Path) -> Published:
         if workflow.language == READY2RUN:
             definition = load(folder)
             return Published(workflow_id=definition.ready2run or "", version=None, inputs=schema_of(definition))
+        if workflow.language == COMMAND:
+            _judge(workflow, [no_command()])
         if workflow.language == NEXTFLOW:
             definition = load(folder)
             _judge(workflow, lint_pipeline(definition))
@@ -306,9 +329,9 @@ def _token() -> str:
     return secrets.token_hex(16)
 
 
-def _read(cache: Path) -> dict[str, Published]:
+def _read(cache: Path) -> _Noted:
     """Return what the file says; one that cannot be read says nothing, since all of it can be asked again."""
     try:
-        return TypeAdapter(dict[str, Published]).validate_json(cache.read_bytes())
+        return _Noted.model_validate_json(cache.read_bytes())
     except (OSError, ValidationError):
-        return {}
+        return _Noted()

@@ -11,13 +11,20 @@ from labrelay.model.errors import NotFound
 from labrelay.stores.aws import Aws, aws_errors
 
 
-def ensure_run_group(aws: Aws, name: str) -> tuple[str, bool]:
+def ensure_run_group(aws: Aws, name: str, known: str | None = None) -> tuple[str, bool]:
     """Return the id of the run group of this name and whether it was made now; its limits are left to the account's.
+
+    Args:
+        aws: The way there.
+        name: The lab's.
+        known: One that is taken, whatever it is called, unless it was deleted.
 
     Raises:
         LabrelayError: AWS refused; the sentence names the permission that is missing.
     """
     omics, what = aws.client("omics"), f"the run group {name}"
+    if known is not None and _is_there(f"the run group {known}", lambda: omics.get_run_group(id=known)):
+        return known, False
     with aws_errors(f"find {what}"):
         found = _named(omics.get_paginator("list_run_groups"), name)
     if found is not None:
@@ -29,13 +36,21 @@ def ensure_run_group(aws: Aws, name: str) -> tuple[str, bool]:
     return _make(what, make, lambda made: omics.get_run_group(id=made), _token("run group", name)), True
 
 
-def ensure_run_cache(aws: Aws, name: str, location: str) -> tuple[str, bool]:
+def ensure_run_cache(aws: Aws, name: str, location: str, known: str | None = None) -> tuple[str, bool]:
     """Return the id of the run cache of this name and whether it was made now, with its files below `location`.
+
+    Args:
+        aws: The way there.
+        name: The lab's.
+        location: `s3://bucket/prefix/`.
+        known: One that is taken, whatever it is called, unless it was deleted.
 
     Raises:
         LabrelayError: AWS refused; the sentence names the permission that is missing.
     """
     omics, what = aws.client("omics"), f"the run cache {name}"
+    if known is not None and _is_there(f"the run cache {known}", lambda: omics.get_run_cache(id=known)):
+        return known, False
     with aws_errors(f"find {what}"):
         found = _named(omics.get_paginator("list_run_caches"), name)
     if found is not None:
@@ -54,13 +69,19 @@ def _make(what: str, make: Callable[[str], str], look: Callable[[str], object], 
     """
     with aws_errors(f"make {what}"):
         made = make(token)
-    try:
-        with aws_errors(f"look at {what}"):
-            look(made)
-    except NotFound:
+    if not _is_there(what, lambda: look(made)):
         with aws_errors(f"make {what}"):
             made = make(secrets.token_hex(16))
     return made
+
+
+def _is_there(what: str, look: Callable[[], object]) -> bool:
+    try:
+        with aws_errors(f"look at {what}"):
+            look()
+    except NotFound:
+        return False
+    return True
 
 
 def _named(paginator: Any, name: str) -> str | None:

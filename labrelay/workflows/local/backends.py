@@ -21,6 +21,7 @@ from WDL.runtime.backend.cli_subprocess import SubprocessBase
 from labrelay.workflows.local import keeper
 from labrelay.workflows.local.events import USAGE_FILE
 from labrelay.workflows.local.sandbox import bubblewrap_argv
+from labrelay.workflows.local.staged import stage
 
 GRACE_SECONDS = 3.0
 
@@ -83,7 +84,7 @@ class HostTask(KeptTask):
         staged = Path(self.host_dir, "work", "_miniwdl_inputs")
         try:
             for source, target in self.input_path_map.items():
-                _stage(Path(source.rstrip("/")), Path(target.rstrip("/")))
+                stage(Path(source.rstrip("/")), Path(target.rstrip("/")))
             return int(super()._run(logger, terminating, command))
         finally:
             # miniwdl makes everything below the task writable afterwards; a hard link would carry that to the original.
@@ -97,21 +98,3 @@ class HostTask(KeptTask):
                 fixed.replace(fixed.with_suffix(f".before{self.try_counter}.txt"))
             fixed.touch()
             current.symlink_to(fixed.name)
-
-
-def _stage(source: Path, target: Path) -> None:
-    """Put an input where the task finds it, so that the task cannot change the original."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target, symlinks=False, dirs_exist_ok=True)
-        return
-    if os.geteuid() != 0 and not source.stat().st_mode & 0o222:
-        # Nobody may write to the original, so a second name for it is as good as a copy.
-        try:
-            os.link(source.resolve(), target)
-        except OSError:
-            pass
-        else:
-            return
-    shutil.copyfile(source, target)
-    target.chmod(0o444)

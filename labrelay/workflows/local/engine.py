@@ -1,4 +1,4 @@
-"""The local engine: WDL and Nextflow on this machine, behind the same port as the engines of a cloud."""
+"""The local engine: WDL, Nextflow and plain commands on this machine, behind the same port as the engines of a cloud."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SETTLE_SECONDS = 5.0
 
 
 class LocalEngine:
-    """Runs workflow bundles with miniwdl or Nextflow on this machine, at most `concurrency` at a time.
+    """Runs workflow bundles with miniwdl, Nextflow or alone on this machine, at most `concurrency` at a time.
 
     The external id of an attempt is its token. All state is in files below `home`, so any process may submit, poll
     and cancel; killing it touches no run.

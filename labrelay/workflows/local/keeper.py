@@ -1,11 +1,11 @@
 """Run one command so that nothing of it outlives the one who asked for it.
 
-    python -I -S keeper.py --parent PID [--usage FILE] [--lock FILE] [--chdir DIR] [--grace SECONDS] -- COMMAND...
+    python -I -S keeper.py --parent PID [--usage FILE] [--lock FILE] [--chdir DIR] [--grace SECONDS] [--limit SECONDS] -- COMMAND...
 
 The keeper has a session of its own, adopts the command's orphans, and gets SIGTERM when its parent dies, however that
-dies. On SIGTERM it asks the command's process group to stop, kills it after the grace time, and kills every process
+dies. On SIGTERM, and when the limit is over, it asks the command's process group to stop, kills it after the grace time, and kills every process
 that is left. If the keeper itself is killed, the kernel kills the command. At the end it writes what the command and
-all its children used.
+all its children used, and whether it was asked to stop: `limit` or `request`.
 
 It starts once a task and once an engine, so it imports no more of the standard library than it must: argparse, json
 and pathlib would double what it costs.
@@ -62,10 +62,10 @@ def main(arguments: list[str], run: Callable[[list[str]], None] | None = None) -
         if run is not None:
             run(command)
             sys.exit(0)
-    code = _wait(child, grace)
+    code, stopped = _wait(child, grace, float(options.get("--limit", "inf")))
     kill_the_rest()
     if usage is not None:
-        _write_usage(usage, code, started, time.monotonic() - clock)
+        _write_usage(usage, code, started, time.monotonic() - clock, stopped)
     return code
 
 
@@ -111,28 +111,34 @@ def cannot(program: str, error: OSError) -> None:
     os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
-def _wait(child: int, grace: float) -> int:
-    """Reap until the child has ended; return its exit code."""
-    deadline: float | None = None
-    while True:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return 128 + signal.SIGKILL
-            if pid == child:
-                code = os.waitstatus_to_exitcode(status)
-                return code if code >= 0 else 128 - code
-            if pid == 0:
-                break
-        left = 60.0 if deadline is None else max(0.0, deadline - time.monotonic())
-        told = signal.sigtimedwait(WATCHED, left)
-        if deadline is not None and time.monotonic() >= deadline:
+def _wait(child: int, grace: float, limit: float) -> tuple[int, str]:
+    """Reap until the child has ended; return its exit code, and why it was asked to stop, if it was."""
+    stopped, until = "", time.monotonic() + limit
+    while (code := _reap_until(child)) is None:
+        told = signal.sigtimedwait(WATCHED, min(60.0, max(0.0, until - time.monotonic())))
+        over = time.monotonic() >= until
+        if stopped and over:
             signal_group(child, signal.SIGKILL)
-            deadline = time.monotonic() + 1.0
-        elif told is not None and told.si_signo != signal.SIGCHLD and deadline is None:
+            until = time.monotonic() + 1.0
+        elif not stopped and (over or (told is not None and told.si_signo != signal.SIGCHLD)):
+            stopped = "limit" if over else "request"
             signal_group(child, signal.SIGTERM)
-            deadline = time.monotonic() + grace
+            until = time.monotonic() + grace
+    return code, stopped
+
+
+def _reap_until(child: int) -> int | None:
+    """Reap whatever has ended; return the exit code of the child if it was among that."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return 128 + signal.SIGKILL
+        if pid == child:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+        if pid == 0:
+            return None
 
 
 def signal_group(child: int, number: signal.Signals) -> None:
@@ -176,11 +182,12 @@ def children(parent: int) -> list[int]:
     return found
 
 
-def _write_usage(path: str, code: int, started: float, seconds: float) -> None:
+def _write_usage(path: str, code: int, started: float, seconds: float, stopped: str) -> None:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    asked = f', "stopped": "{stopped}"' if stopped else ""
     content = (
         f'{{"exit_code": {code}, "started": {started}, "seconds": {seconds:.4f}, '
-        f'"cpu_seconds": {used.ru_utime + used.ru_stime:.4f}, "peak_memory_bytes": {used.ru_maxrss * 1024}}}'
+        f'"cpu_seconds": {used.ru_utime + used.ru_stime:.4f}, "peak_memory_bytes": {used.ru_maxrss * 1024}{asked}}}'
     )
     with open(f"{path}.tmp", "w", encoding="ascii") as file:
         file.write(content)

@@ -17,11 +17,16 @@ def program_of(language: str) -> Program:
     if language == "WDL":
         return Miniwdl()
     if language == "NEXTFLOW":
-        # Only pipelines in Nextflow pay for its part.
+        # Only those that need it pay for a program's part.
         from labrelay.workflows.local.pipeline import Pipeline
 
         return Pipeline()
+    if language == "COMMAND":
+        from labrelay.workflows.local.command import Command
+
+        return Command()
     message = (
-        f"Nothing on this machine runs {language}; use the profile healthomics, or a definition in WDL or Nextflow."
+        f"Nothing on this machine runs {language}; use the profile healthomics, or a definition in WDL or Nextflow, or "
+        "of one command."
     )
     raise RefusedInput("The workflow", [Problem(code="LANGUAGE_UNKNOWN", message=message)])

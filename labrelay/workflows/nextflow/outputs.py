@@ -16,6 +16,7 @@ from labrelay.model.states import RunState
 from labrelay.stores.durable import storage_errors
 from labrelay.workflows.definition import OutputSpec
 from labrelay.workflows.nextflow.trace import Traced, named
+from labrelay.workflows.patterns import fits
 from labrelay.workflows.verdict import read_json
 
 VERSIONS = "tool_versions"  # an output of this name, a flat JSON object, says what ran
@@ -100,19 +101,6 @@ def named_report(report: RunReport, specs: Mapping[str, OutputSpec]) -> RunRepor
 
 def _name_of(path: PurePosixPath, specs: Mapping[str, OutputSpec]) -> str:
     return next((name for name, spec in specs.items() if spec.path and fits(path, spec.path)), str(path))
-
-
-def fits(path: PurePosixPath, pattern: str) -> bool:
-    """Tell whether a relative path fits a pattern, part by part from its beginning; `**` stands for any folders."""
-    return _fits(path.parts, PurePosixPath(pattern).parts)
-
-
-def _fits(parts: Sequence[str], wanted: Sequence[str]) -> bool:
-    if not wanted:
-        return not parts
-    if wanted[0] == "**":
-        return any(_fits(parts[count:], wanted[1:]) for count in range(len(parts) + 1))
-    return bool(parts) and PurePosixPath(parts[0]).match(wanted[0]) and _fits(parts[1:], wanted[1:])
 
 
 def _own(path: Path, home: Path) -> Path:

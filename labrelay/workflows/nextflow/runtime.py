@@ -76,6 +76,12 @@ def find(setting: str | None = None) -> Nextflow:
     raise MissingTool(f"There is no Nextflow on this machine; {GET_IT}.")
 
 
+def nextflow_folders() -> tuple[str, ...]:
+    """Return what a sandbox has to show so that the Nextflow of `make nextflow` can be started inside of it."""
+    settings = ("/etc/java-17-openjdk", "/etc/java-21-openjdk")  # which Debian's Java leads to by links
+    return tuple(str(path) for path in (CHECKOUT, *map(Path, settings)) if path.is_dir())
+
+
 def _of_setting(path: Path) -> Nextflow:
     if path.is_dir():
         return _of_jars(path)

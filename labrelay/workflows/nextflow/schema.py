@@ -41,7 +41,7 @@ def pipeline_schema(definition: Definition) -> dict[str, Any]:
     properties, required = own if own is not None else _from_text(definition)
     for name, spec in definition.inputs.items():
         properties[name] = _with_spec(properties.get(name), spec, definition.scope == "cohort", own is not None)
-        if own is None and spec.type and spec.default is None and not spec.optional:
+        if own is None and spec.type and spec.default is None and not spec.may_be_missing:
             required.append(name)
     sheet = definition.samplesheet
     if sheet is not None:

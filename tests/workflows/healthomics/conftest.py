@@ -42,9 +42,10 @@ class Account:
 
     clients: dict[str, Any] = field(default_factory=dict)
     stubs: dict[str, Stubber] = field(default_factory=dict)
+    url: str | None = None
 
-    def endpoint(self, service: str) -> str | None:
-        return None
+    def endpoint(self, _service: str) -> str | None:
+        return self.url
 
     def client(self, service: str) -> Any:
         if service not in self.clients:

@@ -76,7 +76,7 @@ def test_the_same_token_from_two_machines_is_one_run(cloud: Cloud, emulator: Emu
 def test_a_run_whose_answer_was_lost_is_found_by_its_name_after_the_settings_changed(cloud: Cloud) -> None:
     request = cloud.request()
     run = cloud.engine.submit(request)
-    cloud.settings = replace(cloud.settings, priority=7)
+    cloud.settings = replace(cloud.settings, log_level="ERROR")
     assert cloud.engine.submit(request) == run
     assert len(cloud.aws.client("omics").list_runs(name=request.token)["items"]) == 1
 

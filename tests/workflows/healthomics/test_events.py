@@ -10,9 +10,15 @@ import pytest
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.states import RunState
-from labrelay.workflows.healthomics.events import parse_event
+from labrelay.workflows.eventbridge import RunEvent, open_envelope
+from labrelay.workflows.healthomics.events import KIND, SOURCE, run_event
 
 from .conftest import uuid_of
+
+
+def parse_event(body: bytes | str) -> RunEvent | None:
+    envelope = open_envelope(body, {SOURCE: KIND})
+    return None if envelope is None else run_event(envelope)
 
 
 def envelope(**detail: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, ResponseStreamingError
 
 from labrelay.model.errors import LabrelayError, NotFound, StorageFailed
-from labrelay.workflows.healthomics.download import fetch
+from labrelay.stores.download import fetch
 from labrelay.workflows.healthomics.outputs import bring, read_outputs, split_outputs
 
 BASE = "s3://bucket/runs/7"

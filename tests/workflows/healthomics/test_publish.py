@@ -18,6 +18,7 @@ from labrelay.workflows.healthomics.template import parameter_template
 
 from .conftest import BEGAN, WDL, Account, request_of, uuid_of
 
+ROLE = "arn:aws:iam::123456789012:role/LabRuns"
 Bundle = Callable[..., tuple[WorkflowVersion, Path]]
 OURS = {"labrelay:workflow": "tiny"}
 GONE = ("ResourceNotFoundException", 404)
@@ -25,7 +26,7 @@ GONE = ("ResourceNotFoundException", 404)
 
 def publisher_of(account: Account, folder: Path, pauses: list[float] | None = None, **more: Any) -> Publisher:
     sleep = (lambda _: None) if pauses is None else pauses.append
-    return Publisher(account, folder / "published.json", "s3://bucket/runs/bundles", sleep=sleep, **more)  # type: ignore[arg-type]
+    return Publisher(account, folder / "published.json", "s3://bucket/runs/bundles", ROLE, sleep=sleep, **more)  # type: ignore[arg-type]
 
 
 def finds(account: Account, *ids: str) -> None:
@@ -248,3 +249,26 @@ def test_inputs_that_healthomics_cannot_read_are_refused_before_the_run(
     engine = HealthOmicsEngine(account, settings)  # type: ignore[arg-type]
     with pytest.raises(RefusedInput, match=r"tiny\.reads is .* s3:// and omics:// only"):
         engine.submit(request_of(version, archive, {"tiny.reads": value}))
+
+
+@pytest.mark.parametrize("moved", ["another endpoint", "another account"])
+def test_what_was_published_in_another_place_is_not_believed(
+    account: Account, bundle: Bundle, tmp_path: Path, moved: str
+) -> None:
+    version, archive = bundle()
+    finds(account, "1")
+    is_active(account, "1")
+    makes_version(account, version.digest, "ACTIVE", "ACTIVE")
+    publisher_of(account, tmp_path).publish(version, archive)
+    account.all_asked()
+    role = ROLE
+    if moved == "another endpoint":
+        account.url = "http://127.0.0.1:9000"
+    else:
+        role = ROLE.replace("123456789012", "210987654321")
+    finds(account, "1")
+    is_active(account, "1")
+    makes_version(account, version.digest, "ACTIVE", "ACTIVE")
+    publisher = Publisher(account, tmp_path / "published.json", "s3://bucket/runs/bundles", role)  # type: ignore[arg-type]
+    publisher.publish(version, archive)
+    account.all_asked()

@@ -80,7 +80,7 @@ def test_tasks_are_seen_while_they_run_and_a_cancel_leaves_no_process(lab: Lab, 
     assert eventually(lambda: any(task.name == "JOIN" for task in lab.engine.tasks(token)))
     assert eventually(lambda: {t.name: t.state for t in lab.engine.tasks(token)}["JOIN"] is RunState.RUNNING)
     assert {t.name: t.state for t in lab.engine.tasks(token)}["UPPER (a)"] is RunState.COMPLETE
-    assert processes_with("sleep 301.25")
+    assert eventually(lambda: bool(processes_with("sleep 301.25")))
     lab.engine.cancel(token)
     assert lab.wait(token, 30).state is RunState.CANCELED
     assert not processes_with("sleep 301.25")
