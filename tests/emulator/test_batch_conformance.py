@@ -161,6 +161,12 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("submit_job", {**JOB, "dependsOn": [{"jobId": NO_JOB}] * 21}, "at most 20 jobs, not 21"),
     ("submit_job", {**JOB, "dependsOn": [{"jobId": NO_JOB}]}, f"The job {NO_JOB} does not exist"),
     ("submit_job", {**JOB, "dependsOn": [{"type": "SEQUENTIAL"}]}, "SEQUENTIAL is for array jobs"),
+    ("submit_job", {**JOB, "parameters": {"a": "x" * 30_720}}, "Job size must be less than 30 KiB, got 31 KiB"),
+    (
+        "register_job_definition",
+        {**DEFINITION, "parameters": {"a": "x" * 24_576}},
+        "Job definition size must be less than 24 KiB, got 25 KiB",
+    ),
     ("submit_job", {**JOB, "shareIdentifier": "x"}, "shareIdentifier is not emulated"),
     (
         "submit_job",

@@ -51,6 +51,32 @@ def test_what_a_job_says_can_be_read_while_it_runs(lab: BatchLab) -> None:
     assert lab.wait(key)["statusReason"] == "enough"
 
 
+def test_a_line_that_is_longer_than_an_event_is_told_in_parts_and_no_byte_breaks_the_log(lab: BatchLab) -> None:
+    lab.define("long", ["python", "-c", "import os; os.write(1, b'x' * 300_000); os.write(2, b'\\xff\\n\\nend')"])
+    said = lab.said(lab.wait(lab.submit(jobDefinition="long")))
+    assert [len(line) for line in said] == [1 << 18, 300_000 - (1 << 18) + 1, 0, 3]
+    assert said[1].endswith("x\ufffd")
+
+
+def test_a_failure_goes_along_a_chain_of_a_thousand_at_once(lab: BatchLab) -> None:
+    begun = time.monotonic()
+    key = lab.submit("exit 1", arrayProperties={"size": 1000}, dependsOn=[{"type": "SEQUENTIAL"}])
+    summary = lab.wait(key)["arrayProperties"]["statusSummary"]
+    assert summary["FAILED"] == 1000
+    assert time.monotonic() - begun < 10
+
+
+def test_a_hundred_jobs_are_described_at_once(lab: BatchLab) -> None:
+    key = lab.submit(arrayProperties={"size": 100}, dependsOn=[{"jobId": lab.submit("sleep 2")}])
+    lab.wait(key, "PENDING")
+    ids = [f"{key}:{index}" for index in range(100)]
+    until(lambda: len(lab.batch.describe_jobs(jobs=ids)["jobs"]), lambda count: count == 100)
+    begun = time.monotonic()
+    lab.batch.describe_jobs(jobs=ids)
+    assert time.monotonic() - begun < 1  # some 30 ms on a quiet machine
+    lab.batch.terminate_job(jobId=key, reason="enough")
+
+
 def test_a_job_sees_its_own_variables_and_nothing_of_the_emulators(
     lab: BatchLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +211,14 @@ def test_an_image_that_nothing_starts_fails_its_job_with_the_reason(tmp_path: Pa
         job = lab.run("true")
         assert job["status"] == "FAILED"
         assert job["statusReason"].startswith("CannotPullContainerError: busybox:")
+
+
+def test_a_job_that_changes_more_of_its_definition_than_ecs_takes_fails_with_the_reason(lab: BatchLab) -> None:
+    lab.define("taken", ["sh", "-c", f"echo {'x' * 9000}"])
+    assert lab.wait(lab.submit(jobDefinition="taken"))["status"] == "SUCCEEDED"
+    job = lab.run(f"echo {'x' * 8192}")
+    assert (job["status"], job["statusReason"]) == ("FAILED", "Container Overrides length must be at most 8192")
+    assert lab.run(f"echo {'x' * 7000}")["status"] == "SUCCEEDED"
 
 
 def test_a_program_that_is_not_there_fails_its_job_with_the_reason(lab: BatchLab) -> None:

@@ -16,7 +16,13 @@ from emulated_runs import until
 
 from labrelay.emulator.faults import Fault, Plan
 
-POINTS = ["emulator.batch_decided", "emulator.batch_started", "emulator.batch_running"]
+# The first decision is that the job starts, the second that it has ended.
+POINTS = [
+    "emulator.batch_decided:1",
+    "emulator.batch_started:1",
+    "emulator.batch_running:1",
+    "emulator.batch_decided:2",
+]
 AGAIN = {"attempts": 3, "evaluateOnExit": [{"onStatusReason": "Host EC2*", "action": "RETRY"}]}
 AGAIN["evaluateOnExit"].append({"onReason": "*", "action": "EXIT"})  # type: ignore[attr-defined]
 
@@ -39,7 +45,7 @@ def let_run(lab: BatchLab) -> None:
 def test_a_job_runs_once_wherever_the_emulator_is_killed(tmp_path: Path, point: str) -> None:
     did = tmp_path / "did"
     key = prepared(tmp_path / "data", f"echo once >> '{did}'")
-    with process(tmp_path / "data", LABRELAY_FAULT=f"{point}:1:kill") as (server, lab):
+    with process(tmp_path / "data", LABRELAY_FAULT=f"{point}:kill") as (server, lab):
         with suppress(BotoCoreError):  # the answer may be lost with the server
             let_run(lab)
         assert server.wait(30) == -signal.SIGKILL

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from labrelay.emulator.announcements import Announcer
+from labrelay.emulator.dialects import DIALECTS
 from labrelay.emulator.faults import AWS_RATES, Fault, Plan, read_plan, refusal
 from labrelay.emulator.routing import service_model
 from labrelay.emulator.wire import failed
@@ -57,9 +58,10 @@ def test_a_plan_may_name_what_any_service_of_aws_answers(tmp_path: Path) -> None
     plan = tmp_path / "plan.toml"
     plan.write_text("[[fault]]\noperation = '*'\ndo = 'fail'\ncode = 'RequestTimeTooSkewed'\n")
     [fault] = read_plan(plan).calls
-    failure = refusal(fault)
-    assert failure is not None
-    assert failed(failure).status == 403
+    for service, dialect in DIALECTS.items():
+        failure = refusal(fault, dialect)
+        assert failure is not None
+        assert failed(failure, service).status == 403
 
 
 def test_the_rates_of_aws_are_of_operations_that_there_are() -> None:

@@ -126,12 +126,15 @@ class Attempt:
             if attendant is None:
                 time.sleep(0.01)  # it has not signed yet
                 continue
-            with suppress(OSError):
+            try:
                 handle = os.pidfd_open(attendant)
-                try:
-                    select.select([handle], [], [])
-                finally:
-                    os.close(handle)
+            except OSError:
+                time.sleep(0.1)  # it has just ended, or the kernel cannot do this
+                continue
+            try:
+                select.select([handle], [], [])
+            finally:
+                os.close(handle)
 
     def outcome(self) -> Outcome | None:
         """Return how it ended; None when its attendant died without a word."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -13,6 +14,7 @@ from labrelay.model.names import is_safe_name
 RESERVED = "AWS_BATCH"
 PLACEHOLDER = re.compile(r"Ref::([A-Za-z0-9_-]+)")
 LOG_GROUP = "/aws/batch/job"
+SET_BY_BATCH = ("AWS_BATCH_JOB_ID", "AWS_BATCH_JOB_ATTEMPT", "AWS_BATCH_JQ_NAME", "AWS_BATCH_CE_NAME")
 LEAST_MEMORY = 4  # MiB
 # vCPUs that Fargate has, and the MiB of memory beside each.
 FARGATE_MEMORY: dict[str, Collection[int]] = {
@@ -82,6 +84,17 @@ def container_of(properties: Params, overrides: Params, parameters: dict[str, st
         "environment": [{"name": name, "value": value} for name, value in environment.items()],
         "resourceRequirements": list(needs.values()),
     }
+
+
+def override_length(properties: Params, overrides: Params, container: Params) -> int:
+    """Return how long what a job changes of its definition is to ECS, which counts the JSON of it.
+
+    The variables that Batch sets are among it; of an array child they are some characters more.
+    """
+    command = {"command": container["command"]} if container["command"] != properties.get("command") else {}
+    environment = [*overrides.get("environment", []), *({"name": name, "value": "x" * 36} for name in SET_BY_BATCH)]
+    told = {"containerOverrides": [{"name": "default", **command, "environment": environment}]}
+    return len(json.dumps(told, ensure_ascii=False, separators=(",", ":")))
 
 
 def substituted(part: str, parameters: dict[str, str]) -> str:

@@ -121,7 +121,8 @@ class Crew:
             more = settle_ends(changes)
             self._queue(changes.runnable)
             let_in = admission.admit(changes, self._runnable, self._room())
-        faultpoint("emulator.batch_decided")
+        if ended or let_in:
+            faultpoint("emulator.batch_decided")
         for _job, running in ended:
             running.attempt.clear()
         for admitted in let_in:
@@ -172,6 +173,8 @@ class Crew:
 
     def _start(self, jobs: list[Body]) -> None:
         """Start the attempts of jobs that are STARTING."""
+        if not jobs:
+            return
         begun: list[tuple[Body, subprocess.Popen[bytes]]] = []
         failed: list[tuple[Body, str]] = []
         for job in jobs:
@@ -182,8 +185,6 @@ class Crew:
         faultpoint("emulator.batch_started")
         for job, process in begun:
             self._attend(job["jobId"], self._running[job["jobId"]].attempt, process)
-        if not jobs:
-            return
         with changing(self.service) as changes:
             for job, _process in begun:
                 changes.move(settling.running(self.service, now_of(changes, job)), "RUNNING")

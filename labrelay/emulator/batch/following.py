@@ -26,18 +26,25 @@ def take_submitted(service: Service, changes: Changes) -> None:
 
 
 def settle_ends(changes: Changes) -> bool:
-    """Carry ends on to those that waited for them; tell whether there was any."""
-    marks = changes.state.first_ids(MARK, AT_ONCE)
-    for job in marks:
-        body = changes.state.get(JOB, job, parent_of(job))
-        changes.state.delete(MARK, job)
-        if body is None:
-            continue
-        for waiting in list(changes.state.each(WAIT, job)):
-            _release(changes, waiting["jobId"], job, met=body["status"] == "SUCCEEDED")
-        if parent_of(job):
-            _end_array(changes, parent_of(job))
-    return bool(marks)
+    """Carry ends on to those that waited for them, and so on, as far as is good for one transaction; tell if any."""
+    settled = 0
+    # A failure goes on along a chain: each round makes the marks of the next.
+    while settled < AT_ONCE and (marks := changes.state.first_ids(MARK, AT_ONCE)):
+        for job in marks:
+            _settle_end(changes, job)
+        settled += len(marks)
+    return settled > 0
+
+
+def _settle_end(changes: Changes, job: str) -> None:
+    body = changes.state.get(JOB, job, parent_of(job))
+    changes.state.delete(MARK, job)
+    if body is None:
+        return
+    for waiting in list(changes.state.each(WAIT, job)):
+        _release(changes, waiting["jobId"], job, met=body["status"] == "SUCCEEDED")
+    if parent_of(job):
+        _end_array(changes, parent_of(job))
 
 
 def _children(service: Service, job: Body) -> list[tuple[Body, list[str]]]:

@@ -11,6 +11,7 @@ from labrelay.emulator.batch.naming import (
     arn,
     batch_operation,
     check_name,
+    check_size,
     numbered_page,
     place,
     plain_name,
@@ -24,6 +25,7 @@ from labrelay.emulator.tags import set_tags, shown_tags
 
 KIND = "job-definition"
 MOST_DESCRIBED = 100
+MOST_KIB = 24
 NOT_EMULATED = ("nodeProperties", "eksProperties", "ecsProperties", "consumableResourceProperties")
 GIVEN = ("parameters", "retryStrategy", "timeout", "propagateTags", "schedulingPriority")
 REVISION = re.compile(r"(.+):([0-9]{1,9})")
@@ -52,6 +54,7 @@ def active_definition(service: Service, state: Snapshot, given: str) -> Body:
 def register_job_definition(service: Service, asked: Params) -> Params:
     """Make the next revision of a definition."""
     name = check_name(asked["jobDefinitionName"], "jobDefinitionName")
+    check_size(asked, "Job definition", MOST_KIB)
     if asked["type"] != "container" or any(member in asked for member in NOT_EMULATED):
         raise refused("Only job definitions of the type container with containerProperties are emulated.")
     properties = asked.get("containerProperties")

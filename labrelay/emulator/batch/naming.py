@@ -5,12 +5,13 @@ A child of an array job is called `<id of the parent>:<index>`; in the state its
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from functools import partial
 
 from labrelay.emulator.dialects import BATCH
-from labrelay.emulator.operation import Failure, Handler, operation
+from labrelay.emulator.operation import Failure, Handler, Params, operation
 from labrelay.emulator.service import Service
 
 # Kinds of things in the state.
@@ -59,6 +60,17 @@ def parent_of(job: str) -> str:
     """Return the array job that a job is a child of; empty for any other job."""
     parent, colon, _index = job.rpartition(":")
     return parent if colon else ""
+
+
+def check_size(asked: Params, what: str, kib: int) -> None:
+    """Refuse a request that is larger than Batch takes, as it words it.
+
+    Raises:
+        Failure: `ClientException`.
+    """
+    size = len(json.dumps(asked, ensure_ascii=False).encode())
+    if size >= kib * 1024:
+        raise refused(f"{what} size must be less than {kib} KiB, got {-(-size // 1024)} KiB.")
 
 
 def numbered_page(asked: int | None, most: int, member: str = "maxResults") -> int:

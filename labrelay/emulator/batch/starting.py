@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 
 from labrelay.emulator.batch.attempts import Attempt, Spec
-from labrelay.emulator.batch.containment import cannot, contained, pulled
+from labrelay.emulator.batch.containment import CannotStart, cannot, contained, pulled
 from labrelay.emulator.batch.naming import JOB, parent_of
 from labrelay.emulator.batch.settling import stream_name
 from labrelay.emulator.logs import BATCH_GROUP, stream_file
 from labrelay.emulator.run_settings import RunSettings
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body
+
+MOST_OVERRIDDEN = 8192  # characters that ECS takes of what a job changes of its definition
 
 
 def start(service: Service, settings: RunSettings, job: Body, attempt: Attempt) -> subprocess.Popen[bytes]:
@@ -28,6 +30,8 @@ def start(service: Service, settings: RunSettings, job: Body, attempt: Attempt) 
 
 def _start(service: Service, settings: RunSettings, job: Body, attempt: Attempt) -> subprocess.Popen[bytes]:
     container, data = job["container"], service.folder.absolute()
+    if job["_override_length"] > MOST_OVERRIDDEN:
+        raise CannotStart(f"Container Overrides length must be at most {MOST_OVERRIDDEN}")
     pulled(container["image"], settings)
     attempt.prepare()
     variables = environment_of(service, job)

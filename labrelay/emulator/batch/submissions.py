@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from labrelay.emulator.batch.container import check_environment, check_requirements, container_of
+from labrelay.emulator.batch.container import check_environment, check_requirements, container_of, override_length
 from labrelay.emulator.batch.endings import changing, job_with, now_ms
 from labrelay.emulator.batch.job_definitions import active_definition
 from labrelay.emulator.batch.job_queues import queue_named
-from labrelay.emulator.batch.naming import arn, batch_operation, check_name, new_id, refused
+from labrelay.emulator.batch.naming import arn, batch_operation, check_name, check_size, new_id, refused
 from labrelay.emulator.batch.retries import check_retries, check_timeout
 from labrelay.emulator.operation import Params
 from labrelay.emulator.service import Service
@@ -15,6 +15,7 @@ from labrelay.emulator.tags import set_tags
 
 ARRAY_SIZES = (2, 10_000)
 MOST_DEPENDENCIES = 20
+MOST_KIB = 30
 NOT_EMULATED = (
     "nodeOverrides",
     "eksPropertiesOverride",
@@ -45,6 +46,8 @@ def submit_job(service: Service, asked: Params) -> Params:
 def _job(service: Service, queue: Body, definition: Body, asked: Params) -> Body:
     key = new_id()
     parameters = definition.get("parameters", {}) | asked.get("parameters", {})
+    overrides = asked.get("containerOverrides", {})
+    container = container_of(definition["containerProperties"], overrides, parameters)
     job: Body = {
         "jobId": key,
         "jobArn": arn(service, "job", key),
@@ -55,7 +58,8 @@ def _job(service: Service, queue: Body, definition: Body, asked: Params) -> Body
         "attempts": [],
         "dependsOn": asked.get("dependsOn", []),
         "parameters": parameters,
-        "container": container_of(definition["containerProperties"], asked.get("containerOverrides", {}), parameters),
+        "container": container,
+        "_override_length": override_length(definition["containerProperties"], overrides, container),
         "propagateTags": asked.get("propagateTags", definition.get("propagateTags", False)),
         "platformCapabilities": definition["platformCapabilities"],
         "isCancelled": False,
@@ -72,6 +76,7 @@ def _job(service: Service, queue: Body, definition: Body, asked: Params) -> Body
 
 def _check(asked: Params) -> None:
     check_name(asked["jobName"], "jobName")
+    check_size(asked, "Job", MOST_KIB)
     for member in NOT_EMULATED:
         if member in asked:
             raise refused(f"{member} is not emulated; leave it out.")
