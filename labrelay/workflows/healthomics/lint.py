@@ -127,7 +127,7 @@ def _gib(said: Any) -> float:
     size = MEMORY.fullmatch(str(said).strip())
     if size is None:
         return 1.0
-    return float(size[1]) * UNITS[size[2][:1].upper() + ("i" if "i" in size[2] else "")] / UNITS["Gi"]
+    return float(size[1]) * float(UNITS[size[2][:1].upper() + ("i" if "i" in size[2].lower() else "")]) / 1024**3
 
 
 def _code(line: str) -> str:
