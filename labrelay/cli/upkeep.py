@@ -153,6 +153,7 @@ def _reprocess_json(planned: Plan, done: Reprocessed | None) -> dict[str, object
     told: dict[str, object] = {
         "items": [item.model_dump(mode="json") for item in planned.items],
         "to_run": planned.to_run,
+        "expected_costs": [{**cost.model_dump(mode="json"), "usd": cost.usd} for cost in planned.costs],
         "problems": planned.problems,
         "replaced": planned.replaced,
     }

@@ -1,4 +1,4 @@
-"""What may be removed, and removing it: work folders of runs recorded long ago, copies, scratch, what killed writers left.
+"""What may be removed, and removing it: work folders of runs recorded long ago, copies, scratch, and killed writers' rest.
 
 Never anything of a run that lives or is not recorded, never raw data, read sets, results or records. A folder is
 renamed before it is emptied, so that an interrupted clean leaves nothing that looks whole.
