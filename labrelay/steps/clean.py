@@ -1,4 +1,4 @@
-"""What may be removed, and removing it: work folders of runs recorded long ago, copies, scratch, and killed writers' rest.
+"""What may be removed, and removing it: work of runs recorded long ago, copies, scratch, and what killed writers left.
 
 Never anything of a run that lives or is not recorded, never raw data, read sets, results or records. A folder is
 renamed before it is emptied, so that an interrupted clean leaves nothing that looks whole.

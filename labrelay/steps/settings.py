@@ -69,7 +69,10 @@ class Settings(BaseSettings):
     start_run_rate: float = Field(0.1, gt=0, description="StartRun calls a second; AWS raises the quota on request")
     registry_map: Path | None = Field(
         None,
-        description="a JSON file: the container registry map as HealthOmics has it, for images of public registries",
+        description="a JSON file, by its path from the home: the container registry map as HealthOmics has it",
+    )
+    prices: Path | None = Field(
+        None, description="a TOML file, by its path from the home: HealthOmics prices in place of ours"
     )
     event_queue_url: str | None = Field(None, description="an SQS queue that EventBridge feeds with aws.omics events")
     keep_work_days: float = Field(14, ge=0, description="how long work folders and caches of ended runs are kept")
