@@ -59,7 +59,7 @@ class DigestNotes:
                 there = True
         if there and self.read(ref.key, crc, ref.size) not in (None, ref.sha256):
             raise Conflict(
-                f"{ref.key} has other bytes than the note {named['Key']} tells of; an administrator has to compare both."
+                f"{ref.key} has other bytes than the note {named['Key']} tells of: ask who looks after the bucket."
             )
         faultpoint("s3.digest_noted")
 
