@@ -29,7 +29,8 @@ from labrelay.stores.durable import TEMP_NAME, describe_os_error, human_bytes, r
 from labrelay.workflows.local.home import EngineHome
 
 GONE = ".gone-"
-DOWNLOADS, OUTPUTS, HALF = "healthomics", "out", ".part"  # what the engine of HealthOmics brings from S3
+DOWNLOADS, OUTPUTS, HALF = ("healthomics", "batch"), "out", ".part"  # what these engines bring from S3
+BROUGHT = "brought"  # inputs that were brought from AWS for the engine of this machine
 KEY_DIGITS = 40
 SCRATCH_SECONDS = 86_400.0  # what is being made is finished within a day
 TEMP_SECONDS = 3_600.0
@@ -73,7 +74,8 @@ def plan_clean(home: Home) -> list[Leftover]:
     Cost: three queries, and a look at every file of what may go.
     """
     work = list(_work(home))
-    found = [*work, *_downloads(home, {each.path for each in work}), *_scratch(home), *_temps(home)]
+    downloads = _downloads(home, {each.path for each in work})
+    found = [*work, *downloads, *_brought(home), *_scratch(home), *_temps(home)]
     return sorted(found, key=lambda each: (-each.size, str(each.path)))
 
 
@@ -105,7 +107,8 @@ def _work(home: Home) -> Iterator[Leftover]:
             yield _leftover(folder, "an earlier clean was interrupted")
         elif folder.name in keys and folder.name not in busy:
             yield _leftover(folder, keys[folder.name])
-    for folder in (*_folders(home.path / "runs"), *_folders(home.path / DOWNLOADS)):
+    places = (home.path / name for name in ("runs", *DOWNLOADS))
+    for folder in (folder for place in places for folder in _folders(place)):
         if folder.name.startswith(GONE):
             yield _leftover(folder, "an earlier clean was interrupted")
         elif folder.name in tokens and folder.name not in queued:
@@ -119,7 +122,7 @@ def _downloads(home: Home, planned: Set[Path]) -> Iterator[Leftover]:
     """
     with home.records.read() as session:
         recorded = _recorded(session, datetime.now(UTC) - timedelta(seconds=TEMP_SECONDS))
-    for folder in _folders(home.path / DOWNLOADS):
+    for folder in (folder for name in DOWNLOADS for folder in _folders(home.path / name)):
         run_id = recorded.get(folder.name)
         if run_id is None or folder in planned:
             continue
@@ -128,6 +131,18 @@ def _downloads(home: Home, planned: Set[Path]) -> Iterator[Leftover]:
                 yield _leftover(path, f"{run_id} is recorded, and results/ has its outputs")
             elif path.name.endswith(HALF):
                 yield _leftover(path, f"{run_id} is recorded, and this download was never finished")
+
+
+def _brought(home: Home) -> Iterator[Leftover]:
+    """Yield inputs that were brought from AWS and not been used for long; none while a run of this machine lives."""
+    before = time.time() - home.settings.keep_work_days * 86_400
+    with home.records.read() as session:
+        query = select(AttemptRow.state).where(AttemptRow.engine == "local")
+        if not all(_ended(state) for state in session.scalars(query.distinct())):
+            return
+    for folder in _folders(home.path / BROUGHT):
+        if folder.stat().st_mtime < before:
+            yield _leftover(folder, "it was brought from AWS for a run of long ago, and can be brought again")
 
 
 def _recorded(session: Session, before: datetime) -> dict[str, str]:

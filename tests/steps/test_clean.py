@@ -204,3 +204,13 @@ def test_an_interrupted_clean_is_finished_by_the_next(home: Home, monkeypatch: p
     clean(home, plan_clean(home))
     assert not any(path.exists() for path in folders(home, intent))
     assert list(home.path.rglob(".gone-*")) == []
+
+
+def test_what_was_brought_from_aws_goes_after_a_while_and_not_under_a_run_that_lives(home: Home) -> None:
+    old, new = home.path / "brought" / "old", home.path / "brought" / "new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "reads.fastq.gz").write_bytes(b"x" * 100)
+    long_ago = time.time() - 86_400 * (home.settings.keep_work_days + 1)
+    os.utime(old, (long_ago, long_ago))
+    assert [each.path for each in plan_clean(home) if "brought" in each.path.parts] == [old]
