@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from labrelay.workflows.sending import Sender
 
 log = logging.getLogger(__name__)
 TAG_CHARS = 256
+AT_ONCE = 8  # orders that are written at the same time
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,12 @@ class Submission:
     def __init__(self, aws: Aws, settings: BatchSettings, store: S3ObjectStore, sender: Sender) -> None:
         self._aws, self._settings, self._store, self._sender = aws, settings, store, sender
         self._definitions = JobDefinitions(aws)
+        self._bundles: dict[str, str] = {}
 
     def submit(self, requests: Sequence[RunRequest]) -> list[str | LabrelayError]:
         """Return for each request the external id of its attempt, or why it could not be started.
 
-        Cost: for each request its files, and two calls for its order; for each job three to Batch.
+        Cost: for each request its files, and a call for its order; for each job three to Batch.
         """
         answers: dict[str, str | LabrelayError] = {}
         groups: dict[str, list[_Ready]] = {}
@@ -83,14 +86,21 @@ class Submission:
         bundle, origins = Path(request.bundle), dict[str, str]()
         opened = open_bundle(bundle)
         inputs = self._sender.send(opened.schema, request.inputs, origins)
-        key = f"bundles/{request.workflow.digest}.zip"
-        ref = self._store.head(key) or self._store.stage(bundle, key).commit()
+        uri = self._bundle(bundle, request.workflow.digest)
         return _Ready(
-            request=request.model_copy(update={"inputs": inputs, "bundle": self._store.uri(ref)}),
+            request=request.model_copy(update={"inputs": inputs, "bundle": uri}),
             definition=definition_for(opened.definition, self._settings),
             queue=self._settings.queues[request.priority],
             origins=origins,
         )
+
+    def _bundle(self, path: Path, digest_of: str) -> str:
+        """Return where a bundle lies in S3, which is asked once for all its runs."""
+        if digest_of not in self._bundles:
+            key = f"bundles/{digest_of}.zip"
+            ref = self._store.head(key) or self._store.stage(path, key).commit()
+            self._bundles[digest_of] = self._store.uri(ref)
+        return self._bundles[digest_of]
 
     def _submit_group(self, group: Sequence[_Ready]) -> dict[str, str | LabrelayError]:
         """Submit attempts that one job definition and queue fit; those that a job has been named for keep that one."""
@@ -99,9 +109,10 @@ class Submission:
         if len(group) > 1:
             self._store.put_bytes(array_key(name), canonical_json(tokens).encode())
         orders: dict[str, list[Order]] = {}
-        for index, ready in enumerate(group):
-            order = self._claim(ready, name, index if len(group) > 1 else None)
-            orders.setdefault(order.job, []).append(order)
+        places = range(len(group)) if len(group) > 1 else [None]
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="order") as pool:
+            for order in pool.map(lambda ready, place: self._claim(ready, name, place), group, places):
+                orders.setdefault(order.job, []).append(order)
         faultpoint("batch.ordered")
         answers: dict[str, str | LabrelayError] = {}
         for members in orders.values():
