@@ -93,8 +93,14 @@ class BatchEngine:
         return report
 
     def cancel(self, external_id: str) -> None:
-        """Ask for the end of an attempt, whether it runs or waits; its state then says CANCELED."""
-        job_id, _token = _split(external_id)
+        """Ask for the end of an attempt, whether it runs or waits; its state then says CANCELED.
+
+        Raises:
+            NotFound: It has not been given to Batch.
+        """
+        job_id, token = _split(external_id)
+        if not token:
+            raise NotFound(f"No job of {external_id} is known yet: it is looked for when the run is started.")
         with aws_errors(f"end the job {job_id}", EngineFailed):
             self._aws.client("batch").terminate_job(jobId=job_id, reason=CANCELLED)
 
