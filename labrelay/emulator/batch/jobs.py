@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labrelay.emulator.batch.endings import detail, stop_job
+from labrelay.emulator.batch.job_states import detail, stop_job
 from labrelay.emulator.batch.naming import JOB, batch_operation, parent_of, refused
 from labrelay.emulator.operation import Params
 from labrelay.emulator.service import Service
