@@ -47,6 +47,13 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(INSTALL) --python .venv-referees/bin/python -r locks/referees.txt
 	@touch $@
 
+.venv-image: .venv-image/.ready ## what the container image holds: Labrelay's packages and Prefect's workers
+.venv-image/.ready: locks/image.txt $(VENV)/.ready
+	@echo "setting up .venv-image …"
+	@$(PYTHON) -m venv .venv-image
+	@$(INSTALL) --python .venv-image/bin/python -r locks/image.txt
+	@touch $@
+
 nextflow: $(NEXTFLOW)/.ready ## the real Nextflow, by Maven (needs Java 17 and mvn), into ./.nextflow-runtime
 $(NEXTFLOW)/.ready: locks/nextflow/pom.xml locks/nextflow/SHA256SUMS
 	@echo "setting up $(NEXTFLOW) …"
@@ -71,7 +78,7 @@ clean-demo: ## stop what the demo left running and remove its home
 	@if [ -x $(BIN)/labrelay ] && [ -d $(HOME_DIR)/emulator ]; then $(BIN)/labrelay emulator --data $(HOME_DIR)/emulator --stop; fi
 	@rm -rf $(HOME_DIR)
 
-test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready nextflow-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
+test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready nextflow-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 check: $(VENV)/.ready ## lint, types, import directions, and proof that the checkers still fail
@@ -100,3 +107,5 @@ lock: $(VENV)/.ready ## resolve the locks again
 	    --custom-compile-command "make lock" --upgrade locks/$$extra.in -o locks/$$extra.txt; done
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --extra dev --upgrade pyproject.toml -o locks/dev.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" --extra aws --upgrade -c locks/dev.txt locks/image.in pyproject.toml -o locks/image.txt

@@ -12,6 +12,7 @@ RUNS = (
     ["nextflow_overhead", "--runs", "2"],
     ["emulated_run"],
     ["sweep_runs"],
+    ["batch_array"],
     ["s3_upload", "--mib", "256", "--rounds", "1"],
 )
 

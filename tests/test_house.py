@@ -12,7 +12,7 @@ ROOMS = ("model", "parsers", "stores", "workflows", "records", "steps", "flows",
 TOP = {
     *("labrelay", "flows", "workflows", "parsers", "tests", "benchmarks", "docs", "demo", "locks"),
     *("prefect.yaml", "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile"),
-    *(".ci", ".gitignore"),
+    *(".ci", ".gitignore", "infra"),
 }
 
 

@@ -11,7 +11,7 @@ import click
 
 from labrelay.cli.show import current_home, emit, json_option, profile_option, records, wants_json
 from labrelay.cli.tables import seconds_text, show_results
-from labrelay.model.names import printable
+from labrelay.model.names import on_one_line, printable
 from labrelay.model.words import counted
 
 if TYPE_CHECKING:
@@ -115,10 +115,12 @@ def _needs(home: Home, outcome: Processed, failed: list[RunLine]) -> None:
         f"unassigned {d.label}: {d.reason or 'no sample'}; labrelay assign {d.id} SAMPLE" for d in outcome.unassigned
     ]
     lines += [f"left out {name}: {why}" for name, why in outcome.left_out]
-    lines += [f"failed {what}: {why}" for what, why in outcome.failed]
+    lines += [f"failed {what}: {on_one_line(why)}" for what, why in outcome.failed]
     for line in failed[:SHOWN]:
         logs = details(home, line.run).attempts[-1].logs
-        lines.append(f"failed {line.sample}, {line.workflow} ({line.run}): {line.reason or line.state.value}")
+        lines.append(
+            f"failed {line.sample}, {line.workflow} ({line.run}): {on_one_line(line.reason or line.state.value)}"
+        )
         lines += [f"  log: {logs[0]}", f"  when its cause is mended: labrelay runs retry {line.run}"] if logs else []
     for text in lines[: 3 * SHOWN]:
         click.echo(printable(text, 400))
@@ -264,13 +266,13 @@ def _tell_submitted(home: Home, submitted: Submitted, *, waited: bool) -> int:
         for row, line in zip(rows, lines, strict=True):
             click.echo(f"{row['run']}  {printable(row['sample'])}: {row['workflow']}  {row['state']}")
             known = waited or line.state.terminal
-            told = printable(row["reason"] or row["result"], 400) if known else f"labrelay runs show {line.run}"
+            told = on_one_line(row["reason"] or row["result"]) if known else f"labrelay runs show {line.run}"
             click.echo(f"  {told}")
             if line.failed:
                 click.echo(f"  look: labrelay runs logs {line.run}")
                 click.echo(f"  when its cause is mended: labrelay runs retry {line.run}")
         for what, why in submitted.failed:
-            click.echo(printable(f"failed {what}: {why}", 400))
+            click.echo(on_one_line(f"failed {what}: {why}"))
         before = len(rows) - submitted.new
         again = "; --force computes them again" if before else ""
         click.echo(f"submitted {submitted.new}, {before} there before{again}")
@@ -329,7 +331,7 @@ def _waits(found: Overview) -> None:
     hidden = sum(max(0, len(each) - SHOWN) for each in (found.unassigned, found.refused))
     lines += [f"… and {hidden:,} more that wait: labrelay status --json"] if hidden else []
     for line in lines or ["nothing needs you"]:
-        click.echo(printable(line, 400))
+        click.echo(on_one_line(line))
 
 
 def _unstarted(found: Overview) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from labrelay.cli.show import current_home, emit, json_option, size_text, table, wants_json
-from labrelay.model.names import printable
+from labrelay.model.names import on_one_line, printable
 from labrelay.model.words import counted
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def list_read_sets(sample: str | None, experiment: str | None) -> None:
     table(header, rows, "no reads yet; take a run in: labrelay process FOLDER")
     for line in lines:
         if line.reason:
-            click.echo(f"{line.read_set}: {printable(line.reason, 400)}")
+            click.echo(f"{line.read_set}: {on_one_line(line.reason)}")
 
 
 @reads.command()
@@ -135,7 +135,7 @@ def export(read_sets: tuple[str, ...], sample: str | None, experiment: str | Non
         emit({"to": target, "exported": done.done, "going": done.going, "failed": failed, "jobs": jobs})
     else:
         for read_set, reason in done.failed[:SHOWN]:
-            click.echo(f"failed {read_set}: {printable(reason, 400)}")
+            click.echo(f"failed {read_set}: {on_one_line(reason)}")
         if done.going:
             click.echo(f"{counted(len(done.going), 'read set')} on the way to {printable(target)}; wait: repeat it")
         if done.done:

@@ -8,7 +8,7 @@ import click
 
 from labrelay.cli.show import cell_text, current_home, emit, json_option, size_text, table, wants_json
 from labrelay.cli.tables import seconds_text, show_runs, when_text
-from labrelay.model.names import printable
+from labrelay.model.names import on_one_line, printable
 
 if TYPE_CHECKING:
     from labrelay.steps.listing import RunLine
@@ -58,7 +58,7 @@ def list_runs(
     show_runs(lines[:limit], "no workflow run fits; go on with: labrelay process FOLDER")
     for line in lines[:limit]:
         if failed and line.reason:
-            click.echo(f"{line.run}: {printable(line.reason, 400)}")
+            click.echo(f"{line.run}: {on_one_line(line.reason)}")
     if len(lines) > limit:
         click.echo(f"… there are more: --limit {2 * limit}")
 

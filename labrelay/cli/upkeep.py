@@ -9,7 +9,7 @@ import click
 from labrelay.cli.main_job import say, warn_root
 from labrelay.cli.show import current_home, emit, json_option, records, size_text, wants_json
 from labrelay.cli.tables import seconds_text
-from labrelay.model.names import printable
+from labrelay.model.names import on_one_line, printable
 from labrelay.model.words import counted
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _show_plan(planned: Plan) -> None:
     records(header, rows, "nothing is out of date")
     for item in planned.items[:SHOWN]:
         failure = f"; its replacement failed: {item.failure}" if item.failure else ""
-        click.echo(printable(f"{item.run_id}: {item.reason}{failure}", 400))
+        click.echo(on_one_line(f"{item.run_id}: {item.reason}{failure}"))
     for problem in planned.problems:
         click.echo(printable(f"not planned: {problem}", 400))
     if planned.items:
@@ -143,7 +143,7 @@ def _show_done(done: Reprocessed) -> None:
     for run_id, why in done.held[:SHOWN]:
         click.echo(printable(f"held {run_id}: {why}", 400))
     for what, why in done.failed:
-        click.echo(printable(f"failed {what}: {why}", 400))
+        click.echo(on_one_line(f"failed {what}: {why}"))
     click.echo(
         f"submitted {done.new}, held {len(done.held)}" + ("; follow them with: labrelay status" if done.new else "")
     )
@@ -153,6 +153,7 @@ def _reprocess_json(planned: Plan, done: Reprocessed | None) -> dict[str, object
     told: dict[str, object] = {
         "items": [item.model_dump(mode="json") for item in planned.items],
         "to_run": planned.to_run,
+        "expected_costs": [{**cost.model_dump(mode="json"), "usd": cost.usd} for cost in planned.costs],
         "problems": planned.problems,
         "replaced": planned.replaced,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -31,6 +31,7 @@ def submit_workflow(
     workflow: Name,
     sample: Name,
     reference: str = "",
+    on: Literal["", "local", "healthomics", "batch"] = "",
     parameters: dict[str, Any] = {},  # noqa: B006 (Prefect copies it; a form needs the default)
 ) -> State[Submitted]:
     """Run a workflow on a sample; the same question again finds the run that was started before.
@@ -40,6 +41,7 @@ def submit_workflow(
         workflow: The definition's name.
         sample: The announced sample's name or id; for a cohort workflow the experiment's.
         reference: The reference genome's name, for workflows that need one.
+        on: Where it runs; empty: as the workflow and the home are set up.
         parameters: What differs from the definition's defaults.
 
     Returns:
@@ -48,7 +50,14 @@ def submit_workflow(
     with opened(home) as h:
         asked = {name: value for name, value in parameters.items() if value is not None}
         submitted = step(
-            "submit", submit_direct, h, workflow, subjects=[sample], inputs=asked, reference=reference or None
+            "submit",
+            submit_direct,
+            h,
+            workflow,
+            subjects=[sample],
+            inputs=asked,
+            reference=reference or None,
+            on=on or None,
         )
         with h.records.read() as session:
             rows = run_rows(session, submitted.runs)

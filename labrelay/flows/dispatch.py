@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 from labrelay.flows.environment import use_server
 from labrelay.flows.running import healthy, running
 from labrelay.steps.home import Home
+from labrelay.steps.settings import Settings
 
 T = TypeVar("T")
 DIRECTLY = "no Prefect server: running directly (labrelay up starts one)"
@@ -62,10 +64,15 @@ def run_as_flow(
 
 def server_of(home: Home) -> tuple[str | None, bool]:
     """Return the address of the server that flows of this home run on, and whether it is the home's own."""
-    api = running(home.path)
+    return server_at(home.path, home.settings)
+
+
+def server_at(home: Path, settings: Settings) -> tuple[str | None, bool]:
+    """Return the same of a home that is not open."""
+    api = running(home)
     if api is not None:
         return api, True
-    shared = home.settings.prefect_api_url
+    shared = settings.prefect_api_url
     return (shared, False) if shared is not None and _answers(shared) else (None, False)
 
 

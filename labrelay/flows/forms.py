@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from labrelay.workflows.definition import Definition, InputSource, InputSpec
+from labrelay.workflows.places import places_of
 
 Schema = dict[str, Any]
 NESTED = "parameters"
@@ -27,6 +28,8 @@ def form_schema(base: Mapping[str, Any], definition: Definition, inputs: Mapping
     properties = {name: dict(shape) for name, shape in base.get("properties", {}).items()}
     properties["workflow"] |= {"enum": [definition.name], "readOnly": True, "default": definition.name}
     properties[NESTED] = _parameters(definition, inputs) | {"position": properties[NESTED].get("position", 0)}
+    if "on" in properties:
+        properties["on"]["enum"] = ["", *places_of(definition)]
     if definition.scope == "cohort":
         properties["sample"] |= {"title": "Experiment", "description": "All its samples with reads go into one run."}
     sources = [spec.source.value for spec in definition.inputs.values()]

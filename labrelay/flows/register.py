@@ -17,12 +17,14 @@ from prefect.client.schemas.filters import (
     FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, State, StateType
 from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.flows import Flow
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.states import Crashed
@@ -33,6 +35,7 @@ from prefect.workers.process import ProcessWorker
 
 from labrelay.flows.environment import POOL
 from labrelay.flows.forms import form_schema, with_titles
+from labrelay.model.errors import UsageError
 from labrelay.steps.settings import Settings
 from labrelay.workflows.definition import Definition
 from labrelay.workflows.registry import Registry
@@ -61,36 +64,60 @@ def load_flow(entrypoint: str) -> Flow[Any, Any]:
 
 
 def register(home: Path, settings: Settings) -> list[str]:
-    """Register all deployments of a home on the server that PREFECT_API_URL names; return their names.
+    """Register all deployments of a home on its own server, which PREFECT_API_URL names; return their names.
 
-    What people changed in a deployment of these names is set back. Runs that a stopped worker left behind are ended,
-    overdue scheduled ones are dropped.
+    Runs that a stopped worker left behind are ended, overdue scheduled ones are dropped.
 
     Args:
         home: The home folder; it is filled in and fixed in every form.
         settings: Say whether there is something to watch.
     """
-    os.environ["LABRELAY_HOME"] = str(home)
     with get_client(sync_client=True) as client:
         _make_pool(client)
         _end_left_runs(client)
-    deployments = [deployment(entry, home, watch=bool(settings.landing)) for entry in entries()]
-    deployments += [_form(definition, home) for definition in Registry(home).definitions().values()]
+    return _apply(home, settings, POOL)
+
+
+def register_on(home: Path, settings: Settings, pool: str) -> list[str]:
+    """Register all deployments of a home on a work pool that a lab has made, of any type; return their names.
+
+    Nothing else of the server is touched: its runs may be other people's.
+
+    Raises:
+        UsageError: The server has no such pool.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_work_pool(pool)
+        except ObjectNotFound:
+            raise UsageError(
+                f"the Prefect server at {client.api_url} has no work pool {pool}: make it with "
+                f"`prefect work-pool create {pool} --type …` (docs/deploy.md), then repeat the command"
+            ) from None
+    return _apply(home, settings, pool)
+
+
+def _apply(home: Path, settings: Settings, pool: str) -> list[str]:
+    """Write the deployments; what people changed in those of these names is set back."""
+    os.environ["LABRELAY_HOME"] = str(home)
+    deployments = [deployment(entry, home, watch=bool(settings.landing), pool=pool) for entry in entries()]
+    deployments += [_form(definition, home, pool) for definition in Registry(home).definitions().values()]
     for one in deployments:
         one.apply()
     names = [one.name for one in deployments]
     with get_client(sync_client=True) as client:
-        _drop_old(client, names)
+        _drop_old(client, names, pool)
     return names
 
 
-def deployment(entry: Entry, home: Path, *, watch: bool) -> RunnerDeployment:
+def deployment(entry: Entry, home: Path, *, watch: bool, pool: str = POOL) -> RunnerDeployment:
     """Return a deployment of `prefect.yaml` with the home filled in.
 
     Args:
         entry: As written.
         home: The home folder.
         watch: Whether the schedule of `watch-folders` is on.
+        pool: The work pool whose workers run it.
     """
     flow = load_flow(entry["entrypoint"])
     active = watch if entry["name"] == "watch-folders" else None
@@ -103,17 +130,18 @@ def deployment(entry: Entry, home: Path, *, watch: bool) -> RunnerDeployment:
         triggers=[_trigger(spec, home) for spec in entry.get("triggers", [])],
         tags=entry.get("tags"),
         description=flow.description,
-        work_pool_name=POOL,
+        work_pool_name=pool,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     _give_schema(made, with_titles(_schema_of(made)))
     return made
 
 
-def _form(definition: Definition, home: Path) -> RunnerDeployment:
+def _form(definition: Definition, home: Path, pool: str) -> RunnerDeployment:
     """Return the deployment whose form has the definition's own fields."""
     entry = next(e for e in entries() if e["name"] == BY_HAND)
-    form = deployment(entry | {"name": f"submit-{definition.name}", "tags": ["by hand"]}, home, watch=False)
+    named = entry | {"name": f"submit-{definition.name}", "tags": ["by hand"]}
+    form = deployment(named, home, watch=False, pool=pool)
     inputs = schema_of(definition)
     _give_schema(form, form_schema(_schema_of(form), definition, inputs))
     form.parameters = form.parameters | {"workflow": definition.name}
@@ -185,9 +213,10 @@ def _end_left_runs(client: SyncPrefectClient) -> None:
             client.delete_flow_run(run.id)
 
 
-def _drop_old(client: SyncPrefectClient, names: Iterable[str]) -> None:
-    """Delete our deployments of flows and definitions that there are no more; a lab's own deployments stay."""
+def _drop_old(client: SyncPrefectClient, names: Iterable[str], pool: str) -> None:
+    """Delete our deployments of flows and definitions that there are no more; other pools and other flows stay."""
     ours = f"{__package__}."
-    for found in client.read_deployments(sort=DeploymentSort.NAME_ASC, limit=PAGE):
+    on_pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
+    for found in client.read_deployments(work_pool_filter=on_pool, sort=DeploymentSort.NAME_ASC, limit=PAGE):
         if (found.entrypoint or "").startswith(ours) and found.name not in names:
             client.delete_deployment(found.id)

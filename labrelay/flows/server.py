@@ -16,10 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from labrelay.flows.dispatch import server_at
 from labrelay.flows.environment import POOL, local_environment, prefect_folder, use_server
 from labrelay.flows.running import Process, ServerFile, healthy, identify, read_server, running, server_file
 from labrelay.flows.running import write_server as _write
-from labrelay.model.errors import EngineFailed, LabrelayError
+from labrelay.model.errors import EngineFailed, LabrelayError, UsageError
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.steps.settings import load_settings
@@ -71,6 +72,38 @@ def up(home: Path) -> Up:
             _stop(known)
         api, names = _start(home, settings)
     return _up(api, begun, started=True, deployments=tuple(names))
+
+
+def up_on_pool(home: Path, pool: str) -> Up:
+    """Register the home's deployments on a work pool of the server that answers, its own or a shared one; start nothing.
+
+    Raises:
+        UsageError: There is no home there, no server answers, or it has no such pool.
+        EngineFailed: The server did not take them.
+    """
+    begun = time.monotonic()
+    settings = load_settings(home)
+    api, local = server_at(home, settings)
+    if api is None:
+        wanted = settings.prefect_api_url
+        raise UsageError(
+            f"no Prefect server answers at {wanted}: correct `prefect_api_url` in the settings, or start the server"
+            if wanted
+            else "there is no Prefect server to register at: set `prefect_api_url`, or start the home's own, `labrelay up`"
+        )
+    use_server(home, api, local=local)
+    from labrelay.flows.register import register_on
+
+    try:
+        names = register_on(home, settings, pool)
+    except LabrelayError:
+        raise
+    except Exception as error:
+        _log.debug("Prefect did not register", exc_info=True)
+        raise EngineFailed(
+            f"the Prefect server at {api} did not take the deployments ({_told(error)}): see it all with `labrelay -v up`"
+        ) from error
+    return _up(api, begun, started=False, deployments=tuple(names))
 
 
 def down(home: Path) -> bool:
@@ -128,12 +161,15 @@ def _start(home: Path, settings: Any) -> tuple[str, list[str]]:
 
 def _why(home: Path, error: Exception) -> str:
     """Return a sentence for an error of Prefect's own while it is set up, with where its whole story is."""
-    told = printable(str(error).strip().partition("\n")[0])
-    reason = f"{type(error).__name__}: {told}" if told else type(error).__name__
     return (
-        f"Prefect did not start ({reason}): look into {prefect_folder(home) / 'server.log'}, or see it all with "
+        f"Prefect did not start ({_told(error)}): look into {prefect_folder(home) / 'server.log'}, or see it all with "
         "`labrelay -v up`; everything else works without it"
     )
+
+
+def _told(error: Exception) -> str:
+    told = printable(str(error).strip().partition("\n")[0])
+    return f"{type(error).__name__}: {told}" if told else type(error).__name__
 
 
 def _free_port() -> int:

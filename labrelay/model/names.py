@@ -57,6 +57,11 @@ def printable(text: str, limit: int = 200) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def on_one_line(text: str, limit: int = 400) -> str:
+    """Return a sentence of several lines, such as one with a list of problems, as one printable line."""
+    return printable(" ".join(text.split()), limit)
+
+
 def spreadsheet_cell(text: str) -> str:
     """Return `text` so that a spreadsheet shows it and does not run it as a formula (numbers stay as they are)."""
     if not text.startswith(FORMULA):

@@ -190,6 +190,15 @@ def tokens_of(session: Session, external_ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def engines_of(session: Session, run_ids: Sequence[str]) -> set[str]:
+    """Return the kinds of the engines that runs are on. Cost: a query per 500 runs."""
+    found: set[str] = set()
+    for start in range(0, len(run_ids), 500):
+        these = WorkflowRunRow.id.in_(run_ids[start : start + 500])
+        found.update(session.scalars(select(WorkflowRunRow.engine).where(these).distinct()))
+    return found
+
+
 def attach(session: Session, token: str, external_id: str) -> None:
     """Write the engine's own id of an attempt, after it took the request."""
     row = session.get_one(AttemptRow, token)

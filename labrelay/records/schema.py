@@ -72,7 +72,7 @@ class SampleRevisionRow(Base):
 
 
 class InstrumentRunRow(Base):
-    """A taken-in instrument run. States: `seen`, `ingesting`, `stored`, `refused`."""
+    """A taken-in instrument run. States: `seen`, `stored`, `refused`."""
 
     __tablename__ = "instrument_run"
     __table_args__ = (UniqueConstraint("platform", "run_id"),)

@@ -1,4 +1,4 @@
-"""What may be removed, and removing it: work folders of runs recorded long ago, scratch, and what killed writers left.
+"""What may be removed, and removing it: work of runs recorded long ago, copies, scratch, and what killed writers left.
 
 Never anything of a run that lives or is not recorded, never raw data, read sets, results or records. A folder is
 renamed before it is emptied, so that an interrupted clean leaves nothing that looks whole.
@@ -10,13 +10,14 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from labrelay.model.faults import faultpoint
 from labrelay.model.problem import Frozen
@@ -28,6 +29,8 @@ from labrelay.stores.durable import TEMP_NAME, describe_os_error, human_bytes, r
 from labrelay.workflows.local.home import EngineHome
 
 GONE = ".gone-"
+DOWNLOADS, OUTPUTS, HALF = ("healthomics", "batch"), "out", ".part"  # what these engines bring from S3
+BROUGHT = "brought"  # inputs that were brought from AWS for the engine of this machine
 KEY_DIGITS = 40
 SCRATCH_SECONDS = 86_400.0  # what is being made is finished within a day
 TEMP_SECONDS = 3_600.0
@@ -68,9 +71,11 @@ class Cleaned:
 def plan_clean(home: Home) -> list[Leftover]:
     """Return what may be removed by the settings (`keep_work_days`), the largest first; nothing is changed.
 
-    Cost: two queries, and a look at every file of what may go.
+    Cost: three queries, and a look at every file of what may go.
     """
-    found = [*_work(home), *_scratch(home), *_temps(home)]
+    work = list(_work(home))
+    downloads = _downloads(home, {each.path for each in work})
+    found = [*work, *downloads, *_brought(home), *_scratch(home), *_temps(home)]
     return sorted(found, key=lambda each: (-each.size, str(each.path)))
 
 
@@ -102,11 +107,57 @@ def _work(home: Home) -> Iterator[Leftover]:
             yield _leftover(folder, "an earlier clean was interrupted")
         elif folder.name in keys and folder.name not in busy:
             yield _leftover(folder, keys[folder.name])
-    for folder in _folders(home.path / "runs"):
+    places = (home.path / name for name in ("runs", *DOWNLOADS))
+    for folder in (folder for place in places for folder in _folders(place)):
         if folder.name.startswith(GONE):
             yield _leftover(folder, "an earlier clean was interrupted")
         elif folder.name in tokens and folder.name not in queued:
             yield _leftover(folder, tokens[folder.name])
+
+
+def _downloads(home: Home, planned: Set[Path]) -> Iterator[Leftover]:
+    """Yield what was brought from S3 for runs that are recorded: copies of outputs, and halves of broken downloads.
+
+    The folder of a run that lives or is not recorded is left alone: its recording goes on with what is there.
+    """
+    with home.records.read() as session:
+        recorded = _recorded(session, datetime.now(UTC) - timedelta(seconds=TEMP_SECONDS))
+    for folder in (folder for name in DOWNLOADS for folder in _folders(home.path / name)):
+        run_id = recorded.get(folder.name)
+        if run_id is None or folder in planned:
+            continue
+        for path in _children(folder):
+            if path.name == OUTPUTS and path.is_dir():
+                yield _leftover(path, f"{run_id} is recorded, and results/ has its outputs")
+            elif path.name.endswith(HALF):
+                yield _leftover(path, f"{run_id} is recorded, and this download was never finished")
+
+
+def _brought(home: Home) -> Iterator[Leftover]:
+    """Yield inputs that were brought from AWS and not been used for long; none while a run of this machine lives."""
+    before = time.time() - home.settings.keep_work_days * 86_400
+    with home.records.read() as session:
+        query = select(AttemptRow.state).where(AttemptRow.engine == "local")
+        if not all(_ended(state) for state in session.scalars(query.distinct())):
+            return
+    for folder in _folders(home.path / BROUGHT):
+        if folder.stat().st_mtime < before:
+            yield _leftover(folder, "it was brought from AWS for a run of long ago, and can be brought again")
+
+
+def _recorded(session: Session, before: datetime) -> dict[str, str]:
+    """Return the runs by token of their attempts, of all that are recorded and have no attempt under way."""
+    query = select(AttemptRow.token, AttemptRow.state, WorkflowRunRow.id, WorkflowRunRow.state).join(
+        WorkflowRunRow, WorkflowRunRow.id == AttemptRow.run_id
+    )
+    moment = before.isoformat(timespec="microseconds")
+    rows = session.execute(query.where(WorkflowRunRow.recorded_at < moment)).all()
+    live = {run_id for _token, state, run_id, of_run in rows if not _ended(state) or not _ended(of_run)}
+    return {token: run_id for token, _state, run_id, _of_run in rows if run_id not in live}
+
+
+def _ended(state: str) -> bool:
+    return RunState(state).terminal
 
 
 def _old_runs(home: Home) -> tuple[dict[str, str], dict[str, str]]:

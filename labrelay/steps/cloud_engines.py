@@ -67,7 +67,8 @@ def healthomics_engine(path: Path, settings: Settings) -> Engine:
             cache_id=settings.run_cache_id,
             storage_type=settings.storage_type,
             storage_capacity=settings.storage_gib,
-            registry_map=_registry_map(settings.registry_map),
+            registry_map=_registry_map(settings.registry_map and path / settings.registry_map),
+            prices=settings.prices and path / settings.prices,
         ),
         sender=_sender(settings),
     )

@@ -173,6 +173,12 @@ def seen_again(failed: Sequence[tuple[str, str]], run_ids: Sequence[str], waited
     return [each for each in failed if each[0] not in set(run_ids)] + waited.stuck
 
 
+def engines_of(home: Home, run_ids: Sequence[str]) -> list[str]:
+    """Return the kinds of the engines that these runs are on, by name."""
+    with home.records.read() as session:
+        return sorted(runs.engines_of(session, run_ids))
+
+
 def _open(home: Home, wanted: set[str]) -> set[str]:
     """Return those of the runs that are not recorded."""
     with home.records.read() as session:

@@ -138,8 +138,12 @@ def _store(what: str, setting: str, words: str, settings: Settings, aws: Aws) ->
         yield _unset(what, setting)
         return
     omics = aws.client("omics")
-    with aws_errors(f"look at the {words} {key}"):
-        told = omics.get_sequence_store(id=key) if what == "sequences" else omics.get_reference_store(id=key)
+    try:
+        with aws_errors(f"look at the {words} {key}"):
+            told = omics.get_sequence_store(id=key) if what == "sequences" else omics.get_reference_store(id=key)
+    except NotFound:
+        yield _wrong(what, f"there is no {words} {key} in this region and account (any more)", f"make it anew: {INIT}")
+        return
     status = told.get("status", "ACTIVE")  # reference stores have none
     said = f"{words} {key} ({told.get('name', 'without a name')}) is {status}"
     yield _ok(what, said) if status == "ACTIVE" else _wrong(what, said, "wait, or name another one")

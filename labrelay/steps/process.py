@@ -12,7 +12,7 @@ from labrelay.model.words import counted
 from labrelay.parsers.registry import read_run
 from labrelay.records import intake
 from labrelay.steps.assign import Dataset, match_run
-from labrelay.steps.collect import seen_again, wait_for
+from labrelay.steps.collect import engines_of, seen_again, wait_for
 from labrelay.steps.deliver import deliver
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
@@ -119,7 +119,7 @@ def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait
 def finish(home: Home, outcome: Processed) -> None:
     """Wait for the runs, record them and deliver once at the end."""
     tell = home.progress
-    tell.stage("run", home.engine.kind)
+    tell.stage("run", " and ".join(engines_of(home, outcome.runs)))
     collected = wait_for(home, outcome.runs)
     outcome.failed = seen_again(outcome.failed, outcome.runs, collected)
     failed = sum(line.failed for line in lines_of(home, outcome.runs))

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import select
 
-from labrelay.model.errors import NotFound, UsageError
+from labrelay.model.errors import Busy, NotFound, UsageError
 from labrelay.model.problem import Frozen
 from labrelay.model.reads import ReadSource
+from labrelay.model.words import counted
 from labrelay.records.schema import DatasetRow, ExperimentRow, InstrumentRunRow, ReadSetRow, SampleRow
 from labrelay.steps.assign import find_experiment, find_sample
 from labrelay.steps.home import Home
@@ -154,8 +155,14 @@ def export(home: Home, lines: Sequence[ReadSetLine], to: str, *, wait: bool = Tr
 
     Raises:
         UsageError: The store cannot export to such a place.
+        Busy: Some are archived; they were asked for.
         LabrelayError: The store refused or failed.
     """
+    if waiting := activate(home, lines):
+        raise Busy(
+            f"{len(waiting)} of {counted(len(lines), 'read set')} must come out of the archive first; they were asked "
+            "for, and the same command exports all when `labrelay reads activate` says that they can be read"
+        )
     jobs = list(home.reads.export([line.read_set for line in lines], to))
     pause = FIRST_WAIT
     jobs = [home.reads.export_job(job) for job in jobs]

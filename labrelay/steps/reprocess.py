@@ -36,6 +36,7 @@ from labrelay.records.schema import (
     WorkflowVersionRow,
 )
 from labrelay.steps.collect import wait_for
+from labrelay.steps.expected_cost import ExpectedCost, cost_sentence, expected_costs
 from labrelay.steps.home import Home
 from labrelay.steps.route import route
 from labrelay.steps.staleness import BY_HAND, Recorded, Today, reasons, replacement, signature
@@ -75,12 +76,13 @@ class Item(Frozen):
 
 @dataclass
 class Plan:
-    """What is out of date and what would run; `intents` are today's, by run id."""
+    """What is out of date and what would run; `intents` are today's, by run id, `costs` of those that would run."""
 
     items: list[Item] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     replaced: int = 0
     intents: dict[str, Intent] = field(default_factory=dict)
+    costs: list[ExpectedCost] = field(default_factory=list)
 
     @property
     def to_run(self) -> list[str]:
@@ -94,7 +96,9 @@ class Plan:
         cost = f", about {sum(known) / 3600:.2g} CPU hours" if known else ""
         stale = counted(len(self.items), "result is out of date", "results are out of date")
         instead = "it" if len(self.items) == 1 else "them"
-        return f"{stale}, {counted(len(self.to_run), 'run')} would replace {instead}{cost}"
+        told = f"{stale}, {counted(len(self.to_run), 'run')} would replace {instead}{cost}"
+        money = cost_sentence(self.costs, len(self.to_run))
+        return f"{told}, {money}" if money else told
 
 
 @dataclass
@@ -107,7 +111,8 @@ class Reprocessed(Submitted):
 def plan(home: Home) -> Plan:
     """Compare recorded results with what the rules ask for today; mark them stale, current again, or replaced.
 
-    Cost: three queries an instrument run, one composed intent a planned run; no engine is asked.
+    Cost: three queries an instrument run, one composed intent a planned run, one query for what they will cost; no
+    engine is asked.
 
     Raises:
         RefusedInput: `rules.toml` is wrong.
@@ -126,6 +131,7 @@ def plan(home: Home) -> Plan:
                 made.items.append(_item(session, old, new, why, costs.get(old.run_id)))
             elif why:
                 made.replaced += 1
+        made.costs = expected_costs(session, [made.intents[each] for each in made.to_run])
     faultpoint("reprocess.marked")
     return made
 

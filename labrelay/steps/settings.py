@@ -69,7 +69,10 @@ class Settings(BaseSettings):
     start_run_rate: float = Field(0.1, gt=0, description="StartRun calls a second; AWS raises the quota on request")
     registry_map: Path | None = Field(
         None,
-        description="a JSON file: the container registry map as HealthOmics has it, for images of public registries",
+        description="a JSON file, by its path from the home: the container registry map as HealthOmics has it",
+    )
+    prices: Path | None = Field(
+        None, description="a TOML file, by its path from the home: HealthOmics prices in place of ours"
     )
     batch_queue: str | None = Field(None, description="the AWS Batch job queue for runs on Batch, by name or ARN")
     batch_queue_high: str | None = Field(None, description="the queue of runs with the priority high")

@@ -33,6 +33,7 @@ THROTTLED = frozenset(
         *("TooManyRequestsException", "TransactionInProgressException"),
     }
 )
+MISSING = frozenset({"ResourceNotFoundException"})  # CloudWatch Logs says it with 400
 TRANSIENT = frozenset({"RequestTimeout", "RequestTimeoutException"})
 LOGIN = (boto.SSOError, boto.LoginError, boto.TokenRetrievalError, boto.CredentialRetrievalError)
 MISTAKES = (
@@ -119,6 +120,8 @@ def _of_answer(error: boto.ClientError, doing: str, failed: type[LabrelayError])
         return Denied(f"{cannot}: the credentials are invalid or have expired ({said}); log in again, then repeat it.")
     if code in THROTTLED:
         status = 429
+    if code in MISSING:
+        status = 404
     if status == 403:
         return Denied(f"{cannot}: {_who_lacks_what(error)}; have it added to the policy, then repeat the command.")
     if code in DAMAGED:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from glob import escape
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,9 @@ def fetch(aws: Aws, uri: str, target: Path) -> None:
         faultpoint("download.filled")
         part.replace(target)
         fsync_dir(target.parent)
+        # Halves of what lay there before, which was another object: nobody goes on with them.
+        for half in target.parent.glob(f".{escape(target.name)}.*.part"):
+            half.unlink(missing_ok=True)
         write_atomic(mark, etag.encode())
 
 

@@ -230,6 +230,11 @@ class HealthOmicsReadSets:
                     clientToken=job.client_token(len(job.rounds) - 1, self._store.id),
                     sources=requests,
                 )
+        except NotFound as gone:
+            raise NotFound(
+                f"The sequence store {self._store.id} cannot take reads: {gone} If it was deleted, "
+                "`labrelay init --profile healthomics` makes it anew and the same command imports its reads again."
+            ) from gone
         except Busy as busy:
             # An account has a few jobs at once; this one waits here, and whoever looks at it tries again.
             log.info("import job %s waits: %s", job.id, busy)

@@ -6,6 +6,7 @@ import logging
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from labrelay.model.errors import NotFound
 from labrelay.stores.aws import Aws, translate
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,8 @@ def last_lines(aws: Aws, group: str, stream: str, count: int = 20) -> tuple[str,
     try:
         events = aws.client("logs").get_log_events(**asked)["events"]
     except (ClientError, BotoCoreError) as error:
-        # A log explains a failure; that it cannot be read must not hide the failure.
-        log.warning("the log %s cannot be shown: %s", stream, translate(error, f"read the log {stream}"))
+        # A log explains a failure; that it cannot be read must not hide the failure. What never began has none.
+        told = translate(error, f"read the log {stream}")
+        log.log(logging.INFO if isinstance(told, NotFound) else logging.WARNING, "no log %s: %s", stream, told)
         return ()
     return tuple(line for event in events for line in str(event.get("message", "")).splitlines())

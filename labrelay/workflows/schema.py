@@ -185,7 +185,7 @@ def _input_problem(error: jsonschema.ValidationError, schema: Mapping[str, Any])
     shown = value if len(value) <= 60 else value[:59] + "…"
     if error.validator in ("type", "anyOf"):
         words = _type_words(rule)
-        return Problem(code="INPUT_WRONG_TYPE", message=f"{where} is {shown}, which is no {words}; give a {words}.")
+        return Problem(code="INPUT_WRONG_TYPE", message=f"{where} is {shown}, which is no {words}; give one.")
     if error.validator == "minItems":
         return Problem(code="INPUT_EMPTY", message=f"{where} is an empty list; give at least one.")
     return Problem(code="INPUT_INVALID", message=f"{where} is {shown}: {error.message}.")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from emulated import Emulated, emulator
 from shell import Said, shell
-from tiny_run import TinyLab, announcement, fastq
+from tiny_run import TinyLab, announcement, fastq, make_run
+
+from labrelay.stores.healthomics_reads import HealthOmicsReadStore
 
 __all__ = ["emulator"]
 Command = Callable[..., Said]
@@ -163,6 +166,32 @@ def test_on_healthomics_reads_are_uploaded_located_exported_and_activated(
     assert said.code == 1
     assert f"failed {made.json['id']}: HealthOmics did not export it" in said.out
     assert on_healthomics("reads", "activate", "--sample", "alpha").out == "1 read set of 1 can be read\n"
+
+
+def test_archived_reads_are_asked_for_before_they_are_exported(
+    on_healthomics: Command, mates: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = on_healthomics("reads", "upload", *mates, "--sample", "alpha", "--json").json
+    monkeypatch.setattr(HealthOmicsReadStore, "activate", lambda _store, ids: tuple(ids))
+    monkeypatch.setattr(HealthOmicsReadStore, "export", lambda *_: pytest.fail("it was exported"))
+    said = on_healthomics("reads", "export", made["id"], "--to", "s3://lab-reads/archived")
+    assert (said.code, "1 of 1 read set must come out of the archive first" in said.sentence) == (1, True)
+    assert on_healthomics("reads", "activate", made["id"], "--json").json == {"active": [], "waiting": [made["id"]]}
+
+
+def test_a_sequence_store_that_is_gone_is_told_with_what_makes_it_anew(
+    on_healthomics: Command, emulator: Emulated, tmp_path: Path
+) -> None:
+    omics = emulator.client("omics")
+    store = omics.create_sequence_store(name="soon gone")["id"]
+    home = tmp_path / "lab" / "labrelay.toml"
+    home.write_text(re.sub(r'sequence_store_id = "\d+"', f'sequence_store_id = "{store}"', home.read_text()))
+    omics.delete_sequence_store(id=store)
+    said = on_healthomics("process", make_run(tmp_path / "landing"))
+    assert said.code == 2
+    assert "`labrelay init --profile healthomics` makes it anew" in said.err
+    found = {each["what"]: each for each in on_healthomics("doctor", "--aws", "--json").json["findings"]}
+    assert "labrelay init --profile healthomics" in found["sequences"]["fix"]
 
 
 def bucket_and_key(uri: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -20,8 +21,8 @@ from sqlalchemy import select
 from labrelay.cli.upkeep import ALL
 from labrelay.flows.dispatch import run_as_flow
 from labrelay.flows.running import read_server, running
-from labrelay.flows.server import Up, down, up
-from labrelay.model.errors import RefusedInput
+from labrelay.flows.server import Up, down, up, up_on_pool
+from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.records.schema import AuditRow
 from labrelay.steps.home import open_home
 from labrelay.steps.process import Processed
@@ -29,6 +30,8 @@ from labrelay.steps.reprocess import Reprocessed
 
 pytestmark = pytest.mark.slow
 PATIENCE = 120.0
+ROOT = Path(__file__).parents[2]
+IMAGE = ROOT / ".venv-image" / "bin"
 Json = dict[str, Any]
 
 
@@ -73,6 +76,13 @@ def until(look: Callable[[], Any]) -> Any:
             return found
         time.sleep(0.5)
     raise AssertionError("nothing was found in time")
+
+
+def prefect(*arguments: str, **environment: str) -> None:
+    """Type a command of Prefect's own."""
+    command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -221,14 +231,46 @@ def test_the_end_of_a_run_wakes_one_collect_however_often_it_is_told(server: Ser
 
 
 def test_prefects_own_command_deploys_the_file(server: Server) -> None:
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    environment = {**os.environ, "LABRELAY_HOME": str(server.home)}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    prefect("deploy", "--all", LABRELAY_HOME=str(server.home))
     made = server.deployment("process-run", "process-run")
     assert made["parameters"] == {"home": str(server.home)}
     assert made["entrypoint"] == "labrelay.flows.process.process_run"
+
+
+def test_a_pool_that_is_not_there_is_told_and_nothing_is_registered(server: Server) -> None:
+    with pytest.raises(UsageError, match="has no work pool lab-ecs: make it with `prefect work-pool create lab-ecs"):
+        up_on_pool(server.home, "lab-ecs")
+    assert server.deployment("sweep", "sweep")["work_pool_name"] == "labrelay"
+
+
+def test_on_a_pool_of_containers_a_flow_runs_with_what_the_image_holds(server: Server, tmp_path: Path) -> None:
+    """All but the container: the pools, the worker's own job for a run, and its command in the image's environment."""
+    if not IMAGE.exists():
+        pytest.skip("the image's environment is not installed: make .venv-image")
+    for kind in ("ecs", "kubernetes"):
+        template = json.loads((ROOT / "infra" / kind / "pool.json").read_text())
+        server.post("/work_pools/", {"name": f"lab-{kind}", "type": kind, "base_job_template": template})
+    flow = server.post("/flows/", {"name": "of other people"})
+    theirs = server.post("/flow_runs/", {"flow_id": flow["id"], "state": {"type": "RUNNING"}})
+    try:
+        done = up_on_pool(server.home, "lab-kubernetes")
+        assert server.http.get(f"/flow_runs/{theirs['id']}").json()["state_type"] == "RUNNING"
+        assert (set(done.deployments), done.started) == (set(server.started.deployments), False)
+        assert server.deployment("submit-workflow", "submit-count_files")["work_pool_name"] == "lab-kubernetes"
+        run = server.start("collect", "collect")  # no schedule starts it, so that no other holds its limit
+        tool = [IMAGE / "python", ROOT / "tests" / "tools" / "pool_jobs.py", run["id"]]
+        job = json.loads(subprocess.run(tool, capture_output=True, check=True).stdout)["job"]
+        [container] = job["spec"]["template"]["spec"]["containers"]
+        environment = {e["name"]: e["value"] for e in container["env"]}
+        assert environment["LABRELAY_HOME"] == "/labrelay/home"  # the one that the deployment names is what counts
+        path = {"PATH": f"{IMAGE}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+        ran = subprocess.run(container["args"], cwd=tmp_path, env={**path, **environment}, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        ended = server.end_of(run["id"])
+        assert (ended["state_type"], ended["work_pool_name"]) == ("COMPLETED", "lab-kubernetes")
+    finally:
+        up_on_pool(server.home, "labrelay")
+    assert server.deployment("deliver", "deliver")["work_pool_name"] == "labrelay"
 
 
 def test_down_stops_both_and_up_comes_back_without_late_runs(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from labrelay.cli.main import labrelay
 from labrelay.flows import server as server_module
 from labrelay.flows.environment import local_environment, use_server
 from labrelay.flows.running import Process, ServerFile, healthy, identify, running, server_file, write_server
-from labrelay.flows.server import down, up
+from labrelay.flows.server import Up, down, up, up_on_pool
 from labrelay.model.errors import EngineFailed, UsageError
 from labrelay.steps.home import init_home
 
@@ -200,3 +201,23 @@ def test_the_commands_load_no_prefect() -> None:
     code = f"import sys, {modules}; print('prefect' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_pool_without_a_server_is_told_with_what_to_do(home: Path) -> None:
+    with pytest.raises(UsageError, match="no Prefect server to register at: set `prefect_api_url`"):
+        up_on_pool(home, "lab")
+
+
+def test_a_shared_server_that_does_not_answer_is_named(home: Path) -> None:
+    (home / "labrelay.toml").write_text('prefect_api_url = "http://127.0.0.1:9/api"\n')
+    with pytest.raises(UsageError, match=r"no Prefect server answers at http://[0-9.:]*/api: correct"):
+        up_on_pool(home, "lab")
+
+
+def test_up_says_how_many_deployments_stand_on_a_pool(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = Up(url="http://lab", api="http://lab/api", started=False, deployments=("sweep", "deliver"), seconds=1)
+    monkeypatch.setattr(server_module, "up_on_pool", lambda at, pool: done if (at, pool) == (home, "lab") else None)
+    said = CliRunner().invoke(labrelay, ["--home", str(home), "up", "--pool", "lab"])
+    assert (said.exit_code, said.output) == (0, "2 deployments stand on the work pool lab of http://lab\n")
+    machine = CliRunner().invoke(labrelay, ["--home", str(home), "up", "--pool", "lab", "--json"])
+    assert json.loads(machine.output)["deployments"] == ["sweep", "deliver"]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labrelay.model.names import is_safe_name, printable, safe_relative, slug, spreadsheet_cell
+from labrelay.model.names import is_safe_name, on_one_line, printable, safe_relative, slug, spreadsheet_cell
 
 HOSTILE = [
     "../etc/passwd",
@@ -70,3 +70,8 @@ def test_no_cell_starts_a_formula_unless_it_is_a_number(text: str) -> None:
 def test_numbers_stay_numbers_in_a_spreadsheet() -> None:
     assert spreadsheet_cell("-1.5e3") == "-1.5e3"
     assert spreadsheet_cell("=cmd()") == "'=cmd()"
+
+
+def test_a_sentence_of_several_lines_is_told_on_one() -> None:
+    text = "nothing was taken, 1 problem in x:\n  main.wdl:3: no container. [NO_IMAGE]\x1b[31m"
+    assert on_one_line(text) == "nothing was taken, 1 problem in x: main.wdl:3: no container. [NO_IMAGE]\\x1b[31m"

@@ -123,6 +123,35 @@ def test_a_link_is_not_followed(home: Home, tmp_path: Path) -> None:
     assert precious.exists()
 
 
+def downloads(home: Home, intent: Intent) -> dict[str, Path]:
+    """Put what the engine of HealthOmics brings from S3 for an attempt."""
+    folder = home.path / "healthomics" / attempt_token(intent.key, 1)
+    names = {"output": "out/bam/0/a.bam", "half": ".engine.log.0123456789abcdef.part", "log": "engine.log"}
+    return {what: put(folder / name) for what, name in names.items()}
+
+
+def test_what_was_brought_from_s3_goes_when_it_is_in_the_results_and_its_log_with_the_work(home: Home) -> None:
+    lately, long_ago = run(home, "A", days=1), run(home, "B", days=15)
+    young, old = downloads(home, lately), downloads(home, long_ago)
+    plan = [each for each in plan_clean(home) if "healthomics" in each.path.parts]
+    assert {each.path for each in plan} == {young["half"], young["output"].parents[2], old["log"].parent}
+    assert clean(home, plan).problems == []
+    assert {what for what, path in young.items() if path.exists()} == {"log"}
+    assert not old["log"].parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "days"),
+    [(None, None), (None, 15), (RunState.COMPLETE, None), (RunState.SYSTEM_ERROR, None), (RunState.COMPLETE, 0)],
+    ids=["live", "live, once recorded", "not recorded", "to be tried again", "recorded this minute"],
+)
+def test_what_was_brought_for_a_run_that_may_need_it_stays(home: Home, state: RunState | None, days: float) -> None:
+    brought = downloads(home, run(home, "A", state, days))
+    put(home.path / "healthomics" / ("0" * 40 + "-1") / "out" / "x")  # of no run on record
+    assert [each for each in plan_clean(home) if "healthomics" in each.path.parts] == []
+    assert all(path.exists() for path in brought.values())
+
+
 def test_old_scratch_goes_and_what_is_being_made_stays(home: Home) -> None:
     old, young = put(home.path / "scratch/old/a", days_old=2), put(home.path / "scratch/young/a")
     (plan,) = plan_clean(home)
@@ -175,3 +204,13 @@ def test_an_interrupted_clean_is_finished_by_the_next(home: Home, monkeypatch: p
     clean(home, plan_clean(home))
     assert not any(path.exists() for path in folders(home, intent))
     assert list(home.path.rglob(".gone-*")) == []
+
+
+def test_what_was_brought_from_aws_goes_after_a_while_and_not_under_a_run_that_lives(home: Home) -> None:
+    old, new = home.path / "brought" / "old", home.path / "brought" / "new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "reads.fastq.gz").write_bytes(b"x" * 100)
+    long_ago = time.time() - 86_400 * (home.settings.keep_work_days + 1)
+    os.utime(old, (long_ago, long_ago))
+    assert [each.path for each in plan_clean(home) if "brought" in each.path.parts] == [old]

@@ -89,7 +89,6 @@ def test_a_rule_runs_a_command_on_each_sample_and_a_new_version_runs_again(lab: 
     assert {row.workflow for row in results_table(home) if row.stale is None} == {"count_reads 1.0.1"}
 
 
-def test_a_command_on_the_profile_healthomics_is_a_mistake(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(home.engine, "kind", "healthomics")
-    with pytest.raises(UsageError, match="count_reads is a command, and HealthOmics runs WDL and Nextflow only"):
-        submit_direct(home, "count_reads", inputs={})
+def test_a_command_on_healthomics_is_a_mistake(home: Home) -> None:
+    with pytest.raises(UsageError, match="count_reads runs on local or batch, not on healthomics"):
+        submit_direct(home, "count_reads", inputs={}, on="healthomics")

@@ -16,7 +16,7 @@ from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
 from labrelay.records import audit, experiments, intake, runs
 from labrelay.records.database import now
-from labrelay.records.schema import WorkflowRunRow
+from labrelay.records.schema import CostRow, WorkflowRunRow
 from labrelay.steps.assign import assign
 from labrelay.steps.collect import Collected
 from labrelay.steps.home import Home
@@ -374,3 +374,14 @@ def test_reads_given_to_another_sample_while_they_were_imported_do_not_count_for
     with lab.home.records.read() as session:
         reads = reads_of(session, [Sample(experiment_id=EXPERIMENT.id, name=name).id for name in ("C", "D")])
     assert [entry.sample.name for entry in reads] == ["D"]
+
+
+def test_the_plan_tells_what_earlier_runs_have_cost_and_nothing_where_none_is_known(lab: Lab) -> None:
+    lab.definition(version="1.1")
+    assert "$" not in plan(lab.home).sentence
+    with lab.home.records.write() as session:
+        for usd, run in zip((1.0, 3.0), session.scalars(select(WorkflowRunRow)), strict=True):
+            for item, amount, currency in (("task", usd, "USD"), ("cpu", None, None)):
+                session.add(CostRow(run_id=run.id, item=item, quantity=1, unit="h", amount=amount, currency=currency))
+    said = plan(lab.home).sentence
+    assert said.endswith("about $4.00 (2 × $2.00, the median of 2 runs of count on local, of earlier versions)")

@@ -27,6 +27,7 @@ from labrelay.steps.assign import assign
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
 from labrelay.steps.overview import overview
+from labrelay.steps.start import BUSY_IN_A_ROW
 from labrelay.steps.sweep import sweep, unknown_status
 
 EXPERIMENT = Experiment(name="exp")
@@ -326,7 +327,7 @@ def test_a_throttled_engine_is_not_asked_for_each_run_and_none_is_forgotten(home
     engine.busy = True
     engine.asked.clear()
     outcome = collect.collect(home)
-    assert engine.asked.count("submit") == collect.BUSY_IN_A_ROW
+    assert engine.asked.count("submit") == BUSY_IN_A_ROW
     assert [run_id for run_id, _why in outcome.stuck] == asked
     assert all("too often" in why for _run_id, why in outcome.stuck)
     engine.busy = False

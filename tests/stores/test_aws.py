@@ -118,6 +118,7 @@ def test_what_passes_by_itself_is_tried_again(server: str) -> None:
         (402, "ServiceQuotaExceededException", Busy, True, 1),
         (403, "AccessDeniedException", Denied, False, 2),
         (404, "ResourceNotFoundException", NotFound, False, 2),
+        (400, "ResourceNotFoundException", NotFound, False, 2),
         (405, "NotSupportedOperationException", UsageError, False, 2),
         (408, "RequestTimeoutException", EngineFailed, True, 1),
         (409, "ConflictException", Conflict, False, 2),

@@ -15,6 +15,7 @@ import pytest
 from awscrt import checksums
 
 from labrelay.model.errors import Conflict, NotFound, StorageFailed
+from labrelay.model.files import FileRef
 from labrelay.stores import s3_reading, s3_sending
 from labrelay.stores.aws import Aws
 from labrelay.stores.s3 import S3ObjectStore
@@ -204,11 +205,29 @@ def test_reaping_leaves_the_uploads_of_others(s3_store: S3ObjectStore, s3_server
     assert other.head(staged.commit().key) is not None
 
 
+def test_a_note_is_written_once_and_never_changed(s3_store: S3ObjectStore) -> None:
+    notes, client = s3_store._notes, s3_store._client
+    ref = FileRef(storage="s3", key="a", version="1", sha256="a" * 64, size=9)
+    notes.write(ref, "crc")
+    notes.write(ref, "crc")
+    with pytest.raises(Conflict, match=r"a has other bytes than the note .*\.meta/"):
+        notes.write(ref.model_copy(update={"sha256": "b" * 64}), "crc")
+    assert notes.read("a", "crc", 9) == "a" * 64
+    [listed] = client.list_objects_v2(Bucket="lab", Prefix=f"{s3_store.base}.meta/")["Contents"]
+    versions = client.list_object_versions(Bucket="lab", Prefix=listed["Key"])["Versions"]
+    assert len(versions) == 1
+    # What no version of ours has written stays, and nobody believes it.
+    client.delete_object(Bucket="lab", Key=listed["Key"])
+    client.put_object(Bucket="lab", Key=listed["Key"], Body=b"mine")
+    notes.write(ref, "crc")
+    assert notes.read("a", "crc", 9) is None
+
+
 def test_an_object_whose_note_is_lost_is_read_once(s3_store: S3ObjectStore, large: Path, counted: Counted) -> None:
     ref = s3_store.stage(large, "a.bam").commit()
     listed = s3_store._client.list_objects_v2(Bucket="lab", Prefix=f"{s3_store.base}.meta/")["Contents"]
     assert len(listed) == 1
-    s3_store._client.put_object(Bucket="lab", Key=listed[0]["Key"], Body=b"torn")
+    s3_store._client.delete_object(Bucket="lab", Key=listed[0]["Key"])
     assert s3_store.head("a.bam") == ref
     counted.calls.clear()
     assert s3_store.head("a.bam") == ref

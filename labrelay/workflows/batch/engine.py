@@ -13,11 +13,11 @@ from labrelay.stores.aws import Aws, aws_errors
 from labrelay.stores.download import bucket_and_key
 from labrelay.stores.s3 import S3ObjectStore
 from labrelay.workflows.batch.listing import describe
-from labrelay.workflows.batch.order import Progress, progress_key
+from labrelay.workflows.batch.order import Progress, owner_key, progress_key
 from labrelay.workflows.batch.report import read_small, report_of, told_report
 from labrelay.workflows.batch.settings import BatchSettings
 from labrelay.workflows.batch.states import CANCELLED, Job, judge, state_of, state_time
-from labrelay.workflows.batch.submission import Submission
+from labrelay.workflows.batch.submission import Submission, read_owner
 from labrelay.workflows.sending import Sender
 
 log = logging.getLogger(__name__)
@@ -93,8 +93,14 @@ class BatchEngine:
         return report
 
     def cancel(self, external_id: str) -> None:
-        """Ask for the end of an attempt, whether it runs or waits; its state then says CANCELED."""
-        job_id, _token = _split(external_id)
+        """Ask for the end of an attempt, whether it runs or waits; its state then says CANCELED.
+
+        Raises:
+            NotFound: It has not been given to Batch.
+        """
+        job_id, token = _split(external_id)
+        if not token:
+            raise NotFound(f"No job of {external_id} is known yet: it is looked for when the run is started.")
         with aws_errors(f"end the job {job_id}", EngineFailed):
             self._aws.client("batch").terminate_job(jobId=job_id, reason=CANCELLED)
 
@@ -114,6 +120,11 @@ class BatchEngine:
         if job is None:
             return None
         if job["status"] == "SUCCEEDED":
+            owner = read_owner(self._aws, f"{self._settings.work_uri}/{owner_key(token)}")
+            if owner not in (None, job["jobId"]):
+                # Somebody submitted the order again by hand, and that job was faster: its end is the attempt's.
+                other = describe(self._aws, [str(owner)]).get(str(owner))
+                return self._status(other, token, count) if other is not None else None
             return EngineStatus(state=RunState.EXECUTOR_ERROR, at=state_time(job), message=NO_REPORT)
         state, why = judge(job)
         return EngineStatus(state=state, at=state_time(job), message=why)

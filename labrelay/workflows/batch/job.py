@@ -29,10 +29,10 @@ from labrelay.stores.aws import Aws
 from labrelay.stores.download import bucket_and_key, fetch, read_object
 from labrelay.stores.s3 import S3ObjectStore
 from labrelay.workflows.batch.leaving import leave
-from labrelay.workflows.batch.order import AGAIN, DONE, FAILED, ORDER_BYTES, Order, Owner, Progress
+from labrelay.workflows.batch.order import AGAIN, DONE, FAILED, ORDER_BYTES, Order, Progress
 from labrelay.workflows.batch.order import order_key, owner_key, progress_key, report_key
 from labrelay.workflows.batch.states import ENDED
-from labrelay.workflows.batch.submission import read_order, read_tokens
+from labrelay.workflows.batch.submission import owner_bytes, read_order, read_owner, read_tokens
 from labrelay.workflows.bringing import Bringer
 from labrelay.workflows.local.engine import LocalEngine
 from labrelay.workflows.local.home import EngineHome
@@ -95,12 +95,11 @@ class Doing:
         """Take the order for this job; False when another job has it."""
         key = owner_key(self._order.request.token)
         try:
-            self._store.put_bytes(key, canonical_json(Owner(job_id=self._job_id).model_dump()).encode())
+            self._store.put_bytes(key, owner_bytes(self._job_id))
         except Conflict:
-            content = read_object(self._aws, f"{self._work_uri}/{key}", ORDER_BYTES) or b"{}"
-            owner = Owner.model_validate_json(content)
-            if owner.job_id != self._job_id:
-                log.info("the job %s does this order, so that this one does nothing", owner.job_id)
+            owner = read_owner(self._aws, f"{self._work_uri}/{key}")
+            if owner not in (None, self._job_id):
+                log.info("the job %s does this order, so that this one does nothing", owner)
                 return False
         return True
 

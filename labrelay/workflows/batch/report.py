@@ -16,6 +16,7 @@ from labrelay.model.runs import CostItem, OutputFile, RunReport
 from labrelay.model.states import RunState
 from labrelay.stores.aws import Aws
 from labrelay.stores.download import fetch_all, read_object
+from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
 from labrelay.workflows.batch.order import REPORT_BYTES, order_key, report_key
 from labrelay.workflows.batch.settings import BatchSettings
 from labrelay.workflows.batch.states import Job, exit_code, judge, log_stream, sentence
@@ -66,7 +67,7 @@ def report_of(aws: Aws, settings: BatchSettings, job: Job | None, token: str, fo
     """
     told = told_report(aws, settings, token)
     if told is None:
-        return None if job is None else _without_word(aws, job)
+        return None if job is None else _without_word(aws, job, folder)
     report = _brought(aws, settings, told, token, folder)
     elsewhere = aws.endpoint("batch")
     held = f"{ENGINE}, {told.sandbox}" if told.sandbox else ENGINE
@@ -96,8 +97,8 @@ def _origins(aws: Aws, settings: BatchSettings, token: str) -> Mapping[str, str]
         return {}
 
 
-def _without_word(aws: Aws, job: Job) -> RunReport:
-    """Return what Batch says of a job that left no report: its reasons, and the last lines of its log."""
+def _without_word(aws: Aws, job: Job, folder: Path) -> RunReport:
+    """Return what Batch says of a job that left no report: its reasons, and the last lines of its log, kept here."""
     stream = log_stream(job)
     state, why = judge(job) if job.get("status") == "FAILED" else (RunState.EXECUTOR_ERROR, "the job left no report")
     tail = last_lines(aws, LOG_GROUP, stream) if stream and state is not RunState.CANCELED else ()
@@ -107,9 +108,21 @@ def _without_word(aws: Aws, job: Job) -> RunReport:
         ended=_moment(job.get("stoppedAt")),
         engine=ENGINE,
         failure=sentence(why, tail),
+        logs=_kept(folder / "log" / "cloudwatch.log", stream, tail),
         exit_code=exit_code(job),
         costs=_used(job),
     )
+
+
+def _kept(path: Path, stream: str | None, tail: tuple[str, ...]) -> tuple[str, ...]:
+    """Keep the last lines of a log, with where the whole of it is."""
+    if not tail:
+        return ()
+    text = "\n".join([f"the last lines of {stream} in the log group {LOG_GROUP} of CloudWatch:", *tail]) + "\n"
+    with storage_errors(f"store {path.name}", path.parent):
+        make_dirs(path.parent)
+        write_atomic(path, text.encode())
+    return (str(path),)
 
 
 def _used(job: Job) -> tuple[CostItem, ...]:

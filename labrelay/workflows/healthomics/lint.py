@@ -12,6 +12,7 @@ from labrelay.model.problem import Problem, Severity
 from labrelay.workflows.bundle import bundle_files
 from labrelay.workflows.definition import COMMAND, FILE_NAME, NEXTFLOW, Definition, load
 from labrelay.workflows.document import at, load_document
+from labrelay.workflows.healthomics.pricing import smallest_instance
 from labrelay.workflows.lint import all_tasks, lint
 from labrelay.workflows.shapes import files_in
 
@@ -21,6 +22,12 @@ FETCHES = re.compile(
     r"|apt(?:-get)?\s+install|docker\s+(?:pull|run))\b"
 )
 CONTAINER = re.compile(rb"\bcontainer\b")
+MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[KMGT]i?)?B?)", re.IGNORECASE)
+UNITS = {"": 1, "B": 1} | {
+    f"{letter}{i}": base**power
+    for power, letter in enumerate("KMGT", start=1)
+    for i, base in (("", 1000), ("i", 1024))
+}
 WDL_VERSIONS = ("1.0", "1.1", "development")
 NEEDED = ("cpu", "memory")
 SAID_HERE = {"TASK_WITHOUT_CONTAINER", "TASK_WITHOUT_RESOURCES"}  # findings that are said here with what follows
@@ -86,6 +93,13 @@ def _task(task: Any, root: Path) -> Iterator[Problem]:
     if not {"container", "docker"} & set(task.runtime):
         message = f"the task {task.name} names no container; HealthOmics runs nothing without one"
         yield at(task.pos, root, "HEALTHOMICS_NO_IMAGE", message)
+    cpus, memory = _literal(task.runtime.get("cpu")), _literal(task.runtime.get("memory"))
+    if smallest_instance(_cpus(cpus), _gib(memory)) is None:
+        message = (
+            f"the task {task.name} asks for {_cpus(cpus):g} cpus and {_gib(memory):g} GiB of memory, and HealthOmics has "
+            "no instance with both"
+        )
+        yield at(task.pos, root, "HEALTHOMICS_TOO_LARGE", message)
     missing = [key for key in NEEDED if key not in task.runtime]
     if missing:
         message = (
@@ -103,6 +117,27 @@ def _task(task: Any, root: Path) -> Iterator[Problem]:
         yield at(task.pos, root, "HEALTHOMICS_NETWORK", message, severity=Severity.WARNING)
 
 
+def _literal(expression: Any) -> Any:
+    """Return the value that stands in the text, None where it is computed or nothing is said."""
+    literal = getattr(expression, "literal", None)
+    return None if literal is None else literal.value
+
+
+def _cpus(said: Any) -> float:
+    try:
+        return float(said)
+    except (TypeError, ValueError):
+        return 1.0
+
+
+def _gib(said: Any) -> float:
+    """Return the GiB of a `memory` such as `16 GiB` or a number of bytes; 1 where it says none."""
+    size = MEMORY.fullmatch(str(said).strip())
+    if size is None:
+        return 1.0
+    return float(size[1]) * float(UNITS[size[2][:1].upper() + ("i" if "i" in size[2].lower() else "")]) / 1024**3
+
+
 def _code(line: str) -> str:
     return "" if line.lstrip().startswith("#") else line
 
@@ -118,7 +153,7 @@ def input_problems(schema: Mapping[str, Any], inputs: Mapping[str, Any]) -> list
     return [
         Problem(
             code="HEALTHOMICS_INPUT_NOT_A_URI",
-            message=f"{where} is {value}, and HealthOmics reads s3:// and omics:// only; import or upload it first.",
+            message=f"{where} is {value}, and HealthOmics reads s3:// and omics:// only: copy it to S3 first.",
         )
         for name, given in inputs.items()
         for where, _shape, value in files_in(name, shapes.get(name, {}), given)

@@ -133,7 +133,7 @@ def load_prices(region: str, table: Path | None = None) -> Prices:
     Raises:
         RefusedInput: The table is not one.
     """
-    entries = _built_in() if table is None else _entries(table.read_bytes(), str(table))
+    entries = _built_in() if table is None else _entries(_read(table), str(table))
     used = region if region in entries else FALLBACK if FALLBACK in entries else next(iter(entries))
     try:
         return Prices.model_validate({**entries[used], "region": used, "asked": region})
@@ -145,6 +145,14 @@ def load_prices(region: str, table: Path | None = None) -> Prices:
 @cache
 def _built_in() -> Mapping[str, Any]:
     return _entries(files(__package__).joinpath("prices.toml").read_bytes(), "prices.toml")
+
+
+def _read(table: Path) -> bytes:
+    try:
+        return table.read_bytes()
+    except OSError as error:
+        message = f"It cannot be read ({error.strerror}); mend the setting `prices` or the file."
+        raise RefusedInput("The price table", [Problem(code="PRICES_INVALID", message=message, path=str(table))]) from None
 
 
 def _entries(content: bytes, name: str) -> Mapping[str, Any]:

@@ -133,8 +133,19 @@ class Publisher:
     def _found(self, workflow: WorkflowVersion, fit: Published) -> Published:
         """Return a Ready2Run workflow, after a look at whether it takes what our definition gives it."""
         ready2run, schema = fit.workflow_id, fit.inputs
-        with aws_errors(f"look at the Ready2Run workflow {ready2run}", EngineFailed):
-            template = self._aws.client("omics").get_workflow(id=ready2run, type=READY2RUN).get("parameterTemplate", {})
+        omics = self._aws.client("omics")
+        try:
+            with aws_errors(f"look at the Ready2Run workflow {ready2run}", EngineFailed):
+                template = omics.get_workflow(id=ready2run, type=READY2RUN).get("parameterTemplate", {})
+        except NotFound:
+            # Asking again would be refused for ever: ids differ from region to region, and an emulator has none.
+            where = self._aws.endpoint("omics") or omics.meta.region_name
+            message = (
+                f"ready2run: {where} has no Ready2Run workflow {ready2run}; `aws omics list-workflows --type READY2RUN` "
+                "lists those that there are, and `labrelay emulator` has none."
+            )
+            problem = Problem(code="READY2RUN_UNKNOWN", message=message, path=workflow.main)
+            raise RefusedInput(f"The workflow {workflow.name} {workflow.version}", [problem]) from None
         given = {name.removeprefix(f"{schema['title']}.") for name in schema["properties"]}
         needed = {name for name, about in template.items() if not about.get("optional")}
         wrong = [(name, "Ready2Run needs this parameter, and the definition lacks it") for name in needed - given]

@@ -72,6 +72,7 @@ def test_a_run_that_fails_says_why_and_is_not_tried_again(fleet: Fleet) -> None:
     status, report = fleet.end_of(run)
     assert status.state is RunState.EXECUTOR_ERROR
     assert "the disk is on fire" in str(report.failure)
+    assert any("fire" in Path(path).read_text() for path in report.logs)
     assert len(fleet.job(run)["attempts"]) == 1
 
 
@@ -177,3 +178,8 @@ def test_a_run_whose_queue_was_a_wrong_one_starts_when_that_is_mended(fleet: Fle
         fleet.engine.submit(request)
     fleet.with_settings(queues=right)
     assert fleet.end_of(fleet.engine.submit(request))[0].state is RunState.COMPLETE
+
+
+def test_a_run_that_batch_has_not_taken_cannot_be_ended_there(fleet: Fleet) -> None:
+    with pytest.raises(NotFound, match="No job of"):
+        fleet.engine.cancel(fleet.say().token)

@@ -90,7 +90,6 @@ def test_what_belongs_to_a_command_is_refused_elsewhere(tmp_path: Path) -> None:
     assert [problem.message.split(":")[0] for problem in caught.value.problems] == [
         "stdout",
         "image",
-        "resources",
         "outputs.a.optional",
     ]
 

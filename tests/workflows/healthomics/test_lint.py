@@ -31,6 +31,25 @@ def test_a_task_without_an_image_is_an_error_and_one_without_resources_a_warning
     }
 
 
+@pytest.mark.parametrize(
+    ("asked", "fits"),
+    [
+        ('cpu: 192  memory: "1536 GiB"', True),
+        ('cpu: 1000  memory: "1 GiB"', False),
+        ('cpu: "193"  memory: "1 GiB"', False),
+        ('cpu: 2  memory: "1600 GB"', True),
+        ('cpu: 2  memory: "1700 GB"', False),
+        ('cpu: 2  memory: "2TiB"', False),
+        ('cpu: depth * 1000  memory: "~{depth} TiB"', True),  # known when it runs
+    ],
+)
+def test_a_task_that_no_instance_can_hold_is_refused_before_it_is_paid_for(
+    tmp_path: Path, asked: str, fits: bool
+) -> None:
+    found = findings(tmp_path, WDL.replace('cpu: 1  memory: "1 GiB"', asked))
+    assert found == ({} if fits else {"HEALTHOMICS_TOO_LARGE": (Severity.ERROR, "main.wdl", 8)})
+
+
 def test_tasks_of_imported_files_are_looked_at_too(tmp_path: Path) -> None:
     task = "task bare {\n  command <<< true >>>\n  output { Int x = 1 }\n  runtime { cpu: 1 memory: '1 GiB' }\n}\n"
     tasks = f"version 1.1\n{task}"

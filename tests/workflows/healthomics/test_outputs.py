@@ -153,9 +153,11 @@ def test_bytes_of_two_objects_never_make_one_file(tmp_path: Path) -> None:
     bucket = Bucket({"k": b"old" * 10}, breaks=5)
     with pytest.raises(StorageFailed):
         fetch(bucket, "s3://bucket/k", tmp_path / "k")  # type: ignore[arg-type]
+    assert len(list(tmp_path.glob(".k.*.part"))) == 1
     bucket.objects["k"] = b"new" * 10
     fetch(bucket, "s3://bucket/k", tmp_path / "k")  # type: ignore[arg-type]
     assert (tmp_path / "k").read_bytes() == b"new" * 10
+    assert list(tmp_path.glob(".k.*.part")) == []
 
 
 def test_an_object_that_is_replaced_under_the_download_is_told(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from labrelay.model.errors import RefusedInput
+from labrelay.steps.cloud import cloud_adapters
+from labrelay.steps.settings import Settings
 from labrelay.workflows.healthomics.advice import advise
 from labrelay.workflows.healthomics.pricing import load_prices, smallest_instance, static_gib
 
@@ -79,6 +81,17 @@ def test_a_broken_table_is_refused(tmp_path: Path, text: str) -> None:
     table.write_text(text)
     with pytest.raises(RefusedInput, match="price table"):
         load_prices("eu-central-1", table)
+
+
+def test_a_table_that_is_not_there_is_told_with_what_names_it(tmp_path: Path) -> None:
+    with pytest.raises(RefusedInput, match="mend the setting `prices`"):
+        load_prices("eu-central-1", tmp_path / "none.toml")
+
+
+def test_the_settings_name_files_of_the_home(tmp_path: Path) -> None:
+    names = {"objects_url": "s3://b/o", "outputs_url": "s3://b/r", "sequence_store_id": "1", "reference_store_id": "2"}
+    settings = Settings(profile="healthomics", service_role_arn="arn:aws:iam::1:role/x", prices="own.toml", **names)  # type: ignore[arg-type]
+    assert cloud_adapters(tmp_path, settings).engine._settings.prices == tmp_path / "own.toml"  # type: ignore[attr-defined]
 
 
 def entry(**metrics: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from labrelay.workflows.inputs import SampleInputs, compose_inputs
 from labrelay.workflows.lint import lint
 from labrelay.workflows.schema import input_problems, schema_of
 
+from .cloud import ROLE, Cloud
 from .conftest import Account, request_of, run_details, uuid_of
 
 TOML = """
@@ -138,6 +139,22 @@ def test_a_definition_that_does_not_fit_the_ready_workflow_is_refused_before_the
         "inputs.reference",
         "inputs.sample_name",
     ]
+
+
+def test_an_id_that_there_is_not_is_refused_in_one_sentence_as_the_emulator_refuses_all(
+    cloud: Cloud, definition: Definition, tmp_path: Path
+) -> None:
+    version, archive = version_of(definition, tmp_path)
+    with pytest.raises(RefusedInput) as refused:
+        cloud.engine.submit(request_of(version, archive, composed(definition)))
+    [problem] = refused.value.problems
+    assert problem.code == "READY2RUN_UNKNOWN"
+    assert problem.message.startswith(f"ready2run: {cloud.aws.endpoint_url} has no Ready2Run workflow 9500764; ")
+    omics = cloud.aws.client("omics")
+    assert omics.list_workflows(type="READY2RUN")["items"] == []
+    asked = {"workflowId": "9500764", "workflowType": "READY2RUN", "roleArn": ROLE, "outputUri": "s3://b/p"}
+    with pytest.raises(omics.exceptions.ResourceNotFoundException, match="The Ready2Run workflow 9500764"):
+        omics.start_run(**asked, storageType="DYNAMIC")
 
 
 def test_its_price_is_one_a_run_and_not_made_up() -> None:
