@@ -16,12 +16,12 @@ PAUSE_SECONDS = 2.0  # after a worker broke
 class Background:
     """Runs the workers of a service until it is stopped."""
 
-    def __init__(self, service: Service, workers: Mapping[str, Work] = WORKERS) -> None:
+    def __init__(self, service: Service, workers: Mapping[str, Work] | None = None) -> None:
         self._service = service
         self._stopping = service.stopping
         self._threads = [
             threading.Thread(target=self._go_on, args=(name, work), name=f"worker {name}", daemon=True)
-            for name, work in workers.items()
+            for name, work in (WORKERS if workers is None else workers).items()
         ]
 
     def start(self) -> None:

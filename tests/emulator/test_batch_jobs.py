@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from emulated_batch import CONTAINED, BatchLab, processes_of, serving, times
+from emulated_batch import CONTAINED, RESOURCES, BatchLab, processes_of, serving, times
 from emulated_runs import until
 
 
@@ -236,6 +236,28 @@ def test_a_higher_priority_goes_first_and_vcpus_limit_what_runs(lab: BatchLab) -
     urgent = lab.submit("sleep 0.1", containerOverrides=wide, jobQueue="urgent")
     spans = [times(lab.wait(key)) for key in (blocking, urgent, later)]
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+def test_a_compute_environment_bounds_its_own_vcpus_and_the_next_of_the_queue_takes_the_rest(lab: BatchLab) -> None:
+    for name in ("narrow", "second"):
+        resources = {**RESOURCES, "maxvCpus": 1}
+        lab.batch.create_compute_environment(computeEnvironmentName=name, type="MANAGED", computeResources=resources)
+    order = [{"order": 2, "computeEnvironment": "second"}, {"order": 1, "computeEnvironment": "narrow"}]
+    lab.queue("narrow", priority=5, computeEnvironmentOrder=order[1:])
+    lab.queue("both", priority=5, computeEnvironmentOrder=order)
+    one, two = (lab.submit("sleep 0.2", jobQueue="narrow") for _ in range(2))
+    assert times(lab.wait(one))[1] <= times(lab.wait(two))[0]
+    jobs = [lab.submit("echo $AWS_BATCH_CE_NAME; sleep 0.5", jobQueue="both") for _ in range(2)]
+    assert [lab.said(lab.wait(key)) for key in jobs] == [["narrow"], ["second"]]
+
+
+def test_cancelling_an_array_job_ends_what_has_not_started_and_leaves_what_runs(lab: BatchLab) -> None:
+    key = lab.submit("sleep 0.7", arrayProperties={"size": 4})
+    for index in (0, 1):
+        lab.wait(f"{key}:{index}", "RUNNING")
+    lab.batch.cancel_job(jobId=key, reason="no more")
+    assert lab.wait(key)["statusReason"] == "no more"
+    assert [lab.job(f"{key}:{n}")["status"] for n in range(4)] == ["SUCCEEDED", "SUCCEEDED", "FAILED", "FAILED"]
 
 
 def test_a_job_that_can_never_fit_stays_runnable_with_the_reason_and_holds_up_nobody(lab: BatchLab) -> None:

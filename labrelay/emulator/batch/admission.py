@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from labrelay.emulator.batch.compute_environments import most_vcpus
 from labrelay.emulator.batch.container import vcpus_of
-from labrelay.emulator.batch.endings import Changes
+from labrelay.emulator.batch.job_states import Changes
 from labrelay.emulator.batch.naming import ENVIRONMENT, JOB, QUEUE, parent_of
 from labrelay.emulator.state import Body, Snapshot
 

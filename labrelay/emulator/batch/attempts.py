@@ -25,6 +25,7 @@ from labrelay.workflows.local import lock
 # `-I` keeps out what the environment says of Python, and `-S` what its site-packages would cost.
 START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from labrelay.emulator.batch.attendant import main; \
 sys.exit(main(sys.argv[1:]))"
+KILL_SECONDS = 10.0  # a process that a disk holds may take longer to die, and then does nothing any more
 ROOT = str(Path(__file__).parents[3])
 
 
@@ -161,8 +162,8 @@ class Attempt:
 
     def kill_left(self, job: str) -> None:
         """Kill what a killed attendant left of a job: processes that carry the job's id in their environment."""
-        mark = f"AWS_BATCH_JOB_ID={job}".encode()
-        while found := list(_processes_with(mark)):
+        mark, until = f"AWS_BATCH_JOB_ID={job}".encode(), time.monotonic() + KILL_SECONDS
+        while time.monotonic() < until and (found := list(_processes_with(mark))):
             for process in found:
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)

@@ -20,8 +20,8 @@ from labrelay.emulator.batch import admission, settling
 from labrelay.emulator.batch.attempts import Attempt
 from labrelay.emulator.batch.container import vcpus_of
 from labrelay.emulator.batch.containment import CannotStart
-from labrelay.emulator.batch.endings import MARK, UNDER_WAY, Changes, changing
 from labrelay.emulator.batch.following import settle_ends, take_submitted
+from labrelay.emulator.batch.job_states import MARK, UNDER_WAY, Changes, changing
 from labrelay.emulator.batch.naming import JOB, parent_of
 from labrelay.emulator.batch.starting import start
 from labrelay.emulator.run_settings import load_settings

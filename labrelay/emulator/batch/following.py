@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labrelay.emulator.batch.endings import LIVE, MARK, Changes
+from labrelay.emulator.batch.job_states import LIVE, MARK, Changes
 from labrelay.emulator.batch.naming import JOB, arn, parent_of
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from labrelay.emulator.batch.endings import detail
 from labrelay.emulator.batch.job_queues import queue_named
+from labrelay.emulator.batch.job_states import detail
 from labrelay.emulator.batch.naming import JOB, batch_operation, numbered_page, place, plain_name, refused
 from labrelay.emulator.operation import Params
 from labrelay.emulator.service import Service

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labrelay.emulator.batch.compute_environments import environment_named, on_fargate
-from labrelay.emulator.batch.endings import stop_jobs_of
+from labrelay.emulator.batch.job_states import stop_jobs_of
 from labrelay.emulator.batch.naming import (
     QUEUE,
     arn,

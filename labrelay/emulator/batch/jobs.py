@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labrelay.emulator.batch.endings import detail, stop_job
+from labrelay.emulator.batch.job_states import detail, stop_job
 from labrelay.emulator.batch.naming import JOB, batch_operation, parent_of, refused
 from labrelay.emulator.operation import Params
 from labrelay.emulator.service import Service
@@ -18,7 +18,7 @@ def describe_jobs(service: Service, asked: Params) -> Params:
         raise refused(f"jobs has at most {MOST_DESCRIBED} ids, not {len(wanted)}.")
     found = []
     with service.state.read() as state:
-        for job in dict.fromkeys(given.rpartition(":job/")[2] for given in wanted):
+        for job in dict.fromkeys(wanted):
             body = state.get(JOB, job, parent_of(job))
             if body is not None:
                 found.append(detail(state, body))

@@ -11,7 +11,7 @@ import uuid
 from functools import partial
 
 from labrelay.emulator.dialects import BATCH
-from labrelay.emulator.operation import Failure, Handler, Params, operation
+from labrelay.emulator.operation import Failure, Params, operation
 from labrelay.emulator.service import Service
 
 # Kinds of things in the state.
@@ -20,8 +20,6 @@ ENVIRONMENT, QUEUE, DEFINITION, JOB = "batchEnvironment", "batchQueue", "batchDe
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 batch_operation = partial(operation, service=BATCH)
-
-__all__ = ["Handler", "batch_operation"]
 
 
 def refused(message: str) -> Failure:

@@ -6,7 +6,7 @@ from typing import Any
 
 from labrelay.emulator.batch.attempts import Outcome
 from labrelay.emulator.batch.container import log_prefix
-from labrelay.emulator.batch.endings import Changes, now_ms
+from labrelay.emulator.batch.job_states import Changes, now_ms
 from labrelay.emulator.batch.retries import is_retried
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body

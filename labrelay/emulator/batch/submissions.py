@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from labrelay.emulator.batch.container import check_environment, check_requirements, container_of, override_length
-from labrelay.emulator.batch.endings import changing, job_with, now_ms
 from labrelay.emulator.batch.job_definitions import active_definition
 from labrelay.emulator.batch.job_queues import queue_named
+from labrelay.emulator.batch.job_states import changing, job_with, now_ms
 from labrelay.emulator.batch.naming import arn, batch_operation, check_name, check_size, new_id, refused
 from labrelay.emulator.batch.retries import check_retries, check_timeout
 from labrelay.emulator.operation import Params
