@@ -243,13 +243,18 @@ def test_a_pool_that_is_not_there_is_told_and_nothing_is_registered(server: Serv
     assert server.deployment("sweep", "sweep")["work_pool_name"] == "labrelay"
 
 
-def test_on_a_pool_of_containers_a_flow_runs_with_what_the_image_holds(server: Server, tmp_path: Path) -> None:
+def test_on_a_pool_of_containers_a_flow_runs_with_what_the_image_holds(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All but the container: the pools, the worker's own job for a run, and its command in the image's environment."""
     if not IMAGE.exists():
         pytest.skip("the image's environment is not installed: make .venv-image")
     for kind in ("ecs", "kubernetes"):
         template = json.loads((ROOT / "infra" / kind / "pool.json").read_text())
         server.post("/work_pools/", {"name": f"lab-{kind}", "type": kind, "base_job_template": template})
+    with pytest.raises(UsageError, match="lab-ecs is of the type ecs: a container ends with its flow"):
+        up_on_pool(server.home, "lab-ecs")
+    monkeypatch.setenv("LABRELAY_BATCH_QUEUE", "lab")
     flow = server.post("/flows/", {"name": "of other people"})
     theirs = server.post("/flow_runs/", {"flow_id": flow["id"], "state": {"type": "RUNNING"}})
     try:
