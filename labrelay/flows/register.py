@@ -84,16 +84,21 @@ def register_on(home: Path, settings: Settings, pool: str) -> list[str]:
     Nothing else of the server is touched: its runs may be other people's.
 
     Raises:
-        UsageError: The server has no such pool.
+        UsageError: The server has no such pool, or it starts containers, in which this home's workflows would not last.
     """
     with get_client(sync_client=True) as client:
         try:
-            client.read_work_pool(pool)
+            kind = client.read_work_pool(pool).type
         except ObjectNotFound:
             raise UsageError(
                 f"the Prefect server at {client.api_url} has no work pool {pool}: make it with "
                 f"`prefect work-pool create {pool} --type …` (docs/deploy.md), then repeat the command"
             ) from None
+    if kind != ProcessWorker.type and settings.profile == "local" and settings.batch_queue is None:
+        raise UsageError(
+            f"the work pool {pool} is of the type {kind}: a container ends with its flow, and workflow runs of the local "
+            "engine with it; use the profile healthomics, or set `batch_queue` (docs/deploy.md)"
+        )
     return _apply(home, settings, pool)
 
 

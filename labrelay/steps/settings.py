@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from labrelay.model.errors import RefusedInput, UsageError
@@ -90,6 +90,13 @@ class Settings(BaseSettings):
         None, description="an SQS queue that EventBridge feeds with events of HealthOmics and Batch"
     )
     keep_work_days: float = Field(14, ge=0, description="how long work folders and caches of ended runs are kept")
+
+    @field_validator("database_url")
+    @classmethod
+    def _only_sqlite(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith("sqlite:"):
+            raise ValueError("only sqlite:///FILE works so far; leave it out for labrelay.sqlite in the home")
+        return url
 
     @classmethod
     def settings_customise_sources(

@@ -243,18 +243,26 @@ def test_a_pool_that_is_not_there_is_told_and_nothing_is_registered(server: Serv
     assert server.deployment("sweep", "sweep")["work_pool_name"] == "labrelay"
 
 
-def test_on_a_pool_of_containers_a_flow_runs_with_what_the_image_holds(server: Server, tmp_path: Path) -> None:
+def test_on_a_pool_of_containers_a_flow_runs_with_what_the_image_holds(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All but the container: the pools, the worker's own job for a run, and its command in the image's environment."""
     if not IMAGE.exists():
         pytest.skip("the image's environment is not installed: make .venv-image")
     for kind in ("ecs", "kubernetes"):
         template = json.loads((ROOT / "infra" / kind / "pool.json").read_text())
         server.post("/work_pools/", {"name": f"lab-{kind}", "type": kind, "base_job_template": template})
+    with pytest.raises(UsageError, match="lab-ecs is of the type ecs: a container ends with its flow"):
+        up_on_pool(server.home, "lab-ecs")
+    monkeypatch.setenv("LABRELAY_BATCH_QUEUE", "lab")
     flow = server.post("/flows/", {"name": "of other people"})
     theirs = server.post("/flow_runs/", {"flow_id": flow["id"], "state": {"type": "RUNNING"}})
+    entry = {"entrypoint": "labrelay.flows.upkeep.sweep", "work_pool_name": "labrelay"}
+    elsewhere = server.post("/deployments/", {"name": "on another pool", "flow_id": flow["id"], **entry})
     try:
         done = up_on_pool(server.home, "lab-kubernetes")
         assert server.http.get(f"/flow_runs/{theirs['id']}").json()["state_type"] == "RUNNING"
+        assert server.http.get(f"/deployments/{elsewhere['id']}").status_code == 200
         assert (set(done.deployments), done.started) == (set(server.started.deployments), False)
         assert server.deployment("submit-workflow", "submit-count_files")["work_pool_name"] == "lab-kubernetes"
         run = server.start("collect", "collect")  # no schedule starts it, so that no other holds its limit
@@ -264,13 +272,16 @@ def test_on_a_pool_of_containers_a_flow_runs_with_what_the_image_holds(server: S
         environment = {e["name"]: e["value"] for e in container["env"]}
         assert environment["LABRELAY_HOME"] == "/labrelay/home"  # the one that the deployment names is what counts
         path = {"PATH": f"{IMAGE}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
-        ran = subprocess.run(container["args"], cwd=tmp_path, env={**path, **environment}, capture_output=True, text=True)
+        ran = subprocess.run(
+            container["args"], cwd=tmp_path, env={**path, **environment}, capture_output=True, text=True
+        )
         assert ran.returncode == 0, ran.stdout + ran.stderr
         ended = server.end_of(run["id"])
         assert (ended["state_type"], ended["work_pool_name"]) == ("COMPLETED", "lab-kubernetes")
     finally:
         up_on_pool(server.home, "labrelay")
     assert server.deployment("deliver", "deliver")["work_pool_name"] == "labrelay"
+    assert server.http.get(f"/deployments/{elsewhere['id']}").status_code == 404
 
 
 def test_down_stops_both_and_up_comes_back_without_late_runs(server: Server) -> None:

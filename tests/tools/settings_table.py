@@ -26,7 +26,7 @@ AFTER = """
 `LABRELAY_HOME` names the home folder itself; `--home` wins over it. Keep `labrelay.toml` readable by you alone when it
 holds a password or a webhook, or give those in the environment.
 
-Only SQLite has been tried behind `database_url`.
+`database_url` takes SQLite only: [deploy.md](deploy.md) says what that means.
 
 This page is written from the program: `python tests/tools/settings_table.py --write`.
 """
