@@ -9,6 +9,7 @@ import pytest
 
 from labrelay.model.errors import EngineFailed, NotFound
 from labrelay.model.states import RunState
+from labrelay.workflows.local.engine import LocalEngine
 from labrelay.workflows.local.home import EngineHome
 
 from .conftest import ECHO, HEAD, Lab, eventually, one_task
@@ -251,3 +252,12 @@ def test_polling_a_thousand_ended_attempts_is_quick_and_starts_no_runner(lab: La
     lab.engine.poll([token] * 1000)
     assert time.monotonic() - before < 2
     assert lab.runner_pid() is None
+
+
+def test_tasks_share_out_no_more_than_the_part_of_the_machine_that_is_ours(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab()
+    lab.engine = LocalEngine(lab.home, 1, "host", idle_seconds=2.0, cpus=1, memory_gib=0.5)
+    status, report = lab.run(ECHO.replace('cpu: 1  memory: "100 MB"', 'cpu: 8  memory: "64 GiB"'), {"tiny.word": "a"})
+    assert status.state is RunState.COMPLETE, status.message
+    (task,) = report.tasks
+    assert (task.cpus, task.memory_bytes) == (1, 1 << 29)

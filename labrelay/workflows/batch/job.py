@@ -28,6 +28,7 @@ from labrelay.model.states import RunState
 from labrelay.stores.aws import Aws
 from labrelay.stores.download import bucket_and_key, fetch, read_object
 from labrelay.stores.s3 import S3ObjectStore
+from labrelay.workflows.batch.job_definition import CPUS, MEMORY_GIB
 from labrelay.workflows.batch.leaving import leave
 from labrelay.workflows.batch.order import AGAIN, DONE, FAILED, ORDER_BYTES, Order, Progress
 from labrelay.workflows.batch.order import order_key, owner_key, progress_key, report_key
@@ -57,16 +58,16 @@ class Doing:
         order: What to do.
         job_id, attempt: As Batch has them.
         root: The folder of this order's workflow run; it may outlive the container.
-        sandbox: What holds the tasks inside the container.
+        engine: Runs the workflow inside the container.
     """
 
     def __init__(
-        self, aws: Aws, work_uri: str, order: Order, job_id: str, attempt: int, root: Path, sandbox: Setting
+        self, aws: Aws, work_uri: str, order: Order, job_id: str, attempt: int, root: Path, engine: LocalEngine
     ) -> None:
         self._aws, self._work_uri, self._order, self._job_id, self._attempt = aws, work_uri, order, job_id, attempt
+        self._engine = engine
         self._store = S3ObjectStore(aws, *bucket_and_key(work_uri), name="batch")
         self._root, self._home = root, EngineHome(root)
-        self._engine = LocalEngine(root, concurrency=1, sandbox=sandbox, idle_seconds=1.0)
         self.stop = threading.Event()
         self._told: tuple[Progress, float] = (Progress(), 0.0)
 
@@ -176,6 +177,20 @@ def find_order(aws: Aws, uri: str, environment: Mapping[str, str]) -> tuple[str,
     return base, order if mine else None
 
 
+def engine_for(root: Path, environment: Mapping[str, str]) -> LocalEngine:
+    """Return the engine of a container, which shares out what the job has of its machine."""
+    setting, cpus, memory = (environment.get(name, "") for name in ("LABRELAY_SANDBOX", CPUS, MEMORY_GIB))
+    return LocalEngine(
+        root,
+        concurrency=1,
+        # The container holds the tasks; a sandbox inside of it needs rights that containers seldom have.
+        sandbox=setting if setting in get_args(Setting) else "host",  # type: ignore[arg-type]
+        idle_seconds=1.0,
+        cpus=int(cpus) if cpus else None,
+        memory_gib=float(memory) if memory else None,
+    )
+
+
 def carry_out(uri: str, environment: Mapping[str, str]) -> int:
     """Do what an order says; return the exit code of the job."""
     aws = Aws()
@@ -185,15 +200,15 @@ def carry_out(uri: str, environment: Mapping[str, str]) -> int:
         return DONE
     log.info("%s of %s, image %s", order.request.run_id, order.request.workflow.name, order.image)
     base = Path(environment.get("LABRELAY_WORK") or tempfile.mkdtemp(prefix="labrelay-work-"))
-    setting = environment.get("LABRELAY_SANDBOX", "host")
+    root = base / order.request.key[:40]
     doing = Doing(
         aws,
         work_uri,
         order,
         environment.get("AWS_BATCH_JOB_ID", ""),
         int(environment.get("AWS_BATCH_JOB_ATTEMPT", "1")),
-        base / order.request.key[:40],
-        setting if setting in get_args(Setting) else "host",  # type: ignore[arg-type]
+        root,
+        engine_for(root, environment),
     )
     signal.signal(signal.SIGTERM, lambda *_: doing.stop.set())
     return doing.do()

@@ -15,6 +15,7 @@ from labrelay.workflows.definition import COMMAND, Definition
 WORK = "/labrelay-work"
 PROGRAM = ["python", "-m", "labrelay.workflows.batch.job", "Ref::order"]
 TAG = "labrelay:definition"
+CPUS, MEMORY_GIB = "LABRELAY_JOB_CPUS", "LABRELAY_JOB_MEMORY_GIB"
 
 
 def definition_for(definition: Definition, settings: BatchSettings) -> dict[str, Any]:
@@ -28,12 +29,16 @@ def definition_for(definition: Definition, settings: BatchSettings) -> dict[str,
             {"type": "VCPU", "value": str(math.ceil(cpus))},
             {"type": "MEMORY", "value": str(math.ceil(1024 * memory_gib))},
         ],
-        "environment": [],
+        # A container sees all of its machine; what is its own it has to be told.
+        "environment": [
+            {"name": CPUS, "value": str(math.ceil(cpus))},
+            {"name": MEMORY_GIB, "value": f"{memory_gib:g}"},
+        ],
     }
     if settings.file_system is not None:
         volume = {"fileSystemId": settings.file_system, "rootDirectory": "/", "transitEncryption": "ENABLED"}
+        container["environment"].append({"name": "LABRELAY_WORK", "value": WORK})
         container |= {
-            "environment": [{"name": "LABRELAY_WORK", "value": WORK}],
             "volumes": [{"name": "work", "efsVolumeConfiguration": volume}],
             "mountPoints": [{"sourceVolume": "work", "containerPath": WORK, "readOnly": False}],
         }

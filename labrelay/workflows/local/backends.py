@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from WDL.runtime.backend import cli_subprocess
 from WDL.runtime.backend.cli_subprocess import SubprocessBase
 
 from labrelay.workflows.local import keeper
@@ -33,6 +34,18 @@ class KeptTask(SubprocessBase):  # type: ignore[misc]
     def global_init(cls, cfg: Any, logger: logging.Logger) -> None:
         """Prepare the scheduler once, under miniwdl's lock; left to the first task it races with the second."""
         cls.detect_resource_limits(cfg, logger)
+
+    @classmethod
+    def detect_resource_limits(cls, cfg: Any, logger: logging.Logger) -> dict[str, int]:
+        """Return what tasks share out: the machine, or the part of it that is ours, which a container's kernel hides."""
+        limits: dict[str, int] = super().detect_resource_limits(cfg, logger)
+        told = {"cpu": "cpus", "mem_bytes": "memory_bytes"}
+        part = {limit: int(cfg["labrelay"][name]) for limit, name in told.items() if cfg.has_option("labrelay", name)}
+        if any(limits[limit] > number for limit, number in part.items()):
+            limits |= {limit: min(limits[limit], number) for limit, number in part.items()}
+            # Once: the scheduler of miniwdl would forget what its tasks use.
+            cli_subprocess._SubprocessScheduler.global_init(limits)
+        return limits
 
     @property
     def cli_name(self) -> str:

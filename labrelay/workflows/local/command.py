@@ -91,7 +91,7 @@ class Command:
         definition = load(bundle)
         _check_image(definition, settings.images)
         values.check(definition, request.inputs, here=True)
-        cpus = min(definition.resources.cpus, os.cpu_count() or 1)
+        cpus = min(definition.resources.cpus, settings.cpus or os.cpu_count() or 1)
         seen, seen_bundle = (INSIDE, INSIDE / "bundle") if backend == BWRAP else (folders.root, bundle)
         placed, sources = values.staged(definition, request.inputs, Folders(seen).inputs)
         task = Task(

@@ -57,6 +57,8 @@ class LocalEngine:
         idle_seconds: float = 30.0,
         images: Sequence[str] | None = None,
         nextflow: Path | None = None,
+        cpus: int | None = None,
+        memory_gib: float | None = None,
     ) -> None:
         """Take the settings; nothing is written or started before the first `submit`.
 
@@ -69,6 +71,7 @@ class LocalEngine:
             images: Patterns of the container images that tasks may name; with them a task that names no image, or
                 another one, fails before its command starts. None asks nothing.
             nextflow: A Nextflow program, or a folder of its jars; None looks on PATH and in the checkout.
+            cpus, memory_gib: The part of this machine that tasks share out; None: all of it.
         """
         self._home = EngineHome(home.resolve())
         path = search_path([str(folder) for folder in tool_path], self._home.tools)
@@ -79,6 +82,8 @@ class LocalEngine:
             idle_seconds=idle_seconds,
             images=tuple(images) if images is not None else None,
             nextflow=str(nextflow) if nextflow is not None else None,
+            cpus=cpus,
+            memory_gib=memory_gib,
         )
         # Kept so that a runner that has ended does not stay our zombie.
         self._runner: subprocess.Popen[bytes] | None = None

@@ -45,6 +45,7 @@ class RunnerSettings(Frozen):
         images: Patterns (of `fnmatch`) of the container images that tasks may name, and then have to name one; None
             asks nothing.
         nextflow: A program, or a folder of jars; None looks on PATH and in the checkout.
+        cpus, memory_gib: The part of this machine that is ours, as a container's is; None: all of it.
     """
 
     concurrency: int = 2
@@ -55,6 +56,8 @@ class RunnerSettings(Frozen):
     fork_from: int = 2
     images: tuple[str, ...] | None = None
     nextflow: str | None = None
+    cpus: int | None = None
+    memory_gib: float | None = None
 
 
 class AttemptState(Frozen):

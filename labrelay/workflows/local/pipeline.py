@@ -70,7 +70,8 @@ class Pipeline:
             inputs = {name: _located(value, request.published, folders.published) for name, value in inputs.items()}
         # Attempts with the same work folder go on with the same session.
         session = session_of(attempt.work.name)
-        command.prepare(folders, inputs, spec, session, tuple(sheet.columns) if sheet is not None else ())
+        columns = tuple(sheet.columns) if sheet is not None else ()
+        command.prepare(folders, inputs, spec, session, columns, (settings.cpus, settings.memory_gib))
         (folders.reports / "engine").write_text(nextflow.name, encoding="utf-8")
         return Launch(
             argv=command.command_line(nextflow, folders, request.workflow.main, spec, session),

@@ -17,6 +17,7 @@ from labrelay.workflows.local.tools import readable_folders
 from labrelay.workflows.verdict import Verdict, died, read_json, task_failure
 
 # What a container program needs of our environment; no credentials.
+GIB = 1 << 30
 PASSED_ON = ("HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "DOCKER_HOST", "CONTAINER_HOST")
 # Where Python keeps compiled modules: without them every engine compiles all of miniwdl, a second of a processor.
 COMPILED = ("PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
@@ -56,6 +57,10 @@ def configuration(attempt: Attempt, settings: RunnerSettings, backend: str) -> s
     }
     if settings.images is not None:
         config["labrelay"]["images"] = json.dumps(settings.images)
+    if settings.cpus is not None:
+        config["labrelay"]["cpus"] = str(settings.cpus)
+    if settings.memory_gib is not None:
+        config["labrelay"]["memory_bytes"] = str(int(settings.memory_gib * GIB))
     out = io.StringIO()
     config.write(out)
     # miniwdl reads it with interpolation, where a percent sign has to be doubled.

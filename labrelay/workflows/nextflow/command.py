@@ -50,7 +50,12 @@ def check_tools() -> None:
 
 
 def prepare(
-    folders: Folders, inputs: Mapping[str, Any], spec: NextflowSpec, session: str, columns: Sequence[str] = ()
+    folders: Folders,
+    inputs: Mapping[str, Any],
+    spec: NextflowSpec,
+    session: str,
+    columns: Sequence[str] = (),
+    part: tuple[int | None, float | None] = (None, None),
 ) -> None:
     """Write what Nextflow reads, and empty the folder that it publishes to.
 
@@ -60,6 +65,7 @@ def prepare(
         spec: What the definition says of Nextflow.
         session: From `session_of`.
         columns: Of a sample sheet, in their order.
+        part: Processors and GiB of this machine that are ours; None: all of them.
 
     Raises:
         StorageFailed: The disk did not take it.
@@ -76,7 +82,7 @@ def prepare(
         if spec.outdir:
             params[spec.outdir] = str(folders.published)
         write_json_atomic(folders.params, params)
-        write_atomic(folders.config, configuration(folders).encode())
+        write_atomic(folders.config, configuration(folders, *part).encode())
 
 
 def _sheet(folders: Folders, name: str, value: Any, columns: Sequence[str]) -> Any:
@@ -90,14 +96,21 @@ def _sheet(folders: Folders, name: str, value: Any, columns: Sequence[str]) -> A
     return str(path)
 
 
-def configuration(folders: Folders) -> str:
-    """Return our configuration: where things go and which reports are made. Executors and resources stay theirs."""
+def configuration(folders: Folders, cpus: int | None = None, memory_gib: float | None = None) -> str:
+    """Return our configuration: where things go and which reports are made. Executors and resources stay theirs.
+
+    Args:
+        folders: Of the attempt.
+        cpus, memory_gib: What the executor of this machine shares out among tasks; None: all of it.
+    """
     reports = {"trace": "trace.tsv", "timeline": "timeline.html", "report": "report.html", "dag": "dag.html"}
     lines = [f"workDir = {_quoted(folders.work)}", f"outputDir = {_quoted(folders.published)}"]
     for scope, file in reports.items():
         path = _quoted(folders.reports / file)
         lines += [f"{scope}.enabled = true", f"{scope}.overwrite = true", f"{scope}.file = {path}"]
     lines += ["trace.raw = true", f"trace.fields = '{','.join(TRACE_FIELDS)}'"]
+    lines += [f"executor.$local.cpus = {cpus}"] if cpus is not None else []
+    lines += [f"executor.$local.memory = '{int(memory_gib * 1024)} MB'"] if memory_gib is not None else []
     return "\n".join(lines) + "\n"
 
 

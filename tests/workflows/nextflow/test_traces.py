@@ -193,3 +193,10 @@ def test_the_jvm_of_nextflow_is_told_apart_from_that_of_a_task(tmp_path: Path, s
     log.write_text(said)
     folders = Folders(tmp_path / "bundle", tmp_path / "launch", tmp_path / "reports")
     assert judge(folders, log, 1, cancelled=False, definition=None).state is state
+
+
+def test_the_executor_of_this_machine_shares_out_the_part_that_is_ours(tmp_path: Path) -> None:
+    folders = Folders(tmp_path / "bundle", tmp_path / "launch", tmp_path / "reports")
+    told = command.configuration(folders, 2, 1.5).splitlines()
+    assert told[-2:] == ["executor.$local.cpus = 2", "executor.$local.memory = '1536 MB'"]
+    assert "executor.$local" not in command.configuration(folders)
