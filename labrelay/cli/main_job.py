@@ -314,6 +314,7 @@ def status() -> None:
 def _waits(found: Overview) -> None:
     click.echo()
     told = [
+        *(f"{live.run} is {live.state.value}: {live.why}" for live in found.live if live.why),
         *(
             f"{u.label} of {u.instrument_run} has no sample: labrelay assign {u.dataset} SAMPLE"
             for u in found.unassigned[:SHOWN]

@@ -115,8 +115,9 @@ def values_of(settings: Settings | None) -> dict[str, str]:
     values |= _place(settings.outputs_url, "runs_bucket", "runs_prefix")
     if found := ROLE_ARN.match(settings.service_role_arn or ""):
         values["account"] = found[1]
-    if settings.batch_queue is not None:
-        values["batch_queue"] = settings.batch_queue.rpartition("/")[2]
+    for name in ("batch_queue", "batch_queue_high", "batch_queue_low"):
+        if (queue := getattr(settings, name) or settings.batch_queue) is not None:
+            values[name] = queue.rpartition("/")[2]
     if found := ROLE_ARN.match(settings.batch_role_arn or ""):
         values.setdefault("account", found[1])
     if found := QUEUE_URL.match(settings.event_queue_url or ""):

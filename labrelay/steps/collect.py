@@ -44,6 +44,7 @@ class Collected:
         seen: What the engine said, by the run's id.
         waiting: Runs whose reads are archived; they are being made readable, and the run is started when they are.
         unknown: Attempts that the engine should know and does not; the sweep gives them up after a bounded time.
+        silent: Engines that could not be asked, by kind, with the reason; what the others say is settled all the same.
     """
 
     started: int = 0
@@ -53,30 +54,37 @@ class Collected:
     waiting: list[str] = field(default_factory=list)
     seen: dict[str, EngineStatus] = field(default_factory=dict)
     unknown: list[LiveAttempt] = field(default_factory=list)
+    silent: dict[str, LabrelayError] = field(default_factory=dict)
 
 
 def collect(home: Home) -> Collected:
     """Settle every live attempt once: states, then records of what has ended, then new attempts where one is due.
 
-    Cost: one look at the engine for all attempts; one transaction for all states, one a recorded run.
+    Cost: one look at each engine for all its attempts; one transaction for all states, one a recorded run.
+
+    Raises:
+        LabrelayError: An engine could not be asked; what the others say was settled before.
     """
+    outcome = _settled(home)
+    for error in outcome.silent.values():
+        raise error
+    return outcome
+
+
+def _settled(home: Home) -> Collected:
     outcome = look(home)
     settle(home, outcome)
     return outcome
 
 
 def look(home: Home) -> Collected:
-    """Ask each engine once for all its live attempts, write the states that have moved, then start what was intended.
-
-    Raises:
-        LabrelayError: An engine could not be asked; what the others say is written all the same.
-    """
+    """Ask each engine once for all its live attempts, write the states that moved, then start what was intended."""
     outcome = Collected()
     with home.records.read() as session:
         live = {attempt.external_id: attempt for attempt in runs.live(session) if attempt.external_id is not None}
-    statuses, silent = _ask(home, live)
+    statuses, outcome.silent = _ask(home, live)
     outcome.seen = {live[external_id].run_id: status for external_id, status in statuses.items()}
-    outcome.unknown = [a for key, a in live.items() if key not in statuses and a.engine not in silent]
+    outcome.unknown = [a for key, a in live.items() if key not in statuses and a.engine not in outcome.silent]
     faultpoint("collect.polled")
     # most looks find most runs as they were, and a transaction for nothing would hold up other writers
     moved = {key: status for key, status in statuses.items() if status.state is not live[key].state}
@@ -90,8 +98,6 @@ def look(home: Home) -> Collected:
                 runs.apply_event(session, live[external_id].token, told)
     faultpoint("collect.states_written")
     outcome.started = start_intended(home, outcome.stuck, STARTING_SECONDS, outcome.waiting)
-    for error in silent.values():
-        raise error
     return outcome
 
 
@@ -133,11 +139,17 @@ def settle(home: Home, outcome: Collected) -> None:
 
 
 def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
-    """Collect until these runs have ended and are recorded (or cannot be); safe to stop and to call again."""
+    """Collect until these runs have ended and are recorded (or cannot be); safe to stop and to call again.
+
+    Raises:
+        LabrelayError: The engine of one of these runs could not be asked, for longer than a service takes to recover.
+    """
     total, pause, started, wanted = Collected(), FIRST_WAIT, time.monotonic(), set(run_ids)
     missed: Counter[str] = Counter()
+    heard = time.monotonic()
     while True:
-        done = _patiently(home)
+        done = _settled(home)
+        heard = _patiently(home, done, run_ids, heard)
         total.started += done.started
         total.recorded += done.recorded
         total.retried += done.retried
@@ -155,17 +167,17 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
         pause = min(LONGEST_WAIT, max(FIRST_WAIT, (time.monotonic() - started) / 20))
 
 
-def _patiently(home: Home) -> Collected:
-    """Collect; a service that fails is asked again for some minutes, since runs may take days."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            return collect(home)
-        except LabrelayError as error:
-            if not error.retryable or time.monotonic() > until:
-                raise
-            home.progress.now(f"{error} Asking again …")
-        time.sleep(LONGEST_WAIT)
+def _patiently(home: Home, done: Collected, run_ids: Sequence[str], heard: float) -> float:
+    """Return when the engines of these runs last answered; one that fails is waited for, since runs may take days."""
+    here = engines_of(home, run_ids) if done.silent else ()
+    errors = [error for kind, error in done.silent.items() if kind in here]
+    if not errors:
+        return time.monotonic()
+    if not errors[0].retryable or time.monotonic() > heard + PATIENCE_SECONDS:
+        raise errors[0]
+    home.progress.now(f"{errors[0]} Asking again …")
+    time.sleep(LONGEST_WAIT)
+    return heard
 
 
 def seen_again(failed: Sequence[tuple[str, str]], run_ids: Sequence[str], waited: Collected) -> list[tuple[str, str]]:

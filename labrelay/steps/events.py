@@ -7,6 +7,7 @@ allow (`model/states.py`), a second delivery of one event is one inbox row, and 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from labrelay.workflows.batch import events as of_batch
 from labrelay.workflows.eventbridge import EVENT_ID, RunEvent, open_envelope
 from labrelay.workflows.healthomics import events as of_healthomics
 
+log = logging.getLogger(__name__)
 SOURCE = of_healthomics.SOURCE  # what cannot be told where it is from counts as from there
 SOURCES = {of_healthomics.SOURCE: of_healthomics.KIND, of_batch.SOURCE: of_batch.KIND}
 BATCH = 10  # messages of one SQS call
@@ -131,6 +133,11 @@ def _parsed(
             event = _event(json.dumps(message.payload))
         except RefusedInput as error:
             refused.append((number, str(error)))
+            continue
+        except Exception as error:
+            # It comes from outside: what nobody has thought of stops this message, and never the ones behind it.
+            log.exception("the message %s cannot be understood", number)
+            refused.append((number, f"it cannot be understood: {error!r}"))
             continue
         if event is None:  # of something else than a run: the sweep and the import step ask for themselves
             refused.append((number, "not the status of a run"))

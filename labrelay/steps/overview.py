@@ -21,7 +21,10 @@ SHOWN = 200
 
 
 class Live(Frozen):
-    """A run that has not ended, as its engine says it at this moment; counts of tasks are None where none is said."""
+    """A run that has not ended, as its engine says it at this moment; counts of tasks are None where none is said.
+
+    `why` is what the engine says of it beside that, such as what it waits for.
+    """
 
     run: str
     sample: str
@@ -30,6 +33,7 @@ class Live(Frozen):
     tasks_done: int | None
     tasks_started: int | None
     seconds: float
+    why: str | None = None
 
 
 class Unassigned(Frozen):
@@ -170,6 +174,7 @@ def _live(line: RunLine, status: EngineStatus | None) -> Live:
         tasks_done=status.tasks_done if status else None,
         tasks_started=status.tasks_started if status else None,
         seconds=line.seconds,
+        why=status.message if status else None,
     )
 
 

@@ -300,19 +300,26 @@ def _readable(line: str) -> str:
 def cancel(home: Home, text: str) -> RunLine:
     """Ask the engine to stop a run, and return how it stands; it ends as CANCELED at the next collect.
 
+    One that its engine does not have yet, because its queue is disabled, say, ends at once.
+
     Raises:
-        NotFound: There is no such run.
+        NotFound: There is no such run, or its engine has forgotten it.
         UsageError: It has ended.
     """
-    start_intended(home, [])  # an engine can only stop what it knows
     with home.records.read() as session:
         run = find_run(session, text)
         attempt = run_records.last_attempt(session, run.id)
     if RunState(run.state).terminal:
         raise UsageError(f"{run.id} has ended as {run.state}: there is nothing to cancel")
-    home.engine_of(attempt.engine).cancel(attempt.external_id or attempt.token)
+    state, message = RunState.CANCELING, "a person asked for it"
+    try:
+        home.engine_of(attempt.engine).cancel(attempt.external_id or attempt.token)
+    except NotFound:
+        if attempt.external_id is not None:
+            raise
+        state, message = RunState.CANCELED, "a person asked for it before it was started"
     with home.records.write() as session:
-        asked = EngineStatus(state=RunState.CANCELING, at=datetime.now(UTC), message="a person asked for it")
+        asked = EngineStatus(state=state, at=datetime.now(UTC), message=message)
         run_records.apply_event(session, attempt.token, asked)
         audit.record(session, "workflow_run.cancel_asked", run.id, token=attempt.token)
     return _line(home, run.id)

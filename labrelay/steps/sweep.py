@@ -115,6 +115,7 @@ def _settle_runs(home: Home, swept: Swept) -> None:
     _mark_unknown(home, swept, outcome.unknown)
     settle(home, outcome)
     swept.started, swept.recorded, swept.retried = outcome.started, len(outcome.recorded), len(outcome.retried)
+    swept.problems += [str(error) for error in outcome.silent.values()]
     swept.problems += [f"{run_id}: {reason}" for run_id, reason in outcome.stuck]
 
 

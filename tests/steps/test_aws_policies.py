@@ -37,6 +37,7 @@ SETTINGS = Settings(
     run_group_id="1234567",
     run_cache_id="7654321",
     batch_queue="arn:aws:batch:eu-central-1:111122223333:job-queue/labrelay",
+    batch_queue_high="urgent",
     batch_role_arn="arn:aws:iam::111122223333:role/labrelay-jobs",
     event_queue_url="https://sqs.eu-central-1.amazonaws.com/111122223333/labrelay-events",
 )
@@ -89,6 +90,9 @@ def test_jobs_may_write_nothing_but_what_comes_of_runs_on_batch() -> None:
     assert write["Resource"] == ["arn:aws:s3:::lab-data/labrelay-runs/batch/*"]
     [trust] = statements("job", "trust")
     assert trust["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
+    [submit] = [s for s in statements("batch") if "batch:SubmitJob" in s["Action"]]
+    queues = [each.rpartition("/")[2] for each in submit["Resource"] if ":job-queue/" in each]
+    assert queues == ["labrelay", "urgent"], "a queue that is not named is the usual one"
     [give] = [s for s in statements("batch") if "iam:PassRole" in s["Action"]]
     assert give["Resource"] == ["arn:aws:iam::111122223333:role/labrelay-jobs"]
     assert give["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}

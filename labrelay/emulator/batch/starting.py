@@ -48,6 +48,10 @@ def _start(service: Service, settings: RunSettings, job: Body, attempt: Attempt)
     return attempt.start(spec)
 
 
+# On EC2 Batch does not tell a job its region, so that one which needs it has to say it in its definition.
+UNSET = ("AWS_REGION", "AWS_DEFAULT_REGION")
+
+
 def environment_of(service: Service, job: Body) -> dict[str, str]:
     """Return a job's variables: what stands for its role, its own, and those that Batch sets."""
     given = {pair["name"]: pair["value"] for pair in job["container"]["environment"]}
@@ -62,4 +66,5 @@ def environment_of(service: Service, job: Body) -> dict[str, str]:
             parent = state.get(JOB, parent_of(job["jobId"])) or {}
         batch["AWS_BATCH_JOB_ARRAY_INDEX"] = str(job["arrayProperties"]["index"])
         batch["AWS_BATCH_JOB_ARRAY_SIZE"] = str(parent["arrayProperties"]["size"])
-    return service.environment | given | batch
+    role = {name: value for name, value in service.environment.items() if name not in UNSET}
+    return role | given | batch

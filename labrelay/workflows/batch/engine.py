@@ -6,18 +6,17 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from labrelay.model.errors import EngineFailed, LabrelayError, NotFound
-from labrelay.model.names import slug
+from labrelay.model.names import printable, slug
 from labrelay.model.runs import EngineStatus, RunReport, RunRequest
 from labrelay.model.states import RunState
 from labrelay.stores.aws import Aws, aws_errors
-from labrelay.stores.download import bucket_and_key
-from labrelay.stores.s3 import S3ObjectStore
 from labrelay.workflows.batch.listing import describe
-from labrelay.workflows.batch.order import Progress, owner_key, progress_key
-from labrelay.workflows.batch.report import read_small, report_of, told_report
+from labrelay.workflows.batch.order import NOBODY, Progress
+from labrelay.workflows.batch.orders import Orders, split_uri
+from labrelay.workflows.batch.report import report_of
 from labrelay.workflows.batch.settings import BatchSettings
 from labrelay.workflows.batch.states import CANCELLED, Job, judge, state_of, state_time
-from labrelay.workflows.batch.submission import Submission, read_owner
+from labrelay.workflows.batch.submission import Submission
 from labrelay.workflows.sending import Sender
 
 log = logging.getLogger(__name__)
@@ -37,8 +36,8 @@ class BatchEngine:
     def __init__(self, aws: Aws, settings: BatchSettings, sender: Sender) -> None:
         """Take account, settings, and what sends local inputs to S3; nothing is asked before the first call."""
         self._aws, self._settings = aws, settings
-        store = S3ObjectStore(aws, *bucket_and_key(settings.work_uri), name="batch")
-        self._submission = Submission(aws, settings, store, sender)
+        self._orders = Orders(aws, settings.work_uri)
+        self._submission = Submission(aws, settings, self._orders, sender)
         self._ended: dict[str, EngineStatus] = {}
 
     def submit(self, request: RunRequest) -> str:
@@ -84,10 +83,13 @@ class BatchEngine:
             StorageFailed: Outputs could not be brought here; asking again goes on where it stopped.
         """
         job_id, token = _split(external_id)
-        job = describe(self._aws, [job_id]).get(job_id) if "-" in job_id else None
+        job: Job | None = describe(self._aws, [job_id]).get(job_id) if "-" in job_id else None
+        orders = self._orders_of(job)
+        if job is not None and orders.report(token) is None:
+            job = self._owner_of(job, token) or job
         if job is not None and not state_of(job).terminal:
             raise EngineFailed(f"The job {job_id} has not ended; poll it until its state is final.")
-        report = report_of(self._aws, self._settings, job, token, self._settings.download / slug(token))
+        report = report_of(self._aws, orders, job, token, self._settings.download / slug(token))
         if report is None:
             raise NotFound(f"Batch does not know the job {job_id} (any more), and there is no report of it.")
         return report
@@ -95,47 +97,71 @@ class BatchEngine:
     def cancel(self, external_id: str) -> None:
         """Ask for the end of an attempt, whether it runs or waits; its state then says CANCELED.
 
+        An attempt that no job is known of, given by its token alone, is taken from all jobs: one that comes does nothing.
+
         Raises:
-            NotFound: It has not been given to Batch.
+            NotFound: No job has it, and none will do it now.
         """
-        job_id, token = _split(external_id)
-        if not token:
-            raise NotFound(f"No job of {external_id} is known yet: it is looked for when the run is started.")
-        with aws_errors(f"end the job {job_id}", EngineFailed):
-            self._aws.client("batch").terminate_job(jobId=job_id, reason=CANCELLED)
+        job_id, token = _split(external_id) if "/" in external_id else ("", external_id)
+        jobs = {job_id} if "-" in job_id else set()
+        owner = self._orders.owner(token) if job_id else self._orders.own(token, NOBODY)
+        jobs |= {owner} if owner not in (None, NOBODY) else set()
+        if not jobs:
+            raise NotFound(f"No job does {external_id}, and none will.")
+        for each in jobs:
+            with aws_errors(f"end the job {each}", EngineFailed):
+                self._aws.client("batch").terminate_job(jobId=each, reason=CANCELLED)
 
     def _status(self, job: Job | None, token: str, count: bool) -> EngineStatus | None:
+        orders = self._orders_of(job)
         if job is not None and not state_of(job).terminal:
-            progress = self._progress(token) if count and job["status"] == "RUNNING" else Progress()
-            return EngineStatus(
-                state=state_of(job),
-                at=state_time(job),
-                tasks_done=progress.tasks_done,
-                tasks_started=progress.tasks_started,
-            )
-        told = told_report(self._aws, self._settings, token)
+            return self._live(job, orders, token, count)
+        told = orders.report(token)
         if told is not None:
             at = told.ended or (state_time(job) if job is not None else None)
             return None if at is None else EngineStatus(state=told.state, at=at, message=told.failure)
         if job is None:
             return None
+        other = self._owner_of(job, token)
+        if other is not None:
+            # Submitted twice, or again by hand, and the other job was faster: its end is the attempt's.
+            return self._status(other, token, count)
         if job["status"] == "SUCCEEDED":
-            owner = read_owner(self._aws, f"{self._settings.work_uri}/{owner_key(token)}")
-            if owner not in (None, job["jobId"]):
-                # Somebody submitted the order again by hand, and that job was faster: its end is the attempt's.
-                other = describe(self._aws, [str(owner)]).get(str(owner))
-                return self._status(other, token, count) if other is not None else None
             return EngineStatus(state=RunState.EXECUTOR_ERROR, at=state_time(job), message=NO_REPORT)
         state, why = judge(job)
         return EngineStatus(state=state, at=state_time(job), message=why)
 
-    def _progress(self, token: str) -> Progress:
+    def _live(self, job: Job, orders: Orders, token: str, count: bool) -> EngineStatus:
+        progress, said = Progress(), job.get("statusReason")
+        if count and job["status"] == "RUNNING":
+            try:
+                progress = orders.progress(token)
+            except LabrelayError as error:
+                log.info("how far %s is cannot be told: %s", token, error)
+        return EngineStatus(
+            state=state_of(job),
+            at=state_time(job),
+            # Why it waits for ever, if it does: MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT and the like.
+            message=f"Batch says: {printable(str(said), 300)}" if said else None,
+            tasks_done=progress.tasks_done,
+            tasks_started=progress.tasks_started,
+        )
+
+    def _owner_of(self, job: Job, token: str) -> Job | None:
+        """Return the job that does an attempt, when that is another one than this job which did not."""
+        owner = self._orders_of(job).owner(token)
+        if owner in (None, NOBODY, job["jobId"]):
+            return None
+        return describe(self._aws, [str(owner)]).get(str(owner))
+
+    def _orders_of(self, job: Job | None) -> Orders:
+        """Return the work folder of a job; the settings may name another one by now."""
+        uri = str(((job or {}).get("parameters") or {}).get("order", ""))
         try:
-            content = read_small(self._aws, self._settings, progress_key(token))
-            return Progress.model_validate_json(content) if content else Progress()
-        except (LabrelayError, ValueError) as error:
-            log.info("how far %s is cannot be told: %s", token, error)
-            return Progress()
+            base, _name = split_uri(uri)
+        except LabrelayError:
+            return self._orders
+        return self._orders if base == self._orders.work_uri else Orders(self._aws, base)
 
 
 def _split(external_id: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from labrelay.workflows.eventbridge import Envelope, RunEvent, matches, not_beli
 
 SOURCE, KIND = "aws.batch", "Batch Job State Change"
 JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(:[0-9]{1,5})?\Z")
-OURS = re.compile(rf"{PREFIX}(?:array-[0-9a-f]{{40}}|(?P<token>[0-9a-f]{{40}}-[0-9]{{1,9}}))\Z")
+OURS = re.compile(rf"{PREFIX}[0-9a-f]{{8}}-(?:array-[0-9a-f]{{40}}|(?P<token>[0-9a-f]{{40}}-[0-9]{{1,9}}))\Z")
 
 
 def job_event(envelope: Envelope) -> RunEvent | None:

@@ -15,10 +15,10 @@ from labrelay.workflows.definition import COMMAND, Definition
 WORK = "/labrelay-work"
 PROGRAM = ["python", "-m", "labrelay.workflows.batch.job", "Ref::order"]
 TAG = "labrelay:definition"
-CPUS, MEMORY_GIB = "LABRELAY_JOB_CPUS", "LABRELAY_JOB_MEMORY_GIB"
+CPUS, MEMORY_GIB, IMAGE = "LABRELAY_JOB_CPUS", "LABRELAY_JOB_MEMORY_GIB", "LABRELAY_JOB_IMAGE"
 
 
-def definition_for(definition: Definition, settings: BatchSettings) -> dict[str, Any]:
+def definition_for(definition: Definition, settings: BatchSettings, region: str) -> dict[str, Any]:
     """Return what RegisterJobDefinition is asked for runs of a workflow; its name follows from all the rest."""
     cpus, memory_gib, minutes = _resources(definition, settings)
     container: dict[str, Any] = {
@@ -33,6 +33,10 @@ def definition_for(definition: Definition, settings: BatchSettings) -> dict[str,
         "environment": [
             {"name": CPUS, "value": str(math.ceil(cpus))},
             {"name": MEMORY_GIB, "value": f"{memory_gib:g}"},
+            {"name": IMAGE, "value": settings.image},
+            # On EC2 Batch does not set it.
+            {"name": "AWS_REGION", "value": region},
+            {"name": "AWS_DEFAULT_REGION", "value": region},
         ],
     }
     if settings.file_system is not None:

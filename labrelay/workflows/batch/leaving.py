@@ -27,8 +27,9 @@ def leave(store: S3ObjectStore, where: str, report: RunReport, origins: dict[str
     """
     names = dict(origins)
     for file in report.files:
+        # An output may be a link to what it is; the engine has seen to it that this is the run's own.
         key = f"{where}/out/{slug(file.output)}/{file.index}/{slug(Path(file.path).name)}"
-        names[file.path] = store.uri(store.stage(Path(file.path), key).commit())
+        names[file.path] = store.uri(store.stage(Path(file.path).resolve(), key).commit())
     logs = [path for path in report.logs if Path(path).is_file()][:LOGS]
     for number, path in enumerate(logs):
         names[path] = store.uri(store.stage(Path(path), f"{where}/log/{number}/{slug(Path(path).name)}").commit())

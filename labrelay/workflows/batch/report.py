@@ -8,19 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from labrelay.model.errors import LabrelayError, StorageFailed
+from labrelay.model.errors import LabrelayError
 from labrelay.model.names import printable, slug
 from labrelay.model.runs import CostItem, OutputFile, RunReport
 from labrelay.model.states import RunState
 from labrelay.stores.aws import Aws
-from labrelay.stores.download import fetch_all, read_object
+from labrelay.stores.download import fetch_all
 from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
-from labrelay.workflows.batch.order import REPORT_BYTES, order_key, report_key
-from labrelay.workflows.batch.settings import BatchSettings
+from labrelay.workflows.batch.orders import Orders
 from labrelay.workflows.batch.states import Job, exit_code, judge, log_stream, sentence
-from labrelay.workflows.batch.submission import read_order
 from labrelay.workflows.cloudwatch import last_lines
 from labrelay.workflows.report_paths import with_paths
 
@@ -29,35 +25,14 @@ LOG_GROUP = "/aws/batch/job"
 ENGINE = "AWS Batch"
 
 
-def read_small(aws: Aws, settings: BatchSettings, key: str) -> bytes | None:
-    """Return a small object of the work folder in S3, None when there is none."""
-    return read_object(aws, f"{settings.work_uri}/{key}", REPORT_BYTES)
-
-
-def told_report(aws: Aws, settings: BatchSettings, token: str) -> RunReport | None:
-    """Return a job's own report, with URIs in place of its files; None when it has left none. Cost: one call.
-
-    Raises:
-        StorageFailed: It cannot be read, or makes no sense.
-    """
-    content = read_small(aws, settings, report_key(token))
-    if content is None:
-        return None
-    try:
-        return RunReport.model_validate_json(content)
-    except ValidationError as error:
-        uri = f"{settings.work_uri}/{report_key(token)}"
-        raise StorageFailed(f"{uri} is no report: {printable(str(error.errors()[0]['msg']), 200)}; look at it in S3.") from None
-
-
-def report_of(aws: Aws, settings: BatchSettings, job: Job | None, token: str, folder: Path) -> RunReport | None:
+def report_of(aws: Aws, orders: Orders, job: Job | None, token: str, folder: Path) -> RunReport | None:
     """Return the report of an ended attempt, its files brought to `folder`; None when nothing is known of it.
 
     Cost: two calls, one for the log of a failed job, and two for each file.
 
     Args:
         aws: Where.
-        settings: Where the job's files are.
+        orders: Where the job's files are.
         job: DescribeJobs' word on it; None when Batch does not know it any more.
         token: Of the attempt.
         folder: For this attempt's files.
@@ -65,10 +40,10 @@ def report_of(aws: Aws, settings: BatchSettings, job: Job | None, token: str, fo
     Raises:
         StorageFailed: Files could not be brought here; asking again goes on where it stopped.
     """
-    told = told_report(aws, settings, token)
+    told = orders.report(token)
     if told is None:
         return None if job is None else _without_word(aws, job, folder)
-    report = _brought(aws, settings, told, token, folder)
+    report = _brought(aws, orders, told, token, folder)
     elsewhere = aws.endpoint("batch")
     held = f"{ENGINE}, {told.sandbox}" if told.sandbox else ENGINE
     where = f" (answered at {printable(elsewhere, 200)})" if elsewhere else ""
@@ -76,12 +51,12 @@ def report_of(aws: Aws, settings: BatchSettings, job: Job | None, token: str, fo
     return report.model_copy(update={"sandbox": held + where, "costs": costs})
 
 
-def _brought(aws: Aws, settings: BatchSettings, told: RunReport, token: str, folder: Path) -> RunReport:
+def _brought(aws: Aws, orders: Orders, told: RunReport, token: str, folder: Path) -> RunReport:
     """Return the report with local files; the names of inputs are those of the place where they were asked for."""
     places = {file.path: str(_place(folder, file)) for file in told.files}
     places |= {uri: str(folder / "log" / str(n) / slug(uri.rpartition("/")[2])) for n, uri in enumerate(told.logs)}
     fetch_all(aws, [(uri, Path(place)) for uri, place in places.items()], folder)
-    return with_paths(told, {**_origins(aws, settings, token), **places})
+    return with_paths(told, {**_origins(orders, token), **places})
 
 
 def _place(folder: Path, file: OutputFile) -> Path:
@@ -89,10 +64,11 @@ def _place(folder: Path, file: OutputFile) -> Path:
     return folder / "out" / slug(file.output) / str(file.index) / slug(file.path.rpartition("/")[2])
 
 
-def _origins(aws: Aws, settings: BatchSettings, token: str) -> Mapping[str, str]:
+def _origins(orders: Orders, token: str) -> Mapping[str, str]:
     try:
-        return read_order(aws, f"{settings.work_uri}/{order_key(token)}").origins
-    except (LabrelayError, ValueError) as error:
+        order = orders.read(token)
+        return order.origins if order is not None else {}
+    except LabrelayError as error:
         log.info("the inputs of %s keep the names that they had in its job: %s", token, error)
         return {}
 

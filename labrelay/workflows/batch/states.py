@@ -22,6 +22,7 @@ STATES = {
 OURS = "labrelay: "  # what our own reasons for ending a job begin with
 CANCELLED, TWICE = f"{OURS}a person asked for it", f"{OURS}it was submitted twice"
 KILLED, ENDED = 137, 143  # 128 + SIGKILL, 128 + SIGTERM
+LATEST = 4_102_444_800_000  # milliseconds; nothing of today has happened after the year 2100
 SHOWN = 12  # lines of a log that a failure's sentence ends with
 
 
@@ -48,7 +49,7 @@ def state_time(job: Job) -> datetime:
     names = ["stoppedAt"] if ended else ["startedAt"] if job.get("status") == "RUNNING" else []
     for name in (*names, "startedAt", "createdAt") if ended else (*names, "createdAt"):
         value = job.get(name)
-        if isinstance(value, int) and value > 0:
+        if isinstance(value, int) and 0 < value < LATEST:
             return datetime.fromtimestamp(value / 1000, UTC)
     return datetime.now(UTC)
 
@@ -58,14 +59,17 @@ def judge(job: Job) -> Verdict:
     said = str(job.get("statusReason") or "")
     container = job.get("container") or {}
     reason, code = str(container.get("reason") or ""), exit_code(job)
-    if said.startswith(OURS) or job.get("isCancelled") or job.get("isTerminated"):
-        return Verdict(RunState.CANCELED, f"the job was ended: {printable(said.removeprefix(OURS) or 'no reason', 200)}")
+    if said.startswith(OURS):
+        return Verdict(RunState.CANCELED, f"the job was ended: {printable(said.removeprefix(OURS), 200)}")
     if said.startswith("Host EC2"):
         why = "the job's host was lost, as a Spot instance may be, as often as its job definition allows"
         return Verdict(RunState.SYSTEM_ERROR, f"{why}; a new attempt usually works")
     if "duration exceeded timeout" in said:
         return Verdict(RunState.EXECUTOR_ERROR, "the job took longer than it may: raise `minutes` in the definition")
-    if reason.startswith("OutOfMemory") or code == KILLED:
+    if job.get("isCancelled") or job.get("isTerminated"):
+        by_hand = f"somebody ended the job, or its queue did: {printable(said or 'no reason was given', 300)}"
+        return Verdict(RunState.EXECUTOR_ERROR, by_hand)
+    if reason.startswith("OutOfMemory"):
         why = "the job needs more memory than it asks for: raise `memory_gib` in the definition's [resources]"
         return Verdict(RunState.EXECUTOR_ERROR, why)
     if code is not None:
@@ -98,9 +102,10 @@ def _by_code(code: int) -> Verdict:
         return Verdict(RunState.EXECUTOR_ERROR, "the workflow failed: its log says why")
     if code == AGAIN:
         return Verdict(RunState.SYSTEM_ERROR, "the job could not be carried out: its log says why")
-    if code == ENDED:
+    if code in (KILLED, ENDED):
         return Verdict(RunState.SYSTEM_ERROR, "the job was ended from outside before it was done")
-    return Verdict(RunState.EXECUTOR_ERROR, f"the job's program ended with exit code {code}: its log says why")
+    why = f"the job's program ended with exit code {code}: its log says why, and Labrelay has to be in its image"
+    return Verdict(RunState.EXECUTOR_ERROR, why)
 
 
 def sentence(why: str, tail: tuple[str, ...] = ()) -> str:

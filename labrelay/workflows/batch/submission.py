@@ -7,25 +7,23 @@ same time one is the order's owner, which again only one can write; the other is
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labrelay.model.canonical import canonical_json, digest
-from labrelay.model.errors import Conflict, EngineFailed, LabrelayError, NotFound, UsageError
+from labrelay.model.canonical import digest
+from labrelay.model.errors import EngineFailed, LabrelayError, NotFound, UsageError
 from labrelay.model.faults import faultpoint
 from labrelay.model.names import printable
 from labrelay.model.runs import RunRequest
 from labrelay.stores.aws import Aws, aws_errors
-from labrelay.stores.download import read_object
-from labrelay.stores.s3 import S3ObjectStore
 from labrelay.workflows.batch.job_definition import JobDefinitions, definition_for
 from labrelay.workflows.batch.listing import named
-from labrelay.workflows.batch.order import GONE, ORDER_BYTES, PREFIX, Order, Owner, array_key, order_key, owner_key, report_key
+from labrelay.workflows.batch.order import GONE, Order, child_of, job_name
+from labrelay.workflows.batch.orders import Orders
 from labrelay.workflows.batch.settings import BatchSettings
 from labrelay.workflows.batch.states import TWICE
 from labrelay.workflows.opened import open_bundle
@@ -33,17 +31,17 @@ from labrelay.workflows.sending import Sender
 
 log = logging.getLogger(__name__)
 TAG_CHARS = 256
-AT_ONCE = 8  # orders that are written at the same time
+AT_ONCE = 8  # attempts that are made ready at the same time
 
 
 @dataclass(frozen=True)
 class _Ready:
-    """An attempt whose files are all in S3, with what its job will be made of."""
+    """An attempt whose order can be written, or is, with what its job will be made of."""
 
-    request: RunRequest
+    order: Order
+    written: bool
     definition: dict[str, Any]
     queue: str
-    origins: dict[str, str]
 
 
 class Submission:
@@ -52,121 +50,128 @@ class Submission:
     Args:
         aws: The way to Batch.
         settings: How.
-        store: The work folder in S3.
+        orders: The work folder in S3.
         sender: Sends local inputs to S3.
     """
 
-    def __init__(self, aws: Aws, settings: BatchSettings, store: S3ObjectStore, sender: Sender) -> None:
-        self._aws, self._settings, self._store, self._sender = aws, settings, store, sender
+    def __init__(self, aws: Aws, settings: BatchSettings, orders: Orders, sender: Sender) -> None:
+        self._aws, self._settings, self._orders, self._sender = aws, settings, orders, sender
         self._definitions = JobDefinitions(aws)
         self._bundles: dict[str, str] = {}
 
     def submit(self, requests: Sequence[RunRequest]) -> list[str | LabrelayError]:
         """Return for each request the external id of its attempt, or why it could not be started.
 
-        Cost: for each request its files, and a call for its order; for each job three to Batch.
+        Cost: for each request its files, and two calls for its order; for each queue one to Batch, for each job three.
         """
         answers: dict[str, str | LabrelayError] = {}
-        groups: dict[str, list[_Ready]] = {}
-        for request in requests:
+        ready: list[_Ready] = []
+        for queue, members in self._by_queue(requests).items():
             try:
-                ready = self._ready(request)
+                # Before anything is read or sent, which would be done again at each look while the queue is disabled.
+                self._check_queue(queue)
             except LabrelayError as error:
-                answers[request.token] = error
-            else:
-                groups.setdefault(digest([ready.definition["jobDefinitionName"], ready.queue]), []).append(ready)
-        for group in groups.values():
+                answers |= {request.token: error for request in members}
+                continue
+            with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ready") as pool:
+                for request, made in zip(members, pool.map(lambda one: self._try(one, queue), members), strict=True):
+                    if isinstance(made, LabrelayError):
+                        answers[request.token] = made
+                    else:
+                        ready.append(made)
+        for group in _alike(ready):
             try:
                 answers |= self._submit_group(group)
             except LabrelayError as error:
-                answers |= {ready.request.token: error for ready in group}
+                answers |= {one.order.token: error for one in group}
         return [answers[request.token] for request in requests]
 
-    def _ready(self, request: RunRequest) -> _Ready:
-        bundle, origins = Path(request.bundle), dict[str, str]()
-        opened = open_bundle(bundle)
+    def _by_queue(self, requests: Sequence[RunRequest]) -> dict[str, list[RunRequest]]:
+        found: dict[str, list[RunRequest]] = {}
+        for request in requests:
+            found.setdefault(self._settings.queues[request.priority], []).append(request)
+        return found
+
+    def _try(self, request: RunRequest, queue: str) -> _Ready | LabrelayError:
+        try:
+            return self._ready(request, queue)
+        except LabrelayError as error:
+            return error
+
+    def _ready(self, request: RunRequest, queue: str) -> _Ready:
+        """Return an attempt with its order as it was written, or as it will be when all its files are in S3."""
+        opened = open_bundle(Path(request.bundle))
+        region = str(self._aws.client("batch").meta.region_name)
+        definition = definition_for(opened.definition, self._settings, region)
+        written = self._orders.read(request.token)
+        if written is not None:
+            return _Ready(written, True, definition, queue)
+        origins: dict[str, str] = {}
         inputs = self._sender.send(opened.schema, request.inputs, origins)
-        uri = self._bundle(bundle, request.workflow.digest)
-        return _Ready(
-            request=request.model_copy(update={"inputs": inputs, "bundle": uri}),
-            definition=definition_for(opened.definition, self._settings),
-            queue=self._settings.queues[request.priority],
-            origins=origins,
-        )
+        bundle = self._bundle(Path(request.bundle), request.workflow.digest)
+        sent = request.model_copy(update={"inputs": inputs, "bundle": bundle})
+        name = job_name(self._orders.work_uri, [request.token])
+        return _Ready(Order(job=name, index=None, queue=queue, request=sent, origins=origins), False, definition, queue)
 
     def _bundle(self, path: Path, digest_of: str) -> str:
         """Return where a bundle lies in S3, which is asked once for all its runs."""
         if digest_of not in self._bundles:
-            key = f"bundles/{digest_of}.zip"
-            ref = self._store.head(key) or self._store.stage(path, key).commit()
-            self._bundles[digest_of] = self._store.uri(ref)
+            key, store = f"bundles/{digest_of}.zip", self._orders.store
+            self._bundles[digest_of] = store.uri(store.head(key) or store.stage(path, key).commit())
         return self._bundles[digest_of]
 
     def _submit_group(self, group: Sequence[_Ready]) -> dict[str, str | LabrelayError]:
-        """Submit attempts that one job definition and queue fit; those that a job has been named for keep that one."""
-        tokens = [ready.request.token for ready in group]
-        name = f"{PREFIX}{tokens[0]}" if len(group) == 1 else f"{PREFIX}array-{digest(tokens)[:40]}"
-        if len(group) > 1:
-            self._store.put_bytes(array_key(name), canonical_json(tokens).encode())
-        orders: dict[str, list[Order]] = {}
-        places = range(len(group)) if len(group) > 1 else [None]
+        """Submit attempts that one job definition and queue fit; those that a job was named for before keep that one."""
+        fresh = [one.order for one in group if not one.written]
+        if len(fresh) > 1:
+            tokens = [order.token for order in fresh]
+            name = job_name(self._orders.work_uri, tokens)
+            self._orders.write_tokens(name, tokens)
+            fresh = [o.model_copy(update={"job": name, "index": n}) for n, o in enumerate(fresh)]
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="order") as pool:
-            for order in pool.map(lambda ready, place: self._claim(ready, name, place), group, places):
-                orders.setdefault(order.job, []).append(order)
+            claimed = list(pool.map(self._orders.claim, fresh))
         faultpoint("batch.ordered")
+        by_job: dict[str, list[Order]] = {}
+        for order in (*(one.order for one in group if one.written), *claimed):
+            by_job.setdefault(order.job, []).append(order)
         answers: dict[str, str | LabrelayError] = {}
-        for members in orders.values():
+        for members in by_job.values():
             answers |= self._jobs(members, group[0])
         return answers
 
-    def _claim(self, ready: _Ready, name: str, index: int | None) -> Order:
-        """Write the order, or return the one that was written before, by this process or another."""
-        image = str(ready.definition["containerProperties"]["image"])
-        order = Order(
-            job=name, index=index, queue=ready.queue, request=ready.request, image=image, origins=ready.origins
-        )
-        key = order_key(ready.request.token)
-        try:
-            self._store.put_bytes(key, canonical_json(order.model_dump(mode="json")).encode())
-        except Conflict:
-            return read_order(self._aws, f"{self._settings.work_uri}/{key}")
-        return order
-
     def _jobs(self, members: Sequence[Order], ready: _Ready) -> dict[str, str]:
         """Return the external ids of orders that name one job, which is submitted if there is none of that name."""
-        first = members[0]
-        there = self._alive(first, ready.queue)
-        if not there and self._store.head(report_key(first.request.token)) is not None:
-            there = [GONE]
+        there = self._alive(members[0], ready.queue)
         if not there:
-            submitted = self._submit(first, ready)
-            faultpoint("batch.submitted")
-            # Batch may take a moment to list what was submitted, by us or by somebody else at the same time.
-            there = self._alive(first, ready.queue)
-            there += [submitted] if submitted not in there else []
-        if len(there) == 1:
-            return {each.request.token: external_id(child(there[0], each), each) for each in members}
+            ended = [order for order in members if self._orders.report(order.token) is not None]
+            left = [order for order in members if order not in ended]
+            done = {order.token: external_id(GONE, order) for order in ended}
+            return done | (self._submitted(left, ready) if left else {})
         return self._divided(members, there)
 
+    def _submitted(self, members: Sequence[Order], ready: _Ready) -> dict[str, str]:
+        submitted = self._submit(members[0], ready)
+        faultpoint("batch.submitted")
+        # Batch may take a moment to list what was submitted, by us or by somebody else at the same time.
+        there = self._alive(members[0], ready.queue)
+        return self._divided(members, there if submitted in there else [*there, submitted])
+
     def _divided(self, members: Sequence[Order], jobs: Sequence[str]) -> dict[str, str]:
-        """Return which of several jobs of one name does each order, and end those that do none.
+        """Return which of the jobs of one name does each order.
 
-        What decides is the order's owner, which only one can write: here, or a job that was faster.
+        Of several jobs the order's owner decides, which only one can write: here, or a job that was faster. A single job
+        that does nothing is ended; children of an array see by themselves that they have nothing to do.
         """
-        owners = {each.request.token: self._owner(each, child(jobs[0], each)) for each in members}
-        for job_id in set(jobs) - {owner.partition(":")[0] for owner in owners.values()}:
-            log.warning("the job %s was submitted beside %s; it is ended", job_id, jobs[0])
-            with aws_errors(f"end the job {job_id}", EngineFailed):
-                self._aws.client("batch").terminate_job(jobId=job_id, reason=TWICE)
-        return {each.request.token: external_id(owners[each.request.token], each) for each in members}
-
-    def _owner(self, order: Order, wish: str) -> str:
-        key = owner_key(order.request.token)
-        try:
-            self._store.put_bytes(key, owner_bytes(wish))
-        except Conflict:
-            return read_owner(self._aws, f"{self._settings.work_uri}/{key}") or wish
-        return wish
+        first = jobs[0]
+        if len(jobs) == 1:
+            return {order.token: external_id(child_of(first, order), order) for order in members}
+        owners = {order.token: self._orders.own(order.token, child_of(first, order)) for order in members}
+        if members[0].index is None:
+            for job_id in set(jobs) - set(owners.values()):
+                log.warning("the job %s was submitted beside another one; it is ended", job_id)
+                with aws_errors(f"end the job {job_id}", EngineFailed):
+                    self._aws.client("batch").terminate_job(jobId=job_id, reason=TWICE)
+        return {order.token: external_id(owners[order.token], order) for order in members}
 
     def _alive(self, order: Order, queue: str) -> list[str]:
         """Return the jobs that an order names, oldest first, in the queue of then and, if that has changed, of now."""
@@ -175,7 +180,7 @@ class Submission:
             try:
                 found += named(self._aws, each, order.job)
             except UsageError:
-                # A queue that is gone has no jobs; what is wrong with today's is told when it is submitted to.
+                # A queue that is gone has no jobs; today's was looked at before.
                 log.info("the job queue %s has no list of jobs", each)
         return [str(job["jobId"]) for job in found if job.get("statusReason") != TWICE]
 
@@ -187,80 +192,51 @@ class Submission:
                 with aws_errors(f"submit the job {order.job}", EngineFailed):
                     return str(self._aws.client("batch").submit_job(jobDefinition=arn, **asked)["jobId"])
             except UsageError as error:
-                self._explain_queue(ready.queue)
+                self._check_queue(ready.queue)
                 # The definition may have been deregistered since it was found: registered anew it gets one more try.
                 self._definitions.forget(definition)
                 if arn == self._definitions.arn(definition):
                     raise error from None
 
     def _asked(self, order: Order) -> dict[str, Any]:
-        asked: dict[str, Any] = {"jobName": order.job, "propagateTags": True}
-        if order.index is not None:
-            uri = f"{self._settings.work_uri}/{array_key(order.job)}"
-            return asked | {
-                "parameters": {"order": uri},
-                "arrayProperties": {"size": len(read_tokens(self._aws, uri))},
-            }
-        labels = {"run": order.request.run_id, "token": order.request.token, **order.request.labels}
-        return asked | {
-            "parameters": {"order": f"{self._settings.work_uri}/{order_key(order.request.token)}"},
-            "tags": {f"labrelay:{key}": _tag(value) for key, value in labels.items()},
+        asked: dict[str, Any] = {
+            "jobName": order.job,
+            "propagateTags": True,
+            "parameters": {"order": self._orders.uri_of(order)},
         }
+        if order.index is not None:
+            return asked | {"arrayProperties": {"size": len(self._orders.tokens(order.job))}}
+        return asked | {"tags": _tags(order.request)}
 
-    def _explain_queue(self, queue: str) -> None:
-        """Raise what is wrong with a queue, if something is."""
+    def _check_queue(self, queue: str) -> None:
+        """Raise what is wrong with a queue, if something is. Cost: one call."""
         with aws_errors(f"look at the job queue {queue}", EngineFailed):
             found = self._aws.client("batch").describe_job_queues(jobQueues=[queue])["jobQueues"]
         if not found:
             raise NotFound(f"there is no job queue {printable(queue)} in this account and region: see batch_queue")
         if found[0]["state"] != "ENABLED" or found[0]["status"] != "VALID":
             said = f"{found[0]['state']}, {found[0]['status']}"
-            raise UsageError(f"the job queue {printable(queue)} takes no jobs ({said}): enable it, then repeat the command")
-
-
-def child(job_id: str, order: Order) -> str:
-    """Return the id of the job, or of the child of an array job, that does an order."""
-    return job_id if order.index is None else f"{job_id}:{order.index}"
+            raise UsageError(
+                f"the job queue {printable(queue)} takes no jobs ({said}): enable it, then repeat the command"
+            )
 
 
 def external_id(job_id: str, order: Order) -> str:
     """Return the external id of an attempt: of the job that does it, and the attempt's token."""
-    return f"{job_id}/{order.request.token}"
+    return f"{job_id}/{order.token}"
 
 
-def owner_bytes(job_id: str) -> bytes:
-    """Return what says that a job, or a child of an array job, does an order."""
-    return canonical_json(Owner(job_id=job_id).model_dump()).encode()
+def _alike(ready: Sequence[_Ready]) -> Iterator[list[_Ready]]:
+    """Yield attempts that one array job can do: of one job definition and queue."""
+    groups: dict[str, list[_Ready]] = {}
+    for one in ready:
+        groups.setdefault(digest([one.definition["jobDefinitionName"], one.queue]), []).append(one)
+    yield from groups.values()
 
 
-def read_owner(aws: Aws, uri: str) -> str | None:
-    """Return which job does an order; None when nobody has said so."""
-    content = read_object(aws, uri, ORDER_BYTES)
-    return None if content is None else Owner.model_validate_json(content).job_id
-
-
-def read_order(aws: Aws, uri: str) -> Order:
-    """Read an order.
-
-    Raises:
-        NotFound: There is none.
-    """
-    content = read_object(aws, uri, ORDER_BYTES)
-    if content is None:
-        raise NotFound(f"there is no order {uri}")
-    return Order.model_validate_json(content)
-
-
-def read_tokens(aws: Aws, uri: str) -> list[str]:
-    """Read the tokens of an array job's children.
-
-    Raises:
-        NotFound: There is no such list.
-    """
-    content = read_object(aws, uri, ORDER_BYTES)
-    if content is None:
-        raise NotFound(f"there is no list of orders {uri}")
-    return [str(token) for token in json.loads(content)]
+def _tags(request: RunRequest) -> dict[str, str]:
+    labels: Mapping[str, str] = {"run": request.run_id, "token": request.token, **request.labels}
+    return {f"labrelay:{key}": _tag(value) for key, value in labels.items()}
 
 
 def _tag(value: str) -> str:

@@ -163,10 +163,13 @@ class HealthOmicsEngine:
     def cancel(self, external_id: str) -> None:
         """Ask for the end of an attempt; its state then says CANCELED. An ended one stays as it is.
 
+        An attempt whose answer was lost is given by its token, and looked for by that.
+
         Raises:
             NotFound: HealthOmics does not know the run.
         """
-        run = self._known(external_id)
+        named = None if "/" in external_id else run_named(self._aws, external_id)
+        run = named or self._known(external_id)
         if run["status"] in ENDED:
             return
         try:

@@ -17,6 +17,7 @@ from labrelay.model.runs import EngineStatus, RunReport, RunRequest, WorkflowVer
 from labrelay.stores.aws import Aws
 from labrelay.stores.s3 import S3ObjectStore
 from labrelay.workflows.batch.engine import BatchEngine
+from labrelay.workflows.batch.order import job_name
 from labrelay.workflows.batch.settings import BatchSettings
 from labrelay.workflows.bundle import write_bundle
 from labrelay.workflows.sending import Sender
@@ -79,13 +80,27 @@ class Fleet:
             labels={"experiment": "exp_1"},
         )
 
-    def say(self, words: str = "hello", script: str = "true", number: int = 1) -> RunRequest:
+    def say(self, words: str = "hello", script: str = "true", cpus: int = 1) -> RunRequest:
         """Return a request for one command on a local file."""
         given = self.home / f"given-{secrets.token_hex(4)}.txt"
         given.write_text(words)
         # not a replacement field of Python's: the definition has braces of its own
         text = SAY.replace("{script}", script.replace("{", "{{").replace("}", "}}"))
-        return self.request({"definition.toml": text}, {"given": str(given)}, "COMMAND", number)
+        text += f"[resources]\ncpus = {cpus}\n"
+        return self.request({"definition.toml": text}, {"given": str(given)}, "COMMAND")
+
+    def name_of(self, *requests: RunRequest) -> str:
+        """Return the name of the job that does these attempts."""
+        return job_name(self.settings.work_uri, [request.token for request in requests])
+
+    def keys(self, below: str = "") -> list[str]:
+        """Return what lies in the work folder."""
+        found = self.aws.client("s3").list_objects_v2(Bucket=self.bucket, Prefix=f"runs/batch/{below}")
+        return [item["Key"] for item in found.get("Contents", [])]
+
+    def left(self, request: RunRequest) -> list[str]:
+        """Return the outputs that jobs have left of an attempt."""
+        return [key for key in self.keys(f"jobs/{request.token}/") if "/out/" in key]
 
     def job(self, external_id: str) -> dict[str, Any]:
         (found,) = self.batch.describe_jobs(jobs=[external_id.partition("/")[0]])["jobs"]

@@ -18,7 +18,7 @@ TOKEN = f"{'a1' * 20}-1"
 
 
 def told(**detail: Any) -> RunEvent | None:
-    known = {"jobName": f"labrelay-{TOKEN}", "jobId": JOB, "status": "RUNNING", "startedAt": 5000, "createdAt": 1000}
+    known = {"jobName": f"labrelay-0a1b2c3d-{TOKEN}", "jobId": JOB, "status": "RUNNING", "startedAt": 5000, "createdAt": 1000}
     body = {
         "version": "0",
         "id": "64ca0eda-9751-dc55-c41a-1bd50b4fc9b7",
@@ -48,12 +48,12 @@ def test_an_end_has_to_be_asked_for(status: str) -> None:
 
 
 def test_a_child_of_an_array_job_is_ours_and_has_to_be_asked_for() -> None:
-    event = told(jobName=f"labrelay-array-{'b2' * 20}", jobId=f"{JOB}:7")
+    event = told(jobName=f"labrelay-0a1b2c3d-array-{'b2' * 20}", jobId=f"{JOB}:7")
     assert event is not None
     assert event.external_id is None
 
 
-@pytest.mark.parametrize("name", ["nightly", "labrelay-", f"labrelay-{TOKEN}/../x", f"labrelay-{TOKEN}\n"])
+@pytest.mark.parametrize("name", ["nightly", "labrelay-", f"labrelay-{TOKEN}", f"labrelay-0a1b2c3d-{TOKEN}/../x", f"labrelay-0a1b2c3d-{TOKEN}\n"])
 def test_a_job_of_another_name_is_none_of_ours(name: str) -> None:
     assert told(jobName=name) is None
 
@@ -62,3 +62,10 @@ def test_a_job_of_another_name_is_none_of_ours(name: str) -> None:
 def test_parts_that_batch_does_not_send_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(RefusedInput, match="not believed"):
         told(**wrong)
+
+
+def test_a_moment_that_no_clock_can_say_is_not_believed() -> None:
+    event = told(startedAt=10**20)
+    assert event is not None
+    assert event.status is not None
+    assert event.status.at == datetime.fromtimestamp(1, UTC), "the job's other time"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_a_command_runs_as_a_job_and_its_outputs_come_home(fleet: Fleet) -> None
     assert task.inputs["given"] == request.inputs["given"], "the record names an input as it was asked for"
     assert [cost.unit for cost in report.costs] == ["vCPU h", "GiB h"]
     job = fleet.job(run)
-    assert job["jobName"] == f"labrelay-{request.token}"
+    assert job["jobName"] == fleet.name_of(request)
     assert job["tags"]["labrelay:run"] == request.run_id
     assert fleet.engine.report(run) == report, "asking again tells the same"
 
@@ -180,6 +181,98 @@ def test_a_run_whose_queue_was_a_wrong_one_starts_when_that_is_mended(fleet: Fle
     assert fleet.end_of(fleet.engine.submit(request))[0].state is RunState.COMPLETE
 
 
-def test_a_run_that_batch_has_not_taken_cannot_be_ended_there(fleet: Fleet) -> None:
-    with pytest.raises(NotFound, match="No job of"):
-        fleet.engine.cancel(fleet.say().token)
+def test_a_run_that_batch_has_not_taken_is_cancelled_for_all_jobs_that_may_come(fleet: Fleet) -> None:
+    request = fleet.say("never")
+    with pytest.raises(NotFound, match="none will"):
+        fleet.engine.cancel(request.token)
+    run = fleet.engine.submit(request)  # as a process that did not hear of it
+    fleet.until(run, lambda status: status.state.terminal)
+    assert fleet.left(request) == []
+
+
+def test_an_output_that_is_a_link_comes_home(fleet: Fleet) -> None:
+    run = fleet.engine.submit(fleet.say("real", script="mv said.txt real.txt; ln -s real.txt said.txt"))
+    status, report = fleet.end_of(run)
+    assert status.state is RunState.COMPLETE, status.message
+    assert texts(report) == ["real"]
+
+
+def test_progress_that_cannot_be_written_harms_no_run(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+import sys
+from labrelay.model.errors import StorageFailed
+from labrelay.workflows.batch import job
+from labrelay.workflows.batch.orders import Orders
+def refuse(self, token, progress):
+    raise StorageFailed("slow down")
+Orders.write_progress = refuse
+sys.exit(job.main(sys.argv[1:]))
+"""
+    program = ["python", "-c", code, "Ref::order"]
+    monkeypatch.setattr("labrelay.workflows.batch.job_definition.PROGRAM", program)
+    assert fleet.end_of(fleet.engine.submit(fleet.say()))[0].state is RunState.COMPLETE
+
+
+def test_an_error_of_our_own_in_a_job_is_not_the_workflows_fault(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+import sys
+from labrelay.workflows.batch import job
+job.Doing.do = lambda self: 1 / 0
+sys.exit(job.main(sys.argv[1:]))
+"""
+    program = ["python", "-c", code, "Ref::order"]
+    monkeypatch.setattr("labrelay.workflows.batch.job_definition.PROGRAM", program)
+    assert fleet.end_of(fleet.engine.submit(fleet.say()))[0].state is RunState.SYSTEM_ERROR
+
+
+def test_a_run_is_settled_by_the_place_that_its_job_was_given_whatever_the_settings_say_now(fleet: Fleet) -> None:
+    run = fleet.engine.submit(fleet.say("kept"))
+    fleet.with_settings(work_uri=f"s3://{fleet.bucket}/other/batch", image="labrelay:other")
+    status, report = fleet.end_of(run)
+    assert status.state is RunState.COMPLETE, status.message
+    assert texts(report) == ["kept"]
+    assert "container labrelay:test" in str(report.sandbox), "the image is that of the job, not of the settings"
+
+
+def test_two_homes_with_one_queue_and_other_places_do_not_take_each_others_jobs(fleet: Fleet) -> None:
+    request = fleet.say("mine")
+    run = fleet.engine.submit(request)
+    fleet.with_settings(work_uri=f"s3://{fleet.bucket}/other/batch")
+    assert fleet.engine.submit(request) != run
+
+
+def test_what_cannot_ever_start_says_why_it_waits(fleet: Fleet) -> None:
+    run = fleet.engine.submit(fleet.say(cpus=64))  # the compute environment has sixteen
+    status = fleet.until(run, lambda status: status.message is not None)
+    assert status.state is RunState.QUEUED
+    assert "MISCONFIGURATION" in str(status.message)
+    fleet.engine.cancel(run)
+
+
+def test_one_input_that_cannot_be_read_stops_no_other_run(fleet: Fleet) -> None:
+    bad, good = fleet.say("bad"), fleet.say("good")
+    gone = bad.model_copy(update={"inputs": {"given": str(fleet.home / "nowhere.txt")}})
+    answers = fleet.engine.submit_all([gone, good])
+    assert "nowhere.txt is not there" in str(answers[0])
+    assert fleet.end_of(str(answers[1]))[0].state is RunState.COMPLETE
+
+
+def test_a_job_that_is_told_to_end_while_it_brings_its_inputs_ends_at_once(fleet: Fleet, emulator: Emulated) -> None:
+    code = """
+import sys, time
+from labrelay.workflows.batch import job
+job.Bringer.bring = lambda *_: time.sleep(300)
+sys.exit(job.main(sys.argv[1:]))
+"""
+    program = ["python", "-c", code, "Ref::order"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("labrelay.workflows.batch.job_definition.PROGRAM", program)
+        run = fleet.engine.submit(fleet.say())
+    assert eventually(lambda: "owner.json" in " ".join(fleet.keys()), 60)
+    began = time.monotonic()
+    fleet.engine.cancel(run)
+    assert fleet.end_of(run)[0].state is RunState.CANCELED
+    assert time.monotonic() - began < 10
+    assert [attempt["container"]["exitCode"] for attempt in fleet.job(run)["attempts"]] == [143]

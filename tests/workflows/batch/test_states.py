@@ -35,19 +35,21 @@ def test_each_state_of_a_job_is_one_of_ours(status: str, state: RunState) -> Non
 @pytest.mark.parametrize(
     ("job", "state", "words"),
     [
-        (failed(code=1), RunState.EXECUTOR_ERROR, "its log says why"),
+        (failed(code=65), RunState.EXECUTOR_ERROR, "its log says why"),
+        (failed(code=1), RunState.EXECUTOR_ERROR, "Labrelay has to be in its image"),
         (failed(code=2), RunState.EXECUTOR_ERROR, "exit code 2"),
         (failed(code=75), RunState.SYSTEM_ERROR, "could not be carried out"),
         (failed(code=143), RunState.SYSTEM_ERROR, "ended from outside"),
         (failed("OutOfMemoryError: Container killed due to memory usage", 137), RunState.EXECUTOR_ERROR, "memory_gib"),
-        (failed(code=137), RunState.EXECUTOR_ERROR, "memory_gib"),
+        (failed(code=137), RunState.SYSTEM_ERROR, "ended from outside"),
         (failed(statusReason="Host EC2 (instance i-1) terminated."), RunState.SYSTEM_ERROR, "host was lost"),
         (failed(statusReason="Job attempt duration exceeded timeout"), RunState.EXECUTOR_ERROR, "raise `minutes`"),
         (failed("CannotPullContainerError: no such image"), RunState.SYSTEM_ERROR, "could not be pulled"),
         (failed("CannotStartContainerError: nothing"), RunState.SYSTEM_ERROR, "CannotStartContainerError"),
         (failed(), RunState.SYSTEM_ERROR, "no reason"),
         (failed(code=137, statusReason=CANCELLED), RunState.CANCELED, "a person asked for it"),
-        (failed(code=143, isTerminated=True, statusReason="by hand"), RunState.CANCELED, "by hand"),
+        (failed(code=143, isTerminated=True, statusReason="by hand"), RunState.EXECUTOR_ERROR, "by hand"),
+        (failed(isCancelled=True, statusReason="MISCONFIGURATION:X"), RunState.EXECUTOR_ERROR, "MISCONFIGURATION"),
     ],
 )
 def test_the_reason_of_a_failure_decides_whether_a_new_attempt_can_help(
