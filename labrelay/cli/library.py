@@ -14,6 +14,7 @@ from labrelay.model.words import counted
 if TYPE_CHECKING:
     from labrelay.model.problem import Problem
     from labrelay.steps.rehearse import Rehearsed
+    from labrelay.steps.rules import Rule
 
 FOLDER = click.Path(path_type=Path)
 
@@ -213,12 +214,20 @@ def show_rules() -> None:
             rule.reference,
             rule.scope,
             rule.merge,
+            _where(rule),
             ", ".join(f"{name}={value}" for name, value in rule.parameters.items()),
         )
         for rule in found
     ]
-    header = ["rule", "when", "workflow", "reference", "scope", "merge", "parameters"]
+    header = ["rule", "when", "workflow", "reference", "scope", "merge", "on", "parameters"]
     table(header, rows, f"no rules yet: {home.path / FILE} has an example")
+
+
+def _where(rule: Rule) -> str | None:
+    told: list[str] = [rule.on] if rule.on else []
+    told += [f"{rule.on_large} above {rule.large_gb:g} GB"] if rule.on_large else []
+    told += [f"{rule.priority} priority"] if rule.priority != "normal" else []
+    return ", ".join(told) or None
 
 
 @rules.command("test")
@@ -254,6 +263,7 @@ def _rehearsed(each: Rehearsed) -> None:
             click.echo(f"  not by {printable(rule.rule)}: {printable(rule.why_not, 400)}")
         else:
             on = f" against {rule.reference}" if rule.reference else ""
-            click.echo(f"  {rule.workflow}{on}, by the rule {printable(rule.rule)}")
+            where = f" on {rule.where}" if rule.where else ""
+            click.echo(f"  {rule.workflow}{on}{where}, by the rule {printable(rule.rule)}")
     if each.why_not and not any(rule.why_not for rule in each.rules):
         click.echo(f"  nothing runs: {printable(each.why_not, 400)}")

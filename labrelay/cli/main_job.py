@@ -87,6 +87,7 @@ def _tell(home: Home, outcome: Processed, *, waited: bool) -> int:
     stopped = {what for what, _why in outcome.failed}
     waiting = sum(not line.state.terminal and line.run in stopped for line in lines)
     going = sum(not line.state.terminal for line in lines) - waiting
+    cancelled = sum(line.state.value == "CANCELED" for line in lines)
     code = 1 if failed or outcome.failed else 0
     if wants_json():
         emit(_as_json(outcome, rows, failed, going))
@@ -94,6 +95,8 @@ def _tell(home: Home, outcome: Processed, *, waited: bool) -> int:
     show_results(rows, "no results yet" if outcome.runs else "no rule asked for a workflow run")
     click.echo()
     _needs(home, outcome, failed)
+    if cancelled:
+        click.echo(f"{counted(cancelled, 'workflow run was', 'workflow runs were')} cancelled: labrelay runs retry RUN")
     if going:
         after = "" if waited else "; record them with: labrelay sweep"
         click.echo(f"{counted(going, 'workflow run goes', 'workflow runs go')} on: labrelay status{after}")
@@ -239,6 +242,7 @@ def submit(
             submitted.failed = seen_again(submitted.failed, submitted.runs, wait_for(home, submitted.runs))
             deliver(home)
             failed = sum(line.failed for line in lines_of(home, submitted.runs))
+            failed += len({run for run, _why in submitted.failed})
             progress.done("run", f"{workflow}, {failed} failed" if failed else workflow, ok=not failed)
     return _tell_submitted(home, submitted, waited=wait)
 
@@ -247,7 +251,7 @@ def _tell_submitted(home: Home, submitted: Submitted, *, waited: bool) -> int:
     from labrelay.steps.listing import lines_of
 
     lines = lines_of(home, submitted.runs)
-    bad = [line for line in lines if line.failed]
+    bad = [line for line in lines if line.state.terminal and line.state.value != "COMPLETE"]
     rows: list[dict[str, Any]] = [
         {
             "run": line.run,

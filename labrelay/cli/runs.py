@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from labrelay.cli.tables import seconds_text, show_runs, when_text
 from labrelay.model.names import on_one_line, printable
 
 if TYPE_CHECKING:
+    from labrelay.model.runs import CostItem
     from labrelay.steps.listing import RunLine
     from labrelay.steps.run_details import AttemptLine, FileLine, RunDetails
 
@@ -98,6 +100,7 @@ def _facts(found: RunDetails, result: str) -> list[tuple[str, str | None]]:
         ("sample", line.sample),
         ("experiment", line.experiment),
         ("workflow", line.workflow),
+        ("on", line.engine),
         ("state", line.state.value + ("" if line.recorded or not line.state.terminal else ", not recorded yet")),
         ("failure", line.reason),
         ("verdict", line.verdict.value),
@@ -111,6 +114,15 @@ def _facts(found: RunDetails, result: str) -> list[tuple[str, str | None]]:
         ("generation", str(found.generation) if found.generation else None),
         ("result", result if line.state.value == "COMPLETE" else None),
     ]
+
+
+def _cost_text(costs: Sequence[CostItem]) -> str:
+    """Return what was used, in dollars where a price is known; what has none is told by its quantity."""
+    known = [item for item in costs if item.usd is not None]
+    told = [f"{item.what} {item.usd:.4f} $" for item in known if item.usd]
+    told += [f"{item.what} {item.quantity:.4g} {item.unit}" for item in costs if item.usd is None]
+    total = f"{sum(item.usd or 0 for item in known):.4f} $" if known else "no price is known"
+    return f"{total} ({', '.join(told)})" if told else total
 
 
 def _show_attempt(attempt: AttemptLine) -> None:
@@ -133,8 +145,7 @@ def _show_attempt(attempt: AttemptLine) -> None:
     ]
     table(["task", "state", "took", "cpu", "peak memory", "exit", "in"], rows, "no tasks are on record")
     if attempt.costs:
-        together = sum(item.usd or 0 for item in attempt.costs)
-        click.echo(f"cost: {together:.4f} $ ({', '.join(f'{c.what} {c.usd:.4f} $' for c in attempt.costs if c.usd)})")
+        click.echo(f"cost: {_cost_text(attempt.costs)}")
     for advice in attempt.advice:
         used = f"{advice.used:.2g} of {advice.reserved:.3g} {advice.unit} {advice.resource}"
         click.echo(f"hardly used: {advice.task}, {used}: {advice.suggestion}")

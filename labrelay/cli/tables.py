@@ -43,12 +43,13 @@ def show_results(rows: Sequence[ResultRow], empty: str) -> None:
 
 def show_runs(lines: Sequence[RunLine], empty: str) -> None:
     """Print the table of workflow runs."""
-    header = ["run", "sample", "workflow", "state", "verdict", "asked (UTC)", "took", "attempts"]
+    header = ["run", "sample", "workflow", "on", "state", "verdict", "asked (UTC)", "took", "attempts"]
     cells: list[list[Cell]] = [
         [
             line.run,
             line.sample,
             line.workflow,
+            line.engine,
             line.state.value + ("" if line.recorded or not line.state.terminal else " (not recorded)"),
             None if line.verdict.value == "none" else line.verdict.value,
             when_text(line.asked),

@@ -19,6 +19,7 @@ from pathlib import Path
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Frozen, Problem
 from labrelay.model.words import counted
+from labrelay.parsers.text import delimiter_of
 
 MAX_BYTES = 5_000_000
 NAME_COLUMNS = ("sample", "sample_id", "sample_name", "name")
@@ -100,7 +101,7 @@ def _text(path: Path, problems: list[Problem]) -> str | None:
 
 def _rows(text: str, name: str, problems: list[Problem]) -> Iterator[AnnouncedRow]:
     head = text.split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text), delimiter="\t" if "\t" in head and "," not in head else ",")
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter_of(head))
     header = _header(next(reader, []))
     column = next((c for c in NAME_COLUMNS if c in header), None)
     if column is None:

@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 0.2, 2.0
 STARTING_SECONDS = 60.0  # of a look; what is not started in them has the next look
 TASKS_TOLD = 3  # kinds of tasks at work that fit on a line
-PATIENCE_SECONDS = 600.0  # of a wait, with a service that fails each time it is asked
+PATIENCE_SECONDS = 600.0  # of a wait, with a service that has answered and now fails each time it is asked
+FIRST_PATIENCE_SECONDS = 20.0  # with one that has not answered yet
 LOOKS = 3  # an engine that does not know a run so often in a row is not waited for
 FORGOTTEN = "the engine does not know this run; `labrelay sweep` gives it up after a while and tries it again"
 
@@ -146,10 +147,11 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
     """
     total, pause, started, wanted = Collected(), FIRST_WAIT, time.monotonic(), set(run_ids)
     missed: Counter[str] = Counter()
-    heard = time.monotonic()
+    # An engine that has not answered once in this wait may be set up wrongly, or not be there.
+    until = time.monotonic() + FIRST_PATIENCE_SECONDS
     while True:
         done = _settled(home)
-        heard = _patiently(home, done, run_ids, heard)
+        until = _patiently(home, done, run_ids, until)
         total.started += done.started
         total.recorded += done.recorded
         total.retried += done.retried
@@ -167,17 +169,17 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
         pause = min(LONGEST_WAIT, max(FIRST_WAIT, (time.monotonic() - started) / 20))
 
 
-def _patiently(home: Home, done: Collected, run_ids: Sequence[str], heard: float) -> float:
-    """Return when the engines of these runs last answered; one that fails is waited for, since runs may take days."""
+def _patiently(home: Home, done: Collected, run_ids: Sequence[str], until: float) -> float:
+    """Return until when engines that fail are asked again: some minutes after they answered, as runs may take days."""
     here = engines_of(home, run_ids) if done.silent else ()
     errors = [error for kind, error in done.silent.items() if kind in here]
     if not errors:
-        return time.monotonic()
-    if not errors[0].retryable or time.monotonic() > heard + PATIENCE_SECONDS:
+        return time.monotonic() + PATIENCE_SECONDS
+    if not errors[0].retryable or time.monotonic() > until:
         raise errors[0]
     home.progress.now(f"{errors[0]} Asking again …")
     time.sleep(LONGEST_WAIT)
-    return heard
+    return until
 
 
 def seen_again(failed: Sequence[tuple[str, str]], run_ids: Sequence[str], waited: Collected) -> list[tuple[str, str]]:

@@ -40,20 +40,25 @@ def examine_aws(settings: Settings, aws: Aws | None = None) -> list[Finding]:
         findings.append(_identity(way))
     except LabrelayError as error:
         return [*findings, _wrong("identity", str(error), "docs/aws.md says what credentials are needed")]
-    checks: tuple[tuple[str, Callable[[Settings, Aws], Iterator[Finding]]], ...] = (
-        ("bucket", _buckets),
-        ("sequences", _sequence_store),
-        ("references", _reference_store),
-        ("run group", _run_group),
-        ("run cache", _run_cache),
-        ("runs", _runs),
-        ("role", _role),
-        ("batch", examine_batch),
-        ("events", _queue),
-    )
-    for what, check in checks:
+    for what, check in _checks(settings):
         findings += _tried(what, check(settings, way))
     return findings
+
+
+def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[Settings, Aws], Iterator[Finding]]]]:
+    """Yield what has to be looked at: a home whose files lie in folders uses of AWS what its other engines need."""
+    here = settings.profile != "healthomics"
+    yield "bucket", _buckets
+    if not here:
+        yield "sequences", _sequence_store
+        yield "references", _reference_store
+    if not here or settings.service_role_arn is not None:
+        yield "run group", _run_group
+        yield "run cache", _run_cache
+        yield "runs", _runs
+        yield "role", _role
+    yield "batch", examine_batch
+    yield "events", _queue
 
 
 def _tried(what: str, found: Iterator[Finding]) -> Iterator[Finding]:
@@ -67,8 +72,8 @@ def _tried(what: str, found: Iterator[Finding]) -> Iterator[Finding]:
 def _profile(settings: Settings) -> Finding:
     if settings.profile == "healthomics":
         return _ok("profile", "healthomics: S3 and AWS HealthOmics are used")
-    said = f"{settings.profile}: nothing on AWS is used until the profile is healthomics"
-    return _note("profile", said, f'profile = "healthomics" in {FILE}, or {INIT}')
+    said = f"{settings.profile}: files lie in folders; AWS is used for runs that go there"
+    return _note("profile", said, f"to have the files on AWS as well: {INIT}")
 
 
 def _endpoint(aws: Aws) -> Finding:
@@ -90,6 +95,8 @@ def _buckets(settings: Settings, aws: Aws) -> Iterator[Finding]:
     named: dict[str, list[str]] = {}
     for name in ("objects_url", "outputs_url"):
         url = getattr(settings, name)
+        if url is None and settings.profile != "healthomics":
+            continue
         if url is None:
             yield _unset("bucket", name)
         elif not url.startswith("s3://"):

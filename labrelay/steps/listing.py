@@ -33,6 +33,7 @@ class RunLine(Frozen):
         run: `run_…`.
         sample: The sample's name, `N samples` of a cohort, or the result's folder of a run without samples.
         workflow: Name and version.
+        engine: The kind of the engine that it is on.
         state: As the records have it; an engine may be ahead of them until the next collect.
         attempts: How many tries there were.
         asked: When it was asked for, UTC.
@@ -47,6 +48,7 @@ class RunLine(Frozen):
     experiment: str
     sample: str
     workflow: str
+    engine: str
     state: RunState
     verdict: Verdict
     attempts: int
@@ -60,8 +62,8 @@ class RunLine(Frozen):
 
     @property
     def failed(self) -> bool:
-        """Whether it ended without a result."""
-        return self.state.terminal and self.state is not RunState.COMPLETE
+        """Whether it ended without a result, and nobody wanted that."""
+        return self.state in (RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR)
 
 
 def runs(
@@ -143,6 +145,7 @@ def run_lines(session: Session, ids: Select[str]) -> list[RunLine]:
             WorkflowRunRow.stale,
             WorkflowRunRow.recorded_at,
             WorkflowRunRow.result_path,
+            WorkflowRunRow.engine,
             ExperimentRow.name.label("experiment"),
             WorkflowVersionRow.name.label("workflow"),
             WorkflowVersionRow.version,
@@ -164,6 +167,7 @@ def _line(row: Any, names: list[str], attempts: int, tried: str | None) -> RunLi
         experiment=row.experiment,
         sample=subject(names, row.result_path),
         workflow=f"{row.workflow} {row.version}",
+        engine=row.engine,
         state=state,
         verdict=Verdict(row.verdict),
         attempts=attempts,

@@ -171,8 +171,8 @@ def _live(line: RunLine, status: EngineStatus | None) -> Live:
         sample=line.sample,
         workflow=line.workflow,
         state=status.state if status else line.state,
-        tasks_done=status.tasks_done if status else None,
-        tasks_started=status.tasks_started if status else None,
+        tasks_done=status.tasks_done if status and status.tasks_started else None,
+        tasks_started=status.tasks_started if status and status.tasks_started else None,
         seconds=line.seconds,
         why=status.message if status else None,
     )

@@ -27,6 +27,7 @@ class RuleSays(Frozen):
     workflow: str | None = None
     reference: str | None = None
     scope: str | None = None
+    where: str | None = None
     why_not: str | None = None
 
 
@@ -68,9 +69,18 @@ def rehearse(home: Home, folder: Path) -> tuple[InstrumentRun, list[Rehearsed]]:
         index = experiments.index_of(session)
         found = {label: match(label, rows[label], index) for label in run.sample_labels}
         names = dict(session.execute(select(ExperimentRow.id, ExperimentRow.name)).all())
-    with_reads = {file.sample for file in run.files if file.role in (FileRole.READS, FileRole.ALIGNMENT)}
-    said = [_say(found[label], label in with_reads, run.platform, rules, names, broken) for label in found]
+    sizes: dict[str, int] = defaultdict(int)
+    for file in run.files:
+        if file.role in (FileRole.READS, FileRole.ALIGNMENT):
+            sizes[file.sample or ""] += file.size
+    said = [_say(found[label], sizes.get(label), run.platform, rules, names, broken) for label in found]
     return run, said
+
+
+def _values(rule: Rule, read_bytes: int | None) -> dict[str, str | None]:
+    """Return what would run by a rule, and where: by the reads of this folder, which a top-up adds to."""
+    where = rule.place_for(read_bytes or 0)
+    return {"workflow": rule.workflow, "reference": rule.reference, "scope": rule.scope, "where": where}
 
 
 def _broken(home: Home, rule: Rule) -> str | None:
@@ -86,7 +96,7 @@ def _broken(home: Home, rule: Rule) -> str | None:
 
 def _say(
     matched: Match,
-    has_reads: bool,
+    read_bytes: int | None,
     platform: str,
     rules: tuple[Rule, ...],
     names: dict[str, str],
@@ -99,9 +109,9 @@ def _say(
     verdicts = []
     for rule in rules:
         why_not = rule.why_not(sample, platform, experiment) or broken.get(rule.name)
-        values = {} if why_not else {"workflow": rule.workflow, "reference": rule.reference, "scope": rule.scope}
+        values = {} if why_not else _values(rule, read_bytes)
         verdicts.append(RuleSays(rule=rule.name, why_not=why_not, **values))
-    why = None if has_reads else "there are no reads of it in this run"
+    why = None if read_bytes is not None else "there are no reads of it in this run"
     if why is None and not any(v.why_not is None for v in verdicts):
         why = "; ".join(f"{v.rule}: {v.why_not}" for v in verdicts) or "rules.toml has no rules"
     return Rehearsed(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,7 +140,11 @@ def load_settings(home: Path) -> Settings:
 
 def _problem(error: Any) -> Problem:
     name = ".".join(str(part) for part in error["loc"])
-    return Problem(code="BAD_SETTING", message=f"{name}: {error['msg']}", path=FILE)
+    message = f"{name}: {error['msg']}"
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(name, list(Settings.model_fields), n=1)
+        message = f"{name}: there is no such setting" + (f"; is {near[0]} meant?" if near else "")
+    return Problem(code="BAD_SETTING", message=message, path=FILE)
 
 
 TEMPLATE = """\

@@ -231,6 +231,10 @@ def _problems_of(error: ValidationError, text: str) -> list[Problem]:
     for found in error.errors(include_url=False):
         where = [str(part) for part in found["loc"]]
         words = found["msg"].removeprefix("Value error, ")
+        if where == ["name"] and found["type"] == "string_pattern_mismatch":
+            words = "a name has lower-case letters, digits and _, begins with a letter, and no more than 63 of them"
+        elif found["type"] == "missing":
+            words = "it is missing"
         problems.append(
             Problem(
                 code="DEFINITION_INVALID",

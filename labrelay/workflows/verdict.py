@@ -38,7 +38,7 @@ def task_failure(task: str, status: int, stderr: Path) -> str:
     if status == NOT_FOUND:
         missing = next((line for line in reversed(lines) if "not found" in line or "No such file" in line), "")
         sentence += f": a command was not found ({missing.strip()})" if missing else ": a command was not found"
-        return sentence + "; install it, or add its folder to the tool path."
+        return sentence + "; install it, or add its folder to PATH."
     if status in HINTS:
         sentence += f": {HINTS[status]}"
     said = " | ".join(line.strip() for line in lines if line.strip())

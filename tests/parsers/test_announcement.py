@@ -44,3 +44,8 @@ def test_a_table_without_such_a_column_is_told_the_headings(tmp_path: Path) -> N
 def test_a_heading_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedInput, match="the column alias stands twice"):
         read(tmp_path, "name,alias,alias,aliases\nalpha,a,b,c\n")
+
+
+def test_a_table_with_semicolons_as_a_european_spreadsheet_writes_it_is_read(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, "experiment;sample;assay\nstudy;A-1;measles\n")
+    assert (row.experiment, row.name, row.assay) == ("study", "A-1", "measles")

@@ -381,7 +381,7 @@ def test_a_wait_outlives_a_service_that_fails_for_a_while_and_no_longer(
     failures, second = 10**9, intended(home, generation=1)
     sweep_started = collect.start_intended(home)
     assert sweep_started == 1
-    monkeypatch.setattr(collect, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(collect, "FIRST_PATIENCE_SECONDS", -1.0)
     with pytest.raises(EngineFailed, match="the service failed"):
         collect.wait_for(home, [second])
 

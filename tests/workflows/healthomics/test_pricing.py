@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from labrelay.model.errors import RefusedInput
-from labrelay.steps.cloud import cloud_adapters
+from labrelay.steps.adapters import adapters_of
 from labrelay.steps.settings import Settings
 from labrelay.workflows.healthomics.advice import advise
 from labrelay.workflows.healthomics.pricing import load_prices, smallest_instance, static_gib
@@ -91,7 +91,7 @@ def test_a_table_that_is_not_there_is_told_with_what_names_it(tmp_path: Path) ->
 def test_the_settings_name_files_of_the_home(tmp_path: Path) -> None:
     names = {"objects_url": "s3://b/o", "outputs_url": "s3://b/r", "sequence_store_id": "1", "reference_store_id": "2"}
     settings = Settings(profile="healthomics", service_role_arn="arn:aws:iam::1:role/x", prices="own.toml", **names)  # type: ignore[arg-type]
-    assert cloud_adapters(tmp_path, settings).engine._settings.prices == tmp_path / "own.toml"  # type: ignore[attr-defined]
+    assert adapters_of(tmp_path, settings).engine._settings.prices == tmp_path / "own.toml"  # type: ignore[attr-defined]
 
 
 def entry(**metrics: Any) -> dict[str, Any]:
