@@ -70,17 +70,21 @@ def look_at(aws: Aws, uri: str) -> Stored:
 
 def list_objects(aws: Aws, prefix: str) -> Iterator[str]:
     """Yield the URIs of all objects below a prefix (ends with `/`), in order."""
-    return (each.uri for each in list_stored(aws, prefix))
+    return (uri for uri, _item in _listed(aws, prefix))
 
 
 def list_stored(aws: Aws, prefix: str) -> Iterator[Stored]:
     """Yield all objects below a prefix (ends with `/`), in order. Cost: a call for a thousand."""
+    return (Stored(uri, str(item["ETag"]), int(item["Size"])) for uri, item in _listed(aws, prefix))
+
+
+def _listed(aws: Aws, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
     bucket, key = bucket_and_key(prefix)
     with aws_errors(f"list {prefix}"):
         for page in aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
             for item in page.get("Contents", []):
                 if not item["Key"].endswith("/"):
-                    yield Stored(f"s3://{bucket}/{item['Key']}", str(item["ETag"]), int(item["Size"]))
+                    yield f"s3://{bucket}/{item['Key']}", item
 
 
 def fetch_all(aws: Aws, wanted: Sequence[tuple[str, Path]], folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -76,11 +77,15 @@ def test_a_run_reads_what_was_brought_and_its_report_names_what_was_asked_for(fa
     assert far.engine.tasks(token) == report.tasks
 
 
-def test_the_next_attempt_takes_the_finished_tasks_since_path_and_time_are_the_same(far: Lab, uri: str) -> None:
+def test_what_a_clean_removed_comes_back_as_it_was_and_finished_tasks_count(far: Lab, uri: str) -> None:
     request = far.request(ECHO, {"tiny.word": "hello", "tiny.given": uri})
-    assert far.wait(far.engine.submit(request)).state is RunState.COMPLETE
+    token = far.engine.submit(request)
+    assert far.wait(token).state is RunState.COMPLETE
+    shutil.rmtree(far.home / "brought")
+    assert uri in far.engine.report(token).tasks[0].inputs.values()
     again = far.engine.submit(far.again(request, 2))
     assert far.wait(again).state is RunState.COMPLETE
+    # The call cache goes by path and time.
     assert [task.cached for task in far.engine.report(again).tasks] == [True]
 
 
