@@ -12,6 +12,7 @@ from labrelay.steps.settings import Settings
 from labrelay.stores.folder import FolderObjectStore
 from labrelay.stores.folder_reads import FolderReadStore
 from labrelay.stores.ports import ObjectStore, ReadStore
+from labrelay.workflows.local.bring import Bring
 from labrelay.workflows.local.engine import LocalEngine
 from labrelay.workflows.port import Engine
 
@@ -20,6 +21,9 @@ NEEDED = {
     "healthomics": ("outputs_url", "service_role_arn"),
     "batch": ("batch_queue", "batch_image", "batch_role_arn", "outputs_url"),
 }
+# Any of these says that a home has to do with AWS.
+ON_AWS = ("aws_region", "aws_profile", "aws_endpoint_url", "objects_url", "outputs_url")
+BROUGHT = "brought"  # below the home: inputs that were brought from AWS for the engine of this machine
 PAGES = {"healthomics": "docs/aws.md", "batch": "docs/batch.md"}
 
 
@@ -42,11 +46,10 @@ def adapters_of(path: Path, settings: Settings) -> Adapters:
     if settings.profile == "healthomics":
         with_aws = _aws("the profile healthomics")
         objects, reads = with_aws.cloud_stores(path, settings)
-        makers: dict[str, Callable[[], Engine]] = {"local": lambda: with_aws.local_engine(path, settings)}
     else:
         objects = FolderObjectStore(path / "objects", name="objects")
         reads = FolderReadStore(path / "reads", objects)
-        makers = {"local": lambda: local_engine(path, settings)}
+    makers: dict[str, Callable[[], Engine]] = {"local": lambda: local_engine(path, settings)}
     missing = {}
     for kind, names in NEEDED.items():
         unset = [name for name in names if getattr(settings, name) is None]
@@ -59,8 +62,20 @@ def adapters_of(path: Path, settings: Settings) -> Adapters:
 
 
 def local_engine(path: Path, settings: Settings) -> LocalEngine:
-    """Return the engine of this machine as the settings want it."""
-    return LocalEngine(path, concurrency=settings.concurrency, sandbox=settings.sandbox, nextflow=settings.nextflow)
+    """Return the engine of this machine as the settings want it; where they name AWS, inputs from there come here."""
+    bring = Bring(
+        folder=str((path / BROUGHT).resolve()),
+        region=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url,
+        profile=settings.aws_profile,
+    )
+    return LocalEngine(
+        path,
+        concurrency=settings.concurrency,
+        sandbox=settings.sandbox,
+        nextflow=settings.nextflow,
+        bring=bring if any(getattr(settings, name) is not None for name in ON_AWS) else None,
+    )
 
 
 def _maker(kind: str, path: Path, settings: Settings) -> Callable[[], Engine]:

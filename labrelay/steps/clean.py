@@ -24,13 +24,13 @@ from labrelay.model.problem import Frozen
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
 from labrelay.records.schema import AttemptRow, WorkflowRunRow
+from labrelay.steps.adapters import BROUGHT
 from labrelay.steps.home import Home
 from labrelay.stores.durable import TEMP_NAME, describe_os_error, human_bytes, remove_stale_temps
 from labrelay.workflows.local.home import EngineHome
 
 GONE = ".gone-"
 DOWNLOADS, OUTPUTS, HALF = ("healthomics", "batch"), "out", ".part"  # what these engines bring from S3
-BROUGHT = "brought"  # inputs that were brought from AWS for the engine of this machine
 KEY_DIGITS = 40
 SCRATCH_SECONDS = 86_400.0  # what is being made is finished within a day
 TEMP_SECONDS = 3_600.0
@@ -134,14 +134,19 @@ def _downloads(home: Home, planned: Set[Path]) -> Iterator[Leftover]:
 
 
 def _brought(home: Home) -> Iterator[Leftover]:
-    """Yield inputs that were brought from AWS and not been used for long; none while a run of this machine lives."""
+    """Yield inputs that were brought from AWS and not been used for long; none while a run of this machine lives.
+
+    The time of a place is that of its last use, since whoever finds one whole touches it.
+    """
     before = time.time() - home.settings.keep_work_days * 86_400
     with home.records.read() as session:
         query = select(AttemptRow.state).where(AttemptRow.engine == "local")
         if not all(_ended(state) for state in session.scalars(query.distinct())):
             return
     for folder in _folders(home.path / BROUGHT):
-        if folder.stat().st_mtime < before:
+        if folder.name.startswith(GONE):
+            yield _leftover(folder, "an earlier clean was interrupted")
+        elif folder.stat().st_mtime < before:
             yield _leftover(folder, "it was brought from AWS for a run of long ago, and can be brought again")
 
 

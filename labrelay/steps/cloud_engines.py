@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from labrelay.model.errors import UsageError
-from labrelay.steps.adapters import local_engine as plain_local_engine
 from labrelay.steps.cloud import aws_of
 from labrelay.steps.settings import Settings
 from labrelay.stores.aws import Aws
@@ -17,7 +16,6 @@ from labrelay.stores.ports import ObjectStore, ReadStore
 from labrelay.stores.s3 import S3ObjectStore
 from labrelay.workflows.batch.engine import BatchEngine
 from labrelay.workflows.batch.settings import BatchSettings
-from labrelay.workflows.bringing import BringingEngine
 from labrelay.workflows.healthomics.engine import HealthOmicsEngine, HealthOmicsSettings
 from labrelay.workflows.port import Engine
 from labrelay.workflows.sending import Sender
@@ -48,11 +46,6 @@ def cloud_stores(path: Path, settings: Settings) -> tuple[ObjectStore, ReadStore
 def _reads_name(aws: Aws, stores: Stores) -> str:
     """Return a name that the records keep beside each read set: in another sequence store it has to be imported."""
     return "@".join(filter(None, (f"omics:{stores.sequence_store_id}", aws.endpoint("omics"))))
-
-
-def local_engine(path: Path, settings: Settings) -> Engine:
-    """Return the engine of this machine for a home whose files lie on AWS: they are brought here first."""
-    return BringingEngine(plain_local_engine(path, settings), aws_of(settings), path / "brought")
 
 
 def healthomics_engine(path: Path, settings: Settings) -> Engine:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from glob import escape
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError
 
@@ -23,6 +23,14 @@ CHUNK = 1 << 20
 AT_ONCE = 8
 TRIES = 5
 WAIT_SECONDS = 3600.0
+
+
+class Stored(NamedTuple):
+    """An object as it stands in S3; `etag` is with its quotes, and another one is another object."""
+
+    uri: str
+    etag: str
+    size: int
 
 
 def bucket_and_key(uri: str) -> tuple[str, str]:
@@ -48,14 +56,35 @@ def read_object(aws: Aws, uri: str, limit: int) -> bytes | None:
         return None
 
 
+def look_at(aws: Aws, uri: str) -> Stored:
+    """Return what is stored under an `s3://` URI. Cost: a HEAD.
+
+    Raises:
+        NotFound: Nothing is.
+    """
+    bucket, key = bucket_and_key(uri)
+    with aws_errors(f"look at {uri}"):
+        head = aws.client("s3").head_object(Bucket=bucket, Key=key)
+    return Stored(uri, str(head["ETag"]), int(head["ContentLength"]))
+
+
 def list_objects(aws: Aws, prefix: str) -> Iterator[str]:
     """Yield the URIs of all objects below a prefix (ends with `/`), in order."""
+    return (uri for uri, _item in _listed(aws, prefix))
+
+
+def list_stored(aws: Aws, prefix: str) -> Iterator[Stored]:
+    """Yield all objects below a prefix (ends with `/`), in order. Cost: a call for a thousand."""
+    return (Stored(uri, str(item["ETag"]), int(item["Size"])) for uri, item in _listed(aws, prefix))
+
+
+def _listed(aws: Aws, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
     bucket, key = bucket_and_key(prefix)
     with aws_errors(f"list {prefix}"):
         for page in aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
             for item in page.get("Contents", []):
                 if not item["Key"].endswith("/"):
-                    yield f"s3://{bucket}/{item['Key']}"
+                    yield f"s3://{bucket}/{item['Key']}", item
 
 
 def fetch_all(aws: Aws, wanted: Sequence[tuple[str, Path]], folder: Path) -> None:
@@ -75,17 +104,15 @@ def fetch_all(aws: Aws, wanted: Sequence[tuple[str, Path]], folder: Path) -> Non
 
 def fetch(aws: Aws, uri: str, target: Path) -> None:
     """Bring one object to `target`; see `fetch_all`."""
-    bucket, key = bucket_and_key(uri)
-    with aws_errors(f"look at {uri}"):
-        head = aws.client("s3").head_object(Bucket=bucket, Key=key)
-    etag, size = str(head["ETag"]), int(head["ContentLength"])
+    stored = look_at(aws, uri)
+    etag = stored.etag
     mark = target.with_name(f".{target.name}.etag")
     with storage_errors(f"store {target.name}", target.parent):
         make_dirs(target.parent)
-        if _is_there(target, mark, etag, size):
+        if _is_there(target, mark, etag, stored.size):
             return
         part = target.with_name(f".{target.name}.{sha256(etag.encode()).hexdigest()[:16]}.part")
-        _fill(aws, uri, part, etag, size)
+        fill(aws, stored, part)
         faultpoint("download.filled")
         part.replace(target)
         fsync_dir(target.parent)
@@ -99,7 +126,14 @@ def _is_there(target: Path, mark: Path, etag: str, size: int) -> bool:
     return mark.is_file() and mark.read_text() == etag and target.is_file() and target.stat().st_size == size
 
 
-def _fill(aws: Aws, uri: str, part: Path, etag: str, size: int) -> None:
+def fill(aws: Aws, stored: Stored, part: Path) -> None:
+    """Write an object's bytes to `part`, going on with what is there, which has to be of this very object.
+
+    Raises:
+        Conflict: Another object is stored there by now.
+        StorageFailed: S3 did not give it all; asking again goes on where it stopped.
+    """
+    uri, etag, size = stored
     with part.open("ab", buffering=0) as handle:
         for left in range(TRIES, 0, -1):
             try:

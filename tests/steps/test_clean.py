@@ -214,3 +214,9 @@ def test_what_was_brought_from_aws_goes_after_a_while_and_not_under_a_run_that_l
     long_ago = time.time() - 86_400 * (home.settings.keep_work_days + 1)
     os.utime(old, (long_ago, long_ago))
     assert [each.path for each in plan_clean(home) if "brought" in each.path.parts] == [old]
+
+
+def test_what_an_interrupted_clean_left_of_what_was_brought_goes_with_the_next(home: Home) -> None:
+    left = home.path / "brought" / ".gone-0123"
+    put(left / "reads.fastq.gz")
+    assert [each.path for each in plan_clean(home)] == [left]

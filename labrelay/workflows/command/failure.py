@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from labrelay.model.states import RunState
+from labrelay.workflows.command.limits import UNFIT, WHAT_TO_DO, too_long
 from labrelay.workflows.command.outputs import missing_outputs, read_outputs
 from labrelay.workflows.command.task import Folders, Task
 from labrelay.workflows.verdict import Verdict, died, disk_is_full, task_failure
@@ -20,6 +21,7 @@ MISSING = (
     "Task {name} ended well but made no {what}; correct `path` in its definition, or say `optional = true` where a run "
     "may do without."
 )
+UNSTARTABLE = "Task {name} was not started: {why}."
 NOTHING = "Task {name} ended well but made none of its outputs, so that nothing could be kept."
 
 
@@ -38,6 +40,9 @@ def judge(folders: Folders, said: Path, code: int, cancelled: bool) -> Verdict:
         return _complete(folders, task)
     if cancelled:
         return Verdict(RunState.CANCELED, CANCELLED)
+    if task is not None and usage is None and code == UNFIT:
+        why = too_long(task.argv, here=True) or f"its command is longer than this machine lets one be; {WHAT_TO_DO}"
+        return Verdict(RunState.EXECUTOR_ERROR, UNSTARTABLE.format(name=task.name, why=why))
     if task is None or usage is None:
         return Verdict(RunState.SYSTEM_ERROR, died(said, code))
     if usage.stopped == "limit":

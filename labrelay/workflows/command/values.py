@@ -9,8 +9,10 @@ from typing import Any
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem
 from labrelay.workflows.command.arguments import render
+from labrelay.workflows.command.limits import too_long
 from labrelay.workflows.definition import Definition, InputSpec
 from labrelay.workflows.shapes import is_of
+from labrelay.workflows.specs import FILE_NAME
 
 MIB = 1 << 20
 
@@ -79,7 +81,10 @@ def check(definition: Definition, inputs: Mapping[str, Any], here: bool = False)
     if not problems:
         values, _ = staged(definition, inputs, Path("/"))
         given = {"cpus": 1, "memory_gib": definition.resources.memory_gib, "bundle": "/"}
-        _, problems = render(definition.command, {**values, **given})
+        made, problems = render(definition.command, {**values, **given})
+        long = None if problems else too_long(made, here)
+        if long is not None:
+            problems = [Problem(code="COMMAND_TOO_LONG", message=f"command: {long}.", path=FILE_NAME)]
     if problems:
         raise RefusedInput(f"The inputs of {definition.name}", sorted(problems, key=lambda problem: problem.message))
 

@@ -10,6 +10,7 @@ other things to do. SIGTERM is passed on; whatever else ends it, the task's keep
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from labrelay.workflows.command.limits import UNFIT
 from labrelay.workflows.local.keeper import PARENT_IS_GONE
 from labrelay.workflows.local.staged import stage
 
@@ -26,12 +28,15 @@ CANNOT = 71  # EX_OSERR of sysexits.h
 
 
 def main(told: dict[str, Any]) -> int:
-    """Do it and return the command's exit code; `CANNOT` after a sentence when it could not be started."""
+    """Do it and return the command's exit code; `CANNOT` or `UNFIT` after a sentence when it could not be started."""
     try:
         for source, target in told["copies"]:
             stage(Path(source), Path(target))
         return _run(told)
     except OSError as error:
+        if error.errno == errno.E2BIG:
+            sys.stderr.write(f"The command is too long to be started: {error.strerror}.\n")
+            return UNFIT
         sys.stderr.write(f"The inputs could not be put into the folder of the task: {error}.\n")
         return CANNOT
     finally:

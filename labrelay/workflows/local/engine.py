@@ -26,6 +26,7 @@ from labrelay.stores.durable import (
     write_json_atomic,
 )
 from labrelay.workflows.local import lock
+from labrelay.workflows.local.bring import Bring, ask_for, with_origins
 from labrelay.workflows.local.home import Attempt, AttemptExit, EngineHome, RunnerSettings
 from labrelay.workflows.local.processes import boot_id, started_at, stop_recorded
 from labrelay.workflows.local.program import Program
@@ -59,6 +60,7 @@ class LocalEngine:
         nextflow: Path | None = None,
         cpus: int | None = None,
         memory_gib: float | None = None,
+        bring: Bring | None = None,
     ) -> None:
         """Take the settings; nothing is written or started before the first `submit`.
 
@@ -72,6 +74,7 @@ class LocalEngine:
                 another one, fails before its command starts. None asks nothing.
             nextflow: A Nextflow program, or a folder of its jars; None looks on PATH and in the checkout.
             cpus, memory_gib: The part of this machine that tasks share out; None: all of it.
+            bring: How inputs on AWS come here before the engine program starts; None: a workflow gets their URIs.
         """
         self._home = EngineHome(home.resolve())
         path = search_path([str(folder) for folder in tool_path], self._home.tools)
@@ -85,6 +88,7 @@ class LocalEngine:
             cpus=cpus,
             memory_gib=memory_gib,
         )
+        self._bring = bring
         # Kept so that a runner that has ended does not stay our zombie.
         self._runner: subprocess.Popen[bytes] | None = None
 
@@ -101,7 +105,8 @@ class LocalEngine:
         """Queue the attempt and make sure that a runner is there; the same token again starts nothing.
 
         Raises:
-            MissingTool: The sandbox that the settings ask for, or the engine program, does not work here.
+            MissingTool: The sandbox that the settings ask for, or the engine program, does not work here, or inputs are on
+                AWS and what asks it is not installed.
             RefusedInput: Nothing here runs the workflow's language.
             StorageFailed: The disk did not take the request; nothing was started.
         """
@@ -109,6 +114,8 @@ class LocalEngine:
         attempt = self._home.attempt(request.token)
         if attempt.exit() is None:
             if not attempt.request_file.exists():
+                if self._bring is not None:
+                    ask_for(attempt, request.inputs, self._bring)
                 write_json_atomic(attempt.request_file, request.model_dump(mode="json"))
                 faultpoint("runner.request_written")
             if not attempt.queued_file.exists():
@@ -146,7 +153,7 @@ class LocalEngine:
             ended = self._end_of_lost(attempt)
             if ended is None:
                 raise EngineFailed(f"The attempt {external_id} has not ended; poll it until its state is final.")
-        return _program(attempt).report(attempt, ended)
+        return with_origins(attempt, _program(attempt).report(attempt, ended))
 
     def tasks(self, external_id: str) -> tuple[TaskReport, ...]:
         """Return the tasks of an attempt as far as they have come, whether it has ended or not.
@@ -155,8 +162,7 @@ class LocalEngine:
         """
         attempt = self._home.attempt(external_id)
         ended = attempt.exit()
-        program = _program(attempt)
-        return program.report(attempt, ended).tasks if ended is not None else program.live_tasks(attempt)
+        return self.report(external_id).tasks if ended is not None else _program(attempt).live_tasks(attempt)
 
     def said(self, external_id: str, task: str) -> tuple[Path, ...]:
         """Return the files with what a task of an attempt wrote to standard output and standard error."""

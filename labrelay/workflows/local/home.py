@@ -5,7 +5,8 @@ engine/settings.json    what the runner goes by
 engine/queue/<token>    an empty file for each attempt that has not ended
 engine/cancels          written anew when something is cancelled, so that the runner looks at what waits
 runs/<token>/           one attempt: request.json (submit), cancel (cancel), all else by the runner:
-                        state.json, starts, inputs.json, miniwdl.cfg, engine.log and, last, exit.json
+                        state.json, starts, inputs.json, miniwdl.cfg, engine.log and, last, exit.json;
+                        bring.json and brought.json of one whose inputs are on AWS (`local.bring`)
 work/<key40>/           belongs to the workflow run, so that the next attempt goes on: bundle/, cache/, lock,
                         and <token>/, the engine's own folder of one attempt; nextflow/ for a pipeline
 """

@@ -28,6 +28,7 @@ from labrelay.model.states import RunState
 from labrelay.stores.durable import make_dirs
 from labrelay.workflows.bundle import file_digest, unpack_bundle
 from labrelay.workflows.local import lock
+from labrelay.workflows.local.bring import Bringing, bring_file, brought
 from labrelay.workflows.local.home import UNREADABLE, Attempt, AttemptExit, AttemptState, EngineHome, RunnerSettings
 from labrelay.workflows.local.processes import boot_id, started_at, stop_recorded
 from labrelay.workflows.local.program import Launch, Program, Progress
@@ -47,13 +48,13 @@ CANCELLED = "Cancelled on request; the runner died before its tasks were stopped
 
 @dataclass
 class Running:
-    """An engine process and what is known of it."""
+    """An engine process, or the one that brings the inputs for it, and what is known of it."""
 
     attempt: Attempt
     child: Child
     state: AttemptState
     sandbox: str
-    program: Program
+    program: Program | Bringing
     progress: Progress
     cancelled: bool = field(default=False)
 
@@ -144,14 +145,13 @@ class Runner:
             message = f"The request {attempt.request_file} cannot be read; submit the run again."
             self._end(attempt, AttemptExit(state=RunState.SYSTEM_ERROR, at=_now(), message=message))
             return
-        now = _now()
-        state = AttemptState(state=RunState.INITIALIZING, at=now, started=now)
+        now, before = _now(), attempt.state()
+        state = AttemptState(state=RunState.INITIALIZING, at=now, started=now if before is None else before.started)
         attempt.write_state(state)
         faultpoint("runner.state_written")
         try:
-            program = program_of(request.workflow.language)
             unpack(attempt, request)
-            launch = program.prepare(attempt, request, settings)
+            program, launch = _next(attempt, request, settings)
             child = self._spawn(attempt, launch, settings)
         except (LabrelayError, OSError) as error:
             if isinstance(error, StorageFailed):
@@ -203,6 +203,10 @@ class Runner:
 
     def _finish(self, running: Running, code: int) -> None:
         faultpoint("runner.child_exited")
+        if isinstance(running.program, Bringing) and code == 0:
+            # Still in the queue, where it is taken up again, now by its engine.
+            self._let_go(running)
+            return
         running.progress.update()
         verdict = running.program.judge(running.attempt, code, running.cancelled)
         ended = AttemptExit(
@@ -211,11 +215,14 @@ class Runner:
             started=running.state.started,
             exit_code=code,
             message=verdict.message,
-            sandbox=running.sandbox,
+            sandbox=running.sandbox or None,
             tasks_started=running.progress.started,
             tasks_done=running.progress.done,
         )
         self._end(running.attempt, ended)
+        self._let_go(running)
+
+    def _let_go(self, running: Running) -> None:
         running.child.close()
         del self._running[running.attempt.token]
 
@@ -245,6 +252,18 @@ def unpack(attempt: Attempt, request: RunRequest) -> None:
             raise RefusedInput(f"The bundle {archive}", [Problem(code="BUNDLE_CHANGED", message=message)])
         unpack_bundle(archive, folder)
     make_dirs(attempt.engine_folder)
+
+
+def _next(attempt: Attempt, request: RunRequest, settings: RunnerSettings) -> tuple[Program | Bringing, Launch]:
+    """Return what the attempt needs next, and how it is started: its inputs, if they are elsewhere, then its engine."""
+    if bring_file(attempt).exists():
+        told = brought(attempt)
+        if told is None:
+            bringing = Bringing()
+            return bringing, bringing.launch(attempt)
+        request = request.model_copy(update={"inputs": told.inputs})
+    program = program_of(request.workflow.language)
+    return program, program.prepare(attempt, request, settings)
 
 
 def main(folder: Path, handle: int | None = None) -> None:

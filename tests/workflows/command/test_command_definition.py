@@ -182,3 +182,21 @@ def test_the_registry_takes_a_command_with_its_programs(tmp_path: Path) -> None:
     (folder / "bin" / "run.sh").write_text("#!/bin/bash\n")
     with pytest.raises(Conflict):
         registry.add(folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (["n" * 60] * 100_000, "100,001 arguments would have"),
+        (["n" * (128 * 1024)], "one argument would have 131,072 bytes"),
+    ],
+)
+@pytest.mark.parametrize("here", [True, False])
+def test_more_than_one_command_can_be_given_is_refused_with_what_to_do(
+    tmp_path: Path, values: list[str], words: str, here: bool
+) -> None:
+    definition = loaded(tmp_path, command('["x", "{all}"]', "all: Array[String]"))
+    with pytest.raises(RefusedInput, match=f"{words}.*write them to a file") as caught:
+        check(definition, {"all": values}, here)
+    assert [problem.code for problem in caught.value.problems] == ["COMMAND_TOO_LONG"]
+    check(definition, {"all": ["n" * (128 * 1024 - 1)]}, here)

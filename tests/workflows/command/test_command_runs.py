@@ -342,3 +342,13 @@ def test_where_images_are_asked_for_only_those_start(tmp_path: Path, lab: Lab) -
 
 def test_a_definition_that_does_not_load_is_the_workflows_fault(lab: Lab) -> None:
     assert "COMMAND_UNKNOWN_NAME" in failure(lab, f'{HEAD}command = ["cat", "{{gone}}"]\n{MADE}')
+
+
+def test_a_command_that_is_too_long_with_all_around_it_fails_for_good_and_says_why(lab: Lab) -> None:
+    # As much as fits by itself: environment, sandbox and keeper are what is too much. Nine bytes go with each argument.
+    room, most = 100_000, min(os.sysconf("SC_ARG_MAX"), 6 << 20)
+    count, rest = divmod(most - 10 - 9, room)
+    values = [*("n" * (room - 9) for _ in range(count)), "n" * rest]
+    message = failure(lab, command('["x", "{all}"]', "all: Array[String]"), all=values)
+    assert "Task tiny was not started: its command is longer than this machine lets one be" in message
+    assert "write them to a file" in message
