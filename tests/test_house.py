@@ -38,6 +38,14 @@ def test_what_people_look_for_first_is_in_sight(name: str) -> None:
     assert (ROOT / name).resolve() == (ROOT / "labrelay" / name).resolve()
 
 
+def test_the_linter_reads_every_module_once_whatever_its_room_is_called() -> None:
+    ruff = Path(sys.executable).parent / "ruff"
+    done = subprocess.run([ruff, "check", ".", "--show-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    read = [Path(line) for line in done.stdout.splitlines()]
+    assert [path for path in read if path.is_relative_to(ROOT / "labrelay")] == modules()
+    assert not [path for path in read if {*path.relative_to(ROOT).parts[:1]} & {"flows", "workflows", "parsers"}]
+
+
 def test_nothing_lies_at_the_top_without_a_reason() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in tracked()} <= TOP
 

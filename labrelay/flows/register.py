@@ -96,8 +96,8 @@ def register_on(home: Path, settings: Settings, pool: str) -> list[str]:
             ) from None
     if kind != ProcessWorker.type and settings.profile == "local" and settings.batch_queue is None:
         raise UsageError(
-            f"the work pool {pool} is of the type {kind}: a container ends with its flow, and workflow runs of the local "
-            "engine with it; use the profile healthomics, or set `batch_queue` (docs/deploy.md)"
+            f"the work pool {pool} is of the type {kind}: a container ends with its flow, and workflow runs of the "
+            "local engine with it; use the profile healthomics, or set `batch_queue` (docs/deploy.md)"
         )
     return _apply(home, settings, pool)
 

@@ -75,7 +75,7 @@ def up(home: Path) -> Up:
 
 
 def up_on_pool(home: Path, pool: str) -> Up:
-    """Register the home's deployments on a work pool of the server that answers, its own or a shared one; start nothing.
+    """Register the home's deployments on a work pool of the server that answers, its own or a shared one.
 
     Raises:
         UsageError: There is no home there, no server answers, or it has no such pool.
@@ -89,7 +89,7 @@ def up_on_pool(home: Path, pool: str) -> Up:
         raise UsageError(
             f"no Prefect server answers at {wanted}: correct `prefect_api_url` in the settings, or start the server"
             if wanted
-            else "there is no Prefect server to register at: set `prefect_api_url`, or start the home's own, `labrelay up`"
+            else "there is no Prefect server to register at: name it in `prefect_api_url`, or `labrelay up`"
         )
     use_server(home, api, local=local)
     from labrelay.flows.register import register_on
@@ -101,7 +101,7 @@ def up_on_pool(home: Path, pool: str) -> Up:
     except Exception as error:
         _log.debug("Prefect did not register", exc_info=True)
         raise EngineFailed(
-            f"the Prefect server at {api} did not take the deployments ({_told(error)}): see it all with `labrelay -v up`"
+            f"the Prefect server at {api} did not take the deployments ({_told(error)}): see all with `labrelay -v up`"
         ) from error
     return _up(api, begun, started=False, deployments=tuple(names))
 

@@ -61,9 +61,7 @@ class Bringer:
         """Take the way to AWS and the folder that the files go to."""
         self._aws, self._folder = aws, folder
 
-    def bring(
-        self, schema: Mapping[str, Any], inputs: Parameters, origins: dict[str, str] | None = None
-    ) -> Parameters:
+    def bring(self, schema: Mapping[str, Any], inputs: Parameters, origins: dict[str, str] | None = None) -> Parameters:
         """Return the inputs with a local path for each file on AWS that their schema names.
 
         Cost: for each file one or two calls and its bytes; of one that is here already a HEAD. Memory does not grow.

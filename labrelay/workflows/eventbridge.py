@@ -57,9 +57,7 @@ def open_envelope(body: bytes | str, sources: Mapping[str, str]) -> Envelope | N
     if not isinstance(source, str) or sources.get(source) != kind:
         return None
     detail, at = told.get("detail"), _time(told.get("time"))
-    wrong = [
-        name for name, fine in (("id", matches(EVENT_ID, told.get("id"))), ("time", at is not None)) if not fine
-    ]
+    wrong = [name for name, fine in (("id", matches(EVENT_ID, told.get("id"))), ("time", at is not None)) if not fine]
     if wrong or at is None:
         raise not_believed(f"its {', '.join(wrong)} cannot be an event's")
     return Envelope(

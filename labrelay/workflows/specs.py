@@ -74,8 +74,8 @@ class InputSpec(Frozen):
 class OutputSpec(Frozen):
     """What an output is to people: its role, a label, its media type.
 
-    `path` is a pattern (`*`, `?`, `**`) that names the output's files: relative to the publish folder of Nextflow, or to
-    the work folder of a command, whose outputs may also be `optional`.
+    `path` is a pattern (`*`, `?`, `**`) that names the output's files: relative to the publish folder of Nextflow, or
+    to the work folder of a command, whose outputs may also be `optional`.
     """
 
     role: FileRole = FileRole.OUTPUT

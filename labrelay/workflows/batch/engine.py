@@ -31,7 +31,9 @@ class BatchEngine:
     """
 
     kind = "batch"
-    portion = 1_000  # runs in one array job, which may have ten times as many; it is also what one look lists in 10 calls
+    portion = (
+        1_000  # runs in one array job, which may have ten times as many; it is also what one look lists in 10 calls
+    )
 
     def __init__(self, aws: Aws, settings: BatchSettings, sender: Sender) -> None:
         """Take account, settings, and what sends local inputs to S3; nothing is asked before the first call."""
@@ -59,8 +61,8 @@ class BatchEngine:
     def poll(self, external_ids: Sequence[str]) -> Mapping[str, EngineStatus]:
         """Return the state of each attempt that Batch knows, or whose job has left its report.
 
-        Cost: a DescribeJobs per hundred attempts that have not ended; a GET for each that is seen to have ended, or that
-        Batch does not know; of five attempts or fewer also one for each that runs.
+        Cost: a DescribeJobs per hundred attempts that have not ended; a GET for each that is seen to have ended, or
+        that Batch does not know; of five attempts or fewer also one for each that runs.
         """
         found = {each: self._ended[each] for each in external_ids if each in self._ended}
         waiting = {each: _split(each) for each in external_ids if each not in found and "/" in each}
@@ -97,7 +99,7 @@ class BatchEngine:
     def cancel(self, external_id: str) -> None:
         """Ask for the end of an attempt, whether it runs or waits; its state then says CANCELED.
 
-        An attempt that no job is known of, given by its token alone, is taken from all jobs: one that comes does nothing.
+        An attempt that no job is known of, given by its token alone, is taken from all jobs: none that comes does it.
 
         Raises:
             NotFound: No job has it, and none will do it now.

@@ -58,7 +58,14 @@ class Doing:
     """
 
     def __init__(
-        self, aws: Aws, orders: Orders, order: Order, job_id: str, attempt: int, root: Path, environment: Mapping[str, str]
+        self,
+        aws: Aws,
+        orders: Orders,
+        order: Order,
+        job_id: str,
+        attempt: int,
+        root: Path,
+        environment: Mapping[str, str],
     ) -> None:
         self._aws, self._orders, self._order, self._job_id, self._attempt = aws, orders, order, job_id, attempt
         self._root, self._image = root, environment.get(IMAGE, "unknown")
@@ -132,7 +139,7 @@ class Doing:
                 raise Stopped
 
     def _tell(self, status: EngineStatus) -> None:
-        """Write how far it is when that has changed, every ten seconds at most; that it cannot be written harms nobody."""
+        """Write how far it is when that has changed, every ten seconds at most; a failure harms nobody."""
         progress, (before, at) = Progress(tasks_done=status.tasks_done, tasks_started=status.tasks_started), self._told
         if progress == before or (time.monotonic() - at < TELL_SECONDS and at):
             return
@@ -151,7 +158,7 @@ class Doing:
         self._engine.stop()
 
     def _tidy(self, complete: bool) -> None:
-        """Remove the run's folder when it is of use to nobody: it is done, and no other job of it may still be there."""
+        """Remove the run's folder when it is of use to nobody: it is done, and no other job of it is there."""
         write_atomic(self._home / END_FILE, b"")
         others = [home for home in self._home.parent.iterdir() if not (home / END_FILE).exists()]
         if complete and not others:

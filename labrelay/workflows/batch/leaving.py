@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labrelay.model.runs import RunReport
 from labrelay.model.names import slug
+from labrelay.model.runs import RunReport
 from labrelay.stores.s3 import S3ObjectStore
 from labrelay.workflows.report_paths import with_paths
 

@@ -111,7 +111,9 @@ class Orders:
             return None if content is None else model.model_validate_json(content)
         except ValidationError as error:
             why = printable(str(error.errors()[0]["msg"]), 200)
-            raise StorageFailed(f"{uri} cannot be understood ({why}): another version of Labrelay may have written it") from None
+            raise StorageFailed(
+                f"{uri} cannot be understood ({why}): another version of Labrelay may have written it"
+            ) from None
 
 
 def split_uri(uri: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class Submission:
                 answers |= {request.token: error for request in members}
                 continue
             with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ready") as pool:
-                for request, made in zip(members, pool.map(lambda one: self._try(one, queue), members), strict=True):
+                for request, made in zip(members, pool.map(self._try, members, repeat(queue)), strict=True):
                     if isinstance(made, LabrelayError):
                         answers[request.token] = made
                     else:
@@ -121,7 +122,7 @@ class Submission:
         return self._bundles[digest_of]
 
     def _submit_group(self, group: Sequence[_Ready]) -> dict[str, str | LabrelayError]:
-        """Submit attempts that one job definition and queue fit; those that a job was named for before keep that one."""
+        """Submit attempts that one job definition and queue fit; those that a job was named for keep that one."""
         fresh = [one.order for one in group if not one.written]
         if len(fresh) > 1:
             tokens = [order.token for order in fresh]
@@ -159,8 +160,8 @@ class Submission:
     def _divided(self, members: Sequence[Order], jobs: Sequence[str]) -> dict[str, str]:
         """Return which of the jobs of one name does each order.
 
-        Of several jobs the order's owner decides, which only one can write: here, or a job that was faster. A single job
-        that does nothing is ended; children of an array see by themselves that they have nothing to do.
+        Of several jobs the order's owner decides, which only one can write: here, or a job that was faster. A single
+        job that does nothing is ended; children of an array see by themselves that they have nothing to do.
         """
         first = jobs[0]
         if len(jobs) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from labrelay.model.names import is_safe_name, safe_relative
@@ -121,10 +122,12 @@ def lint_command(definition: Definition) -> Iterator[Problem]:
     named = {part.name for argument, _ in arguments for part in pieces(argument) if isinstance(part, Slot)}
     for name in (name for name in definition.inputs if name not in named):
         yield _problem("INPUT_UNUSED", f"inputs.{name}: the command does not use it.", Severity.WARNING)
-    for (option, _), (argument, alone) in zip(arguments, arguments[1:], strict=False):
+    for (option, _), (argument, alone) in pairwise(arguments):
         missing = [name for name, spec in definition.inputs.items() if spec.may_be_missing or _may_be_empty(spec)]
         if alone and option.startswith("-") and option != "--" and argument in [f"{{{name}}}" for name in missing]:
-            message = f'command: without a value for {argument}, {option} stays alone; write ["{option}", "{argument}"].'
+            message = (
+                f'command: without a value for {argument}, {option} stays alone; write ["{option}", "{argument}"].'
+            )
             yield _problem("COMMAND_OPTION_ALONE", message, Severity.WARNING)
     paths = [output.path or "" for output in definition.outputs.values()]
     where = safe_relative(definition.stdout) if definition.stdout is not None else None

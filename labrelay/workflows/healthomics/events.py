@@ -17,8 +17,8 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 def run_event(envelope: Envelope) -> RunEvent:
     """Return what an event says of a run; its external id is `<run id>/<uuid>`.
 
-    An end has no status here: an event names no failure reason, so that it cannot tell whether a new attempt would help,
-    and does not know whether a completed run has outputs.
+    An end has no status here: an event names no failure reason, so that it cannot tell whether a new attempt would
+    help, and does not know whether a completed run has outputs.
 
     Raises:
         RefusedInput: It has parts that HealthOmics does not send.

@@ -23,7 +23,9 @@ HINTS = {
     "FILE_SYSTEM_OUT_OF_SPACE": "the run storage is full: use DYNAMIC storage or a larger STATIC one",
     "IMAGE_VERIFICATION_FAILURE": "the image could not be checked: push it again and name it by its digest",
     "IMPORT_FAILED": "an input could not be read: check that the role may read it and that it is not archived",
-    "INACTIVE_OMICS_STORAGE_RESOURCE": "a read set or reference was archived meanwhile: `labrelay runs retry` asks for it and waits",
+    "INACTIVE_OMICS_STORAGE_RESOURCE": (
+        "a read set or reference was archived meanwhile: `labrelay runs retry` asks for it and waits"
+    ),
     "INPUT_URI_NOT_FOUND": "an input is not there, or the role may not see it: check its URI",
     "INVALID_ECR_IMAGE_URI": "an image is not in this Region's private ECR: map its registry, or push the image there",
     "INVALID_TASK_RESOURCE_VALUE": "a task asks for cpu or memory that no instance has: mend its runtime section",

@@ -24,9 +24,7 @@ FETCHES = re.compile(
 CONTAINER = re.compile(rb"\bcontainer\b")
 MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[KMGT]i?)?B?)", re.IGNORECASE)
 UNITS = {"": 1, "B": 1} | {
-    f"{letter}{i}": base**power
-    for power, letter in enumerate("KMGT", start=1)
-    for i, base in (("", 1000), ("i", 1024))
+    f"{letter}{i}": base**power for power, letter in enumerate("KMGT", start=1) for i, base in (("", 1000), ("i", 1024))
 }
 WDL_VERSIONS = ("1.0", "1.1", "development")
 NEEDED = ("cpu", "memory")
@@ -96,8 +94,8 @@ def _task(task: Any, root: Path) -> Iterator[Problem]:
     cpus, memory = _literal(task.runtime.get("cpu")), _literal(task.runtime.get("memory"))
     if smallest_instance(_cpus(cpus), _gib(memory)) is None:
         message = (
-            f"the task {task.name} asks for {_cpus(cpus):g} cpus and {_gib(memory):g} GiB of memory, and HealthOmics has "
-            "no instance with both"
+            f"the task {task.name} asks for {_cpus(cpus):g} cpus and {_gib(memory):g} GiB of memory, and HealthOmics "
+            "has no instance with both"
         )
         yield at(task.pos, root, "HEALTHOMICS_TOO_LARGE", message)
     missing = [key for key in NEEDED if key not in task.runtime]

@@ -152,7 +152,9 @@ def _read(table: Path) -> bytes:
         return table.read_bytes()
     except OSError as error:
         message = f"It cannot be read ({error.strerror}); mend the setting `prices` or the file."
-        raise RefusedInput("The price table", [Problem(code="PRICES_INVALID", message=message, path=str(table))]) from None
+        raise RefusedInput(
+            "The price table", [Problem(code="PRICES_INVALID", message=message, path=str(table))]
+        ) from None
 
 
 def _entries(content: bytes, name: str) -> Mapping[str, Any]:

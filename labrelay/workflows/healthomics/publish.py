@@ -141,8 +141,8 @@ class Publisher:
             # Asking again would be refused for ever: ids differ from region to region, and an emulator has none.
             where = self._aws.endpoint("omics") or omics.meta.region_name
             message = (
-                f"ready2run: {where} has no Ready2Run workflow {ready2run}; `aws omics list-workflows --type READY2RUN` "
-                "lists those that there are, and `labrelay emulator` has none."
+                f"ready2run: {where} has no Ready2Run workflow {ready2run}; `aws omics "
+                "list-workflows --type READY2RUN` lists those that there are, and `labrelay emulator` has none."
             )
             problem = Problem(code="READY2RUN_UNKNOWN", message=message, path=workflow.main)
             raise RefusedInput(f"The workflow {workflow.name} {workflow.version}", [problem]) from None
@@ -288,7 +288,7 @@ class Publisher:
 
 
 def _checked(workflow: WorkflowVersion, bundle: Path) -> Published:
-    """Return what has to be known to run it, after it was found fit for HealthOmics; the id is Ready2Run's, or empty."""
+    """Return what has to be known to run it, after it was found fit for HealthOmics; the id is Ready2Run's or empty."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "bundle")
         unpack_bundle(bundle, folder)

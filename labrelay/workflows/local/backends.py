@@ -37,7 +37,7 @@ class KeptTask(SubprocessBase):  # type: ignore[misc]
 
     @classmethod
     def detect_resource_limits(cls, cfg: Any, logger: logging.Logger) -> dict[str, int]:
-        """Return what tasks share out: the machine, or the part of it that is ours, which a container's kernel hides."""
+        """Return what tasks share out: the machine, or the part of it that is ours, which a kernel does not tell."""
         limits: dict[str, int] = super().detect_resource_limits(cfg, logger)
         told = {"cpu": "cpus", "mem_bytes": "memory_bytes"}
         part = {limit: int(cfg["labrelay"][name]) for limit, name in told.items() if cfg.has_option("labrelay", name)}

@@ -4,8 +4,8 @@
 
 FILE is JSON, written by `local.command`: `copies` (pairs of source and target), `folder` (where the command starts),
 `stdout` and `stderr`, `keeper` (its command line but for `--parent`), `argv`, and `staged` (a folder to remove at the
-end). It is a process between the engine's keeper and the task's because inputs may take long to copy, and the runner has
-other things to do. SIGTERM is passed on; whatever else ends it, the task's keeper sees its parent gone.
+end). It is a process between the engine's keeper and the task's because inputs may take long to copy, and the runner
+has other things to do. SIGTERM is passed on; whatever else ends it, the task's keeper sees its parent gone.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Bringing:
     """What the runner starts before the engine program, and judges like one."""
 
     def launch(self, attempt: Attempt) -> Launch:
-        """Say how it is started: with the whole environment, since credentials may be in it; no task has a part in it."""
+        """Say how it is started: with the whole environment, where credentials may be; no task has a part in it."""
         argv = [sys.executable, "-P", "-m", "labrelay.workflows.bringing", str(attempt.home.root), attempt.token]
         return Launch(argv=argv, env=dict(os.environ), folder=attempt.folder, sandbox="")
 

@@ -84,7 +84,7 @@ class Command:
         """Make the work folder, write what is run, and say how it is begun.
 
         Raises:
-            RefusedInput: The bundle's definition does not load, the inputs do not fit it, or its image may not be named.
+            RefusedInput: The bundle's definition does not load, the inputs do not fit it, or its image is not allowed.
             StorageFailed: The disk did not take it.
         """
         bundle, folders, backend = attempt.work / "bundle", folders_of(attempt), choose(settings.sandbox)
@@ -132,7 +132,9 @@ class Command:
         task = folders.task()
         files, found = read_outputs(folders.work, task) if complete and task is not None else ((), {})
         logs = [folders.stderr, *([folders.stdout(task)] if task is not None and task.stdout is None else [])]
-        row = self._row(folders, task, _task_state(folders, ended.state), found, {file.output: file.path for file in files})
+        row = self._row(
+            folders, task, _task_state(folders, ended.state), found, {file.output: file.path for file in files}
+        )
         return RunReport(
             state=ended.state,
             started=ended.started,
@@ -230,7 +232,11 @@ def _begin(
     else:
         copies = [(str(source), str(shown)) for shown, source in sources.items()]
         guard += ["--chdir", str(folders.work)]
-        argv = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in (own | {"HOME": str(folders.work)}).items())]
+        argv = [
+            "/usr/bin/env",
+            "-i",
+            *(f"{name}={value}" for name, value in (own | {"HOME": str(folders.work)}).items()),
+        ]
     return {
         "copies": copies,
         "staged": str(folders.inputs),

@@ -1,4 +1,4 @@
-"""The local engine: WDL, Nextflow and plain commands on this machine, behind the same port as the engines of a cloud."""
+"""The local engine: WDL, Nextflow and commands on this machine, behind the same port as the engines of a cloud."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ class LocalEngine:
         """Queue the attempt and make sure that a runner is there; the same token again starts nothing.
 
         Raises:
-            MissingTool: The sandbox that the settings ask for, or the engine program, does not work here, or inputs are on
-                AWS and what asks it is not installed.
+            MissingTool: The sandbox that the settings ask for, or the engine program, does not work here, or inputs are
+                on AWS and what asks it is not installed.
             RefusedInput: Nothing here runs the workflow's language.
             StorageFailed: The disk did not take the request; nothing was started.
         """

@@ -1,11 +1,12 @@
 """Run one command so that nothing of it outlives the one who asked for it.
 
-    python -I -S keeper.py --parent PID [--usage FILE] [--lock FILE] [--chdir DIR] [--grace SECONDS] [--limit SECONDS] -- COMMAND...
+    python -I -S keeper.py --parent PID [--usage FILE] [--lock FILE] [--chdir DIR]
+                           [--grace SECONDS] [--limit SECONDS] -- COMMAND...
 
 The keeper has a session of its own, adopts the command's orphans, and gets SIGTERM when its parent dies, however that
-dies. On SIGTERM, and when the limit is over, it asks the command's process group to stop, kills it after the grace time, and kills every process
-that is left. If the keeper itself is killed, the kernel kills the command. At the end it writes what the command and
-all its children used, and whether it was asked to stop: `limit` or `request`.
+dies. On SIGTERM, and when the limit is over, it asks the command's process group to stop, kills it after the grace
+time, and kills every process that is left. If the keeper itself is killed, the kernel kills the command. At the end it
+writes what the command and all its children used, and whether it was asked to stop: `limit` or `request`.
 
 It starts once a task and once an engine, so it imports no more of the standard library than it must: argparse, json
 and pathlib would double what it costs.

@@ -22,7 +22,17 @@ Setting = Literal["auto", "bwrap", "host", "docker", "podman", "apptainer", "udo
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # What programs need to find libraries, names and times; nothing with secrets in it.
-NETWORK_ETC = ("resolv.conf", "hosts", "host.conf", "gai.conf", "services", "protocols", "ssl", "pki", "ca-certificates")
+NETWORK_ETC = (
+    "resolv.conf",
+    "hosts",
+    "host.conf",
+    "gai.conf",
+    "services",
+    "protocols",
+    "ssl",
+    "pki",
+    "ca-certificates",
+)
 ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "nsswitch.conf", "fonts", "magic")
 NOBODY = 65534
 # Settings of ours and the container backend of miniwdl that each means.

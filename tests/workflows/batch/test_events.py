@@ -18,7 +18,13 @@ TOKEN = f"{'a1' * 20}-1"
 
 
 def told(**detail: Any) -> RunEvent | None:
-    known = {"jobName": f"labrelay-0a1b2c3d-{TOKEN}", "jobId": JOB, "status": "RUNNING", "startedAt": 5000, "createdAt": 1000}
+    known = {
+        "jobName": f"labrelay-0a1b2c3d-{TOKEN}",
+        "jobId": JOB,
+        "status": "RUNNING",
+        "startedAt": 5000,
+        "createdAt": 1000,
+    }
     body = {
         "version": "0",
         "id": "64ca0eda-9751-dc55-c41a-1bd50b4fc9b7",
@@ -53,7 +59,10 @@ def test_a_child_of_an_array_job_is_ours_and_has_to_be_asked_for() -> None:
     assert event.external_id is None
 
 
-@pytest.mark.parametrize("name", ["nightly", "labrelay-", f"labrelay-{TOKEN}", f"labrelay-0a1b2c3d-{TOKEN}/../x", f"labrelay-0a1b2c3d-{TOKEN}\n"])
+@pytest.mark.parametrize(
+    "name",
+    ["nightly", "labrelay-", f"labrelay-{TOKEN}", f"labrelay-0a1b2c3d-{TOKEN}/../x", f"labrelay-0a1b2c3d-{TOKEN}\n"],
+)
 def test_a_job_of_another_name_is_none_of_ours(name: str) -> None:
     assert told(jobName=name) is None
 

@@ -67,4 +67,6 @@ def test_work_folders_lie_on_a_file_system_where_there_is_one() -> None:
 def test_the_same_content_has_the_same_name_whatever_the_workflow_is_called() -> None:
     name = definition_for(definition(), SETTINGS, "eu-central-1")["jobDefinitionName"]
     assert definition_for(definition(name="other"), SETTINGS, "eu-central-1")["jobDefinitionName"] == name
-    assert definition_for(definition(), replace(SETTINGS, image="labrelay:2"), "eu-central-1")["jobDefinitionName"] != name
+    assert (
+        definition_for(definition(), replace(SETTINGS, image="labrelay:2"), "eu-central-1")["jobDefinitionName"] != name
+    )

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,8 +12,8 @@ from emulated import Emulated
 from labrelay.model.errors import NotFound, UsageError
 from labrelay.model.runs import RunReport
 from labrelay.model.states import RunState
+from tests.workflows.conftest import ECHO, eventually, processes_with
 
-from ..conftest import ECHO, eventually, processes_with
 from .fleet import Fleet
 
 
@@ -60,7 +57,7 @@ def test_many_runs_are_one_array_job_each_with_its_own_outcome(fleet: Fleet, emu
             for request in (fleet.say("two"), fleet.say("three"))
         ),
     ]
-    before = emulator.counts()["batch:SubmitJob"] if "batch:SubmitJob" in emulator.counts() else 0
+    before = emulator.counts().get("batch:SubmitJob", 0)
     runs = [str(run) for run in fleet.engine.submit_all(requests)]
     assert emulator.counts()["batch:SubmitJob"] == before + 1
     assert [run.partition("/")[0].partition(":")[2] for run in runs] == ["0", "1", "2"]
@@ -75,16 +72,6 @@ def test_a_run_that_fails_says_why_and_is_not_tried_again(fleet: Fleet) -> None:
     assert "the disk is on fire" in str(report.failure)
     assert any("fire" in Path(path).read_text() for path in report.logs)
     assert len(fleet.job(run)["attempts"]) == 1
-
-
-def lose_host(emulator: Emulated, token: str) -> None:
-    """Kill all of an attempt's processes at once, as nobody's word tells of a machine that is gone."""
-    (spec,) = [s for s in emulator.folder.glob("batch/attempts/*/spec.json") if token in s.read_text()]
-    lost = processes_with(str(spec.parent))
-    assert lost
-    for pid in sorted(lost):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_lost_host_costs_an_attempt_of_the_job_and_no_finished_task(fleet: Fleet, emulator: Emulated) -> None:
@@ -102,7 +89,7 @@ task second {
     request = fleet.request({"main.wdl": wdl}, {}, "WDL")
     run = fleet.engine.submit(request)
     fleet.until(run, lambda status: status.tasks_started == 2)
-    lose_host(emulator, request.token)
+    assert emulator.lose_host(run.partition("/")[0])
     (emulator.folder / "efs" / system / "gate").touch()
     status, report = fleet.end_of(run)
     assert status.state is RunState.COMPLETE, status.message
@@ -213,9 +200,7 @@ sys.exit(job.main(sys.argv[1:]))
     assert fleet.end_of(fleet.engine.submit(fleet.say()))[0].state is RunState.COMPLETE
 
 
-def test_an_error_of_our_own_in_a_job_is_not_the_workflows_fault(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_our_own_in_a_job_is_not_the_workflows_fault(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     code = """
 import sys
 from labrelay.workflows.batch import job

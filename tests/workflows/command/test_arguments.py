@@ -81,5 +81,5 @@ def test_what_no_program_can_be_given_is_refused(value: str) -> None:
 
 @pytest.mark.parametrize("argument", ["{", "}", "{a", "a}", "{}", "{a.b}", "{a b}", "{1}", "{{a}", "x{?a}", "{?a}{b}"])
 def test_an_argument_that_is_not_well_formed_is_refused(argument: str) -> None:
-    with pytest.raises(ValueError, match="brace stands alone|condition"):
+    with pytest.raises(ValueError, match=r"brace stands alone|condition"):
         pieces(argument)

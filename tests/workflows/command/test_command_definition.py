@@ -43,7 +43,11 @@ def test_a_command_loads_with_its_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "code", "words"),
     [
-        (command('["x", "{bam}"]'), "COMMAND_UNKNOWN_NAME", "no [inputs.bam] for {bam}; there are cpus, memory_gib, bundle"),
+        (
+            command('["x", "{bam}"]'),
+            "COMMAND_UNKNOWN_NAME",
+            "no [inputs.bam] for {bam}; there are cpus, memory_gib, bundle",
+        ),
         (command('["x", ["-i", "{?bam}"]]'), "COMMAND_UNKNOWN_NAME", "no [inputs.bam]"),
         (command("[]"), "DEFINITION_INVALID", "say the program and its arguments"),
         (command('["-x"]'), "DEFINITION_INVALID", "its first argument is the program"),
@@ -66,7 +70,11 @@ def test_a_command_loads_with_its_parts(tmp_path: Path) -> None:
         (command('["x"]', top='language = "WDL"\n'), "DEFINITION_INVALID", "command: this is for"),
         (command('["x"]', more=MADE + '[metrics.m]\noutput = "b"\n'), "OUTPUT_UNKNOWN", "metrics.m: there is no"),
         (command('["x"]', more='[inputs.r]\nfrom = "sample.id"\n' + MADE), "DEFINITION_INVALID", "needs the type"),
-        (command('["x"]', more=INPUT.format("r", "reads.r1", "String") + MADE), "INPUT_WRONG_TYPE", "File or Array[File]"),
+        (
+            command('["x"]', more=INPUT.format("r", "reads.r1", "String") + MADE),
+            "INPUT_WRONG_TYPE",
+            "File or Array[File]",
+        ),
         (
             command('["x", "{a}"]', more=INPUT.format("a", "parameter", "Int") + "default = true\n" + MADE),
             "INPUT_WRONG_TYPE",

@@ -168,11 +168,12 @@ def test_a_failing_command_is_named_with_its_status_and_last_words(make_lab: Cal
 
 @pytest.mark.parametrize(
     ("script", "words"),
-    [("kill -9 $$", "exit status 137: the task was killed, most often because it ran out of memory"), ("kill -SEGV $$", "crashed")],
+    [
+        ("kill -9 $$", "exit status 137: the task was killed, most often because it ran out of memory"),
+        ("kill -SEGV $$", "crashed"),
+    ],
 )
-def test_a_killed_command_is_explained(
-    make_lab: Callable[..., Lab], sandbox: str, script: str, words: str
-) -> None:
+def test_a_killed_command_is_explained(make_lab: Callable[..., Lab], sandbox: str, script: str, words: str) -> None:
     assert words in failure(make_lab(sandbox), shell(script))
 
 
