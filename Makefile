@@ -79,7 +79,7 @@ clean-demo: ## stop what the demo left running and remove its home
 	@rm -rf $(HOME_DIR)
 
 test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready nextflow-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --durations 15 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15 $(PYTEST_ARGS)
 
 cover: ## the tests once more, with what they cover (half as slow again)
 	@$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term:skip-covered $(PYTEST_ARGS)"

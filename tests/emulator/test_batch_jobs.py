@@ -295,7 +295,8 @@ def test_a_contained_job_sees_file_systems_that_are_kept_and_a_folder_of_its_own
 
 @pytest.mark.skipif(not CONTAINED, reason="bubblewrap does not work here")
 def test_a_contained_job_reaches_the_emulator_and_is_stopped_with_its_grace(tmp_path: Path) -> None:
-    ask = "import boto3; print(len(boto3.client('batch').describe_job_queues()['jobQueues']))"
+    # On EC2 Batch tells a job no region, and so does the emulator.
+    ask = "import boto3; print(len(boto3.client('batch', 'us-east-1').describe_job_queues()['jobQueues']))"
     with serving(tmp_path / "data", SETTINGS_CONTAINED) as lab:
         lab.furnish()
         lab.define("ask", ["python", "-c", ask])

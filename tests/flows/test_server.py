@@ -204,7 +204,7 @@ def test_the_commands_load_no_prefect() -> None:
 
 
 def test_a_pool_without_a_server_is_told_with_what_to_do(home: Path) -> None:
-    with pytest.raises(UsageError, match="no Prefect server to register at: set `prefect_api_url`"):
+    with pytest.raises(UsageError, match="no Prefect server to register at: name it in `prefect_api_url`"):
         up_on_pool(home, "lab")
 
 

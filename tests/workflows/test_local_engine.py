@@ -109,7 +109,7 @@ def test_a_failing_task_is_named_with_its_status_and_last_words(lab: Lab) -> Non
 def test_a_program_that_is_not_installed_is_named(lab: Lab) -> None:
     _, report = lab.run(one_task("nosuchprogram --help"))
     assert "nosuchprogram: command not found" in str(report.failure)
-    assert "tool path" in str(report.failure)
+    assert "to PATH" in str(report.failure)
 
 
 def test_a_killed_task_is_explained_as_out_of_memory(lab: Lab) -> None:

@@ -181,7 +181,7 @@ def test_a_program_that_is_not_installed_is_named(make_lab: Callable[..., Lab], 
     said = failure(make_lab(sandbox), command('["nosuchprogram", "--help"]'))
     assert "a command was not found" in said
     assert "nosuchprogram" in said
-    assert "tool path" in said
+    assert "to PATH" in said
 
 
 def test_a_program_without_rights_is_told_apart(make_lab: Callable[..., Lab], sandbox: str) -> None:
