@@ -8,7 +8,7 @@ same time one is the order's owner, which again only one can write; the other is
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -136,15 +136,23 @@ class Submission:
         for order in (*(one.order for one in group if one.written), *claimed):
             by_job.setdefault(order.job, []).append(order)
         answers: dict[str, str | LabrelayError] = {}
+        new = {order.token for order, mine in zip(claimed, fresh, strict=True) if order is mine}
         for members in by_job.values():
-            answers |= self._jobs(members, group[0])
+            answers |= self._jobs(members, group[0], new)
         return answers
 
-    def _jobs(self, members: Sequence[Order], ready: _Ready) -> dict[str, str]:
-        """Return the external ids of orders that name one job, which is submitted if there is none of that name."""
+    def _jobs(self, members: Sequence[Order], ready: _Ready, new: Set[str]) -> dict[str, str]:
+        """Return the external ids of orders that name one job, which is submitted if there is none of that name.
+
+        Args:
+            members: The orders.
+            ready: One of them, or one like it, with the job definition and the queue.
+            new: Tokens of orders that were written a moment ago; no job can have done these.
+        """
         there = self._alive(members[0], ready.queue)
         if not there:
-            ended = [order for order in members if self._orders.report(order.token) is not None]
+            older = [order for order in members if order.token not in new]
+            ended = [order for order in older if self._orders.report(order.token) is not None]
             left = [order for order in members if order not in ended]
             done = {order.token: external_id(GONE, order) for order in ended}
             return done | (self._submitted(left, ready) if left else {})
