@@ -48,6 +48,12 @@ def safe_relative(path: str) -> PurePosixPath | None:
     return PurePosixPath(*parts)
 
 
+def is_safe_path(path: str) -> bool:
+    """Tell whether `path` is a relative one of which every part is a safe name."""
+    found = safe_relative(path)
+    return found is not None and all(is_safe_name(part) for part in found.parts)
+
+
 def printable(text: str, limit: int = 200) -> str:
     """Return `text` on one line with control characters shown as escapes, cut at `limit` characters.
 

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.faults import faultpoint
-from labrelay.model.names import is_safe_name, safe_relative
+from labrelay.model.names import is_safe_path
 from labrelay.model.problem import Problem
 from labrelay.stores.durable import fsync_dir, fsync_file, fsync_tree, make_dirs, storage_errors
 
@@ -138,7 +138,7 @@ def archive_problems(entries: list[zipfile.ZipInfo]) -> list[Problem]:
             continue
         folded = entry.filename.casefold()
         kind = stat.S_IFMT(entry.external_attr >> 16)
-        if not _safe(entry.filename):
+        if not is_safe_path(entry.filename):
             problems.append(_problem("BUNDLE_UNSAFE_NAME", entry.filename, "its name is not a safe relative path"))
         elif kind not in (0, stat.S_IFREG):
             problems.append(_problem("BUNDLE_NOT_A_FILE", entry.filename, "it is a link or a device, not a plain file"))
@@ -176,7 +176,7 @@ def name_problems(folder: Path) -> list[Problem]:
     problems = [
         _problem("BUNDLE_UNSAFE_NAME", str(name), "its name has other characters than letters, digits, . _ and -")
         for name, _ in files
-        if not _safe(str(name))
+        if not is_safe_path(str(name))
     ]
     if not files:
         problems.append(Problem(code="BUNDLE_EMPTY", message="The folder holds no files."))
@@ -184,11 +184,6 @@ def name_problems(folder: Path) -> list[Problem]:
         message = f"It has more than {MAX_ENTRIES:,} files or {MAX_BYTES:,} bytes; keep data out of the definition."
         problems.append(Problem(code="BUNDLE_TOO_BIG", message=message))
     return problems
-
-
-def _safe(name: str) -> bool:
-    path = safe_relative(name)
-    return path is not None and all(is_safe_name(part) for part in path.parts)
 
 
 def _problem(code: str, name: str, why: str) -> Problem:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from labrelay.model.names import is_safe_name, safe_relative
+from labrelay.model.names import is_safe_path
 from labrelay.model.problem import Problem
 from labrelay.workflows.command.checks import command_contradictions
+from labrelay.workflows.output_paths import path_problems
 from labrelay.workflows.specs import (
     COMMAND,
     FILE_NAME,
@@ -28,7 +29,7 @@ WDL_NAME = r"[A-Za-z]\w*(\.[A-Za-z]\w*)*"
 
 def contradictions(definition: Definition) -> Iterator[Problem]:
     """Yield every contradiction of a definition whose tables are well formed each by itself."""
-    if not _safe(definition.main):
+    if not is_safe_path(definition.main):
         yield _problem("DEFINITION_WITHOUT_MAIN", f"main: {definition.main} is not a safe path inside the folder.")
     elif not (definition.folder / definition.main).is_file():
         yield _problem("DEFINITION_WITHOUT_MAIN", f"main: there is no file {definition.main} in the folder.")
@@ -70,17 +71,11 @@ def _types(definition: Definition) -> Iterator[Problem]:
 
 def _nextflow(definition: Definition) -> Iterator[Problem]:
     for file in definition.nextflow.config:
-        if not _safe(file):
+        if not is_safe_path(file):
             yield _problem("DEFINITION_INVALID", f"nextflow.config: {file} is not a safe path inside the folder.")
         elif not (definition.folder / file).is_file():
             yield _problem("NEXTFLOW_WITHOUT_CONFIG", f"nextflow.config: there is no file {file} in the folder.")
-    for name, output in definition.outputs.items():
-        if output.path is None:
-            message = f'outputs.{name}.path: say which published files these are, such as path = "calls/*.vcf.gz".'
-            yield _problem("OUTPUT_WITHOUT_PATH", message)
-        elif safe_relative(output.path) is None:
-            message = f"outputs.{name}.path: {output.path} is no pattern inside the publish folder."
-            yield _problem("DEFINITION_INVALID", message)
+    yield from path_problems(definition.outputs, "published files", "calls/*.vcf.gz", "publish folder")
     outdir, sheet = definition.nextflow.outdir, definition.samplesheet
     if outdir in definition.inputs:
         message = f"inputs.{outdir}: this parameter is set to the publish folder, so it is no input; leave it out."
@@ -113,11 +108,6 @@ def _no_command(definition: Definition) -> Iterator[Problem]:
             yield _problem("DEFINITION_INVALID", message)
         if output.optional:
             yield _problem("DEFINITION_INVALID", f"outputs.{name}.optional: only commands have it; leave it out.")
-
-
-def _safe(path: str) -> bool:
-    found = safe_relative(path)
-    return found is not None and all(is_safe_name(part) for part in found.parts)
 
 
 def _problem(code: str, message: str) -> Problem:

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labrelay.model.names import is_safe_name, on_one_line, printable, safe_relative, slug, spreadsheet_cell
+from labrelay.model.names import (
+    is_safe_name,
+    is_safe_path,
+    on_one_line,
+    printable,
+    safe_relative,
+    slug,
+    spreadsheet_cell,
+)
 
 HOSTILE = [
     "../etc/passwd",
@@ -75,3 +83,8 @@ def test_numbers_stay_numbers_in_a_spreadsheet() -> None:
 def test_a_sentence_of_several_lines_is_told_on_one() -> None:
     text = "nothing was taken, 1 problem in x:\n  main.wdl:3: no container. [NO_IMAGE]\x1b[31m"
     assert on_one_line(text) == "nothing was taken, 1 problem in x: main.wdl:3: no container. [NO_IMAGE]\\x1b[31m"
+
+
+def test_a_safe_path_is_relative_and_of_safe_names() -> None:
+    assert is_safe_path("nested/main.wdl")
+    assert not any(is_safe_path(path) for path in ("", "/main.wdl", "../main.wdl", "a b/main.wdl", "nul/main.wdl"))

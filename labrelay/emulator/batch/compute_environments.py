@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+from labrelay.emulator.batch.described import described
 from labrelay.emulator.batch.naming import (
     ENVIRONMENT,
     QUEUE,
     arn,
     batch_operation,
     check_name,
-    numbered_page,
-    place,
     plain_name,
     refused,
 )
 from labrelay.emulator.operation import Params
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body, Snapshot
-from labrelay.emulator.tags import drop_tags, set_tags, shown_tags
+from labrelay.emulator.tags import drop_tags, set_tags
 
 KIND = "compute-environment"
 FARGATE = ("FARGATE", "FARGATE_SPOT")
-MOST_DESCRIBED = 100
 
 
 def environment_named(service: Service, state: Snapshot, given: str) -> Body:
@@ -75,19 +73,7 @@ def create_compute_environment(service: Service, asked: Params) -> Params:
 @batch_operation("DescribeComputeEnvironments")
 def describe_compute_environments(service: Service, asked: Params) -> Params:
     """Return the environments that are named, or all; names that nothing has are left out."""
-    wanted = {plain_name(service, KIND, given) for given in asked.get("computeEnvironments", [])}
-    if len(wanted) > MOST_DESCRIBED:
-        raise refused(f"computeEnvironments has at most {MOST_DESCRIBED} names, not {len(wanted)}.")
-    limit = numbered_page(asked.get("maxResults"), MOST_DESCRIBED)
-    with service.state.read() as state:
-        bodies, after = state.page(
-            ENVIRONMENT,
-            limit=limit,
-            token=place(asked.get("nextToken")),
-            keep=lambda body: not wanted or body["computeEnvironmentName"] in wanted,
-        )
-        found = [body | shown_tags(state, body["computeEnvironmentArn"]) for body in bodies]
-    return {"computeEnvironments": found, "nextToken": after}
+    return described(service, asked, state_kind=ENVIRONMENT, arn_kind=KIND, member="computeEnvironment")
 
 
 @batch_operation("UpdateComputeEnvironment")

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from labrelay.emulator.batch.compute_environments import environment_named, on_fargate
+from labrelay.emulator.batch.described import described
 from labrelay.emulator.batch.job_states import stop_jobs_of
 from labrelay.emulator.batch.naming import (
     QUEUE,
     arn,
     batch_operation,
     check_name,
-    numbered_page,
-    place,
     plain_name,
     refused,
 )
 from labrelay.emulator.operation import Params
 from labrelay.emulator.service import Service
 from labrelay.emulator.state import Body, Snapshot
-from labrelay.emulator.tags import drop_tags, set_tags, shown_tags
+from labrelay.emulator.tags import drop_tags, set_tags
 
 KIND = "job-queue"
 MOST_ENVIRONMENTS = 3
-MOST_DESCRIBED = 100
 PRIORITIES = range(1001)
 DELETED = "The job queue was deleted."
 
@@ -63,19 +61,7 @@ def create_job_queue(service: Service, asked: Params) -> Params:
 @batch_operation("DescribeJobQueues")
 def describe_job_queues(service: Service, asked: Params) -> Params:
     """Return the queues that are named, or all; names that nothing has are left out."""
-    wanted = {plain_name(service, KIND, given) for given in asked.get("jobQueues", [])}
-    if len(wanted) > MOST_DESCRIBED:
-        raise refused(f"jobQueues has at most {MOST_DESCRIBED} names, not {len(wanted)}.")
-    limit = numbered_page(asked.get("maxResults"), MOST_DESCRIBED)
-    with service.state.read() as state:
-        bodies, after = state.page(
-            QUEUE,
-            limit=limit,
-            token=place(asked.get("nextToken")),
-            keep=lambda body: not wanted or body["jobQueueName"] in wanted,
-        )
-        found = [body | shown_tags(state, body["jobQueueArn"]) for body in bodies]
-    return {"jobQueues": found, "nextToken": after}
+    return described(service, asked, state_kind=QUEUE, arn_kind=KIND, member="jobQueue")
 
 
 @batch_operation("UpdateJobQueue")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from labrelay.model.errors import LabrelayError
 from labrelay.model.names import printable, slug
@@ -16,7 +14,7 @@ from labrelay.stores.aws import Aws
 from labrelay.stores.download import fetch_all
 from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
 from labrelay.workflows.batch.orders import Orders
-from labrelay.workflows.batch.states import Job, exit_code, judge, log_stream, sentence
+from labrelay.workflows.batch.states import Job, exit_code, judge, log_stream, moment_of, sentence
 from labrelay.workflows.cloudwatch import last_lines
 from labrelay.workflows.report_paths import with_paths
 
@@ -80,8 +78,8 @@ def _without_word(aws: Aws, job: Job, folder: Path) -> RunReport:
     tail = last_lines(aws, LOG_GROUP, stream) if stream and state is not RunState.CANCELED else ()
     return RunReport(
         state=state,
-        started=_moment(job.get("startedAt")),
-        ended=_moment(job.get("stoppedAt")),
+        started=moment_of(job, "startedAt"),
+        ended=moment_of(job, "stoppedAt"),
         engine=ENGINE,
         failure=sentence(why, tail),
         logs=_kept(folder / "log" / "cloudwatch.log", stream, tail),
@@ -118,7 +116,3 @@ def _used(job: Job) -> tuple[CostItem, ...]:
         CostItem(what="Batch vCPUs", quantity=cpus * hours, unit="vCPU h"),
         CostItem(what="Batch memory", quantity=gib * hours, unit="GiB h"),
     )
-
-
-def _moment(value: Any) -> datetime | None:
-    return datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int) and value > 0 else None

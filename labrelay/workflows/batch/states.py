@@ -48,10 +48,16 @@ def state_time(job: Job) -> datetime:
     ended = job.get("status") in ("SUCCEEDED", "FAILED")
     names = ["stoppedAt"] if ended else ["startedAt"] if job.get("status") == "RUNNING" else []
     for name in (*names, "startedAt", "createdAt") if ended else (*names, "createdAt"):
-        value = job.get(name)
-        if isinstance(value, int) and 0 < value < LATEST:
-            return datetime.fromtimestamp(value / 1000, UTC)
+        moment = moment_of(job, name)
+        if moment is not None:
+            return moment
     return datetime.now(UTC)
+
+
+def moment_of(job: Job, member: str) -> datetime | None:
+    """Return a time that Batch says in milliseconds since 1970; None for none, and for one that cannot be."""
+    value = job.get(member)
+    return datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int) and 0 < value < LATEST else None
 
 
 def judge(job: Job) -> Verdict:

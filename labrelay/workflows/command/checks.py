@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from labrelay.model.names import is_safe_name, safe_relative
+from labrelay.model.names import is_safe_path, safe_relative
 from labrelay.model.problem import Problem, Severity
 from labrelay.workflows.command.arguments import GIVEN, Slot, pieces
+from labrelay.workflows.output_paths import path_problems
 from labrelay.workflows.patterns import fits
 from labrelay.workflows.shapes import is_of
 from labrelay.workflows.specs import FILE_NAME, InputSource, InputSpec
@@ -33,16 +34,9 @@ def command_contradictions(definition: Definition) -> Iterator[Problem]:
     if not definition.outputs:
         message = "outputs: there is none, so that nothing of a run would be kept; say [outputs.NAME] with its `path`."
         yield _problem("COMMAND_WITHOUT_OUTPUTS", message)
-    for name, output in definition.outputs.items():
-        if output.path is None:
-            message = f'outputs.{name}.path: say which files of the work folder these are, such as path = "*.vcf.gz".'
-            yield _problem("OUTPUT_WITHOUT_PATH", message)
-        elif safe_relative(output.path) is None:
-            message = f"outputs.{name}.path: {output.path} is no pattern inside the work folder."
-            yield _problem("DEFINITION_INVALID", message)
+    yield from path_problems(definition.outputs, "files of the work folder", "*.vcf.gz", "work folder")
     yield from _users(definition)
-    stdout = safe_relative(definition.stdout) if definition.stdout is not None else None
-    if definition.stdout is not None and (stdout is None or not all(is_safe_name(part) for part in stdout.parts)):
+    if definition.stdout is not None and not is_safe_path(definition.stdout):
         message = f"stdout: {definition.stdout} is not a safe path inside the work folder."
         yield _problem("DEFINITION_INVALID", message)
 

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from labrelay.model.states import RunState
-from labrelay.workflows.batch.states import CANCELLED, exit_code, judge, log_stream, sentence, state_of, state_time
+from labrelay.workflows.batch.states import (
+    CANCELLED,
+    exit_code,
+    judge,
+    log_stream,
+    moment_of,
+    sentence,
+    state_of,
+    state_time,
+)
 
 
 def failed(reason: str | None = None, code: int | None = None, **more: Any) -> dict[str, Any]:
@@ -73,6 +82,11 @@ def test_the_time_of_a_state_is_the_jobs_own() -> None:
     moments = [state_time({"status": status, **job}) for status in ("RUNNABLE", "RUNNING", "FAILED")]
     assert moments == [datetime.fromtimestamp(n, UTC) for n in (1, 2, 3)]
     assert state_time({"status": "FAILED", "createdAt": 1000}) == datetime.fromtimestamp(1, UTC)
+
+
+@pytest.mark.parametrize("said", [None, 0, -1, "1000", 10**18])
+def test_a_time_that_cannot_be_is_none(said: object) -> None:
+    assert moment_of({"startedAt": said}, "startedAt") is None
 
 
 def test_the_sentence_ends_with_the_last_words_of_the_log() -> None:
