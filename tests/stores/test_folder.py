@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labrelay.model.errors import Conflict, StorageFailed
-from labrelay.stores import durable, folder
+from labrelay.stores import durable
 from labrelay.stores.folder import FolderObjectStore
 
 FAULT_POINTS = ["store.staged", "store.meta_written", "store.linked", "store.durable"]
@@ -295,40 +295,50 @@ def test_the_thousandth_small_file_costs_as_much_as_the_first(
     assert "scandir" not in costs[-1]
 
 
-def race(root: Path, barrier: object, outcomes: object, worker: int, rounds: int, same: bool) -> None:
-    for n in range(rounds):
-        barrier.wait()  # type: ignore[attr-defined]
+RACE = """
+    import os, sys, time
+    from pathlib import Path
+    from labrelay.model.errors import Conflict
+    from labrelay.stores import folder
+    root, content, links = sys.argv[1:]
+    if links == "False":
+        Path.hardlink_to = lambda self, target: os.link("/proc/self/nothing", "/proc/x")
+        folder.NO_HARD_LINKS = {2}
+    for line in sys.stdin:
+        key, at = line.split()
+        while time.monotonic_ns() < int(at):
+            pass
         try:
             # A fresh store each time: nothing that one process remembers may be needed.
-            ref = FolderObjectStore(root).put_bytes(f"k/{n}", b"same" if same else b"worker %d" % worker)
-            outcomes.put((n, ref.sha256))  # type: ignore[attr-defined]
+            print(folder.FolderObjectStore(Path(root)).put_bytes(key, content.encode()).sha256, flush=True)
         except Conflict:
-            outcomes.put((n, None))  # type: ignore[attr-defined]
+            print("conflict", flush=True)
+"""
 
 
 @pytest.mark.parametrize("same", [True, False])
 @pytest.mark.parametrize("links", [True, False])
-def test_two_processes_storing_one_key_at_once(
-    store: FolderObjectStore, monkeypatch: pytest.MonkeyPatch, same: bool, links: bool
-) -> None:
-    if not links:
-        monkeypatch.setattr(Path, "hardlink_to", lambda self, target: os.link("/proc/self/nothing", "/proc/x"))
-        monkeypatch.setattr(folder, "NO_HARD_LINKS", {2})
-    rounds, context = 60, multiprocessing.get_context("fork")
-    barrier, outcomes = context.Barrier(2), context.Queue()
-    workers = [context.Process(target=race, args=(store.root, barrier, outcomes, w, rounds, same)) for w in (1, 2)]
-    for worker in workers:
-        worker.start()
-    results = [outcomes.get(timeout=60) for _ in range(2 * rounds)]
-    for worker in workers:
-        worker.join(timeout=60)
-        assert worker.exitcode == 0
-    for n in range(rounds):
-        told = [sha256 for at, sha256 in results if at == n]
+def test_two_processes_storing_one_key_at_once(store: FolderObjectStore, same: bool, links: bool) -> None:
+    contents = ("same", "same") if same else ("one", "another")
+    commands = [[sys.executable, "-c", textwrap.dedent(RACE), str(store.root), text, str(links)] for text in contents]
+    pipe = subprocess.PIPE
+    racers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1) for command in commands]
+    for n in range(60):
+        start = time.monotonic_ns() + 2_000_000  # the clock is the machine's, and both wait for one moment of it
+        told = []
+        for racer in racers:
+            assert racer.stdin
+            racer.stdin.write(f"k/{n} {start}\n")
+        for racer in racers:
+            assert racer.stdout
+            told.append(racer.stdout.readline().strip())
         ref = store.head(f"k/{n}")
         assert ref is not None
         store.verify(ref)
-        assert sorted(map(str, told)) == sorted([ref.sha256, ref.sha256 if same else "None"])
+        assert sorted(told) == sorted([ref.sha256, ref.sha256 if same else "conflict"])
+    for racer in racers:
+        racer.communicate(timeout=60)
+        assert racer.returncode == 0
     assert temps(store.root) == []
 
 
