@@ -32,6 +32,7 @@ COMMANDS = {
     "reference": ("library", "reference genomes: add, list"),
     "workflow": ("library", "workflow definitions: add, list, lint, inputs"),
     "rules": ("library", "routing rules: show, test"),
+    "db": ("database", "the metadata store: upgrade, backup, check, copy"),
     "emulator": ("emulator", "AWS on this machine: HealthOmics and S3 that really work, for trying and testing"),
     "deliver": ("upkeep", "tell the notebook and people what waits to be told"),
     "sweep": ("upkeep", "settle what events missed: lost runs, unrecorded ends"),

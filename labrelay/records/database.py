@@ -1,24 +1,19 @@
-"""Opening the metadata store: SQLite by default, durable through a power cut, one writer at a time.
-
-SQLite runs in WAL mode with `synchronous=FULL` (NORMAL lost every committed row in a simulated power cut). A writing
-transaction takes the write lock at once (`BEGIN IMMEDIATE`), so that it never fails half-way for another writer.
-"""
+"""Opening the metadata store: SQLite by default, PostgreSQL for a team; durable, and one writer at a time on both."""
 
 from __future__ import annotations
 
 import getpass
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from types import ModuleType
 
-from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from labrelay.model.errors import Busy, StorageFailed, UsageError
+from labrelay.model.errors import UsageError
 from labrelay.model.faults import faultpoint
 
 BUSY_SECONDS = 30
@@ -41,21 +36,33 @@ def actor() -> str:
         return f"os:uid{os.getuid()}"
 
 
+def _backend_of(url: str) -> ModuleType:
+    """Return the module that knows this kind of database; PostgreSQL's is loaded by those who have one."""
+    if url.startswith("sqlite"):
+        from labrelay.records import sqlite
+
+        return sqlite
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise UsageError("the URL of a metadata store is postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE")
+    from labrelay.records import postgres
+
+    return postgres
+
+
 class Database:
     """The metadata store of one home.
 
     Args:
-        url: An SQLAlchemy URL; `sqlite:///…/labrelay.sqlite` by default.
+        url: `sqlite:///FILE` or `postgresql://…`; nothing is opened yet.
+
+    Raises:
+        MissingTool: The client of PostgreSQL is not installed.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine: Engine = create_engine(url, connect_args=self._arguments())
-        if self.engine.dialect.name == "sqlite":
-            _tune_sqlite(self.engine)
-
-    def _arguments(self) -> dict[str, Any]:
-        return {"timeout": BUSY_SECONDS, "check_same_thread": False} if self.url.startswith("sqlite") else {}
+        self._backend = _backend_of(url)
+        self.engine: Engine = self._backend.open_engine(url, BUSY_SECONDS)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -63,9 +70,10 @@ class Database:
 
         Raises:
             Busy: Another process has held the write lock for 30 s.
-            StorageFailed: The disk does not take the commit (full, read-only).
+            StorageFailed: The disk does not take the commit (full, read-only), or the server is gone.
+            UsageError: The server refuses us.
         """
-        with explained(), Session(self.engine, expire_on_commit=False) as session:
+        with self.explained(), Session(self.engine, expire_on_commit=False) as session:
             session.info["write"] = True
             session.connection(execution_options={"labrelay_write": True})
             yield session
@@ -76,12 +84,12 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Yield a session that sees one consistent state and never waits for a writer."""
-        with explained(), Session(self.engine, expire_on_commit=False) as session:
+        with self.explained(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     def version(self) -> str | None:
         """Return the revision of the tables, or None for an empty database."""
-        with explained(), self.engine.connect() as connection:
+        with self.explained(), self.engine.connect() as connection:
             if not self.engine.dialect.has_table(connection, "alembic_version"):
                 return None
             found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -103,8 +111,12 @@ class Database:
             raise UsageError(
                 f"the metadata store is at revision {found}, newer than this Labrelay knows ({HEAD}): update Labrelay"
             )
-        with explained():
+        with self.explained():
             migrate.upgrade(self.engine)
+
+    def explained(self) -> AbstractContextManager[None]:
+        """Return a block in which what the driver says is raised as an error that a person can act on."""
+        return _explained(self._backend)
 
     def close(self) -> None:
         """Close all connections."""
@@ -112,46 +124,12 @@ class Database:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def _explained(backend: ModuleType) -> Iterator[None]:
     """Raise what the database driver says in the block as an error that a person can act on."""
     try:
         yield
-    except OperationalError as error:
-        raise explain(error) from error
-
-
-def explain(error: OperationalError) -> Exception:
-    """Return the error that a person can act on, for what the database driver said."""
-    said = str(error.orig)
-    if "locked" in said or "busy" in said:
-        return Busy(
-            f"another process has been writing to the metadata store for {BUSY_SECONDS} s: run the command again later"
-        )
-    if any(word in said for word in ("full", "disk I/O", "readonly", "unable to open")):
-        return StorageFailed(
-            f"the metadata store could not be written ({said}): free space or mend the rights, then repeat the command"
-        )
-    return error
-
-
-def _tune_sqlite(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def _pragmas(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={BUSY_SECONDS * 1000}",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
-        writing = connection.get_execution_options().get("labrelay_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
-def sqlite_url(path: Path) -> str:
-    """Return the URL of a database file."""
-    return f"sqlite:///{path}"
+    except DBAPIError as error:
+        told = backend.explain(error, BUSY_SECONDS)
+        if told is None:
+            raise
+        raise told from error

@@ -3,21 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from alembic import command
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config
-from sqlalchemy import Engine
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, and_, func, select
 
 from labrelay.records import audit
+from labrelay.records.schema import Base
 
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Run the migrations up to `revision` in one transaction, then make the audit triggers again."""
+    """Run the migrations up to `revision` in one transaction, then what a migration loses or leaves out:
+    the audit triggers, and the order of texts on PostgreSQL."""
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))
     with engine.connect().execution_options(labrelay_write=True) as connection, connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+        if connection.dialect.name == "postgresql":
+            from labrelay.records import postgres
+
+            postgres.collate(connection)
         audit.create_triggers(connection)
+
+
+def differences(connection: Connection) -> str | None:
+    """Return in short words how the tables differ from those of the schema, or None."""
+    found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    return "; ".join(_words(each) for each in found[:5]) or None
+
+
+def _words(difference: Any) -> str:
+    """Return one of Alembic's differences, such as ('add_column', None, 'file', Column(…)), in short."""
+    parts = difference if isinstance(difference[0], str) else difference[0]
+    return " ".join(
+        str(getattr(part, "name", part)) for part in parts if isinstance(part, str) or hasattr(part, "name")
+    )
+
+
+def dangling(connection: Connection) -> str | None:
+    """Return which references of rows lead nowhere, or None. Cost: one pass over each table that refers to another."""
+    found = []
+    for table in Base.metadata.sorted_tables:
+        for key in table.foreign_key_constraints:
+            other = key.referred_table.alias()
+            column, target = next((e.parent, other.c[e.column.name]) for e in key.elements)
+            query = select(func.count()).select_from(table.outerjoin(other, column == target))
+            count = connection.scalar(query.where(and_(column.is_not(None), target.is_(None))))
+            if count:
+                found.append(f"{count} of {table.name}.{column.name}")
+    return ", ".join(found) or None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import pyexpat
+import re
 import shutil
 import subprocess
 import sys
@@ -17,16 +18,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import SecretStr
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from labrelay.model.errors import LabrelayError, MissingTool
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
-from labrelay.model.words import counted
-from labrelay.records import audit
-from labrelay.records.database import HEAD, Database, sqlite_url
-from labrelay.steps.home import DATABASE
+from labrelay.records import soundness
+from labrelay.records.database import Database
+from labrelay.steps.home import DATABASE, database_url
 from labrelay.steps.rules import load_rules
 from labrelay.steps.settings import FILE, Settings, load_settings
 from labrelay.stores.folder import FolderObjectStore
@@ -193,7 +192,7 @@ def _database(home: Path, settings: Settings) -> Iterator[Finding]:
     if settings.database_url is None and not file.is_file():
         yield _ok("records", "none yet: the first command makes them")
         return
-    records = Database(settings.database_url or sqlite_url(file))
+    records = Database(database_url(home, settings))
     try:
         yield from _look_into(records)
     except (SQLAlchemyError, LabrelayError) as error:
@@ -204,26 +203,11 @@ def _database(home: Path, settings: Settings) -> Iterator[Finding]:
 
 
 def _look_into(records: Database) -> Iterator[Finding]:
-    found = records.version()
-    if found is None or found < HEAD:
-        yield _note("records", f"revision {found or 'none'}; the next command brings it to {HEAD}")
-        return
-    if found > HEAD:
-        yield _broken("records", f"revision {found} is newer than this Labrelay knows ({HEAD})", "update Labrelay")
-        return
-    with records.read() as session:
-        if records.engine.dialect.name == "sqlite":
-            said = [row[0] for row in session.execute(text("PRAGMA quick_check(5)"))]
-            if said != ["ok"]:
-                yield _broken("records", f"the database file is damaged: {'; '.join(said)}", "restore a backup")
-                return
-        yield _ok("records", f"revision {found}, the file is sound")
-        broken = next(audit.broken_links(session), None)
-        count = audit.count(session)
-    if broken is not None:
-        yield _broken("audit trail", f"{broken}: somebody has changed the records by hand", "compare with a backup")
-    else:
-        yield _ok("audit trail", f"{counted(count, 'entry', 'entries')}, unbroken")
+    for verdict in soundness.look(records):
+        if verdict.fix is not None:
+            yield _broken(verdict.what, verdict.said, verdict.fix)
+        else:
+            yield (_note if verdict.waits else _ok)(verdict.what, verdict.said)
 
 
 def _disk(home: Path) -> Iterator[Finding]:
@@ -289,7 +273,9 @@ def _settings(settings: Settings, home: Path) -> list[Setting]:
         value = getattr(settings, name)
         variable = f"LABRELAY_{name.upper()}"
         source = variable if variable in os.environ else FILE if name in from_file else "default"
-        told.append(Setting(name=name, value=_shown(value), source=source, meaning=spec.description or ""))
+        told.append(
+            Setting(name=name, value=_shown(without_password(value)), source=source, meaning=spec.description or "")
+        )
     return told
 
 
@@ -297,6 +283,11 @@ def _names_in(file: Path) -> set[str]:
     import tomllib
 
     return set(tomllib.loads(file.read_text(encoding="utf-8")))
+
+
+def without_password(value: object) -> object:
+    """Return a URL with its password masked, and anything else as it is."""
+    return re.sub(r"^(\w+://[^/@]*:)[^/]*@", r"\1***@", value) if isinstance(value, str) else value
 
 
 def _shown(value: object) -> str:

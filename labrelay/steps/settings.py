@@ -30,7 +30,9 @@ class Settings(BaseSettings):
     profile: Literal["local", "healthomics"] = Field(
         "local", description="which adapters: local = folders and local engine; healthomics = S3 and AWS HealthOmics"
     )
-    database_url: str | None = Field(None, description="the metadata store; default: labrelay.sqlite in the home")
+    database_url: str | None = Field(
+        None, description="the metadata store, postgresql://… for a team; default: labrelay.sqlite in the home"
+    )
     sandbox: Sandbox = Field("auto", description="what holds tasks; auto = bubblewrap when it works here, else host")
     concurrency: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="workflow runs at once"
@@ -94,9 +96,12 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _only_sqlite(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith("sqlite:"):
-            raise ValueError("only sqlite:///FILE works so far; leave it out for labrelay.sqlite in the home")
+    def _of_a_kind_that_works(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+            raise ValueError(
+                "it has to be postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE; "
+                "leave it out for labrelay.sqlite in the home"
+            )
         return url
 
     @classmethod

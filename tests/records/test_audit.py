@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from labrelay.records import audit, migrate
-from labrelay.records.database import Database, sqlite_url
+from labrelay.records.database import Database
+from labrelay.records.sqlite import sqlite_url
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from sqlalchemy import text
 
 from labrelay.model.errors import Busy, StorageFailed, UsageError
 from labrelay.records import database as database_module
-from labrelay.records.database import Database, sqlite_url
+from labrelay.records.database import Database
 from labrelay.records.schema import Base, LinkRow
+from labrelay.records.sqlite import sqlite_url
 
 
 @pytest.fixture
@@ -73,7 +74,8 @@ def test_a_newer_database_is_refused_and_not_touched(db: Database) -> None:
 def test_a_killed_writer_leaves_what_it_committed_and_no_more(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
-from labrelay.records.database import Database, sqlite_url
+from labrelay.records.database import Database
+from labrelay.records.sqlite import sqlite_url
 from labrelay.records.schema import LinkRow
 db = Database(sys.argv[1]); db.ensure()
 with db.write() as s: s.add(LinkRow(entity_id="kept", system="eln", external_id="1", at="now"))

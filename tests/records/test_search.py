@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -29,8 +30,8 @@ CAFE = Sample(
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    db = seed.open_database(tmp_path_factory.mktemp("small"))
+def small(new_url: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Database:
+    db = seed.open_database(new_url(tmp_path_factory.mktemp("small")))
     seed.seed(db, 3, outputs=2)
     with db.write() as session:
         experiments.announce(session, OUTBREAK, [CAFE], correct=False)

@@ -26,7 +26,8 @@ AFTER = """
 `LABRELAY_HOME` names the home folder itself; `--home` wins over it. Keep `labrelay.toml` readable by you alone when it
 holds a password or a webhook, or give those in the environment.
 
-`database_url` takes SQLite only: [deploy.md](deploy.md) says what that means.
+A `database_url` of PostgreSQL needs `pip install 'labrelay[postgres]'`; a password may stand in it, in `PGPASSWORD`
+or in `~/.pgpass`. [records.md](records.md) says how to begin with it, and how backups are made.
 
 This page is written from the program: `python tests/tools/settings_table.py --write`.
 """
