@@ -42,7 +42,7 @@ def look(db: Database, *, thorough: bool = False) -> Iterator[Verdict]:
         said = f"revision {found} is newer than this Labrelay knows ({HEAD})"
         yield Verdict(what="records", said=said, fix="update Labrelay")
         return
-    damage = _damage(db, thorough=thorough)
+    damage = damage(db, thorough=thorough)
     if damage:
         yield Verdict(what="records", said=f"the database file is damaged: {damage}", fix="restore a backup")
         return
@@ -60,7 +60,7 @@ def look(db: Database, *, thorough: bool = False) -> Iterator[Verdict]:
         yield Verdict(what="audit trail", said=f"{counted(count, 'entry', 'entries')}, unbroken")
 
 
-def _damage(db: Database, *, thorough: bool) -> str | None:
+def damage(db: Database, *, thorough: bool) -> str | None:
     """Return what SQLite finds wrong with its file; PostgreSQL looks after its own."""
     if db.engine.dialect.name != "sqlite":
         return None

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from labrelay.model.errors import LabrelayError
 from labrelay.model.states import RunState
 from labrelay.parsers.registry import read_run
-from labrelay.records import audit, intake, runs
+from labrelay.records import audit, intake, migrate, runs, soundness
 from labrelay.records.database import now
 from labrelay.records.lease import is_alive
 from labrelay.records.schema import (
@@ -166,11 +166,10 @@ def _audit_whole(home: Home, expected: Expected) -> Iterator[str]:
     del expected
     with home.records.read() as session:
         yield from audit.broken_links(session)
-        said = session.execute(text("PRAGMA integrity_check")).scalar()
-        if said != "ok":
-            yield f"SQLite says {said}"
-        if session.execute(text("PRAGMA foreign_key_check")).first() is not None:
-            yield "a row points to a row that is not there"
+        if (lost := migrate.dangling(session.connection())) is not None:
+            yield f"rows point to rows that are not there: {lost}"
+    if (damaged := soundness.damage(home.records, thorough=True)) is not None:
+        yield f"the database is damaged: {damaged}"
 
 
 def _nothing_left(home: Home, expected: Expected) -> Iterator[str]:
