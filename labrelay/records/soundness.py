@@ -42,9 +42,9 @@ def look(db: Database, *, thorough: bool = False) -> Iterator[Verdict]:
         said = f"revision {found} is newer than this Labrelay knows ({HEAD})"
         yield Verdict(what="records", said=said, fix="update Labrelay")
         return
-    damage = damage(db, thorough=thorough)
-    if damage:
-        yield Verdict(what="records", said=f"the database file is damaged: {damage}", fix="restore a backup")
+    damaged = damage(db, thorough=thorough)
+    if damaged:
+        yield Verdict(what="records", said=f"the database file is damaged: {damaged}", fix="restore a backup")
         return
     where = "the file is sound" if db.engine.dialect.name == "sqlite" else "PostgreSQL"
     yield Verdict(what="records", said=f"revision {found}, {where}")
