@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from labrelay.records import audit, migrate
+from labrelay.records import audit, audit_guards, migrate
 from labrelay.records.database import Database
 from labrelay.records.sqlite import sqlite_url
 
@@ -29,7 +29,7 @@ def broken(db: Database) -> list[str]:
 def tamper(db: Database, *statements: str) -> None:
     """Edit by hand, as somebody with the file would: the triggers are dropped first."""
     with db.write() as session:
-        for trigger in audit.TRIGGERS:
+        for trigger in audit_guards.SQLITE:
             session.execute(text(f"DROP TRIGGER {trigger}"))
         for statement in statements:
             session.execute(text(statement))
@@ -48,12 +48,12 @@ def test_the_database_itself_refuses_change(db: Database, verb: str) -> None:
 
 def test_an_edited_row_is_found(db: Database) -> None:
     tamper(db, "UPDATE audit_event SET detail = '{\"revision\": 2}' WHERE seq = 3")
-    assert broken(db) == ["audit row 3 was changed after it was written"]
+    assert broken(db) == ["row 3 was changed after it was written: its content has another hash"]
 
 
 def test_a_removed_row_is_found(db: Database) -> None:
     tamper(db, "DELETE FROM audit_event WHERE seq = 2")
-    assert broken(db) == ["audit rows 2 to 2 are missing", "audit row 3 does not follow the row before it"]
+    assert broken(db) == ["row 2 is missing", "row 3 does not follow row 1: one of them is not what it was"]
 
 
 def test_two_swapped_rows_are_found(db: Database) -> None:
@@ -68,7 +68,7 @@ def test_two_swapped_rows_are_found(db: Database) -> None:
 
 def test_the_triggers_come_back_with_every_upgrade(db: Database) -> None:
     with db.write() as session:
-        session.execute(text(f"DROP TRIGGER {audit.TRIGGERS[0]}"))
+        session.execute(text(f"DROP TRIGGER audit_no_update"))
     migrate.upgrade(db.engine)
     with pytest.raises(IntegrityError, match="append-only"), db.write() as session:
         session.execute(text("UPDATE audit_event SET actor = 'x'"))
