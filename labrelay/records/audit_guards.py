@@ -72,7 +72,7 @@ def missing(connection: Connection) -> tuple[str, ...]:
         found = {name: bits for name, enabled, bits, source in rows if enabled == "A" and source == BODY}
         return tuple(name for name, (_what, bits) in POSTGRESQL.items() if found.get(name) != bits)
     query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_event'")
-    made = {name: sql for name, sql in connection.execute(query)}
+    made: dict[str, str] = dict(connection.execute(query).all())
     return tuple(name for name, what in SQLITE.items() if made.get(name) != f"CREATE TRIGGER {name} {what}")
 
 

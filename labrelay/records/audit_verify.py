@@ -18,6 +18,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -126,10 +127,10 @@ class Trail:
                 f"the trail ends at row {last}, and row {furthest.seq} was anchored ({furthest.name}): its end was cut "
                 "off, or an older database was put in its place",
             )
-        for chain, count in self._others.items():
+        for other, count in self._others.items():
             yield Finding(
                 last,
-                f"{count} of the anchors are of another trail ({chain[:12]}…): this database was put in its place",
+                f"{count} of the anchors are of another trail ({other[:12]}…): this database was put in its place",
             )
 
 
@@ -287,18 +288,22 @@ def _noted(rows: Iterable[Row], head: str | None, found: list[str]) -> Iterator[
         found.append(f"the noted head {head} is not in the trail: its end was cut off, or it is another trail")
 
 
+def _rows(asked: argparse.Namespace) -> Iterator[Row]:
+    if asked.sqlite is not None:
+        yield from sqlite_rows(asked.sqlite)
+    elif asked.jsonl == "-":
+        yield from exported_rows(sys.stdin.buffer)
+    else:
+        with Path(asked.jsonl).open("rb") as opened:
+            yield from exported_rows(opened)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Verify what the command line names, say what was found, and return the exit code."""
     asked = _arguments(argv)
     trail, missed, count = Trail(), list[str](), 0
-    stream = sys.stdin.buffer if asked.jsonl in (None, "-") else Path(asked.jsonl).open("rb")
-    with stream:
-        rows = exported_rows(stream) if asked.jsonl is not None else sqlite_rows(asked.sqlite)
-        files = anchor_files(asked.anchors) if asked.anchors is not None else ()
-        for text in check(trail, _noted(rows, asked.head, missed), files):
-            count += 1
-            sys.stdout.write(f"{text}\n")
-    for text in missed:
+    files = anchor_files(asked.anchors) if asked.anchors is not None else ()
+    for text in chain(check(trail, _noted(_rows(asked), asked.head, missed), files), missed):
         count += 1
         sys.stdout.write(f"{text}\n")
     sys.stdout.write(f"{summary(trail, count)}\n")

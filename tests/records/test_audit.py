@@ -68,7 +68,7 @@ def test_two_swapped_rows_are_found(db: Database) -> None:
 
 def test_the_triggers_come_back_with_every_upgrade(db: Database) -> None:
     with db.write() as session:
-        session.execute(text(f"DROP TRIGGER audit_no_update"))
+        session.execute(text("DROP TRIGGER audit_no_update"))
     migrate.upgrade(db.engine)
     with pytest.raises(IntegrityError, match="append-only"), db.write() as session:
         session.execute(text("UPDATE audit_event SET actor = 'x'"))
