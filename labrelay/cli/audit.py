@@ -71,6 +71,7 @@ def verify() -> int:
 
 
 @audit.command()
+@json_option
 def export() -> int:
     """Write the whole trail as JSON Lines, for `audit_verify` on another machine: labrelay audit export > FILE."""
     from labrelay.steps.trail import exported_lines

@@ -28,6 +28,7 @@ HEAVY = {
     "xlsxwriter",
 }
 GROUPS = {
+    "audit": {"list", "verify", "export", "anchor"},
     "aws": {"policies"},
     "runs": {"list", "show", "logs", "cancel", "retry"},
     "results": {"list", "show", "get", "export"},
