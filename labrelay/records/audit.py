@@ -3,8 +3,8 @@
 "21 CFR Part 11 like" only: it makes a change visible, it does not make a lab compliant. `audit_guards` refuses change,
 `anchors` keeps heads outside of the database, `audit_verify` finds what was changed all the same.
 
-Rows are numbered and chained as the last thing of their transaction. On PostgreSQL one lock guards the end of the
-chain; taken last it cannot be part of a deadlock, and writers wait for each other only while one commits.
+Rows are numbered and chained together as the last thing of their transaction: two statements, however many they are.
+Nobody else can be at the end of the chain meanwhile, since each database lets one transaction write at a time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, Text, cast, func, select, text
+from sqlalchemy import Select, Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.canonical import digest
@@ -23,8 +23,8 @@ from labrelay.records.schema import AuditRow
 
 GENESIS = "0" * 64
 WAITING = "labrelay_audit_waiting"  # in a session's info: the decisions of its transaction, in their order
-LOCK = 0x6C61_6272_656C_6179  # "labrelay", the number of PostgreSQL's advisory lock
 PAGE = 1000
+Decision = tuple[str, str, dict[str, Any]]  # action, entity, detail
 
 
 class Head(NamedTuple):
@@ -52,25 +52,24 @@ def record(session: Session, action: str, entity_id: str, **detail: Any) -> None
 
     The row is written at the end of a writing transaction, so the same transaction does not see it.
     """
-    waiting: list[tuple[str, str, dict[str, Any]]] = session.info.setdefault(WAITING, [])
-    waiting.append((action, entity_id, detail))
+    decision = (action, entity_id, detail)
     # What a savepoint holds has to go with it, and a session of somebody else's has no end that we know of.
     if session.in_nested_transaction() or not session.info.get("write"):
-        _write(session)
-    elif len(waiting) == 1:
+        _append(session, [decision])
+        return
+    waiting: list[Decision] = session.info.setdefault(WAITING, [])
+    if not waiting:
         ends: list[Callable[[Session], None]] = session.info.setdefault(AT_THE_END, [])
-        ends.append(_write)
+        ends.append(lambda ended: _append(ended, ended.info.pop(WAITING)))
+    waiting.append(decision)
 
 
-def _write(session: Session) -> None:
-    """Chain what waits to the last row, in one statement. What it depends on is written and locked before."""
-    session.flush()
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+def _append(session: Session, decisions: list[Decision]) -> None:
+    """Chain decisions to the last row."""
     last = session.execute(_last()).first()
     seq, previous = (last.seq, last.hash) if last else (0, GENESIS)
     who = signature()
-    for action, entity_id, detail in session.info.pop(WAITING, ()):
+    for action, entity_id, detail in decisions:
         seq += 1
         row = AuditRow(
             seq=seq,

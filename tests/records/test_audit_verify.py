@@ -18,7 +18,8 @@ import pytest
 from labrelay.model.canonical import canonical_json
 from labrelay.records import anchors, audit, audit_guards, audit_verify
 from labrelay.records.audit_verify import COLUMNS, Trail
-from labrelay.records.database import Database, sqlite_url
+from labrelay.records.database import Database
+from labrelay.records.sqlite import sqlite_url
 from labrelay.stores.folder import FolderObjectStore
 
 ROWS, ANCHORED = 1000, 950

@@ -44,6 +44,6 @@ def test_a_bucket_that_locks_by_default_locks_anchors_and_one_without_a_default_
     )
     assert anchors.protection(locking) == "COMPLIANCE for 1 day"
     ref, _new = anchors.put(locking, HEAD)
-    with pytest.raises(ClientError, match="AccessDenied|lock|retention"):
+    with pytest.raises(ClientError, match=r"AccessDenied|lock|retention"):
         s3.delete_object(Bucket="locked", Key=f"lab/{ref.key}", VersionId=ref.version)
     assert locking.head(ref.key) == ref
