@@ -24,7 +24,7 @@ from labrelay.records.schema import AuditRow
 GENESIS = "0" * 64
 WAITING = "labrelay_audit_waiting"  # in a session's info: the decisions of its transaction, in their order
 PAGE = 1000
-Decision = tuple[str, str, dict[str, Any]]  # action, entity, detail
+Decision = tuple[str, str, str, dict[str, Any]]  # who, action, entity, detail
 
 
 class Head(NamedTuple):
@@ -52,7 +52,7 @@ def record(session: Session, action: str, entity_id: str, **detail: Any) -> None
 
     The row is written at the end of a writing transaction, so the same transaction does not see it.
     """
-    decision = (action, entity_id, detail)
+    decision = (signature(), action, entity_id, detail)
     # What a savepoint holds has to go with it, and a session of somebody else's has no end that we know of.
     if session.in_nested_transaction() or not session.info.get("write"):
         _append(session, [decision])
@@ -68,8 +68,7 @@ def _append(session: Session, decisions: list[Decision]) -> None:
     """Chain decisions to the last row."""
     last = session.execute(_last()).first()
     seq, previous = (last.seq, last.hash) if last else (0, GENESIS)
-    who = signature()
-    for action, entity_id, detail in decisions:
+    for who, action, entity_id, detail in decisions:
         seq += 1
         row = AuditRow(
             seq=seq,

@@ -1,4 +1,4 @@
-"""The audit trail is written in one chain, refuses change on both databases, and shows what was changed all the same."""
+"""The audit trail is one chain, refuses change on both databases, and shows what was changed all the same."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from labrelay.records import audit, audit_guards, audit_verify, migrate, soundness
 from labrelay.records.database import Database
@@ -161,15 +162,18 @@ def test_what_a_transaction_decides_is_written_in_two_statements_and_in_its_orde
         assert [e.entity_id for e in audit.history(session, limit=50)] == [f"smp_{n}" for n in range(50)]
 
 
+def decide_and_fail(session: Session) -> None:
+    audit.record(session, "test.lost", "smp_1")
+    raise ZeroDivisionError
+
+
 def test_a_decision_goes_with_its_transaction_and_with_its_savepoint(db: Database) -> None:
     with pytest.raises(ZeroDivisionError), db.write() as session:
-        audit.record(session, "test.lost", "smp_1")
-        raise ZeroDivisionError
+        decide_and_fail(session)
     with db.write() as session:
         audit.record(session, "test.kept", "smp_1")
         with pytest.raises(ZeroDivisionError), session.begin_nested():
-            audit.record(session, "test.lost", "smp_1")
-            raise ZeroDivisionError
+            decide_and_fail(session)
         audit.record(session, "test.kept", "smp_2")
     assert broken(db) == []
     with db.read() as session:
