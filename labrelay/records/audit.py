@@ -64,6 +64,24 @@ def record(session: Session, action: str, entity_id: str, **detail: Any) -> None
     waiting.append(decision)
 
 
+def record_once(session: Session, action: str, entity_id: str, **detail: Any) -> bool:
+    """Append a decision unless the newest of this kind about the entity says the same; return whether it was new.
+
+    Cost: one look-up by entity.
+    """
+    news = is_news(session, action, entity_id, **detail)
+    if news:
+        record(session, action, entity_id, **detail)
+    return news
+
+
+def is_news(session: Session, action: str, entity_id: str, **detail: Any) -> bool:
+    """Tell whether the newest decision of this kind about the entity says something else. Cost: one look-up."""
+    query = select(AuditRow.detail).where(AuditRow.entity_id == entity_id, AuditRow.action == action)
+    last = session.scalar(query.order_by(AuditRow.seq.desc()).limit(1))
+    return bool(last != detail)
+
+
 def _append(session: Session, decisions: list[Decision]) -> None:
     """Chain decisions to the last row."""
     last = session.execute(_last()).first()
