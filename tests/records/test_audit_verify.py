@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -19,6 +21,7 @@ from labrelay.model.canonical import canonical_json
 from labrelay.records import anchors, audit, audit_guards, audit_verify
 from labrelay.records.audit_verify import COLUMNS, Trail
 from labrelay.records.database import Database
+from labrelay.records.schema import AuditRow
 from labrelay.records.sqlite import sqlite_url
 from labrelay.stores.folder import FolderObjectStore
 
@@ -244,16 +247,22 @@ def test_an_export_is_verified_anywhere_and_each_byte_of_it_counts(export: list[
         looked = Trail()
         looked.head = (seq - 1, json.loads(export[seq - 1])["previous"])
         text = line + export[seq]
-        found = list(audit_verify.check(looked, audit_verify.exported_rows(Lines(text))))
+        found = list(audit_verify.check(looked, audit_verify.exported_rows(io.BytesIO(text))))
         if not found:
             missed.append((seq, line))
     assert missed == []
 
 
-def Lines(content: bytes) -> Any:
-    import io
-
-    return io.BytesIO(content)
+def test_the_test_vector_of_the_documentation_is_true() -> None:
+    text = (PROGRAM.parents[2] / "docs" / "audit.md").read_text()
+    vector = text.partition("**Test vector.**")[2]
+    (array,) = [line.strip() for line in vector.splitlines() if line.startswith("    [")]
+    told = re.findall(r"`([0-9a-f]{64})`", vector)
+    assert hashlib.sha256(array.encode()).hexdigest() == told[0]
+    row = audit_verify.Row(*json.loads(array), told[0])
+    assert (audit_verify.row_hash(row), row.previous) == (told[0], audit.GENESIS)
+    written = AuditRow(**{name: getattr(row, name) for name in COLUMNS})
+    assert audit.row_hash(written) == told[0]
 
 
 @pytest.mark.parametrize(
