@@ -9,10 +9,10 @@ Nobody else can be at the end of the chain meanwhile, since each database lets o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, Text, cast, func, select
+from sqlalchemy import Select, Text, cast, func, insert, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.canonical import digest
@@ -83,24 +83,17 @@ def is_news(session: Session, action: str, entity_id: str, **detail: Any) -> boo
 
 
 def _append(session: Session, decisions: list[Decision]) -> None:
-    """Chain decisions to the last row."""
+    """Chain decisions to the last row. Cost: two statements."""
     last = session.execute(_last()).first()
     seq, previous = (last.seq, last.hash) if last else (0, GENESIS)
+    rows = []
     for who, action, entity_id, detail in decisions:
         seq += 1
-        row = AuditRow(
-            seq=seq,
-            at=now(),
-            actor=who,
-            action=action,
-            entity_id=entity_id,
-            detail=detail,
-            previous=previous,
-            hash="",
-        )
-        row.hash = previous = row_hash(row)
-        session.add(row)
-    session.flush()
+        row = {"seq": seq, "at": now(), "actor": who, "action": action, "entity_id": entity_id, "detail": detail}
+        row |= {"previous": previous}
+        previous = row_hash(row)
+        rows.append(row | {"hash": previous})
+    session.execute(insert(AuditRow), rows)
 
 
 def _last() -> Select[int, str, str]:
@@ -116,9 +109,9 @@ def signature() -> str:
     return known if claimed == known else f"{claimed} ({known})"
 
 
-def row_hash(row: AuditRow) -> str:
-    """Return the hash that this row must carry: over its content and its predecessor's hash."""
-    return digest([row.seq, row.at, row.actor, row.action, row.entity_id, row.detail, row.previous])
+def row_hash(row: Mapping[str, Any]) -> str:
+    """Return the hash that a row must carry: over its content and its predecessor's hash."""
+    return digest([row[name] for name in audit_verify.COLUMNS if name != "hash"])
 
 
 def head(session: Session) -> Head | None:

@@ -29,6 +29,15 @@ LONGEST_LINE = 1 << 20
 LARGEST_ANCHOR = 4096
 
 
+def _refuse(name: str) -> object:
+    raise ValueError(name)
+
+
+# Made once: `json.dumps` and `json.loads` would make their own for each row.
+ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
 class Row(NamedTuple):
     """A row as it was read; `wrong` says what its writer would never have written."""
 
@@ -141,8 +150,7 @@ def row_hash(row: Row) -> str:
 
 
 def _canonical(value: object) -> bytes:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "surrogatepass")
+    return ENCODER.encode(value).encode("utf-8", "surrogatepass")
 
 
 def _content(row: Row) -> Iterator[Finding]:
@@ -180,11 +188,7 @@ def exported_row(line: bytes) -> Row | None:
 
 
 def _parse(text: str) -> Any:
-    return json.loads(text, parse_constant=_refuse)
-
-
-def _refuse(name: str) -> object:
-    raise ValueError(name)
+    return DECODER.decode(text)
 
 
 class Unreadable(Exception):

@@ -7,6 +7,7 @@ import pwd
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from types import ModuleType
 
 from sqlalchemy import Engine, text
@@ -33,10 +34,15 @@ def actor() -> str:
 
 def account() -> str:
     """Return the account that this process runs as, from the system and not from its environment."""
+    return _account_of(os.getuid())
+
+
+@cache
+def _account_of(uid: int) -> str:
     try:
-        return f"os:{pwd.getpwuid(os.getuid()).pw_name}"
+        return f"os:{pwd.getpwuid(uid).pw_name}"
     except KeyError:  # a uid without an account, as in many containers
-        return f"os:uid{os.getuid()}"
+        return f"os:uid{uid}"
 
 
 def _backend_of(url: str) -> ModuleType:
