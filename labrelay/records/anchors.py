@@ -8,15 +8,23 @@ and hash, so two trails never ask for one name, and what an anchor says follows 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
 from typing import Protocol, runtime_checkable
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from labrelay.model.canonical import JSONValue, canonical_json
 from labrelay.model.files import FileRef
 from labrelay.records.audit import Head
-from labrelay.records.audit_verify import FORMAT, LARGEST_ANCHOR
+from labrelay.records.audit_verify import FORMAT, LARGEST_ANCHOR, anchor_of
+from labrelay.records.schema import AuditRow
 from labrelay.stores.ports import ObjectStore
 
 FOLDER = "audit/anchors"
+READERS = 16  # at once, where each read is a call over a network
 
 
 @runtime_checkable
@@ -57,9 +65,32 @@ def put(store: ObjectStore, head: Head) -> tuple[FileRef, bool]:
 
 def kept(store: ObjectStore) -> Iterator[tuple[str, bytes]]:
     """Yield key and content of all anchors. Cost: a listing, and a small read an anchor."""
-    for ref in store.list(FOLDER):
+
+    def read(ref: FileRef) -> tuple[str, bytes]:
         with store.open(ref) as opened:
-            yield ref.key, opened.read(LARGEST_ANCHOR)
+            return ref.key, opened.read(LARGEST_ANCHOR)
+
+    refs = store.list(FOLDER)
+    with ThreadPoolExecutor(READERS, thread_name_prefix="anchors") as pool:
+        while window := tuple(islice(refs, READERS * 4)):
+            yield from pool.map(read, window)
+
+
+def newest_is_met(session: Session, folder: Path) -> bool | None:
+    """Tell whether the trail has the row that was anchored last; None without anchors. Cost: a listing, one look-up.
+
+    Args:
+        session: Of the records.
+        folder: A store that is a folder.
+    """
+    names = [path.name for path in (folder / FOLDER).glob("*.json")]
+    if not names:
+        return None
+    newest = max(names)
+    anchor = anchor_of(newest, (folder / FOLDER / newest).read_bytes()[:LARGEST_ANCHOR])
+    if anchor is None:
+        return False
+    return session.scalar(select(AuditRow.hash).where(AuditRow.seq == anchor.seq)) == anchor.hash
 
 
 def protection(store: ObjectStore) -> str | None:

@@ -106,7 +106,8 @@ def signature() -> str:
     What is only claimed, by LABRELAY_ACTOR or a caller, never stands without the account that the system knows.
     """
     claimed, known = actor(), account()
-    return known if claimed == known else f"{claimed} ({known})"
+    # `os:bio via prefect:…`, as a command's flow says it, names the account already.
+    return claimed if claimed == known or claimed.startswith(f"{known} via ") else f"{claimed} ({known})"
 
 
 def row_hash(row: Mapping[str, Any]) -> str:

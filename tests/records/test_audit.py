@@ -191,17 +191,26 @@ def test_who_acts_is_the_account_of_the_system_beside_what_was_claimed(
         monkeypatch.setenv(name, "somebody")
     with db.write() as session:
         audit.record(session, "test.plain", "smp_1")
-    for claimed in ("schedule:sweep", f"{ACCOUNT}x", f"os:chief ({ACCOUNT})"):
+    claims = (
+        "schedule:sweep",
+        f"{ACCOUNT}x",
+        f"os:chief ({ACCOUNT})",
+        f"{ACCOUNT} via prefect:p",
+        "os:chief via prefect:p",
+    )
+    for claimed in claims:
         monkeypatch.setenv("LABRELAY_ACTOR", claimed)
         with db.write() as session:
             audit.record(session, "test.claimed", "smp_1")
     with db.read() as session:
-        actors = list(session.scalars(select(AuditRow.actor).order_by(AuditRow.seq)))[-4:]
+        actors = list(session.scalars(select(AuditRow.actor).order_by(AuditRow.seq)))[-6:]
     assert actors == [
         ACCOUNT,
         f"schedule:sweep ({ACCOUNT})",
         f"{ACCOUNT}x ({ACCOUNT})",
         f"os:chief ({ACCOUNT}) ({ACCOUNT})",
+        f"{ACCOUNT} via prefect:p",
+        f"os:chief via prefect:p ({ACCOUNT})",
     ]
 
 

@@ -138,12 +138,15 @@ def test_an_older_database_put_in_its_place_is_found(lab: TinyLab, labrelay: Com
     labrelay("process", lab.run)
     said = labrelay("audit", "verify")
     assert (said.code, "whole; anchored up to row" in said.out) == (0, True)
+    assert "the audit trail has the entry that was anchored last" in labrelay("doctor").out
     for file in lab.home.glob("labrelay.sqlite*"):
         file.unlink()
     shutil.copy(lab.root / "older.sqlite", database)
     said = labrelay("audit", "verify", "--json")
     assert (said.code, said.json["whole"]) == (1, False)
     assert "its end was cut off, or an older database was put in its place" in said.json["found"][0]
+    (told,) = [each for each in labrelay("doctor", "--json").json["findings"] if each["what"] == "anchors"]
+    assert (told["health"], told["fix"]) == ("broken", "labrelay audit verify")
 
 
 def test_audit_commands_anchor_list_export_and_say_that_a_folder_is_not_locked(lab: TinyLab, labrelay: Command) -> None:
