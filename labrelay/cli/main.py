@@ -38,6 +38,8 @@ COMMANDS = {
     "sweep": ("upkeep", "settle what events missed: lost runs, unrecorded ends"),
     "reprocess": ("upkeep", "rerun exactly what is out of date, with a plan first"),
     "clean": ("upkeep", "remove work folders and caches that are not needed any more"),
+    "verify": ("audit", "look whether results are still what was recorded"),
+    "audit": ("audit", "who did what when, and that nobody has changed it: list, verify, export, anchor"),
     "lineage": ("find", "where something came from and what was made of it"),
     "search": ("find", "find samples, runs, workflow runs and files"),
 }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from types import ModuleType
 
 from sqlalchemy import Engine, text
@@ -18,6 +19,7 @@ from labrelay.model.faults import faultpoint
 
 BUSY_SECONDS = 30
 HEAD = "0001"
+AT_THE_END = "labrelay_at_the_end"  # in a session's info: what is called before its writing transaction commits
 
 
 def now() -> str:
@@ -27,13 +29,20 @@ def now() -> str:
 
 def actor() -> str:
     """Return who acts: LABRELAY_ACTOR (set by flows and schedules), else the account on this machine."""
-    named = os.environ.get("LABRELAY_ACTOR")
-    if named:
-        return named
+    return os.environ.get("LABRELAY_ACTOR") or account()
+
+
+def account() -> str:
+    """Return the account that this process runs as, from the system and not from its environment."""
+    return _account_of(os.getuid())
+
+
+@cache
+def _account_of(uid: int) -> str:
     try:
-        return f"os:{getpass.getuser()}"
-    except (KeyError, OSError):  # a uid without an account, as in many containers
-        return f"os:uid{os.getuid()}"
+        return f"os:{pwd.getpwuid(uid).pw_name}"
+    except KeyError:  # a uid without an account, as in many containers
+        return f"os:uid{uid}"
 
 
 def _backend_of(url: str) -> ModuleType:
@@ -77,6 +86,8 @@ class Database:
             session.info["write"] = True
             session.connection(execution_options={"labrelay_write": True})
             yield session
+            for last in session.info.pop(AT_THE_END, ()):
+                last(session)
             faultpoint("records.commit")
             session.commit()
         faultpoint("records.committed")
@@ -96,23 +107,38 @@ class Database:
             return found
 
     def ensure(self) -> None:
-        """Bring the tables to this program's revision, with the audit triggers; one of that revision is left alone.
+        """Bring the tables to this program's revision, with the audit triggers; where all is there, nothing is done.
+
+        Triggers that somebody has removed since are made again, which is on record.
 
         Raises:
             UsageError: The database was written by a newer Labrelay.
             StorageFailed: The disk does not take it (full, read-only).
         """
-        from labrelay.records import migrate
-
         found = self.version()
         if found == HEAD:
+            self._guard()
             return
         if found is not None and found > HEAD:
             raise UsageError(
                 f"the metadata store is at revision {found}, newer than this Labrelay knows ({HEAD}): update Labrelay"
             )
+        from labrelay.records import migrate
+
         with self.explained():
             migrate.upgrade(self.engine)
+
+    def _guard(self) -> None:
+        """See that the triggers of the audit trail are there. Cost: one query on the catalogue."""
+        from labrelay.records import audit, audit_guards
+
+        with self.explained(), self.engine.connect() as connection:
+            if not audit_guards.missing(connection):
+                return
+        with self.write() as session:
+            if gone := audit_guards.missing(session.connection()):
+                audit_guards.make(session.connection())
+                audit.record(session, "audit.triggers_remade", "audit_event", missing=list(gone))
 
     def explained(self) -> AbstractContextManager[None]:
         """Return a block in which what the driver says is raised as an error that a person can act on."""

@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, and_, func, select
 
-from labrelay.records import audit
+from labrelay.records import audit_guards
 from labrelay.records.schema import Base
 
 SCRIPTS = Path(__file__).parent / "migrations"
@@ -29,7 +29,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
             from labrelay.records import postgres
 
             postgres.collate(connection)
-        audit.create_triggers(connection)
+        audit_guards.make(connection)
 
 
 def differences(connection: Connection) -> str | None:

@@ -97,7 +97,8 @@ def intend(session: Session, intent: Intent) -> bool:
     insert_missing(session, WorkflowRunSampleRow, samples)
     add_io(session, intent.run_id, "in", [(name, index, ref.id, None) for name, index, ref in intent.input_files])
     add_attempt(session, intent, 1)
-    audit.record(session, "workflow_run.intended", intent.run_id, workflow=intent.workflow.name, rule=intent.rule)
+    asked = {"workflow": intent.workflow.name, "version": intent.workflow.version, "rule": intent.rule}
+    audit.record(session, "workflow_run.intended", intent.run_id, **asked, generation=intent.generation)
     return True
 
 

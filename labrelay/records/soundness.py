@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from labrelay.model.problem import Frozen
 from labrelay.model.words import counted
-from labrelay.records import audit
+from labrelay.records import audit, audit_guards
 from labrelay.records.database import HEAD, Database
 
 
@@ -16,7 +16,7 @@ class Verdict(Frozen):
     """What one look found.
 
     Attributes:
-        what: `records`, `tables`, `references` or `audit trail`.
+        what: `records`, `tables`, `references`, `audit triggers` or `audit trail`.
         said: One sentence.
         fix: What to do, when it is not as it should be; None when it is.
     """
@@ -51,11 +51,16 @@ def look(db: Database, *, thorough: bool = False) -> Iterator[Verdict]:
     if thorough:
         yield from _structure(db)
     with db.read() as session:
+        unguarded = audit_guards.missing(session.connection())
         broken = next(audit.broken_links(session), None)
         count = audit.count(session)
+    if unguarded:
+        said = f"nothing refuses a change any more: {', '.join(unguarded)} were removed or changed"
+        fix = "the next command makes them again, on record; ask who removed them"
+        yield Verdict(what="audit triggers", said=said, fix=fix)
     if broken is not None:
         said = f"{broken}: somebody has changed the records by hand"
-        yield Verdict(what="audit trail", said=said, fix="compare with a backup")
+        yield Verdict(what="audit trail", said=said, fix="labrelay audit verify")
     else:
         yield Verdict(what="audit trail", said=f"{counted(count, 'entry', 'entries')}, unbroken")
 

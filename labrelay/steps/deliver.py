@@ -14,6 +14,7 @@ from labrelay.records.outbox import Message
 from labrelay.steps.documents import publish_experiment
 from labrelay.steps.home import Home
 from labrelay.steps.notices import ways_of
+from labrelay.steps.trail import keep_anchored
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ def deliver(home: Home) -> Delivered:
     with home.records.read() as session:
         counts = outbox.waiting(session)
     outcome.waiting, outcome.dead = counts.get("pending", 0) + counts.get("sending", 0), counts.get("dead", 0)
+    if (problem := keep_anchored(home)) is not None:
+        _log.warning("%s", problem)  # the sweep says it to people
     return outcome
 
 

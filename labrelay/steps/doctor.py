@@ -23,8 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from labrelay.model.errors import LabrelayError, MissingTool
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
-from labrelay.records import soundness
-from labrelay.records.database import Database
+from labrelay.records import anchors, soundness
+from labrelay.records.database import HEAD, Database
 from labrelay.steps.home import DATABASE, database_url
 from labrelay.steps.rules import load_rules
 from labrelay.steps.settings import FILE, Settings, load_settings
@@ -195,6 +195,8 @@ def _database(home: Path, settings: Settings) -> Iterator[Finding]:
     records = Database(database_url(home, settings))
     try:
         yield from _look_into(records)
+        if settings.profile == "local":  # elsewhere looking would mean asking AWS
+            yield from _anchored(home, records)
     except (SQLAlchemyError, LabrelayError) as error:
         said = str(error).splitlines()[0]
         yield _broken("records", f"the metadata store cannot be read: {said}", f"restore {file} from a backup")
@@ -208,6 +210,21 @@ def _look_into(records: Database) -> Iterator[Finding]:
             yield _broken(verdict.what, verdict.said, verdict.fix)
         else:
             yield (_note if verdict.waits else _ok)(verdict.what, verdict.said)
+
+
+def _anchored(home: Path, records: Database) -> Iterator[Finding]:
+    """Look for the entry that was anchored last; `labrelay audit verify` looks for all."""
+    if records.version() != HEAD:
+        return
+    with records.read() as session:
+        met = anchors.newest_is_met(session, home / "objects")
+    if met is False:
+        said = (
+            "the entry that was anchored last is not in the audit trail: entries were removed, or a copy was restored"
+        )
+        yield _broken("anchors", said, "labrelay audit verify")
+    elif met:
+        yield _ok("anchors", "the audit trail has the entry that was anchored last")
 
 
 def _disk(home: Path) -> Iterator[Finding]:

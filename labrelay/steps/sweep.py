@@ -24,6 +24,7 @@ from labrelay.records.schema import DatasetRow, ReadSetRow
 from labrelay.steps.collect import look, settle
 from labrelay.steps.home import Home
 from labrelay.steps.imports import STILL_GOING, import_reads
+from labrelay.steps.trail import keep_anchored
 from labrelay.stores.durable import remove_stale_temps
 
 WRITTEN_IN_PLACE = ("results", "eln", "bundles")
@@ -82,7 +83,7 @@ def sweep(home: Home) -> Swept:
     a listing of the stores' staging folders.
     """
     swept = Swept()
-    for part in (_free, _hear, _settle_runs, _import_again, _reap):
+    for part in (_free, _hear, _settle_runs, _import_again, _reap, _anchor):
         _try(swept, partial(part, home, swept))
     return swept
 
@@ -169,3 +170,8 @@ def _reap(home: Home, swept: Swept) -> None:
     swept.temps = sum(store.reap() for store in stores if isinstance(store, _Reaps))
     # Documents and bundles are written beside their names, not in a store's staging.
     swept.temps += sum(remove_stale_temps(home.path / part) for part in WRITTEN_IN_PLACE)
+
+
+def _anchor(home: Home, swept: Swept) -> None:
+    if (problem := keep_anchored(home)) is not None:
+        swept.problems.append(problem)

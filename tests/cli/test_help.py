@@ -28,7 +28,9 @@ HEAVY = {
     "xlsxwriter",
 }
 GROUPS = {
+    "audit": {"list", "verify", "export", "anchor"},
     "aws": {"policies"},
+    "db": {"upgrade", "backup", "check", "copy"},
     "runs": {"list", "show", "logs", "cancel", "retry"},
     "results": {"list", "show", "get", "export"},
     "reads": {"list", "uris", "activate", "export", "upload"},

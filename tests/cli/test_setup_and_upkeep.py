@@ -85,7 +85,8 @@ def test_doctor_sees_a_broken_audit_trail(fresh: TinyLab, fresh_labrelay: Comman
     connection.close()
     said = fresh_labrelay("doctor", "--json")
     assert said.code == 1
-    assert "audit row 2 was changed" in findings(said)["audit trail"]["text"]
+    assert "row 2 was changed" in findings(said)["audit trail"]["text"]
+    assert "audit_no_update were removed" in findings(said)["audit triggers"]["text"]
 
 
 def test_doctor_sees_a_damaged_database(fresh: TinyLab, fresh_labrelay: Command) -> None:

@@ -23,6 +23,7 @@ from labrelay.flows.dispatch import run_as_flow
 from labrelay.flows.running import read_server, running
 from labrelay.flows.server import Up, down, up, up_on_pool
 from labrelay.model.errors import RefusedInput, UsageError
+from labrelay.records.database import account
 from labrelay.records.schema import AuditRow
 from labrelay.steps.home import open_home
 from labrelay.steps.process import Processed
@@ -191,7 +192,7 @@ def test_the_worker_runs_what_a_form_starts(server: Server) -> None:
     with home.records.read() as session:
         actors = set(session.scalars(select(AuditRow.actor)))
     home.close()
-    assert f"prefect:count_files on {GOOD_SAMPLE}" in actors
+    assert f"prefect:count_files on {GOOD_SAMPLE} ({account()})" in actors
 
 
 def test_reprocess_as_a_command_is_a_flow_run_that_waits(server: Server) -> None:
