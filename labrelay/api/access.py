@@ -9,12 +9,25 @@ from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
+from labrelay.model.names import printable
 from labrelay.records import tokens
 from labrelay.records.tokens import Scope, Token
 from labrelay.steps.home import Home
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="token", description="a machine's token: `labrelay token add`")
 Given = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+
+
+def known_parameters(request: Request) -> None:
+    """Refuse what a program asks by a name that the route does not know: it would be left out in silence.
+
+    Raises:
+        HTTPException: 422; the sentence has the names that there are.
+    """
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    if unknown := sorted(set(request.query_params) - known):
+        there = f"the parameters are {', '.join(sorted(known))}" if known else "it takes none"
+        raise HTTPException(422, f"{printable(unknown[0], 60)} is no parameter of this route: {there}")
 
 
 def home_of(request: Request) -> Home:

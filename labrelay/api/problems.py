@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from labrelay.model.announcement import LINE_PATTERN, LINE_WORDS
 from labrelay.model.errors import Conflict, LabrelayError, NotFound, UsageError
 from labrelay.model.names import on_one_line
 
@@ -72,7 +73,8 @@ def sentence_of(errors: Sequence[Any]) -> str:
         return "the request is not as it has to be"
     where = ".".join(str(part) for part in errors[0]["loc"])
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{where}: {errors[0]['msg']}{more}"
+    words = LINE_WORDS if LINE_PATTERN in errors[0]["msg"] else errors[0]["msg"]
+    return f"{where}: {words}{more}"
 
 
 def install(app: FastAPI) -> None:

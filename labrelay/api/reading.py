@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -12,9 +10,8 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel
 from sqlalchemy import select
-from starlette.exceptions import HTTPException
 
-from labrelay.api.access import home_of, needs
+from labrelay.api.access import home_of, known_parameters, needs
 from labrelay.api.problems import responses
 from labrelay.api.shapes import Health, Page, Result, ResultLine, Run, RunInFull
 from labrelay.model.announcement import LINE_PATTERN
@@ -26,18 +23,17 @@ from labrelay.records.schema import InboxRow
 from labrelay.records.search import Found, Kind
 from labrelay.steps import listing, results, run_details
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(known_parameters)])
 readers = APIRouter(dependencies=[Depends(needs("read"))])
 Limit = Annotated[int, Query(ge=1, le=200, description="at most so many")]
-Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the part before")]
+Cursor = Annotated[str | None, Query(pattern=r"^[0-9]{20}-run_[0-9a-f]{16}$", description="`next` of the part before")]
 Text = Annotated[str | None, Query(min_length=1, max_length=200, pattern=LINE_PATTERN)]
 RunId = Annotated[str, Path(pattern=r"^run_[0-9a-f]{16}$", description="`run_` and 16 digits")]
-_PLACE = re.compile(r"([0-9T:.+-]{20,40}) (run_[0-9a-f]{16})\Z")
 Line = TypeVar("Line")
 Item = TypeVar("Item", bound=BaseModel)
 
 
-@router.get("/health", responses=responses(503))
+@router.get("/health", responses=responses(422, 503))
 def health(request: Request) -> Health:
     """Say whether the front door can take messages; no token is needed."""
     with home_of(request).records.read() as session:
@@ -45,7 +41,7 @@ def health(request: Request) -> Health:
     return Health(status="ok", version=version("labrelay"))
 
 
-@readers.get("/runs", responses=responses(400, 401, 403, 404, 422, 503))
+@readers.get("/runs", responses=responses(401, 403, 404, 422, 503))
 def runs(
     request: Request,
     state: Annotated[tuple[RunState, ...], Query(max_length=9, description="only those in one of these")] = (),
@@ -74,7 +70,7 @@ def run(request: Request, id: RunId) -> RunInFull:
     return RunInFull.of_details(run_details.details(home_of(request), id))
 
 
-@readers.get("/results", responses=responses(400, 401, 403, 404, 422, 503))
+@readers.get("/results", responses=responses(401, 403, 404, 422, 503))
 def results_that_count(
     request: Request,
     experiment: Annotated[Text, Query(description="only this experiment's (name or id)")] = None,
@@ -123,21 +119,24 @@ def _page(
 ) -> Page[Item]:
     """Return the first `limit` lines, and the cursor of the next part when there are more."""
     more = len(lines) > limit
-    cursor = base64.urlsafe_b64encode(" ".join(place(lines[limit - 1])).encode()).decode() if more else None
-    return Page(items=tuple(shown(line) for line in lines[:limit]), next=cursor)
+    return Page(
+        items=tuple(shown(line) for line in lines[:limit]), next=_cursor(*place(lines[limit - 1])) if more else None
+    )
+
+
+def _cursor(asked: str, run_id: str) -> str:
+    """Return the place of a run in the list: the digits of its time, and its id."""
+    return f"{re.sub(r'[^0-9]', '', asked)[:20]}-{run_id}"
 
 
 def _place(cursor: str | None) -> tuple[str, str] | None:
-    """Return the time and id of the run that a part ended with."""
+    """Return the time, as the records have it, and the id of the run that a part ended with."""
     if cursor is None:
         return None
-    try:
-        found = _PLACE.match(base64.b64decode(cursor.encode(), b"-_", validate=True).decode("ascii"))
-    except (binascii.Error, UnicodeError):
-        found = None
-    if found is None:
-        raise HTTPException(400, "the cursor is none that an answer gave: begin without one")
-    return found[1], found[2]
+    digits, _, run_id = cursor.partition("-")
+    date, time, fraction = digits[:8], digits[8:14], digits[14:]
+    iso = f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}.{fraction}+00:00"
+    return iso, run_id
 
 
 router.include_router(readers)

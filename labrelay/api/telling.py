@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from labrelay.api.access import holder, home_of, needs
+from labrelay.api.access import holder, home_of, known_parameters, needs
 from labrelay.api.body import JSON, MIB, body_of, parse, shaped
 from labrelay.api.problems import responses
 from labrelay.api.shapes import Accepted, MessageState
@@ -27,7 +27,7 @@ from labrelay.steps.home import Home
 from labrelay.steps.messages import ANNOUNCED, EVENT, EXPERIMENT, OURS
 
 log = logging.getLogger(__name__)
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(known_parameters)])
 LIMIT, LARGE = MIB, 5 * MIB  # of messages; of announcements, which hold thousands of samples
 Key = Annotated[
     str,
@@ -45,11 +45,15 @@ def _body(shape: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
 
 
+# What becomes of it can be read: a program that reads the OpenAPI finds the way.
+TAKEN: dict[int | str, dict[str, Any]] = {
+    202: {"links": {"outcome": {"operationId": "message", "parameters": {"id": "$response.body#/id"}}}}
+}
 REFUSALS = (400, 408, 409, 413, 415, 422, 503)
 
 
 @router.post(
-    "/experiments", status_code=202, responses=responses(401, 403, *REFUSALS), openapi_extra=_body(Announcement)
+    "/experiments", status_code=202, responses=TAKEN | responses(401, 403, *REFUSALS), openapi_extra=_body(Announcement)
 )
 async def announce(
     request: Request,
@@ -65,7 +69,7 @@ async def announce(
     return await _take(request, response, InboxMessage(source=_source(token), message_id=key, payload=payload))
 
 
-@router.post("/events", status_code=202, responses=responses(401, 403, *REFUSALS), openapi_extra=_body(Event))
+@router.post("/events", status_code=202, responses=TAKEN | responses(401, 403, *REFUSALS), openapi_extra=_body(Event))
 async def tell(
     request: Request,
     response: Response,
@@ -79,7 +83,9 @@ async def tell(
     return await _take(request, response, InboxMessage(source=_source(token), message_id=key, payload=payload))
 
 
-@router.post("/hooks/{source}", status_code=202, responses=responses(401, 404, *REFUSALS), openapi_extra=_body(Event))
+@router.post(
+    "/hooks/{source}", status_code=202, responses=TAKEN | responses(401, 404, *REFUSALS), openapi_extra=_body(Event)
+)
 async def hook(
     request: Request,
     response: Response,
@@ -108,7 +114,7 @@ async def hook(
     return await _take(request, response, message)
 
 
-@router.get("/messages/{id}", responses=responses(401, 404, 422, 503))
+@router.get("/messages/{id}", operation_id="message", responses=responses(401, 404, 422, 503))
 def message(
     request: Request,
     token: Annotated[Token, Depends(holder)],

@@ -5,14 +5,15 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, WithJsonSchema, model_validator
 
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.problem import Frozen
 
 BARCODE_PATTERN = r"^[ACGTN]{4,40}(\+[ACGTN]{4,40})?$"
-# Something to read in it, and no control characters, which would rewrite what a person reads.
-LINE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+# No control characters, which would rewrite what a person reads, and no blanks that nobody sees.
+LINE_PATTERN = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$"
+LINE_WORDS = "it has to be text without control characters, and without blanks at its ends"
 KIND_PATTERN = r"^[a-z][a-z0-9_.-]{0,63}$"
 MAX_SAMPLES = 10_000
 
@@ -22,11 +23,25 @@ def _composed(text: str) -> str:
 
 
 def _line(most: int) -> StringConstraints:
-    return StringConstraints(strip_whitespace=True, min_length=1, max_length=most, pattern=LINE_PATTERN)
+    return StringConstraints(min_length=1, max_length=most, pattern=LINE_PATTERN)
 
 
 Name = Annotated[str, _line(100), AfterValidator(_composed)]
 Words = Annotated[str, _line(1000), AfterValidator(_composed)]
+
+
+# As pydantic would write it, a name that is none could have any value.
+Attributes = Annotated[
+    dict[Name, Words],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": LINE_PATTERN},
+            "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": LINE_PATTERN},
+            "maxProperties": 100,
+        }
+    ),
+]
 
 
 class AnnouncedSample(Frozen):
@@ -40,7 +55,7 @@ class AnnouncedSample(Frozen):
     subject: Name | None = Field(None, description="whom or what it was taken from, without a person's name")
     assay: Name | None = Field(None, description="what is measured")
     project: Name | None = Field(None, description="in whose account")
-    attributes: dict[Name, Words] = Field({}, max_length=100, description="anything else, as text")
+    attributes: Attributes = Field({}, max_length=100, description="anything else, as text")
 
 
 class Announcement(Frozen):

@@ -73,7 +73,7 @@ class Doorway:
 
     def get(self, path: str, name: str = "all", **params: Any) -> httpx.Response:
         """Ask with a token."""
-        return self.client.get(f"/api{path}", headers=self.bearer(name), params=params)
+        return self.client.get(f"/api{path}", headers=self.bearer(name), params=params or None)
 
     def post(self, path: str, body: Any, key: str | None = "key-1", name: str = "all") -> httpx.Response:
         """Tell with a token."""
