@@ -10,7 +10,10 @@ from pydantic.json_schema import models_json_schema
 
 from labrelay.api import problems, reading, telling
 from labrelay.api.guard import Guard
+from labrelay.api.signatures import SCHEMES
 from labrelay.model.announcement import Announcement, Event
+from labrelay.model.errors import UsageError
+from labrelay.model.names import printable
 from labrelay.steps.home import Home
 
 BUSY_SECONDS = 5.0  # somebody waits for an answer: after these it is 503, try again
@@ -18,7 +21,15 @@ REFERENCE = "#/components/schemas/{model}"
 
 
 def make_app(home: Home) -> FastAPI:
-    """Return the app; it serves this home, which the caller closes in the end."""
+    """Return the app; it serves this home, which the caller closes in the end.
+
+    Raises:
+        UsageError: The settings name a scheme of webhooks that there is not.
+    """
+    for name, hook in home.settings.hooks.items():
+        if hook.scheme not in SCHEMES:
+            there = ", ".join(sorted(SCHEMES))
+            raise UsageError(f"the webhook {name} has no scheme {printable(hook.scheme, 60)} to be signed by: {there}")
     home.records.hurry(BUSY_SECONDS)
     app = _Door(
         title="Labrelay",

@@ -6,10 +6,12 @@ import json
 from functools import cache
 from typing import Any
 
+from sqlalchemy.exc import OperationalError
+
 from labrelay.api.app import make_app
 from labrelay.api.guard import HEADERS
-from labrelay.api.problems import MEDIA_TYPE, ProblemDetails
-from labrelay.model.errors import MissingTool
+from labrelay.api.problems import MEDIA_TYPE, RETRY_SECONDS, UNAVAILABLE, ProblemDetails
+from labrelay.model.errors import LabrelayError, MissingTool
 from labrelay.steps.home import open_home
 from labrelay.steps.settings import find_home
 
@@ -17,12 +19,24 @@ from labrelay.steps.settings import find_home
 def answer(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer an event of payload format 1.0 or 2.0; one that is neither is answered as a bad request."""
     try:
-        found: dict[str, Any] = _handler()(event, context)
+        handler = _handler()
+    except (LabrelayError, OperationalError) as error:
+        if isinstance(error, LabrelayError) and not error.retryable:
+            raise
+        return _told(503, "Service Unavailable", UNAVAILABLE)
+    try:
+        found: dict[str, Any] = handler(event, context)
     except (ValueError, RuntimeError, KeyError):  # what Mangum says of events that are no requests, or of false base64
-        told = ProblemDetails(title="Bad Request", status=400, detail="this event is no request of an API Gateway")
-        headers = {**HEADERS, "Content-Type": MEDIA_TYPE}
-        return {"statusCode": 400, "headers": headers, "body": json.dumps(told.model_dump()), "isBase64Encoded": False}
+        return _told(400, "Bad Request", "this event is no request of an API Gateway")
     return found
+
+
+def _told(status: int, title: str, detail: str) -> dict[str, Any]:
+    body = json.dumps(ProblemDetails(title=title, status=status, detail=detail).model_dump())
+    headers = {**HEADERS, "Content-Type": MEDIA_TYPE}
+    if status == 503:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
 
 
 @cache
