@@ -12,13 +12,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from labrelay.model.errors import Denied
+
 WINDOW_SECONDS = 300
 _ID = re.compile(r"[\x21-\x7e]{1,200}\Z")
 _TIME = re.compile(r"[0-9]{1,12}\Z")
-
-
-class Forged(Exception):
-    """The signature is missing, wrong or too old; the text is for the log, the sender hears less."""
 
 
 class Signed(NamedTuple):
@@ -29,7 +27,8 @@ class Signed(NamedTuple):
 
 
 Scheme = Callable[[Signed, Sequence[bytes], float], str]
-"""Takes the request, the live secrets and the time in seconds; returns the message's id, or raises `Forged`."""
+"""Takes the request, the live secrets and the time in seconds; returns the message's id, or raises `Denied`,
+whose sentence is for the log: the sender hears less."""
 
 
 def sign(secret: bytes, message_id: str, timestamp: int, body: bytes) -> str:
@@ -42,12 +41,12 @@ def labrelay(signed: Signed, secrets: Sequence[bytes], moment: float) -> str:
     message_id = signed.headers.get("labrelay-id", "")
     timestamp = signed.headers.get("labrelay-timestamp", "")
     if not _ID.match(message_id) or not _TIME.match(timestamp):
-        raise Forged("the id or the time of the message is missing")
+        raise Denied("the id or the time of the message is missing")
     text = f"{message_id}.{timestamp}.".encode() + signed.body
     given = signed.headers.get("labrelay-signature", "").replace(" ", "").split(",")
     _refuse_unsigned(text, [each.removeprefix("v1=") for each in given if each.startswith("v1=")], secrets)
     if abs(moment - int(timestamp)) > WINDOW_SECONDS:
-        raise Forged("the message is older or newer than five minutes")
+        raise Denied("the message is older or newer than five minutes")
     return message_id
 
 
@@ -59,7 +58,7 @@ def github(signed: Signed, secrets: Sequence[bytes], _moment: float) -> str:
     """
     given = signed.headers.get("x-hub-signature-256", "")
     if not given.startswith("sha256="):
-        raise Forged("the signature is missing")
+        raise Denied("the signature is missing")
     _refuse_unsigned(signed.body, [given.removeprefix("sha256=")], secrets)
     return "sha256:" + hashlib.sha256(signed.body).hexdigest()
 
@@ -71,7 +70,7 @@ def _refuse_unsigned(text: bytes, given: Sequence[str], secrets: Sequence[bytes]
         for each in given[:4]:
             right |= hmac.compare_digest(wanted, each.encode("utf-8", "surrogatepass"))
     if not right:
-        raise Forged("no signature is right")
+        raise Denied("no signature is right")
 
 
 def _mac(secret: bytes, text: bytes) -> str:

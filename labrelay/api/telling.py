@@ -15,8 +15,9 @@ from labrelay.api.access import holder, home_of, known_parameters, needs
 from labrelay.api.body import JSON, MIB, body_of, parse, shaped
 from labrelay.api.problems import responses
 from labrelay.api.shapes import Accepted, MessageState
-from labrelay.api.signatures import SCHEMES, Forged, Signed
+from labrelay.api.signatures import SCHEMES, Signed
 from labrelay.model.announcement import KIND_PATTERN, Announcement, Event
+from labrelay.model.errors import Denied
 from labrelay.model.faults import faultpoint
 from labrelay.model.names import printable
 from labrelay.records import inbox
@@ -97,7 +98,7 @@ async def hook(
     headers = {name.lower(): value for name, value in request.headers.items()}
     try:
         message_id = await run_in_threadpool(SCHEMES[scheme], Signed(headers, raw), secrets, time.time())
-    except Forged as error:
+    except Denied as error:
         log.warning("a webhook for %s was refused: %s", source, error)
         raise HTTPException(
             401,
