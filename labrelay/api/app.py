@@ -16,7 +16,7 @@ from labrelay.model.errors import UsageError
 from labrelay.model.names import printable
 from labrelay.steps.home import Home
 
-BUSY_SECONDS = 5.0  # somebody waits for an answer: after these it is 503, try again
+BUSY_SECONDS = 5  # somebody waits for an answer: after these it is 503, try again
 REFERENCE = "#/components/schemas/{model}"
 
 

@@ -90,7 +90,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(LabrelayError)
     async def _expected(_request: Request, error: LabrelayError) -> Response:
-        status = status_of(error)
+        status = 503 if isinstance(error.__cause__, DBAPIError) else status_of(error)
         if status == 503:
             return unavailable()
         if status == 500:

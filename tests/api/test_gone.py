@@ -13,7 +13,7 @@ from labrelay.records import inbox
 
 
 def test_a_busy_store_is_503_and_the_same_message_is_taken_later(door: Doorway) -> None:
-    door.home.records.hurry(0.05)
+    door.home.records.hurry(1)
     with door.home.records.engine.connect().execution_options(labrelay_write=True) as other, other.begin():
         answer = door.post("/experiments", STUDY)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
