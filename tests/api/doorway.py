@@ -30,12 +30,16 @@ secrets = ["{SECRET}"]
 STUDY = {"experiment": "study-7", "samples": [{"name": "alpha", "assay": "wgs"}, {"name": "beta", "aliases": ["b1"]}]}
 
 
-def make_home(folder: Path) -> Home:
-    """Make a home with the settings of these tests."""
+def make_home(folder: Path, url: str | None = None) -> Home:
+    """Make a home with the settings of these tests, its records in this database or where the tests have them."""
     path, landing = folder / "home", folder / "landing"
     init_home(path)
     landing.mkdir(exist_ok=True)
-    (path / "labrelay.toml").write_text(SETTINGS.format(landing=landing), encoding="utf-8")
+    file = path / "labrelay.toml"
+    kept = [line for line in file.read_text().splitlines() if line.startswith("database_url")]
+    if url is not None:
+        kept = [f'database_url = "{url}"']
+    file.write_text("\n".join([*kept, SETTINGS.format(landing=landing)]), encoding="utf-8")
     return open_home(path)
 
 
@@ -49,8 +53,8 @@ class Doorway:
         secrets: Token secrets by name: `all`, `announcer`, `teller`, `reader`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.home = make_home(folder)
+    def __init__(self, folder: Path, url: str | None = None) -> None:
+        self.home = make_home(folder, url)
         self.landing = folder / "landing"
         self.app = make_app(self.home)
         self.client = TestClient(self.app)

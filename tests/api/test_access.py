@@ -102,10 +102,11 @@ def test_unknown_tokens_cost_the_same_comparison(door: Doorway, monkeypatch: pyt
     assert compared == [(64, 64)] * 3
 
 
-def test_only_the_hash_of_a_secret_is_kept_and_who_made_it_is_on_record(door: Doorway) -> None:
+def test_only_the_hash_of_a_secret_is_kept_and_who_made_it_is_on_record(file_door: Doorway) -> None:
+    door = file_door
     secret = door.secrets["reader"]
     home: Home = door.home
-    for file in home.path.glob("labrelay.sqlite*"):
+    for file in home.path.parent.glob("records.sqlite*"):
         assert secret.rpartition("_")[2].encode() not in file.read_bytes()
     with home.records.read() as session:
         row = session.query(AccessTokenRow).filter_by(name="reader").one()

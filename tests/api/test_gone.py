@@ -12,7 +12,8 @@ from sqlalchemy.exc import OperationalError
 from labrelay.records import inbox
 
 
-def test_a_busy_store_is_503_and_the_same_message_is_taken_later(door: Doorway) -> None:
+def test_a_busy_store_is_503_and_the_same_message_is_taken_later(each_door: Doorway) -> None:
+    door = each_door
     door.home.records.hurry(1)
     with door.home.records.engine.connect().execution_options(labrelay_write=True) as other, other.begin():
         answer = door.post("/experiments", STUDY)
@@ -50,7 +51,8 @@ def test_what_fails_before_the_commit_leaves_nothing(door: Doorway, monkeypatch:
     assert door.rows() == 0
 
 
-def test_a_full_disk_is_503_and_nothing_is_half_taken(door: Doorway) -> None:
+def test_a_full_disk_is_503_and_nothing_is_half_taken(file_door: Doorway) -> None:
+    door = file_door
     samples = [{"name": f"s{n}" * 20} for n in range(2000)]
     with door.home.records.engine.connect() as connection:  # the one connection that there is
         connection.execute(text("PRAGMA max_page_count = 1"))

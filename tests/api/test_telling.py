@@ -48,7 +48,8 @@ def test_who_announced_is_on_record_as_the_token(door: Doorway) -> None:
     assert actors == ["token:announcer"]
 
 
-def test_the_same_message_again_is_the_same_one_and_another_under_its_id_a_conflict(door: Doorway) -> None:
+def test_the_same_message_again_is_the_same_one_and_another_under_its_id_a_conflict(each_door: Doorway) -> None:
+    door = each_door
     first = door.post("/experiments", STUDY)
     again = door.post("/experiments", {"samples": STUDY["samples"], "experiment": "study-7"})
     assert (again.status_code, again.json()["id"], again.json()["new"]) == (202, first.json()["id"], False)
@@ -64,7 +65,8 @@ def test_two_tokens_may_use_the_same_id(door: Doorway) -> None:
     assert door.rows() == 2
 
 
-def test_samples_that_differ_refuse_the_whole_announcement_unless_it_is_a_correction(door: Doorway) -> None:
+def test_samples_that_differ_refuse_the_whole_announcement_unless_it_is_a_correction(each_door: Doorway) -> None:
+    door = each_door
     door.post("/experiments", STUDY, "first")
     changed = {"experiment": "study-7", "samples": [{"name": "alpha", "assay": "rna"}, {"name": "gamma"}]}
     refused = door.post("/experiments", changed, "second")
@@ -142,7 +144,8 @@ def test_signed_webhooks_announce(door: Doorway) -> None:
     assert door.outcome(answer)["source"] == "hook:lims"
 
 
-def test_a_storm_of_replays_makes_one_row_a_message(door: Doorway) -> None:
+def test_a_storm_of_replays_makes_one_row_a_message(each_door: Doorway) -> None:
+    door = each_door
     bodies = [json.dumps({"kind": "experiment", "data": {"experiment": f"e{n}"}}).encode() for n in range(200)]
     storm = [(n, body) for n, body in enumerate(bodies)] * 5
     random.Random(7).shuffle(storm)
