@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from labrelay.api import problems, reading, telling
 from labrelay.api.guard import Guard
+from labrelay.api.inlet import Inlet
 from labrelay.api.signatures import SCHEMES
 from labrelay.model.announcement import Announcement, Event
 from labrelay.model.errors import UsageError
@@ -41,7 +42,7 @@ def make_app(home: Home) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.home = home
+    app.state.home, app.state.inlet = home, Inlet(home.records)
     problems.install(app)
     for router in (telling.router, reading.router):
         app.include_router(router, prefix="/api")

@@ -18,7 +18,6 @@ from labrelay.api.shapes import Accepted, MessageState
 from labrelay.api.signatures import SCHEMES, Signed
 from labrelay.model.announcement import KIND_PATTERN, Announcement, Event
 from labrelay.model.errors import Denied
-from labrelay.model.faults import faultpoint
 from labrelay.model.names import printable
 from labrelay.records import inbox
 from labrelay.records.inbox import InboxMessage
@@ -145,15 +144,8 @@ def _signing(home: Home, source: str) -> tuple[str, list[bytes]]:
 
 async def _take(request: Request, response: Response, message: InboxMessage) -> Accepted:
     home = home_of(request)
-    posted = await run_in_threadpool(_commit, home, message)
+    posted = await run_in_threadpool(request.app.state.inlet.post, message)
     id = f"msg_{posted.number}"
     url = f"{(home.settings.base_url or '').rstrip('/')}{request.url_for('message', id=id).path}"
     response.headers["Location"] = url
     return Accepted(id=id, url=url, new=posted.new)
-
-
-def _commit(home: Home, message: InboxMessage) -> inbox.Posted:
-    with home.records.write() as session:
-        posted = inbox.post(session, message)
-    faultpoint("api.taken")
-    return posted
