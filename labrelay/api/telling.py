@@ -16,7 +16,7 @@ from labrelay.api.body import JSON, MIB, body_of, parse, shaped
 from labrelay.api.problems import responses
 from labrelay.api.shapes import Accepted, MessageState
 from labrelay.api.signatures import SCHEMES, Signed
-from labrelay.model.announcement import KIND_PATTERN, Announcement, Event
+from labrelay.model.announcement import ANNOUNCED, EVENT, EXPERIMENT, KIND_PATTERN, OURS, Announcement, Event
 from labrelay.model.errors import Denied
 from labrelay.model.names import printable
 from labrelay.records import inbox
@@ -24,7 +24,6 @@ from labrelay.records.inbox import InboxMessage
 from labrelay.records.schema import InboxRow
 from labrelay.records.tokens import Token
 from labrelay.steps.home import Home
-from labrelay.steps.messages import ANNOUNCED, EVENT, EXPERIMENT, OURS
 
 log = logging.getLogger(__name__)
 router = APIRouter(dependencies=[Depends(known_parameters)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from labrelay.model.errors import Conflict
@@ -73,6 +73,11 @@ def waiting(
     fields = InboxMessage.model_fields
     rows = session.scalars(query.order_by(InboxRow.id).limit(limit))
     return [(row.id, InboxMessage(**{n: getattr(row, n) for n in fields})) for row in rows]
+
+
+def count_waiting(session: Session) -> int:
+    """Return how many messages of any source wait."""
+    return session.scalar(select(func.count()).select_from(InboxRow).where(InboxRow.done_at.is_(None))) or 0
 
 
 def is_open(session: Session, number: int) -> bool:

@@ -13,7 +13,15 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from labrelay.model.announcement import Announcement, FolderComplete
+from labrelay.model.announcement import (
+    ANNOUNCED,
+    EVENT,
+    EXPERIMENT,
+    FOLDER_COMPLETE,
+    OURS,
+    Announcement,
+    FolderComplete,
+)
 from labrelay.model.errors import LabrelayError, UsageError
 from labrelay.model.faults import faultpoint
 from labrelay.model.names import on_one_line, printable
@@ -28,13 +36,6 @@ from labrelay.steps.home import Home
 from labrelay.steps.watch import watch_folder
 
 log = logging.getLogger(__name__)
-EXPERIMENT = "experiment"
-FOLDER_COMPLETE = "run_folder_complete"
-ANNOUNCED, EVENT, OURS = (
-    "announcement",
-    "event",
-    "labrelay",
-)  # the door's two routes, and webhooks with bodies like both
 PAGE = 200
 
 Told = TypeVar("Told", bound=BaseModel)

@@ -13,7 +13,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
 BOUNDED = settings(
-    max_examples=12, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=8, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -34,7 +34,7 @@ def test_no_request_breaks_the_contract(door: Doorway, mode: GenerationMode) -> 
 
         with suppress(Unsatisfiable):  # of what has no parameters, nothing can be wrong
             check()
-    assert asked > 80
+    assert asked > 50
 
 
 def test_following_the_links_of_its_answers_breaks_nothing(door: Doorway) -> None:

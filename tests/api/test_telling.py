@@ -7,10 +7,12 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from click.testing import CliRunner
 from doorway import STUDY, Doorway, signed_headers
 from sqlalchemy import select
 from tiny_run import TinyLab
 
+from labrelay.cli.main import labrelay
 from labrelay.records import inbox
 from labrelay.records.inbox import InboxMessage
 from labrelay.records.schema import AuditRow, ExperimentRow, SampleRow
@@ -160,3 +162,13 @@ def test_a_storm_of_replays_makes_one_row_a_message(each_door: Doorway) -> None:
     assert {status for status, _number, _id in answers} == {202}
     assert len({(number, id) for _status, number, id in answers}) == 200
     assert door.rows() == 200
+
+
+def test_status_says_how_many_messages_wait(door: Doorway) -> None:
+    for number in range(2):
+        door.post("/experiments", {"experiment": f"e{number}"}, f"k{number}")
+    done = CliRunner().invoke(labrelay, ["--home", str(door.home.path), "status"])
+    assert "2 messages of lab software waiting: labrelay sweep" in done.output
+    collect(door.home)
+    done = CliRunner().invoke(labrelay, ["--home", str(door.home.path), "status"])
+    assert "nothing needs you" in done.output
