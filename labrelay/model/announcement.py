@@ -16,13 +16,9 @@ LINE_PATTERN = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7
 LINE_WORDS = "it has to be text without control characters, and without blanks at its ends"
 KIND_PATTERN = r"^[a-z][a-z0-9_.-]{0,63}$"
 MAX_SAMPLES = 10_000
-EXPERIMENT = "experiment"
-FOLDER_COMPLETE = "run_folder_complete"
-ANNOUNCED, EVENT, OURS = (
-    "announcement",
-    "event",
-    "labrelay",
-)  # the door's two routes, and webhooks with bodies like both
+EXPERIMENT, FOLDER_COMPLETE = "experiment", "run_folder_complete"  # kinds of messages
+# How messages came: by the door's two routes, or as webhooks whose bodies are like those of both.
+ANNOUNCED, EVENT, OURS = "announcement", "event", "labrelay"
 
 
 def _composed(text: str) -> str:

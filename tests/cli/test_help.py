@@ -35,6 +35,7 @@ GROUPS = {
     "reference": {"add", "list"},
     "workflow": {"add", "list", "lint", "inputs"},
     "rules": {"show", "test"},
+    "token": {"add", "list", "revoke"},
 }
 PROGRAM = """
 import sys, json
