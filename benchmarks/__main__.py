@@ -13,6 +13,7 @@ RUNS = (
     ["emulated_run"],
     ["sweep_runs"],
     ["batch_array"],
+    ["front_door", "--seconds", "10"],
     ["s3_upload", "--mib", "256", "--rounds", "1"],
 )
 

@@ -33,6 +33,8 @@ COMMANDS = {
     "workflow": ("library", "workflow definitions: add, list, lint, inputs"),
     "rules": ("library", "routing rules: show, test"),
     "db": ("database", "the metadata store: upgrade, backup, check, copy"),
+    "serve": ("door", "the front door for lab software: announcements, events, webhooks, results"),
+    "token": ("door", "machine tokens for the front door: add, list, revoke"),
     "emulator": ("emulator", "AWS on this machine: HealthOmics and S3 that really work, for trying and testing"),
     "deliver": ("upkeep", "tell the notebook and people what waits to be told"),
     "sweep": ("upkeep", "settle what events missed: lost runs, unrecorded ends"),

@@ -6,6 +6,7 @@ import os
 import pwd
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
 from types import ModuleType
@@ -18,7 +19,7 @@ from labrelay.model.errors import UsageError
 from labrelay.model.faults import faultpoint
 
 BUSY_SECONDS = 30
-HEAD = "0001"
+HEAD = "0003"
 AT_THE_END = "labrelay_at_the_end"  # in a session's info: what is called before its writing transaction commits
 
 
@@ -27,9 +28,22 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+_acting: ContextVar[str | None] = ContextVar("labrelay_acting", default=None)
+
+
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """Let what is done in the block be on record as done by `name`, such as `token:lims`."""
+    before = _acting.set(name)
+    try:
+        yield
+    finally:
+        _acting.reset(before)
+
+
 def actor() -> str:
-    """Return who acts: LABRELAY_ACTOR (set by flows and schedules), else the account on this machine."""
-    return os.environ.get("LABRELAY_ACTOR") or account()
+    """Return who acts: as `acting_as` says, else LABRELAY_ACTOR (of flows and schedules), else the account here."""
+    return _acting.get() or os.environ.get("LABRELAY_ACTOR") or account()
 
 
 def account() -> str:
@@ -143,6 +157,11 @@ class Database:
     def explained(self) -> AbstractContextManager[None]:
         """Return a block in which what the driver says is raised as an error that a person can act on."""
         return _explained(self._backend)
+
+    def hurry(self, seconds: int) -> None:
+        """Wait at most so long for another writer from now on: somebody waits for an answer."""
+        self.engine.dispose()
+        self.engine = self._backend.open_engine(self.url, seconds)
 
     def close(self) -> None:
         """Close all connections."""

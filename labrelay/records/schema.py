@@ -177,7 +177,10 @@ class WorkflowRunRow(Base):
     """One intended execution. `state` follows GA4GH WES and is written by one function only (`runs.apply_event`)."""
 
     __tablename__ = "workflow_run"
-    __table_args__ = (Index("ix_workflow_run_state_created", "state", "created_at"),)
+    __table_args__ = (
+        Index("ix_workflow_run_state_created", "state", "created_at"),
+        Index("ix_workflow_run_created", "created_at", "id"),
+    )
     id: Mapped[str] = mapped_column(String(24), primary_key=True)
     key: Mapped[str] = mapped_column(String(64), unique=True)
     experiment_id: Mapped[str] = mapped_column(ForeignKey("experiment.id"), index=True)
@@ -331,7 +334,7 @@ class InboxRow(Base):
     """An event from outside, committed before it is answered; drained by collect."""
 
     __tablename__ = "inbox"
-    __table_args__ = (UniqueConstraint("source", "message_id"),)
+    __table_args__ = (UniqueConstraint("source", "message_id"), Index("ix_inbox_waiting", "done_at", "id"))
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     source: Mapped[str]
     message_id: Mapped[str]
@@ -339,6 +342,21 @@ class InboxRow(Base):
     received_at: Mapped[str]
     done_at: Mapped[str | None]
     error: Mapped[str | None]
+    outcome: Mapped[str | None]  # what came of it, one sentence, for who sent it
+
+
+class AccessTokenRow(Base):
+    """A machine's way through the front door; of the secret only its hash is kept. A name is never given twice."""
+
+    __tablename__ = "access_token"
+    id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[Any]]
+    created_at: Mapped[str]
+    created_by: Mapped[str]
+    expires_at: Mapped[str | None]
+    revoked_at: Mapped[str | None]
 
 
 class LeaseRow(Base):

@@ -39,14 +39,27 @@ def announce(
             wanted = Experiment(name=name, project=_common(row.project for row in rows))
             samples = [_sample(wanted, row) for row in rows]
             outcomes.append(experiments.announce(session, wanted, samples, correct=correct, reason=reason))
-        differing = [name for outcome in outcomes for name in outcome.differing]
-        if differing:
-            count = counted(len(differing), "sample was", "samples were")
-            raise Conflict(
-                f"{count} announced with other content before ({', '.join(differing[:5])}): "
-                "add --correct with a --reason to raise their revision; nothing was changed"
-            )
+        refuse_differing(outcomes, "add --correct with a --reason")
     return outcomes
+
+
+def refuse_differing(outcomes: Iterable[Announced], instead: str) -> None:
+    """Refuse, in the transaction that announced, what differs from what was announced before.
+
+    Args:
+        outcomes: Of the announcements.
+        instead: How the caller says that it is a correction.
+
+    Raises:
+        Conflict: There are such samples.
+    """
+    differing = [name for outcome in outcomes for name in outcome.differing]
+    if differing:
+        count = counted(len(differing), "sample was", "samples were")
+        raise Conflict(
+            f"{count} announced with other content before ({', '.join(differing[:5])}): "
+            f"{instead} to raise their revision; nothing was changed"
+        )
 
 
 def _by_experiment(rows: tuple[AnnouncedRow, ...], given: str | None, table: Path) -> dict[str, list[AnnouncedRow]]:

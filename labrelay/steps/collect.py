@@ -38,6 +38,15 @@ FORGOTTEN = "the engine does not know this run; `labrelay sweep` gives it up aft
 
 
 @dataclass
+class Worked:
+    """How many messages of lab software were worked off, how many of these were refused, and how many wait still."""
+
+    done: int = 0
+    refused: int = 0
+    waiting: int = 0
+
+
+@dataclass
 class Collected:
     """What a collect did: runs recorded now, runs started again, and those whose end could not be recorded.
 
@@ -45,6 +54,7 @@ class Collected:
         seen: What the engine said, by the run's id.
         waiting: Runs whose reads are archived; they are being made readable, and the run is started when they are.
         unknown: Attempts that the engine should know and does not; the sweep gives them up after a bounded time.
+        told: Messages of lab software that were worked off.
         silent: Engines that could not be asked, by kind, with the reason; what the others say is settled all the same.
     """
 
@@ -56,17 +66,25 @@ class Collected:
     seen: dict[str, EngineStatus] = field(default_factory=dict)
     unknown: list[LiveAttempt] = field(default_factory=list)
     silent: dict[str, LabrelayError] = field(default_factory=dict)
+    told: Worked = field(default_factory=Worked)
 
 
 def collect(home: Home) -> Collected:
-    """Settle every live attempt once: states, then records of what has ended, then new attempts where one is due.
+    """Work off what lab software told, then settle every live attempt once.
+
+    First the states, then records of what has ended, then new attempts where one is due.
 
     Cost: one look at each engine for all its attempts; one transaction for all states, one a recorded run.
 
     Raises:
         LabrelayError: An engine could not be asked; what the others say was settled before.
     """
+    # Only here: telling of a run folder may start the whole main job, which collects in its end.
+    from labrelay.steps.messages import work_off
+
+    told = work_off(home)
     outcome = _settled(home)
+    outcome.told = told
     for error in outcome.silent.values():
         raise error
     return outcome

@@ -312,6 +312,8 @@ def _shown(value: object) -> str:
         return ""
     if isinstance(value, SecretStr):
         return "set (not shown)"
+    if isinstance(value, dict):
+        return ", ".join(value)
     if isinstance(value, tuple):
         return ", ".join(str(item) for item in value)
     return str(value)

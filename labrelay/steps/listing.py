@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.errors import NotFound, UsageError
@@ -74,6 +74,7 @@ def runs(
     sample: str | None = None,
     experiment: str | None = None,
     limit: int | None = 50,
+    after: tuple[str, str] | None = None,
 ) -> list[RunLine]:
     """Return workflow runs, the newest first. Cost: three queries, whatever their number.
 
@@ -84,6 +85,7 @@ def runs(
         sample: Only those about this sample (name or id).
         experiment: Only those of this experiment (name or id).
         limit: At most so many; None for all.
+        after: Only those older than the run that was asked for then (as the records have the time) and has this id.
 
     Raises:
         NotFound: There is no such sample or experiment.
@@ -98,10 +100,18 @@ def runs(
             wanted.append(of_sample(session, sample))
         if experiment is not None:
             wanted.append(WorkflowRunRow.experiment_id == find_experiment(session, experiment).id)
-        newest = select(WorkflowRunRow.id).order_by(WorkflowRunRow.created_at.desc(), WorkflowRunRow.id)
+        if after is not None:
+            wanted.append(older_than(*after))
+        newest = select(WorkflowRunRow.id).order_by(WorkflowRunRow.created_at.desc(), WorkflowRunRow.id.desc())
         joined = newest.join(WorkflowVersionRow, WorkflowVersionRow.digest == WorkflowRunRow.workflow_digest)
         lines = run_lines(session, joined.where(*wanted).limit(limit))
     return sorted(lines, key=lambda line: (line.asked, line.run), reverse=True)
+
+
+def older_than(created_at: str, run_id: str) -> ColumnElement[bool]:
+    """Return the condition that a run comes after this one in a list of the newest first."""
+    earlier, same = WorkflowRunRow.created_at < created_at, WorkflowRunRow.created_at == created_at
+    return or_(earlier, and_(same, WorkflowRunRow.id < run_id))
 
 
 def lines_of(home: Home, run_ids: Sequence[str]) -> list[RunLine]:

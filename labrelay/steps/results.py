@@ -25,7 +25,7 @@ from labrelay.steps.assign import find_experiment
 from labrelay.steps.documents import documents_of, result_folder
 from labrelay.steps.gather import recorded_result, recorded_runs
 from labrelay.steps.home import Home
-from labrelay.steps.listing import RunLine, find_run, of_sample, run_lines
+from labrelay.steps.listing import RunLine, find_run, of_sample, older_than, run_lines
 from labrelay.stores.durable import make_dirs, storage_errors
 
 METRICS = ("reads", "read_pairs", "mapped_percent", "mean_depth", "breadth_10x_percent", "variants")
@@ -87,12 +87,42 @@ def results_table(home: Home, experiment: str | None = None, run_ids: list[str] 
             wanted.append(WorkflowRunRow.experiment_id == find_experiment(session, experiment).id)
         if run_ids is not None:
             wanted.append(WorkflowRunRow.id.in_(run_ids))
-        ids = _counting().where(*wanted)
-        lines = run_lines(session, ids)
-        numbers = _numbers(session, ids)
-        reads = _reads(session, ids)
-    rows = [_row(line, numbers[line.run], reads.get(line.run)) for line in lines]
+        rows = [row for _asked, row in _rows(session, _counting().where(*wanted))]
     return sorted(rows, key=lambda row: (row.experiment, row.sample, row.workflow, row.run))
+
+
+def newest_results(
+    home: Home, experiment: str | None = None, *, limit: int, after: tuple[str, str] | None = None
+) -> list[tuple[str, ResultRow]]:
+    """Return results that count, those whose runs were asked for last first, each with that time. Cost: six queries.
+
+    Args:
+        home: Where.
+        experiment: Only this one's (name or id).
+        limit: At most so many.
+        after: Only those of runs older than the one that was asked for then and has this id.
+
+    Raises:
+        NotFound: There is no such experiment.
+    """
+    with home.records.read() as session:
+        query = _counting()
+        if experiment is not None:
+            query = query.where(WorkflowRunRow.experiment_id == find_experiment(session, experiment).id)
+        if after is not None:
+            query = query.where(older_than(*after))
+        newest = query.order_by(WorkflowRunRow.created_at.desc(), WorkflowRunRow.id.desc())
+        rows = _rows(session, newest.limit(limit))
+    return sorted(rows, key=lambda row: (row[0], row[1].run), reverse=True)
+
+
+def _rows(session: Session, ids: Select[str]) -> list[tuple[str, ResultRow]]:
+    """Return the results of the runs that a query selects, each with the time when its run was asked for."""
+    lines, numbers, reads = run_lines(session, ids), _numbers(session, ids), _reads(session, ids)
+    return [
+        (line.asked.isoformat(timespec="microseconds"), _row(line, numbers[line.run], reads.get(line.run)))
+        for line in lines
+    ]
 
 
 def _counting() -> Select[str]:

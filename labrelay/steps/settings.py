@@ -9,9 +9,9 @@ import os
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from labrelay.model.errors import RefusedInput, UsageError
@@ -19,7 +19,26 @@ from labrelay.model.problem import Problem
 
 FILE = "labrelay.toml"
 DEFAULT_HOME = "labrelay-home"
+SECRET_LENGTH = 24
 Sandbox = Literal["auto", "bwrap", "host", "docker", "podman", "apptainer", "udocker"]
+
+
+class Hook(BaseModel):
+    """Who may call `/api/hooks/NAME`: how they sign, and with which secrets (two live ones, to change them)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scheme: str = Field("labrelay", description="how the messages are signed")
+    secrets: tuple[SecretStr, ...] = Field(min_length=1, max_length=2)
+
+    @field_validator("secrets")
+    @classmethod
+    def _long_enough(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(secret.get_secret_value()) < SECRET_LENGTH for secret in secrets):
+            raise ValueError(
+                f"a signing secret needs {SECRET_LENGTH} characters or more: `openssl rand -hex 32` makes one"
+            )
+        return secrets
 
 
 class Settings(BaseSettings):
@@ -91,6 +110,9 @@ class Settings(BaseSettings):
     batch_host_losses: int = Field(2, ge=0, le=9, description="how often a job on Batch begins again on another host")
     event_queue_url: str | None = Field(
         None, description="an SQS queue that EventBridge feeds with events of HealthOmics and Batch"
+    )
+    hooks: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")], Hook] = Field(
+        {}, description="who may send signed webhooks to the front door, by name ([front-door.md](front-door.md))"
     )
     keep_work_days: float = Field(14, ge=0, description="how long work folders and caches of ended runs are kept")
 

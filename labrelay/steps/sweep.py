@@ -24,6 +24,7 @@ from labrelay.records.schema import DatasetRow, ReadSetRow
 from labrelay.steps.collect import look, settle
 from labrelay.steps.home import Home
 from labrelay.steps.imports import STILL_GOING, import_reads
+from labrelay.steps.messages import work_off
 from labrelay.steps.trail import keep_anchored
 from labrelay.stores.durable import remove_stale_temps
 
@@ -41,6 +42,7 @@ class Swept:
         retried: Runs that got a new attempt.
         unknown: Live runs that their engine does not know at the moment.
         given_up: Of these, runs that were unknown for too long and count as SYSTEM_ERROR now.
+        told: Messages of lab software that were worked off.
         events: Messages taken from the event queue.
         leases: Leases of dead processes that were ended.
         messages: Messages that a dead worker had claimed, due again.
@@ -53,6 +55,7 @@ class Swept:
     retried: int = 0
     unknown: int = 0
     given_up: int = 0
+    told: int = 0
     events: int = 0
     leases: int = 0
     messages: int = 0
@@ -83,7 +86,7 @@ def sweep(home: Home) -> Swept:
     a listing of the stores' staging folders.
     """
     swept = Swept()
-    for part in (_free, _hear, _settle_runs, _import_again, _reap, _anchor):
+    for part in (_free, _work_off, _hear, _settle_runs, _import_again, _reap, _anchor):
         _try(swept, partial(part, home, swept))
     return swept
 
@@ -100,6 +103,10 @@ def _free(home: Home, swept: Swept) -> None:
         swept.leases = lease.free_dead(session)
         swept.messages = outbox.free_dead(session)
     faultpoint("sweep.freed")
+
+
+def _work_off(home: Home, swept: Swept) -> None:
+    swept.told = work_off(home).done
 
 
 def _hear(home: Home, swept: Swept) -> None:

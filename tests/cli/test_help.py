@@ -37,6 +37,7 @@ GROUPS = {
     "reference": {"add", "list"},
     "workflow": {"add", "list", "lint", "inputs"},
     "rules": {"show", "test"},
+    "token": {"add", "list", "revoke"},
 }
 PROGRAM = """
 import sys, json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
@@ -41,7 +41,7 @@ def document() -> str:
 def _row(name: str, field: Any) -> str:
     if field.default_factory is not None:
         default = "number of cores"
-    elif field.default is PydanticUndefined or field.default in (None, ()):
+    elif field.default is PydanticUndefined or field.default in (None, (), {}):
         default = "–"
     else:
         default = f"`{field.default}`"
@@ -51,6 +51,8 @@ def _row(name: str, field: Any) -> str:
 
 def _kind(annotation: Any) -> str:
     choices = get_args(annotation)
+    if get_origin(annotation) is dict:
+        return "tables"
     if choices and all(isinstance(choice, str) for choice in choices):
         return ", ".join(f"`{choice}`" for choice in choices)
     if annotation in (int, float):
