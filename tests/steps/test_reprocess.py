@@ -17,11 +17,13 @@ from labrelay.model.states import RunState
 from labrelay.records import audit, experiments, intake, runs
 from labrelay.records.database import now
 from labrelay.records.schema import CostRow, WorkflowRunRow
+from labrelay.steps.admission import alike
 from labrelay.steps.assign import assign
 from labrelay.steps.collect import Collected
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
-from labrelay.steps.reprocess import Item, Plan, alike, plan, reprocess
+from labrelay.steps.reprocess import Item, Plan, plan
+from labrelay.steps.reprocess_run import reprocess
 from labrelay.steps.route import reads_of, route
 from labrelay.steps.submit import submit_planned
 
@@ -285,12 +287,12 @@ def test_waiting_goes_on_after_the_first_results_until_all_is_replaced(
 ) -> None:
     waves: list[int] = []
 
-    def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
+    def wait_for(home: Home, run_ids: Sequence[str], *, first: bool) -> Collected:
         waves.append(len(run_ids))
         lab.end()
         return Collected()
 
-    monkeypatch.setattr("labrelay.steps.reprocess.wait_for", wait_for)
+    monkeypatch.setattr("labrelay.steps.reprocess_run.wait_for", wait_for)
     lab.announce("C", "D", "E")
     lab.submit(lab.take_in("fc-2", "C", "D", "E"))
     lab.end()
@@ -308,7 +310,7 @@ def test_two_equal_failures_stop_the_workflow_and_other_results_stay(lab: Lab) -
     reprocess(lab.home, plan(lab.home))
     lab.end(RunState.EXECUTOR_ERROR, "task count failed")
     planned = plan(lab.home)
-    assert sorted(item.standing for item in planned.items) == ["failed", "failed", "to run", "to run"]
+    assert sorted(item.standing for item in planned.items) == ["failed", "failed", "planned", "planned"]
     stopped = reprocess(lab.home, planned)
     assert stopped.new == 0
     assert len(stopped.held) == 2
