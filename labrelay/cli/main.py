@@ -37,6 +37,7 @@ COMMANDS = {
     "sweep": ("upkeep", "settle what events missed: lost runs, unrecorded ends"),
     "reprocess": ("reprocess", "rerun exactly what is out of date, with a plan first"),
     "clean": ("upkeep", "remove work folders and caches that are not needed any more"),
+    "trends": ("trends", "a quality metric over time, with control limits"),
     "lineage": ("find", "where something came from and what was made of it"),
     "search": ("find", "find samples, runs, workflow runs and files"),
 }

@@ -140,6 +140,12 @@ def _plan_done(payload: _Payload) -> tuple[str, list[str]]:
     return f"{plan} has ended", lines
 
 
+def _trend(payload: _Payload) -> tuple[str, list[str]]:
+    label, metric = _value(payload, "label"), _value(payload, "metric")
+    lines = [f"{label}: {_value(payload, 'reason')}.", f"See: labrelay trends {metric}"]
+    return f"{metric} of {label} is unusual", lines
+
+
 def _show(run: str) -> str:
     return f"See: labrelay runs show {run}"
 
@@ -152,6 +158,7 @@ _WRITERS: dict[str, Callable[[_Payload], tuple[str, list[str]]]] = {
     "failed": _failed,
     "needs-you": _needs_you,
     "done": _done,
+    "trend": _trend,
     "plan-held": _plan_held,
     "plan-done": _plan_done,
 }

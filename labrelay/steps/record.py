@@ -24,6 +24,7 @@ from labrelay.steps.documents import WRITTEN, write_documents
 from labrelay.steps.gather import gather, result_file
 from labrelay.steps.home import Home
 from labrelay.steps.notices import notify
+from labrelay.steps.trends import follow_result
 from labrelay.workflows.definition import NEXTFLOW, Definition
 from labrelay.workflows.metrics import read_metrics
 from labrelay.workflows.nextflow.outputs import named_report
@@ -151,6 +152,7 @@ def _commit(home: Home, run: WorkflowRunRow, token: str, result: Result, crate: 
         insert_missing(session, CrateRow, [made | {"profile": PROFILE, "created_at": now()}])
         row.verdict, row.recorded_at = verdict.value, now()
         superseded.replace(session, result.replaces, run.id)
+        follow_result(home, session, result)
         audit.record(session, "workflow_run.recorded", run.id, state=row.state, verdict=verdict.value)
         why = {"replaces": list(result.replaces), "because": result.because} if result.replaces else {}
         outbox.post(session, "eln", run.experiment_id, "result", f"eln:result:{token}", run=run.id, **why)
