@@ -144,6 +144,7 @@ def test_the_page_holds_all_it_needs_and_shows_what_signals(home: Home, tmp_path
     ).path.read_text()
     assert page.count('class="outside"') == 1
     assert page.count('class="missing"') == 1
+    assert ">62.5</text>" in page  # a tick that is not a whole number is not rounded to one
     assert "1 signal, 1 value missing" in page
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")

@@ -101,16 +101,16 @@ def figure(plot: Plot, number: int = 0) -> Figure:
     low, high = _extent(plot.judged)
     up = scale(low, high, BOTTOM, TOP)
     across = scale(0, max(1, len(plot.judged) - 1), LEFT + 14, WIDTH - RIGHT - EDGE)
-    parts = [text(LEFT - 48, 14, unit_sign(plot.unit) or "value", "strong")]
+    parts = [text(LEFT - 48, 14, unit_sign(plot.unit), "strong")]
     for tick in ticks_between(low, high, 5):
         parts += [line(LEFT, up(tick), WIDTH - RIGHT - EDGE + 8, up(tick), "grid")]
-        parts += [text(LEFT - 8, up(tick) + 4, _tick(tick, high - low), "end")]
+        parts += [text(LEFT - 8, up(tick) + 4, _tick(tick), "end")]
     parts += [*_limits(plot, across, up), *_curve(plot, across, up), *_dots(plot, across, up), *_dates(plot, across)]
     signals = sum(each.signal for each in plot.judged)
     missing = sum(each.value is None for each in plot.judged)
     said = f"{counted(len(plot.judged), 'run')}, {counted(signals, 'signal')}"
     said += f", {counted(missing, 'value')} missing" if missing else ""
-    return Figure(f"trend-{number}", plot.title, f"{said}; {plot.standing}.", join(parts), BOTTOM + 44)
+    return Figure(f"trend-{number}", plot.title, f"{said}; {plot.standing}.", join(parts), BOTTOM + 28)
 
 
 def rows(plot: Plot) -> list[Row]:
@@ -201,6 +201,9 @@ def _dates(plot: Plot, across: Scale) -> Iterator[Markup]:
         before = day
 
 
-def _tick(value: float, span: float) -> str:
-    digits = 0 if span >= 10 else 1 if span >= 1 else 2 if span >= 0.1 else 4
-    return f"{value:,.{digits}f}"
+def _tick(value: float) -> str:
+    """Return a tick's number, short: `92.5`, `400 k`, `1.2 M`."""
+    for size, letter in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
+        if abs(value) >= size:
+            return f"{value / (1e3 if letter == ' k' else size):.4g}{letter}"
+    return f"{round(value, 9):.6g}"
