@@ -23,10 +23,14 @@ if TYPE_CHECKING:
         process,
         read_sets,
         read_uris,
+        reprocess,
+        reprocess_plan,
         results,
         runs,
         search,
+        stale,
         submit,
+        trends,
         upload_reads,
     )
 
@@ -38,10 +42,14 @@ __all__ = [
     "process",
     "read_sets",
     "read_uris",
+    "reprocess",
+    "reprocess_plan",
     "results",
     "runs",
     "search",
+    "stale",
     "submit",
+    "trends",
     "upload_reads",
 ]
 

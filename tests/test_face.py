@@ -17,7 +17,7 @@ from labrelay.model.errors import NotFound, UsageError
 
 ORDER = (
     *("announce", "ingest", "process", "collect", "submit", "runs", "results", "search", "lineage"),
-    *("read_sets", "read_uris", "upload_reads"),
+    *("read_sets", "read_uris", "upload_reads", "reprocess_plan", "stale", "reprocess", "trends"),
 )
 HEAVY = {"pydantic", "numpy", "pysam", "Bio", "WDL", "sqlalchemy", "prefect", "rich", "rocrate", "httpx", "click"}
 

@@ -97,8 +97,7 @@ def begin(home: Home, planned: Plan, bounds: Bounds, wanted: Wanted | None = Non
     Raises:
         UsageError: A budget in money cannot hold, since no price is known.
     """
-    with home.records.read() as session:
-        ids = plans.running(session)
+    ids = under_way(home)
     made = make(home, planned, bounds, wanted)
     if made.id is not None:
         _begin(home, made.id)
@@ -207,12 +206,16 @@ def work(home: Home, plan_id: str, *, wait: bool = False) -> Reprocessed:
             return total
 
 
+def under_way(home: Home) -> list[str]:
+    """Return the ids of the plans that are being worked on, oldest first."""
+    with home.records.read() as session:
+        return plans.running(session)
+
+
 def work_on_plans(home: Home) -> int:
     """Move on every plan under way that no other worker has in hand; return how many runs were submitted."""
     done = 0
-    with home.records.read() as session:
-        running = plans.running(session)
-    for plan_id in running:
+    for plan_id in under_way(home):
         try:
             done += advance(home, plan_id).new
         except Busy:
