@@ -23,16 +23,13 @@ if TYPE_CHECKING:
         process,
         read_sets,
         read_uris,
-        reprocess,
-        reprocess_plan,
         results,
         runs,
         search,
-        stale,
         submit,
-        trends,
         upload_reads,
     )
+    from labrelay.face_reruns import reprocess, reprocess_plan, stale, trends
 
 __all__ = [
     "announce",
@@ -53,13 +50,16 @@ __all__ = [
     "upload_reads",
 ]
 
+_RERUNS = ("reprocess", "reprocess_plan", "stale", "trends")
+
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from labrelay import face
+    from importlib import import_module
 
-    found: object = getattr(face, name)
+    module = import_module("labrelay.face_reruns" if name in _RERUNS else "labrelay.face")
+    found: object = getattr(module, name)
     globals()[name] = found
     return found
 

@@ -18,32 +18,23 @@ from labrelay.model.runs import Priority
 from labrelay.model.states import RunState
 from labrelay.records import lineage as lineage_records
 from labrelay.records import search as search_records
-from labrelay.records import stale as stale_records
 from labrelay.records.experiments import Announced
 from labrelay.records.lineage import Direction, Graph
-from labrelay.records.plans import Bounds
-from labrelay.records.qc_context import SeriesWanted
 from labrelay.records.search import Found, Kind
-from labrelay.records.stale import Cause, Stale, Wanted
 from labrelay.steps import announce as announcing
 from labrelay.steps import collect as collecting
-from labrelay.steps import direct, listing, reads, reprocess_run
+from labrelay.steps import direct, listing, reads
 from labrelay.steps import process as processing
-from labrelay.steps import reprocess as comparing
 from labrelay.steps import results as resulting
-from labrelay.steps import trends as following
 from labrelay.steps import upload_reads as upload_reads_step
 from labrelay.steps.collect import Collected
 from labrelay.steps.home import Home, open_home
 from labrelay.steps.listing import RunLine
 from labrelay.steps.process import Processed
 from labrelay.steps.reads import Places, ReadSetLine
-from labrelay.steps.reprocess_plans import Made, make
-from labrelay.steps.reprocess_run import Reprocessed
 from labrelay.steps.results import ResultRow
 from labrelay.steps.settings import find_home
 from labrelay.steps.submit import Submitted
-from labrelay.steps.trends import Trend
 from labrelay.workflows.specs import Place
 
 Where = str | Path | None
@@ -57,7 +48,8 @@ class TakenIn(NamedTuple):
 
 
 @contextmanager
-def _opened(home: Where, progress: Progress | None = None) -> Iterator[Home]:
+def opened_home(home: Where, progress: Progress | None = None) -> Iterator[Home]:
+    """Open a home for one step; without a folder it is LABRELAY_HOME, else `./labrelay-home`."""
     opened = open_home(find_home(home), progress)
     try:
         yield opened
@@ -88,7 +80,7 @@ def announce(
         >>> announced.added
         ['alpha', 'beta']
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return announcing.announce(opened, Path(table), experiment, correct=correct, reason=reason)
 
 
@@ -108,7 +100,7 @@ def ingest(
         >>> taken.run.platform, taken.stored
         ('illumina', 7)
     """
-    with _opened(home, progress) as opened:
+    with opened_home(home, progress) as opened:
         run, stored = processing.take_in(opened, Path(folder), assume_complete=assume_complete)
         return TakenIn(run, stored)
 
@@ -137,7 +129,7 @@ def process(
         >>> done.imported, done.submitted, done.failed
         (2, 2, [])
     """
-    with _opened(home, progress) as opened:
+    with opened_home(home, progress) as opened:
         return processing.process(opened, Path(folder), experiment, assume_complete=assume_complete, wait=wait)
 
 
@@ -172,7 +164,7 @@ def submit(
         >>> labrelay.submit("count_reads", samples=["alpha"]).new  # the rules have asked for the same before
         0
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         done = direct.submit_direct(
             opened,
             workflow,
@@ -196,7 +188,7 @@ def collect(*, home: Where = None) -> Collected:
         >>> labrelay.collect().recorded
         []
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return collecting.collect(opened)
 
 
@@ -224,7 +216,7 @@ def runs(
         [('alpha', 'COMPLETE'), ('beta', 'COMPLETE')]
     """
     wanted = [RunState(state) for state in states]
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return listing.runs(opened, states=wanted, workflow=workflow, sample=sample, experiment=experiment, limit=limit)
 
 
@@ -235,7 +227,7 @@ def results(experiment: str | None = None, *, home: Where = None) -> list[Result
         >>> [(row.sample, row.reads, row.verdict.value) for row in labrelay.results("tiny-study")]
         [('alpha', 100, 'pass'), ('beta', 60, 'warn')]
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return resulting.results_table(opened, experiment)
 
 
@@ -251,7 +243,7 @@ def read_sets(*, sample: str | None = None, experiment: str | None = None, home:
         >>> [(line.sample, line.status, line.lane) for line in labrelay.read_sets()]
         [('alpha', 'ACTIVE', 1), ('beta', 'ACTIVE', 1)]
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return reads.read_sets(opened, sample=sample, experiment=experiment)
 
 
@@ -268,7 +260,7 @@ def read_uris(*, sample: str | None = None, experiment: str | None = None, home:
         >>> len(place.locations), place.s3  # a folder's: nothing lies in S3
         (2, ())
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return reads.places(opened, reads.in_store(opened, sample=sample, experiment=experiment))
 
 
@@ -294,7 +286,7 @@ def upload_reads(
         >>> labrelay.upload_reads(place.locations, "beta").status
         'ACTIVE'
     """
-    with _opened(home, progress) as opened:
+    with opened_home(home, progress) as opened:
         return upload_reads_step.upload(opened, [Path(file) for file in files], sample, reference)
 
 
@@ -311,7 +303,7 @@ def lineage(thing: str, direction: Direction = "up", *, home: Where = None) -> G
         >>> [node.name for node in labrelay.lineage(report.id).of_kind("sample")]
         ['alpha']
     """
-    with _opened(home) as opened, opened.records.read() as session:
+    with opened_home(home) as opened, opened.records.read() as session:
         return lineage_records.lineage(session, thing, direction)
 
 
@@ -329,108 +321,5 @@ def search(text: str, kind: Kind | None = None, *, limit: int = 50, home: Where 
         ['alpha']
     """
     search_records.refuse_unknown_fields(text)
-    with _opened(home) as opened, opened.records.read() as session:
+    with opened_home(home) as opened, opened.records.read() as session:
         return search_records.search(session, text, kind, limit)
-
-
-def stale(
-    cause: Cause | None = None,
-    *,
-    workflow: str | None = None,
-    experiment: str | None = None,
-    since: str | None = None,
-    home: Where = None,
-) -> list[Stale]:
-    """Return what was marked out of date, a row a result and cause; `reprocess_plan` compares anew and marks.
-
-    Args:
-        cause: `workflow`, `reference`, `rule`, `sample` or `reads`.
-        workflow: Only results of the workflow of this name.
-        experiment: Only this experiment's (name or id).
-        since: Only what became out of date then or later, ISO 8601 in UTC.
-        home: The home folder.
-
-    Example:
-        >>> labrelay.stale("workflow")
-        []
-    """
-    with _opened(home) as opened, opened.records.read() as session:
-        wanted = Wanted(cause=cause, workflow=workflow, experiment=experiment, since=since)
-        return stale_records.stale(session, wanted)
-
-
-def reprocess_plan(
-    *, wanted: Wanted | None = None, bounds: Bounds | None = None, home: Where = None, progress: Progress | None = None
-) -> Made:
-    """Compare results with what the rules ask for today, and keep what would be rerun as a plan; nothing runs.
-
-    Args:
-        wanted: Which of the results that are out of date the plan is about.
-        bounds: How many runs, for how much money, how many at one time, and when to stop.
-        home: The home folder.
-        progress: Who is told how it goes.
-
-    Example:
-        >>> made = labrelay.reprocess_plan()
-        >>> made.expected.results, made.id  # nothing is out of date
-        (0, None)
-    """
-    with _opened(home, progress) as opened:
-        return make(opened, comparing.plan(opened, wanted), bounds, wanted)
-
-
-def reprocess(
-    plan: str | None = None,
-    *,
-    resume: bool = False,
-    wait: bool = False,
-    home: Where = None,
-    progress: Progress | None = None,
-) -> Reprocessed:
-    """Run exactly what a plan has shown, or go on with the plans that are under way.
-
-    Args:
-        plan: Its id, from `reprocess_plan`; without one those under way go on.
-        resume: Go on with a plan that is held or out of date.
-        wait: Return when it has ended or is held.
-        home: The home folder.
-        progress: Who is told how it goes.
-
-    Example:
-        >>> labrelay.reprocess().new
-        0
-    """
-    with _opened(home, progress) as opened:
-        if plan is None:
-            return reprocess_run.work_all(opened, reprocess_run.under_way(opened), wait=wait)
-        begin = reprocess_run.resume if resume else reprocess_run.start
-        return reprocess_run.work(opened, begin(opened, plan), wait=wait)
-
-
-def trends(
-    metric: str,
-    *,
-    instrument: str | None = None,
-    assay: str | None = None,
-    workflow: str | None = None,
-    since: str | None = None,
-    home: Where = None,
-) -> list[Trend]:
-    """Return a metric over time, by instrument, assay and workflow, each value beside its control limits.
-
-    Args:
-        metric: Its name, such as `mean_depth`.
-        instrument: Only this one's (its serial number).
-        assay: Only this assay's.
-        workflow: Only this workflow's.
-        since: Only runs of then or later, ISO 8601 in UTC; limits come from those before, too.
-        home: The home folder.
-
-    Example:
-        >>> [trend] = labrelay.trends("read_pairs")
-        >>> sorted(point.value for point in trend.points), trend.limits  # 8 values are needed for limits
-        ([30.0, 50.0], None)
-    """
-    wanted = SeriesWanted(metric=metric, instrument=instrument, assay=assay, workflow=workflow, since=since)
-    with _opened(home) as opened:
-        return following.trends(opened, wanted)

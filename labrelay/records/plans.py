@@ -18,7 +18,8 @@ from labrelay.model.problem import Frozen
 from labrelay.model.states import RunState
 from labrelay.records import audit
 from labrelay.records.database import actor, now
-from labrelay.records.schema import CostRow, ReprocessItemRow, ReprocessPlanRow, WorkflowRunRow
+from labrelay.records.schema import CostRow, WorkflowRunRow
+from labrelay.records.schema_reruns import ReprocessItemRow, ReprocessPlanRow
 from labrelay.records.superseded import replace
 from labrelay.records.upsert import insert_missing
 

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from labrelay.model.control import WINDOW
 from labrelay.model.problem import Frozen
 from labrelay.records.database import now
-from labrelay.records.schema import MetricRow, QCContextRow, WorkflowRunRow
+from labrelay.records.schema import MetricRow, WorkflowRunRow
+from labrelay.records.schema_reruns import QCContextRow
 from labrelay.records.upsert import insert_missing
 
 Kind = Literal["ins", "run"]

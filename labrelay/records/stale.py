@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from labrelay.model.problem import Frozen
 from labrelay.records.database import now
-from labrelay.records.schema import ExperimentRow, StaleCauseRow, WorkflowRunRow, WorkflowVersionRow
+from labrelay.records.schema import ExperimentRow, WorkflowRunRow, WorkflowVersionRow
+from labrelay.records.schema_reruns import StaleCauseRow
 from labrelay.records.upsert import insert_missing
 
 Cause = Literal["workflow", "reference", "rule", "sample", "reads"]

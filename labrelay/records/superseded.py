@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from labrelay.model.problem import Frozen
 from labrelay.records import audit, runs
-from labrelay.records.schema import ReprocessItemRow, WorkflowRunRow
+from labrelay.records.schema import WorkflowRunRow
+from labrelay.records.schema_reruns import ReprocessItemRow
 
 AGAIN = "it was asked for again"
 

@@ -16,7 +16,7 @@ from labrelay.model.words import counted
 from labrelay.records import plans
 from labrelay.records.plans import Bounds, ItemState, PlannedItem, Step
 from labrelay.records.runs import Intent
-from labrelay.records.schema import ReprocessPlanRow
+from labrelay.records.schema_reruns import ReprocessPlanRow
 from labrelay.records.stale import CAUSES, Cause, Wanted
 from labrelay.steps.expected_time import wall_seconds
 from labrelay.steps.home import Home

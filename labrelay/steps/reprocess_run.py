@@ -24,7 +24,8 @@ from labrelay.records.database import now
 from labrelay.records.lease import Lease
 from labrelay.records.plans import Bounds, Step
 from labrelay.records.runs import Intent
-from labrelay.records.schema import ReprocessPlanRow, WorkflowRunRow
+from labrelay.records.schema import WorkflowRunRow
+from labrelay.records.schema_reruns import ReprocessPlanRow
 from labrelay.records.stale import Wanted
 from labrelay.steps.admission import Decision, Known, decide
 from labrelay.steps.collect import wait_for

@@ -17,14 +17,8 @@ from labrelay.model.runs import RunRequest
 from labrelay.model.states import RunState
 from labrelay.records import audit, lease, plans, stale
 from labrelay.records.plans import Bounds
-from labrelay.records.schema import (
-    AttemptRow,
-    CostRow,
-    LeaseRow,
-    OutboxRow,
-    ReprocessItemRow,
-    WorkflowRunRow,
-)
+from labrelay.records.schema import AttemptRow, CostRow, LeaseRow, OutboxRow, WorkflowRunRow
+from labrelay.records.schema_reruns import ReprocessItemRow
 from labrelay.records.stale import Wanted
 from labrelay.steps import reprocess_run
 from labrelay.steps.home import Home, open_home

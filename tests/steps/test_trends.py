@@ -19,7 +19,8 @@ from labrelay.records import intake
 from labrelay.records.notify import compose
 from labrelay.records.outbox import Message
 from labrelay.records.qc_context import SeriesWanted
-from labrelay.records.schema import OutboxRow, QCContextRow
+from labrelay.records.schema import OutboxRow
+from labrelay.records.schema_reruns import QCContextRow
 from labrelay.steps.announce import announce
 from labrelay.steps.home import Home
 from labrelay.steps.process import process
