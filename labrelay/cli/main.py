@@ -38,10 +38,11 @@ COMMANDS = {
     "emulator": ("emulator", "AWS on this machine: HealthOmics and S3 that really work, for trying and testing"),
     "deliver": ("upkeep", "tell the notebook and people what waits to be told"),
     "sweep": ("upkeep", "settle what events missed: lost runs, unrecorded ends"),
-    "reprocess": ("upkeep", "rerun exactly what is out of date, with a plan first"),
+    "reprocess": ("reprocess", "rerun exactly what is out of date, with a plan first"),
     "clean": ("upkeep", "remove work folders and caches that are not needed any more"),
     "verify": ("audit", "look whether results are still what was recorded"),
     "audit": ("audit", "who did what when, and that nobody has changed it: list, verify, export, anchor"),
+    "trends": ("trends", "a quality metric over time, with control limits"),
     "lineage": ("find", "where something came from and what was made of it"),
     "search": ("find", "find samples, runs, workflow runs and files"),
 }

@@ -19,7 +19,7 @@ from labrelay.model.errors import UsageError
 from labrelay.model.faults import faultpoint
 
 BUSY_SECONDS = 30
-HEAD = "0003"
+HEAD = "0007"
 AT_THE_END = "labrelay_at_the_end"  # in a session's info: what is called before its writing transaction commits
 
 

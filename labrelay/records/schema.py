@@ -180,6 +180,7 @@ class WorkflowRunRow(Base):
     __table_args__ = (
         Index("ix_workflow_run_state_created", "state", "created_at"),
         Index("ix_workflow_run_created", "created_at", "id"),
+        Index("ix_workflow_run_replaced_by", "replaced_by"),
     )
     id: Mapped[str] = mapped_column(String(24), primary_key=True)
     key: Mapped[str] = mapped_column(String(64), unique=True)
@@ -266,6 +267,7 @@ class MetricRow(Base):
     """A quality metric of an instrument run, a dataset or a workflow run (`owner_id` carries its kind)."""
 
     __tablename__ = "qc_metric"
+    __table_args__ = (Index("ix_qc_metric_name", "name", "owner_id"),)
     owner_id: Mapped[str] = mapped_column(String(24), primary_key=True)
     scope: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)

@@ -157,8 +157,13 @@ def settle(home: Home, outcome: Collected) -> None:
         start_intended(home, outcome.stuck, STARTING_SECONDS, outcome.waiting)
 
 
-def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
+def wait_for(home: Home, run_ids: Sequence[str], *, first: bool = False) -> Collected:
     """Collect until these runs have ended and are recorded (or cannot be); safe to stop and to call again.
+
+    Args:
+        home: Where.
+        run_ids: The runs.
+        first: Wait for one of them only.
 
     Raises:
         LabrelayError: The engine of one of these runs could not be asked, for longer than a service takes to recover.
@@ -180,7 +185,8 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
         _tell(home, [status for run_id, status in total.seen.items() if run_id in wanted])
         if cold := wanted.intersection(done.waiting):
             home.progress.now(f"{counted(len(cold), 'run')} waiting for archived reads, which takes minutes to hours")
-        if not _open(home, wanted) - {run_id for run_id, _why in total.stuck}:
+        left = _open(home, wanted) - {run_id for run_id, _why in total.stuck}
+        if not left or (first and left < wanted):
             return total
         time.sleep(pause)
         # a short run is seen soon, a long one is not asked about twice a second for days

@@ -41,6 +41,7 @@ class RunLine(Frozen):
         seconds: Of its newest attempt, from being asked for to its end, or until now.
         reason: Why it failed; None when it did not.
         stale: Why its result is out of date; None when it is not.
+        replaced_by: The run whose newer result has taken the place of this one's.
         recorded: Whether its end is on record.
     """
 
@@ -57,6 +58,7 @@ class RunLine(Frozen):
     seconds: float
     reason: str | None = None
     stale: str | None = None
+    replaced_by: str | None = None
     recorded: bool
     result_path: str
 
@@ -153,6 +155,7 @@ def run_lines(session: Session, ids: Select[str]) -> list[RunLine]:
             WorkflowRunRow.ended_at,
             WorkflowRunRow.failure,
             WorkflowRunRow.stale,
+            WorkflowRunRow.replaced_by,
             WorkflowRunRow.recorded_at,
             WorkflowRunRow.result_path,
             WorkflowRunRow.engine,
@@ -186,6 +189,7 @@ def _line(row: Any, names: list[str], attempts: int, tried: str | None) -> RunLi
         seconds=max(0.0, ((ended or datetime.now(UTC)) - begun).total_seconds()),
         reason=row.failure if state is not RunState.COMPLETE else None,
         stale=row.stale,
+        replaced_by=row.replaced_by,
         recorded=row.recorded_at is not None,
         result_path=row.result_path,
     )

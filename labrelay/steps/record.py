@@ -14,7 +14,7 @@ from labrelay.model.names import slug
 from labrelay.model.qc import Verdict, judge_all, worst
 from labrelay.model.runs import OutputFile, RunReport
 from labrelay.model.states import RunState
-from labrelay.records import audit, intake, outbox, runs
+from labrelay.records import audit, intake, outbox, runs, superseded
 from labrelay.records.database import now
 from labrelay.records.result import Result, ResultFile
 from labrelay.records.schema import AttemptRow, CrateRow, WorkflowRunRow
@@ -24,6 +24,7 @@ from labrelay.steps.documents import WRITTEN, write_documents
 from labrelay.steps.gather import gather, result_file
 from labrelay.steps.home import Home
 from labrelay.steps.notices import notify
+from labrelay.steps.trends import follow_result
 from labrelay.workflows.definition import NEXTFLOW, Definition
 from labrelay.workflows.metrics import read_metrics
 from labrelay.workflows.nextflow.outputs import named_report
@@ -150,10 +151,11 @@ def _commit(home: Home, run: WorkflowRunRow, token: str, result: Result, crate: 
         made = {"id": derived_id("crt", run.id, crate.version), "run_id": run.id, "file_id": crate.id}
         insert_missing(session, CrateRow, [made | {"profile": PROFILE, "created_at": now()}])
         row.verdict, row.recorded_at = verdict.value, now()
-        if row.generation:
-            runs.replace_earlier(session, row)
+        superseded.replace(session, result.replaces, run.id)
+        follow_result(home, session, result)
         audit.record(session, "workflow_run.recorded", run.id, state=row.state, verdict=verdict.value)
-        outbox.post(session, "eln", run.experiment_id, "result", f"eln:result:{token}", run=run.id)
+        why = {"replaces": list(result.replaces), "because": result.because} if result.replaces else {}
+        outbox.post(session, "eln", run.experiment_id, "result", f"eln:result:{token}", run=run.id, **why)
         names = ", ".join(sample.name for sample in result.samples)
         notify(home, session, run.id, "done", token, run=run.id, samples=names, verdict=verdict.value)
     return True

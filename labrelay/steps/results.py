@@ -43,6 +43,7 @@ class ResultRow(Frozen):
         breadth_10x_percent: Of the reference, at depth 10 or more.
         variants: How many were called.
         stale: Why the result is out of date; None when it is not.
+        replaced_by: The run whose newer result has taken its place; None for a result that counts.
         result_path: Below `results/` in the home.
     """
 
@@ -58,25 +59,30 @@ class ResultRow(Frozen):
     run: str
     ended: datetime
     stale: str | None = None
+    replaced_by: str | None = None
     result_path: str
 
 
 class Shown(Frozen):
-    """One result with its stale mark, its folder and the documents about it."""
+    """One result with its stale mark, what replaced it, its folder and the documents about it."""
 
     result: Result
     stale: str | None
+    replaced_by: str | None
     folder: Path
     documents: tuple[Document, ...]
 
 
-def results_table(home: Home, experiment: str | None = None, run_ids: list[str] | None = None) -> list[ResultRow]:
+def results_table(
+    home: Home, experiment: str | None = None, run_ids: list[str] | None = None, *, superseded: bool = False
+) -> list[ResultRow]:
     """Return the results that count, by experiment and sample. Cost: six queries, whatever their number.
 
     Args:
         home: Where.
         experiment: Only this one's (name or id).
         run_ids: Only those of these runs.
+        superseded: Those too that a newer result has replaced.
 
     Raises:
         NotFound: There is no such experiment.
@@ -87,7 +93,8 @@ def results_table(home: Home, experiment: str | None = None, run_ids: list[str] 
             wanted.append(WorkflowRunRow.experiment_id == find_experiment(session, experiment).id)
         if run_ids is not None:
             wanted.append(WorkflowRunRow.id.in_(run_ids))
-        rows = [row for _asked, row in _rows(session, _counting().where(*wanted))]
+        chosen = _recorded() if superseded else _counting()
+        rows = [row for _asked, row in _rows(session, chosen.where(*wanted))]
     return sorted(rows, key=lambda row: (row.experiment, row.sample, row.workflow, row.run))
 
 
@@ -125,13 +132,15 @@ def _rows(session: Session, ids: Select[str]) -> list[tuple[str, ResultRow]]:
     ]
 
 
+def _recorded() -> Select[str]:
+    """Select the runs that have a recorded result."""
+    complete = WorkflowRunRow.state == RunState.COMPLETE.value
+    return select(WorkflowRunRow.id).where(complete, WorkflowRunRow.recorded_at.is_not(None))
+
+
 def _counting() -> Select[str]:
     """Select the runs that have a recorded result and were not replaced."""
-    return select(WorkflowRunRow.id).where(
-        WorkflowRunRow.state == RunState.COMPLETE.value,
-        WorkflowRunRow.recorded_at.is_not(None),
-        WorkflowRunRow.replaced_by.is_(None),
-    )
+    return _recorded().where(WorkflowRunRow.replaced_by.is_(None))
 
 
 def _numbers(session: Session, ids: Select[str]) -> dict[str, dict[str, float | None]]:
@@ -173,6 +182,7 @@ def _row(line: RunLine, numbers: dict[str, float | None], counted: float | None)
         run=line.run,
         ended=line.ended or line.asked,
         stale=line.stale,
+        replaced_by=line.replaced_by,
         result_path=line.result_path,
     )
 
@@ -188,7 +198,13 @@ def show_result(home: Home, text: str) -> Shown:
         run = find_run(session, text) if text.startswith("run_") else _of_sample(session, text)
         result = recorded_result(home, session, run.id)
     folder = result_folder(home, run.result_path)
-    return Shown(result=result, stale=run.stale, folder=folder, documents=tuple(documents_of(folder)))
+    return Shown(
+        result=result,
+        stale=run.stale,
+        replaced_by=run.replaced_by,
+        folder=folder,
+        documents=tuple(documents_of(folder)),
+    )
 
 
 def _of_sample(session: Session, text: str) -> WorkflowRunRow:

@@ -18,7 +18,7 @@ from labrelay.model.errors import LabrelayError
 from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
-from labrelay.records import lease, outbox, runs
+from labrelay.records import lease, outbox, plans, runs
 from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import DatasetRow, ReadSetRow
 from labrelay.steps.collect import look, settle
@@ -46,6 +46,7 @@ class Swept:
         events: Messages taken from the event queue.
         leases: Leases of dead processes that were ended.
         messages: Messages that a dead worker had claimed, due again.
+        reruns: Runs of plans that `labrelay reprocess` has under way, submitted now.
         imported: Read sets whose import had been left unfinished.
         temps: Temporary files without an owner that were removed.
     """
@@ -59,6 +60,7 @@ class Swept:
     events: int = 0
     leases: int = 0
     messages: int = 0
+    reruns: int = 0
     imported: int = 0
     temps: int = 0
     problems: list[str] = field(default_factory=list)
@@ -86,7 +88,7 @@ def sweep(home: Home) -> Swept:
     a listing of the stores' staging folders.
     """
     swept = Swept()
-    for part in (_free, _work_off, _hear, _settle_runs, _import_again, _reap, _anchor):
+    for part in (_free, _work_off, _hear, _settle_runs, _rerun, _import_again, _reap, _anchor):
         _try(swept, partial(part, home, swept))
     return swept
 
@@ -152,6 +154,16 @@ def unknown_status(since: datetime, moment: datetime, bound: timedelta, engine: 
         lost = f"the engine {engine} has not known this run since {since.isoformat(timespec='minutes')}"
         return EngineStatus(state=RunState.SYSTEM_ERROR, at=moment, message=f"{lost}: it was given up")
     return EngineStatus(state=RunState.UNKNOWN, at=since, message=f"the engine {engine} does not know this run")
+
+
+def _rerun(home: Home, swept: Swept) -> None:
+    with home.records.read() as session:
+        under_way = plans.running(session)
+    if under_way:
+        # Only then: the step composes workflow inputs, whose programs a sweep of nothing need not load.
+        from labrelay.steps.reprocess_run import work_on_plans
+
+        swept.reruns = work_on_plans(home)
 
 
 def _import_again(home: Home, swept: Swept) -> None:

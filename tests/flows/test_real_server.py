@@ -18,7 +18,6 @@ import pytest
 from homes import BAD_SAMPLE, GOOD_SAMPLE, RUN_FOLDER, make_home
 from sqlalchemy import select
 
-from labrelay.cli.upkeep import ALL
 from labrelay.flows.dispatch import run_as_flow
 from labrelay.flows.running import read_server, running
 from labrelay.flows.server import Up, down, up, up_on_pool
@@ -27,7 +26,7 @@ from labrelay.records.database import account
 from labrelay.records.schema import AuditRow
 from labrelay.steps.home import open_home
 from labrelay.steps.process import Processed
-from labrelay.steps.reprocess import Reprocessed
+from labrelay.steps.reprocess_run import Reprocessed
 
 pytestmark = pytest.mark.slow
 PATIENCE = 120.0
@@ -197,7 +196,7 @@ def test_the_worker_runs_what_a_form_starts(server: Server) -> None:
 
 def test_reprocess_as_a_command_is_a_flow_run_that_waits(server: Server) -> None:
     home = open_home(server.home)
-    asked = {"at_most": ALL, "wait_for_results": True}
+    asked = {"at_most": 10_000, "wait_for_results": True}
     done = run_as_flow(home, "reprocess", lambda: None, lambda _line: None, **asked)
     home.close()
     assert isinstance(done, Reprocessed)

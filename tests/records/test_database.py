@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from labrelay.model.errors import Busy, StorageFailed, UsageError
 from labrelay.records import database as database_module
+from labrelay.records import schema_reruns  # noqa: F401 (its tables belong to the metadata)
 from labrelay.records.database import Database
 from labrelay.records.schema import Base, LinkRow
 from labrelay.records.sqlite import sqlite_url

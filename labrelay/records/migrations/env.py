@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from labrelay.records import schema_reruns  # noqa: F401 (its tables belong to the metadata)
 from labrelay.records.schema import Base
 
 context.configure(
