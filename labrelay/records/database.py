@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 
 from labrelay.model.errors import UsageError
 from labrelay.model.faults import faultpoint
+from labrelay.records import search_index
 
 BUSY_SECONDS = 30
-HEAD = "0001"
+HEAD = "0006"
 
 
 def now() -> str:
@@ -77,6 +78,7 @@ class Database:
             session.info["write"] = True
             session.connection(execution_options={"labrelay_write": True})
             yield session
+            search_index.settle(session)
             faultpoint("records.commit")
             session.commit()
         faultpoint("records.committed")

@@ -32,7 +32,7 @@ def link(name: str) -> LinkRow:
 
 def test_the_migrations_make_exactly_the_tables_of_the_schema(db: Database) -> None:
     with db.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert compare_metadata(migrate.compared(connection), Base.metadata) == []
 
 
 def test_committed_rows_survive_power_cuts_because_of_these_settings(db: Database) -> None:
