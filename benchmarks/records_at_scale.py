@@ -41,7 +41,16 @@ from labrelay.records.schema import (
 from labrelay.records.search import Kind, search
 
 TIMES = 21
-OUTPUTS = ("consensus.fasta", "variants.vcf.gz", "aligned.bam", "depth.tsv", "report.html", "qc.json", "log.txt", "flags")
+OUTPUTS = (
+    "consensus.fasta",
+    "variants.vcf.gz",
+    "aligned.bam",
+    "depth.tsv",
+    "report.html",
+    "qc.json",
+    "log.txt",
+    "flags",
+)
 PROJECTS = ("measles", "influenza", "sars-cov-2", "norovirus", "wastewater")
 WORKFLOWS = [("viral_variants", "1.0.0"), ("viral_variants", "1.1.0"), ("amplicon_qc", "2.0.0"), ("assembly", "0.9.1")]
 MEMBERS = 100  # samples of an experiment, which are sequenced together
@@ -94,11 +103,19 @@ def _sample(
     dataset = id_of("dat", number)
     row = {"id": dataset, "instrument_run_id": instrument, "label": label, "sample_id": sample, "state": "assigned"}
     yield DatasetRow, [row | {"matched_by": "id", "created_at": at}]
-    yield DatasetFileRow, [{"dataset_id": dataset, "file_id": f["id"], "lane": 1, "read": m} for m, f in enumerate(reads)]
+    yield (
+        DatasetFileRow,
+        [{"dataset_id": dataset, "file_id": f["id"], "lane": 1, "read": m} for m, f in enumerate(reads)],
+    )
     yield WorkflowRunRow, [_run(run, number, experiment, path, at, chance)]
     yield WorkflowRunSampleRow, [{"run_id": run, "sample_id": sample, "revision": 1}]
-    ins = [{"run_id": run, "direction": "in", "name": "reads", "idx": i, "file_id": f["id"]} for i, f in enumerate(reads)]
-    outs = [{"run_id": run, "direction": "out", "name": n, "idx": 0, "file_id": f["id"]} for n, f in zip(OUTPUTS, made, strict=True)]
+    ins = [
+        {"run_id": run, "direction": "in", "name": "reads", "idx": i, "file_id": f["id"]} for i, f in enumerate(reads)
+    ]
+    outs = [
+        {"run_id": run, "direction": "out", "name": n, "idx": 0, "file_id": f["id"]}
+        for n, f in zip(OUTPUTS, made, strict=True)
+    ]
     yield RunIORow, [*ins, *outs]
 
 
@@ -113,8 +130,22 @@ def _run(run: str, number: int, experiment: str, path: str, at: str, chance: ran
     stale = "viral_variants 1.1.0 is asked for" if number % 4 == 0 and chance.random() < 0.5 else None
     key = hashlib.sha256(run.encode()).hexdigest()
     known = {"id": run, "key": key, "experiment_id": experiment, "workflow_digest": digest_of(number % 4)}
-    asked = {"engine": "local", "parameters": {}, "inputs": [], "reference_id": None, "rule": "by hand", "generation": 0}
-    state = {"state": "COMPLETE", "state_at": at, "failure": None, "verdict": verdict, "stale": stale, "recorded_at": at}
+    asked = {
+        "engine": "local",
+        "parameters": {},
+        "inputs": [],
+        "reference_id": None,
+        "rule": "by hand",
+        "generation": 0,
+    }
+    state = {
+        "state": "COMPLETE",
+        "state_at": at,
+        "failure": None,
+        "verdict": verdict,
+        "stale": stale,
+        "recorded_at": at,
+    }
     return known | asked | state | {"result_path": path, "created_at": at, "created_by": "x", "ended_at": at}
 
 

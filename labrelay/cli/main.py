@@ -39,6 +39,7 @@ COMMANDS = {
     "reprocess": ("upkeep", "rerun exactly what is out of date, with a plan first"),
     "clean": ("upkeep", "remove work folders and caches that are not needed any more"),
     "lineage": ("find", "where something came from and what was made of it"),
+    "catalogue": ("catalogue", "the catalogue outside: check, publish, search"),
     "search": ("find", "find samples, runs, workflow runs and files"),
 }
 

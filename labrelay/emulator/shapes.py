@@ -186,7 +186,9 @@ def write_headers(shape: Any, value: Mapping[str, Any]) -> dict[str, str]:
         given = value.get(name)
         if member.serialization.get("location") == "header" and given is not None:
             is_time = member.type_name == "timestamp"
-            found[member.serialization["name"]] = format_datetime(_moment(given), usegmt=True) if is_time else str(given)
+            found[member.serialization["name"]] = (
+                format_datetime(_moment(given), usegmt=True) if is_time else str(given)
+            )
     return found
 
 

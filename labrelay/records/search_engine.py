@@ -119,7 +119,11 @@ def _create_sqlite() -> Iterator[str]:
     mark = "INSERT OR IGNORE INTO search_dirty (entity_id) VALUES ({row}.id);"
     for name, columns in WATCHED:
         of = f" OF {', '.join(columns)}" if columns else ""
-        for verb, event, row in (("insert", "INSERT", "NEW"), ("update", f"UPDATE{of}", "NEW"), ("delete", "DELETE", "OLD")):
+        for verb, event, row in (
+            ("insert", "INSERT", "NEW"),
+            ("update", f"UPDATE{of}", "NEW"),
+            ("delete", "DELETE", "OLD"),
+        ):
             trigger = f"CREATE TRIGGER IF NOT EXISTS search_{name}_{verb} AFTER {event} ON {name}"
             yield f"{trigger} BEGIN {mark.format(row=row)} END"
 

@@ -101,7 +101,12 @@ def _shown(index: Body, body: Body) -> Params:
 
 
 def source_identifier(body: Body) -> str | None:
-    """Return what an asset is called in lineage, if its common form says so."""
+    """Return what an asset is called in lineage, if its common form says so.
+
+    The user guide has it that an asset made by CreateAsset is joined to lineage by a revision that names it.
+    """
+    if body["revision"] == "1":
+        return None
     for form in body["formsOutput"]:
         if form["formName"] == COMMON_FORM:
             found: str | None = json.loads(form["content"]).get("sourceIdentifier")

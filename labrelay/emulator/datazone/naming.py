@@ -27,7 +27,9 @@ def new_id() -> str:
 
 def missing(what: str) -> Failure:
     """Return the failure for a thing that is not there, as DataZone words it."""
-    return Failure("ResourceNotFoundException", f"The given {what} doesn't exist. Try creating {what} before accessing it.")
+    return Failure(
+        "ResourceNotFoundException", f"The given {what} doesn't exist. Try creating {what} before accessing it."
+    )
 
 
 def invalid(message: str) -> Failure:
