@@ -394,16 +394,17 @@ class SearchDocumentRow(Base):
 
     __tablename__ = "search_document"
     __table_args__ = (
-        Index("ix_search_document_kind_id", "kind", "id"),
+        Index("ix_search_document_kind_name_key_id", "kind", "name_key", "id"),
         Index("ix_search_document_group_id_id", "group_id", "id"),
     )
+    # Those of a kind lie together, the newest last: an index that is read by id reads one kind.
     id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True
+        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False
     )
     entity_id: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str]
     name: Mapped[str]
-    name_key: Mapped[str] = mapped_column(index=True)  # lower case, cut
+    name_key: Mapped[str]  # lower case, cut
     detail: Mapped[str]
     state: Mapped[str | None]
     at: Mapped[str]

@@ -118,7 +118,7 @@ def search(session: Session, text: str, kind: Kind | None = None, limit: int = 5
     return Found(
         hits=_ranked(hits, question, kinds)[:most],
         totals=totals,
-        facets=_facets(_groups_by_id(session, counted), counted),
+        facets=_facets(_groups(session, SearchGroupRow.id.in_(list(counted))), counted),
         more=tuple(k for k in kinds if len(found[k]) > COUNTED),
     )
 
@@ -159,26 +159,25 @@ def parse(text: str) -> Question:
 
 
 def _browse(session: Session, kinds: Sequence[Kind], fields: Mapping[str, str], most: int) -> Found:
-    """Answer a search without words from the kept counts. Cost: one query of the groups, one of the hits a kind."""
-    query = select(SearchGroupRow).where(SearchGroupRow.count > 0, SearchGroupRow.kind.in_(kinds), _have(fields))
-    groups = {row.id: row for row in session.scalars(query)}
-    counts = Counter({key: row.count for key, row in groups.items()})
-    totals = {k: sum(row.count for row in groups.values() if row.kind == k) for k in kinds}
+    """Answer a search without words from the kept counts. Cost: one query of the groups, one or two of hits a kind."""
+    groups = _groups(session, and_(SearchGroupRow.count > 0, SearchGroupRow.kind.in_(kinds), _have(fields)))
+    counts = {key: row.count for key, row in groups.items()}
+    totals: dict[str, int] = dict.fromkeys(kinds, 0)
+    for row in groups.values():
+        totals[row.kind] += row.count
     hits: list[Hit] = []
     for k in kinds:
         if len(hits) < most and totals[k]:
             mine = [row for row in groups.values() if row.kind == k]
             hits += _hits(session, _newest(session, k, mine, most, everything=not fields))
-    return Found(hits=tuple(hits[:most]), totals=dict(totals), facets=_facets(groups, counts))
+    return Found(hits=tuple(hits[:most]), totals=totals, facets=_facets(groups, counts))
 
 
-def _newest(
-    session: Session, kind: Kind, groups: Sequence[SearchGroupRow], most: int, *, everything: bool
-) -> list[int]:
+def _newest(session: Session, kind: Kind, groups: Sequence[Any], most: int, *, everything: bool) -> list[int]:
     """Return the newest documents of these groups; those of all kinds of groups need none of them."""
     ids = SearchDocumentRow.id
     if everything:
-        query = select(ids).where(SearchDocumentRow.kind == kind).order_by(ids.desc()).limit(most)
+        query = select(ids).where(_of_kind(kind)).order_by(ids.desc()).limit(most)
         return list(session.scalars(query))
     # The newest of all are among the newest of those groups that have the newest.
     latest = sorted(groups, key=lambda row: -row.newest)[: min(most, GROUPS)]
@@ -195,27 +194,43 @@ def _indexed(session: Session, kinds: Sequence[Kind], question: Question) -> dic
     named = [facet_word(name, value) for name, value in question.fields.items()]
     found: dict[Kind, list[tuple[int, int]]] = {k: [] for k in kinds}
     for k in kinds if all(cut) else ():
-        facets = [facet_word("kind", k), *named]
         # Whole words first: of a common one there are enough, and its beginnings would cost more to collect.
         for begins in (False, True):
             if len(found[k]) <= COUNTED:
                 phrases = [Phrase(tuple(words), begins) for words in cut]
-                found[k] = search_engine.found(session, k, facets, phrases, COUNTED + 1)
+                found[k] = search_engine.found(session, k, named, phrases, COUNTED + 1)
     return found
 
 
 def _of_id(session: Session, kinds: Sequence[Kind], question: Question) -> dict[Kind, list[tuple[int, int]]]:
     """Return the thing of the id, or those of the beginning of one, that was asked for and nothing else."""
-    row = SearchDocumentRow
     found: dict[Kind, list[tuple[int, int]]] = {k: [] for k in kinds}
     id = question.words[0].lower()
     if len(question.words) == 1 and _ID.match(id):
-        query = select(row.id, row.group_id, row.kind).join(SearchGroupRow, SearchGroupRow.id == row.group_id)
-        begins = and_(row.entity_id >= id, row.entity_id < id + _LAST)
-        query = query.where(begins, row.kind.in_(kinds), _have(question.fields)).order_by(row.id.desc())
-        for key, group, kind in session.execute(query.limit(COUNTED)):
+        for key, group, kind in _beginning(session, SearchDocumentRow.entity_id, id, kinds, question):
             found[kind].append((key, group))
     return found
+
+
+def _beginning(
+    session: Session, column: Any, begin: str, kinds: Sequence[Kind], question: Question
+) -> list[tuple[int, int, Kind]]:
+    """Return (document, group, kind) of what begins so in an indexed column, in the order of that column."""
+    row = SearchDocumentRow
+    parts = []
+    for k in kinds:
+        near = select(row.id, row.group_id, column.label("text")).where(column >= begin, column < begin + _LAST)
+        near = near.where(row.kind == k) if column is row.name_key else near.where(_of_kind(k))
+        parts.append(select(near.order_by(column).limit(COUNTED).subquery()))
+    part = union_all(*parts).subquery()
+    query = select(part.c.id, part.c.group_id, SearchGroupRow.kind)
+    query = query.join(SearchGroupRow, SearchGroupRow.id == part.c.group_id)
+    query = query.where(_have(question.fields)).order_by(part.c.text, part.c.id.desc())
+    return [(found[0], found[1], found[2]) for found in session.execute(query)] if kinds else []
+
+
+def _of_kind(kind: str) -> ColumnElement[bool]:
+    return SearchDocumentRow.id.between(*search_engine.ids_of(kind))
 
 
 def _inside_names(session: Session, kinds: Sequence[Kind], question: Question) -> dict[Kind, list[tuple[int, int]]]:
@@ -223,10 +238,12 @@ def _inside_names(session: Session, kinds: Sequence[Kind], question: Question) -
     row = SearchDocumentRow
     found: dict[Kind, list[tuple[int, int]]] = {k: [] for k in kinds}
     for k in (k for k in kinds if k != "file"):
-        query = select(row.id, row.group_id).join(SearchGroupRow, SearchGroupRow.id == row.group_id)
+        # By the index of names alone; the rows of what was found are read afterwards.
         inside = [row.name_key.contains(word.casefold(), autoescape=True) for word in question.words]
-        query = query.where(row.kind == k, *inside, _have(question.fields)).order_by(row.id.desc())
-        found[k] = [(pair[0], pair[1]) for pair in session.execute(query.limit(COUNTED + 1))]
+        part = select(row.id).where(row.kind == k, *inside).order_by(row.id.desc()).limit(COUNTED + 1)
+        query = select(row.id, row.group_id).join(SearchGroupRow, SearchGroupRow.id == row.group_id)
+        query = query.where(row.id.in_(part), _have(question.fields)).order_by(row.id.desc())
+        found[k] = [(pair[0], pair[1]) for pair in session.execute(query)]
     return found
 
 
@@ -238,13 +255,13 @@ def _first(
     most: int,
 ) -> list[int]:
     """Return the documents to show: those whose name begins with the whole question, then the newest of each kind."""
-    row, wanted = SearchDocumentRow, _wanted(question)
-    query = select(row.id).join(SearchGroupRow, SearchGroupRow.id == row.group_id)
-    begins = and_(row.name_key >= wanted, row.name_key < wanted + _LAST)
-    query = query.where(begins, row.kind.in_(kinds), _have(question.fields)).order_by(row.name_key, row.id.desc())
-    named = list(session.scalars(query.limit(most))) if any(found.values()) else []
+    named = []
+    if any(found.values()):
+        named = [
+            each[0] for each in _beginning(session, SearchDocumentRow.name_key, _wanted(question), kinds, question)
+        ]
     newest = [key for k in kinds for key, _group in found[k][:most]]
-    return list(dict.fromkeys([*named, *newest]))
+    return list(dict.fromkeys([*named[:most], *newest]))
 
 
 def _wanted(question: Question) -> str:
@@ -275,16 +292,18 @@ def _have(fields: Mapping[str, str]) -> ColumnElement[bool]:
     return and_(literal(True), *named)
 
 
-def _groups_by_id(session: Session, counted: Iterable[int]) -> dict[int, SearchGroupRow]:
-    query = select(SearchGroupRow).where(SearchGroupRow.id.in_(list(counted)))
-    return {row.id: row for row in session.scalars(query)}
+def _groups(session: Session, where: ColumnElement[bool]) -> dict[int, Any]:
+    """Return groups by their ids; rows and no objects, of which there may be thousands."""
+    columns = [getattr(SearchGroupRow, name) for name in ("id", "kind", "count", "newest", *FACETS)]
+    return {row.id: row for row in session.execute(select(*columns).where(where))}
 
 
-def _facets(groups: Mapping[int, SearchGroupRow], counts: Mapping[int, int]) -> dict[str, dict[str, int]]:
+def _facets(groups: Mapping[int, Any], counts: Mapping[int, int]) -> dict[str, dict[str, int]]:
     """Return how many things have which value, by field, the most frequent first."""
-    found: dict[str, Counter[str]] = {}
+    found: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
+    first = groups and next(iter(groups.values()))._fields.index(FACETS[0])
     for key, count in counts.items():
-        for name in FACETS:
-            if value := getattr(groups[key], name):
-                found.setdefault(name, Counter())[value] += count
-    return {name: dict(found[name].most_common()) for name in FACETS if name in found}
+        for name, value in zip(FACETS, groups[key][first:], strict=True):
+            if value:
+                found[name][value] += count
+    return {name: dict(values.most_common()) for name, values in found.items() if values}

@@ -23,9 +23,16 @@ WATCHED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("workflow_run", ("state", "verdict", "stale", "replaced_by", "recorded_at", "failure", "result_path")),
     ("file", ("role",)),
 )
+KINDS = ("experiment", "sample", "instrument run", "workflow run", "file")
 OWN_NAMES = ("vector", "ix_search_document_vector")  # what PostgreSQL has beside the tables of the schema
 _FTS = table("search_fts", column("rowid"), column("search_fts"))
 _VECTOR = column("vector", TSVECTOR)
+
+
+def ids_of(kind: str) -> tuple[int, int]:
+    """Return the first and the last id that documents of a kind may have."""
+    place = KINDS.index(kind) + 1
+    return place << 40, (place + 1 << 40) - 1
 
 
 class Phrase(NamedTuple):
@@ -57,19 +64,22 @@ def found(
     Args:
         session: Where.
         kind: As the documents have it.
-        facets: Words that stand for facets, that of the kind among them.
+        facets: Words that stand for facets.
         phrases: At least one.
         limit: The indexes are read no further than that.
     """
+    first, last = ids_of(kind)
     if _on_sqlite(session):
         asked = " AND ".join([*facets, *(_fts_phrase(phrase) for phrase in phrases)])
         query = select(SearchDocumentRow.id, SearchDocumentRow.group_id)
         query = query.select_from(_FTS).join(SearchDocumentRow, SearchDocumentRow.id == _FTS.c.rowid)
         # By the index's own order, so that it stops at the limit instead of collecting all first.
-        query = query.where(_FTS.c.search_fts.op("MATCH")(asked)).order_by(_FTS.c.rowid.desc())
+        query = query.where(_FTS.c.search_fts.op("MATCH")(asked), _FTS.c.rowid.between(first, last))
+        query = query.order_by(_FTS.c.rowid.desc())
     else:
         asked = " & ".join([*facets, *(_ts_phrase(phrase) for phrase in phrases)])
-        query = select(SearchDocumentRow.id, SearchDocumentRow.group_id).where(SearchDocumentRow.kind == kind)
+        query = select(SearchDocumentRow.id, SearchDocumentRow.group_id)
+        query = query.where(SearchDocumentRow.id.between(first, last))
         # A cast takes the words as they are; `to_tsquery` would cut them once more, in its own way.
         query = query.where(_VECTOR.bool_op("@@")(sql_cast(asked, TSQUERY))).order_by(SearchDocumentRow.id.desc())
     return [(row[0], row[1]) for row in session.execute(query.limit(limit))]
@@ -114,7 +124,7 @@ def _vector(body: str) -> str:
 def _create_sqlite() -> Iterator[str]:
     yield (
         "CREATE VIRTUAL TABLE IF NOT EXISTS search_fts USING fts5("
-        "body, content='search_document', content_rowid='id', tokenize='unicode61 remove_diacritics 0', prefix='3 4')"
+        "body, content='search_document', content_rowid='id', tokenize='unicode61 remove_diacritics 0', prefix='1 2 3 4')"
     )
     mark = "INSERT OR IGNORE INTO search_dirty (entity_id) VALUES ({row}.id);"
     for name, columns in WATCHED:

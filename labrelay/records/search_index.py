@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Table, delete, insert, select, tuple_, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from labrelay.records import search_engine
@@ -68,10 +68,24 @@ def _index(session: Session, ids: Sequence[str]) -> None:
         _update(session, changed)
     new = [rows[key] for key in ids if key in rows and key not in before]
     if new:
-        session.execute(insert(_DOCUMENTS), new)
+        session.execute(insert(_DOCUMENTS), _numbered(session, new))
     placed = {row.entity_id: row for row in session.execute(_known([k for k in rows if k not in same]))}
     search_engine.put(session, [Indexed(row.id, row.body) for row in placed.values()])
     _count(session, old, placed.values())
+
+
+def _numbered(session: Session, new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return new rows with their ids, behind the last of their kind; there is one writer at a time."""
+    following: dict[str, int] = {}
+    for kind in {row["kind"] for row in new}:
+        first, end = search_engine.ids_of(kind)
+        known = select(func.max(SearchDocumentRow.id)).where(SearchDocumentRow.id.between(first, end))
+        following[kind] = (session.scalar(known) or first) + 1
+    made = []
+    for row in new:
+        made.append(dict(row, id=following[row["kind"]]))
+        following[row["kind"]] += 1
+    return made
 
 
 def _known(ids: Sequence[str]) -> Any:
@@ -98,8 +112,6 @@ def _row(made: Document, group_id: int) -> dict[str, Any]:
 
 
 def _update(session: Session, changed: list[dict[str, Any]]) -> None:
-    from sqlalchemy import bindparam
-
     names = [name for name in changed[0] if name not in ("b_id", "entity_id", "kind")]
     statement = update(_DOCUMENTS).where(_DOCUMENTS.c.id == bindparam("b_id"))
     session.execute(statement.values({name: bindparam(name) for name in names}), changed)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from labrelay.model.errors import Busy, StorageFailed, UsageError
 from labrelay.records import database as database_module
+from labrelay.records import migrate
 from labrelay.records.database import Database
 from labrelay.records.schema import Base, LinkRow
 from labrelay.records.sqlite import sqlite_url

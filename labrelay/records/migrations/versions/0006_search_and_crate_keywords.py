@@ -30,7 +30,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "search_document",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False, autoincrement=True),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False, autoincrement=False),
         sa.Column("entity_id", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -43,9 +43,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_search_document")),
         sa.UniqueConstraint("entity_id", name=op.f("uq_search_document_entity_id")),
     )
-    op.create_index("ix_search_document_kind_id", "search_document", ["kind", "id"])
+    op.create_index("ix_search_document_kind_name_key_id", "search_document", ["kind", "name_key", "id"])
     op.create_index("ix_search_document_group_id_id", "search_document", ["group_id", "id"])
-    op.create_index(op.f("ix_search_document_name_key"), "search_document", ["name_key"])
     op.create_table(
         "search_dirty",
         sa.Column("id", sa.Integer(), nullable=False, autoincrement=True),
