@@ -70,7 +70,7 @@ class DataZone:
         asset = asset or self._search_asset(entry)
         changed = asset is None
         if asset is None:
-            asset = self._create(entry, ready)
+            asset = self._create(entry, ready, gone=known or "")
         if told.digest_of(asset) != entry.digest or not told.is_linked(asset, entry):
             asset, changed = self._revise(asset, entry, ready), True
         listing = asset.get("listing") or {}
@@ -127,14 +127,15 @@ class DataZone:
                 return self._asset(item["assetItem"]["identifier"])
         return None
 
-    def _create(self, entry: Entry, ready: Ready) -> dict[str, Any]:
+    def _create(self, entry: Entry, ready: Ready, gone: str) -> dict[str, Any]:
         with aws_errors(f"publish {entry.id} to DataZone", Undelivered):
             made = self._client.create_asset(
                 **self._said(entry, ready, linked=False),
                 externalIdentifier=entry.id,
                 typeIdentifier=told.ASSET_TYPES[entry.kind],
                 owningProjectIdentifier=self._project,
-                clientToken=_token("asset", entry.id, entry.digest),
+                # One that was deleted over there must not be taken for the answer to this.
+                clientToken=_token("asset", entry.id, entry.digest, gone),
             )
         return dict(made)
 
