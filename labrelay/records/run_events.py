@@ -1,4 +1,4 @@
-"""What an OpenLineage event of a workflow run is made of, read from the records: no library of OpenLineage is needed."""
+"""What an OpenLineage event of a workflow run is made of, read from the records, without a library of OpenLineage."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@
     "clinic 3" measles    both; quotes keep words together
     state:COMPLETE verdict:fail workflow:viral_variants    fields, as the facets name them
 
-A full-text index answers (`search_engine`); what is called exactly so comes first, then what begins so, then the newest.
-What the index cannot find, because it stands in the middle of a word, is looked for in the names of all but files.
-Counts of facets are kept (`search_group`) for a search without words; with words they stop at 2,000 of a kind.
+A full-text index answers (`search_engine`); what is called exactly so comes first, then what begins so, then the
+newest. What the index cannot find, because it stands in the middle of a word, is looked for in the names of all but
+files. Counts of facets are kept (`search_group`) for a search without words; with words they stop at 2,000 of a kind.
 """
 
 from __future__ import annotations

@@ -124,7 +124,8 @@ def _vector(body: str) -> str:
 def _create_sqlite() -> Iterator[str]:
     yield (
         "CREATE VIRTUAL TABLE IF NOT EXISTS search_fts USING fts5("
-        "body, content='search_document', content_rowid='id', tokenize='unicode61 remove_diacritics 0', prefix='1 2 3 4')"
+        "body, content='search_document', content_rowid='id', tokenize='unicode61 remove_diacritics 0', "
+        "prefix='1 2 3 4')"
     )
     mark = "INSERT OR IGNORE INTO search_dirty (entity_id) VALUES ({row}.id);"
     for name, columns in WATCHED:

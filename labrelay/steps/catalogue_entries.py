@@ -1,4 +1,4 @@
-"""What is published of a result and of the datasets that it was made of, from the records; personal fields stay here."""
+"""What is published of a result and of the datasets that it was made of; personal fields stay here."""
 
 from __future__ import annotations
 

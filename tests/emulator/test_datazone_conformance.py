@@ -1,4 +1,4 @@
-"""Every operation of DataZone that is emulated, by plain boto3, and every answer held against botocore's service model."""
+"""Every emulated operation of DataZone, by plain boto3, and every answer held against botocore's service model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from response_model import Recorder
 
 from labrelay.emulator.operation import HANDLERS
 
-EMULATED = set(
-    """
-CreateDomain GetDomain CreateProject GetProject CreateFormType GetFormType CreateAssetType GetAssetType
-CreateAsset GetAsset CreateAssetRevision ListAssetRevisions CreateListingChangeSet GetListing
-CreateGlossary GetGlossary CreateGlossaryTerm GetGlossaryTerm Search SearchListings SearchTypes
-PostLineageEvent GetLineageEvent ListLineageEvents GetLineageNode ListLineageNodeHistory
-""".split()
-)
+TYPES = "CreateFormType GetFormType CreateAssetType GetAssetType"
+ASSETS = "CreateAsset GetAsset CreateAssetRevision ListAssetRevisions CreateListingChangeSet GetListing"
+WORDS = "CreateGlossary GetGlossary CreateGlossaryTerm GetGlossaryTerm Search SearchListings SearchTypes"
+LINEAGE = "PostLineageEvent GetLineageEvent ListLineageEvents GetLineageNode ListLineageNodeHistory"
+DOMAINS = "CreateDomain GetDomain CreateProject GetProject"
+EMULATED = set(f"{DOMAINS} {TYPES} {ASSETS} {WORDS} {LINEAGE}".split())
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from labrelay.records import copying, soundness
 from labrelay.records.backup import backup
 from labrelay.records.copying import copy_into
 from labrelay.records.database import Database
-from labrelay.records.schema import Base, DERIVED, OutboxRow
+from labrelay.records.schema import DERIVED, Base, OutboxRow
 from labrelay.records.sqlite import sqlite_url
 
 

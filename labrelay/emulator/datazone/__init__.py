@@ -1,1 +1,1 @@
-"""Amazon DataZone on one machine: assets with their forms, listings, glossaries and lineage; what was published is found."""
+"""Amazon DataZone on one machine: what is published there is found, and lineage meets it."""

@@ -1,4 +1,4 @@
-"""Domains and projects, as far as something has to own what is published: CreateDomain, GetDomain, CreateProject, GetProject."""
+"""Domains and projects, which own what is published: CreateDomain, GetDomain, CreateProject, GetProject."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labrelay.emulator.datazone.naming import (
 )
 from labrelay.emulator.operation import Params
 from labrelay.emulator.service import Service, timestamp
-from labrelay.emulator.state import Transaction
+from labrelay.emulator.state import Body, Transaction
 
 KEPT = ("name", "description", "singleSignOn", "domainExecutionRole", "kmsKeyIdentifier", "tags", "serviceRole")
 
@@ -62,7 +62,7 @@ def create_project(service: Service, asked: Params) -> Params:
         same = next((each for each in state.each(PROJECT, domain) if each["name"] == asked["name"]), None)
         if same is not None:
             raise conflicts("project", same["id"])
-        body = {name: asked[name] for name in ("name", "description") if name in asked}
+        body: Body = {name: asked[name] for name in ("name", "description") if name in asked}
         body |= {"id": new_id(), "domainId": domain, "projectStatus": "ACTIVE", "createdBy": USER}
         body |= {"createdAt": made_now()["createdAt"], "lastUpdatedAt": timestamp()}
         state.put(PROJECT, body["id"], body, domain)

@@ -16,7 +16,7 @@ from labrelay.emulator.datazone.naming import (
 )
 from labrelay.emulator.operation import Params
 from labrelay.emulator.service import Service
-from labrelay.emulator.state import Transaction
+from labrelay.emulator.state import Body, Transaction
 
 
 @datazone_operation("CreateGlossary")
@@ -29,7 +29,7 @@ def create_glossary(service: Service, asked: Params) -> Params:
         for other in state.each(GLOSSARY, domain):
             if (other["name"], other["owningProjectId"]) == (asked["name"], project):
                 raise conflicts("businessGlossary", other["id"])
-        body = {name: asked[name] for name in ("name", "description", "usageRestrictions") if name in asked}
+        body: Body = {name: asked[name] for name in ("name", "description", "usageRestrictions") if name in asked}
         body |= {"id": new_id(), "domainId": domain, "owningProjectId": project}
         body |= {"status": asked.get("status", "DISABLED")} | made_now()
         state.put(GLOSSARY, body["id"], body, domain)

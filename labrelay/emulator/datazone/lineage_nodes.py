@@ -1,8 +1,8 @@
 """The graph that lineage events make: GetLineageNode, ListLineageNodeHistory.
 
-A node is known by its id and by its source identifier: `<namespace>/<name>` of a dataset, `<namespace>.<name>` of a job,
-that and `/<run id>` of a run. An asset whose common form names a source identifier is the dataset of that name, also
-under `amazon.datazone.asset/<id>`; this is how lineage and catalogue meet.
+A node is known by its id and by its source identifier: `<namespace>/<name>` of a dataset, `<namespace>.<name>` of a
+job, that and `/<run id>` of a run. An asset whose common form names a source identifier is the dataset of that name,
+also under `amazon.datazone.asset/<id>`; this is how lineage and catalogue meet.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _touch(
     state: Transaction, domain: str, source: str, kind: str, name: str, at: str, edges: dict[str, list[str]]
 ) -> None:
     key = node_id(domain, source)
-    made = {"id": key, "domainId": domain, "sourceIdentifier": source, "typeName": kind, "typeRevision": "1"}
+    made: Body = {"id": key, "domainId": domain, "sourceIdentifier": source, "typeName": kind, "typeRevision": "1"}
     made |= {"createdAt": timestamp(), "createdBy": USER, "up": [], "down": [], "versions": []}
     body: Body = state.get(NODE, key, domain) or made
     body |= {"name": name, "updatedAt": timestamp(), "updatedBy": USER}

@@ -107,8 +107,8 @@ class _Reader:
     def _skip(self) -> None:
         depth = 0
         while True:
-            token = self.next()
-            depth += (token in "([{") - (token in ")]}")
+            mark = self.next()
+            depth += (mark in "([{") - (mark in ")]}")
             if depth == 0:
                 return
 

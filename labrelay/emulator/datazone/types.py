@@ -102,7 +102,7 @@ def _add(state: Transaction, kind: str, what: str, asked: Params, own: Params) -
     revisions: list[Body] = index["revisions"]
     if revisions and revisions[-1]["owningProjectId"] != project:
         raise conflicts(what, asked["name"])
-    body = {name: asked[name] for name in ("name", "description") if name in asked}
+    body: Body = {name: asked[name] for name in ("name", "description") if name in asked}
     origin = {"domainId": domain, "originDomainId": domain, "owningProjectId": project, "originProjectId": project}
     body |= origin | own | made_now() | {"revision": str(len(revisions) + 1)}
     revisions.append(body)

@@ -93,7 +93,7 @@ class DataZone:
 
     def search(self, text: str, limit: int) -> Sequence[Listed]:
         """Return what is published and found by these words, at most so many."""
-        found = []
+        found: list[Listed] = []
         for item in self._listings(text[:512]):
             listing = item.get("assetListing")
             if listing is not None and len(found) < limit:
