@@ -33,12 +33,12 @@ from labrelay.records.schema import (
     InstrumentRunRow,
     RunIORow,
     SampleRow,
-    SearchDocumentRow,
     WorkflowRunRow,
     WorkflowRunSampleRow,
     WorkflowVersionRow,
 )
 from labrelay.records.search import Kind, search
+from labrelay.records.search_schema import SearchDocumentRow
 from labrelay.records.sqlite import sqlite_url
 
 TIMES = 21

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Table, func, insert, select, text
 from labrelay.model.errors import Conflict, StorageFailed
 from labrelay.records import audit, migrate
 from labrelay.records.database import Database
-from labrelay.records.schema import DERIVED, Base
+from labrelay.records.schema import Base
+from labrelay.records.search_schema import DERIVED
 
 ROWS = 1_000  # read and written at a time
 

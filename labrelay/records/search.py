@@ -24,8 +24,8 @@ from labrelay.model.errors import UsageError
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.records import search_engine
-from labrelay.records.schema import FACETS, SearchDocumentRow, SearchGroupRow
 from labrelay.records.search_engine import Phrase
+from labrelay.records.search_schema import FACETS, SearchDocumentRow, SearchGroupRow
 from labrelay.records.search_words import facet_word, words_of
 
 Kind = Literal["experiment", "sample", "instrument run", "workflow run", "file"]

@@ -13,7 +13,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.orm import Session
 
-from labrelay.records.schema import SearchDocumentRow
+from labrelay.records.search_schema import SearchDocumentRow
 
 # Of these tables a change marks the thing as dirty: (table, columns whose change counts; none means all).
 WATCHED: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -14,9 +14,9 @@ from sqlalchemy import Table, bindparam, delete, func, insert, select, tuple_, u
 from sqlalchemy.orm import Session
 
 from labrelay.records import search_engine
-from labrelay.records.schema import FACETS, SearchDirtyRow, SearchDocumentRow, SearchGroupRow
 from labrelay.records.search_documents import Document, documents
 from labrelay.records.search_engine import Indexed
+from labrelay.records.search_schema import FACETS, SearchDirtyRow, SearchDocumentRow, SearchGroupRow
 from labrelay.records.search_words import body_of
 from labrelay.records.upsert import insert_missing
 

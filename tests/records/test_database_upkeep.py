@@ -18,7 +18,8 @@ from labrelay.records import copying, soundness
 from labrelay.records.backup import backup
 from labrelay.records.copying import copy_into
 from labrelay.records.database import Database
-from labrelay.records.schema import DERIVED, Base, OutboxRow
+from labrelay.records.schema import Base, OutboxRow
+from labrelay.records.search_schema import DERIVED
 from labrelay.records.sqlite import sqlite_url
 
 

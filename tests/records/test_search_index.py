@@ -14,18 +14,9 @@ from sqlalchemy.orm import Session
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.records import experiments, migrate, search_index
 from labrelay.records.database import Database
-from labrelay.records.schema import (
-    CrateRow,
-    FileRow,
-    LinkRow,
-    RunIORow,
-    SampleRow,
-    SearchDirtyRow,
-    SearchDocumentRow,
-    SearchGroupRow,
-    WorkflowRunRow,
-)
+from labrelay.records.schema import CrateRow, FileRow, LinkRow, RunIORow, SampleRow, WorkflowRunRow
 from labrelay.records.search import COUNTED, Found, search
+from labrelay.records.search_schema import SearchDirtyRow, SearchDocumentRow, SearchGroupRow
 from labrelay.records.search_words import body_of, words_of
 from labrelay.records.sqlite import sqlite_url
 
