@@ -44,6 +44,7 @@ COMMANDS = {
     "audit": ("audit", "who did what when, and that nobody has changed it: list, verify, export, anchor"),
     "trends": ("trends", "a quality metric over time, with control limits"),
     "lineage": ("find", "where something came from and what was made of it"),
+    "catalogue": ("catalogue", "the catalogue outside: check, publish, search"),
     "search": ("find", "find samples, runs, workflow runs and files"),
 }
 

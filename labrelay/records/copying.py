@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, insert, select, text
 
 from labrelay.model.errors import Conflict, StorageFailed
-from labrelay.records import audit
+from labrelay.records import audit, migrate
 from labrelay.records.database import Database
-from labrelay.records.schema import Base
+from labrelay.records.metadata import TABLES
+from labrelay.records.search_schema import DERIVED
 
 ROWS = 1_000  # read and written at a time
 
@@ -28,7 +29,9 @@ def copy_into(source: Database, target: Database) -> dict[str, int]:
     copied: dict[str, int] = {}
     with source.read() as old, target.write() as new:
         into = new.connection()
-        for table in Base.metadata.sorted_tables:
+        for table in TABLES.sorted_tables:
+            if table.name in DERIVED:
+                continue  # made anew from what is copied
             if into.scalar(select(func.count()).select_from(table.alias())):
                 raise Conflict(f"the target's table {table.name} has rows already: name an empty database")
             copied[table.name] = 0
@@ -39,6 +42,7 @@ def copy_into(source: Database, target: Database) -> dict[str, int]:
         broken = next(audit.broken_links(new), None)
         if broken is not None:
             raise StorageFailed(f"the copied audit trail is not whole ({broken}): look at it with `labrelay db check`")
+    migrate.index_all(target.engine)
     return copied
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from labrelay.model.errors import UsageError
 from labrelay.model.faults import faultpoint
+from labrelay.records import search_index
 
 BUSY_SECONDS = 30
 HEAD = "0007"
@@ -100,6 +101,7 @@ class Database:
             session.info["write"] = True
             session.connection(execution_options={"labrelay_write": True})
             yield session
+            search_index.settle(session)
             for last in session.info.pop(AT_THE_END, ()):
                 last(session)
             faultpoint("records.commit")

@@ -1,8 +1,15 @@
-"""What every channel of the outbox raises when a message could not be told."""
+"""What every channel of the outbox raises when a message could not be told, and what HTTP's refusals mean."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
 from labrelay.model.errors import LabrelayError
+
+LONGEST_WAIT = 86_400.0
+LATER = frozenset({408, 425, 429})  # with all of 5xx: the same may be taken later
 
 
 class Undeliverable(LabrelayError):
@@ -18,3 +25,30 @@ class Undeliverable(LabrelayError):
         self.retryable = retry
         self.retry_after = retry_after
         super().__init__(message)
+
+
+def judge(status: int, headers: Mapping[str, str], who: str, setting: str) -> Undeliverable:
+    """Return what an answer outside 2xx means; `Retry-After` (seconds or a date) is heeded up to a day.
+
+    Args:
+        status, headers: Of the answer.
+        who: Who answered, for the sentence.
+        setting: What a person looks at when trying again does not help.
+    """
+    retry = status in LATER or 500 <= status < 600
+    hint = "" if retry else f": check {setting} in the settings"
+    wait = _seconds(headers.get("retry-after")) if retry else 0.0
+    return Undeliverable(f"{who} answered {status}{hint}", retry=retry, retry_after=wait)
+
+
+def _seconds(retry_after: str | None) -> float:
+    if not retry_after:
+        return 0.0
+    if retry_after.isascii() and retry_after.isdigit():
+        return min(float(retry_after[:9]), LONGEST_WAIT)
+    try:
+        until = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return 0.0
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return min(max((until - datetime.now(UTC)).total_seconds(), 0.0), LONGEST_WAIT)

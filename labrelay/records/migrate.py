@@ -10,10 +10,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, and_, func, select
+from sqlalchemy.orm import Session
 
-from labrelay.records import audit_guards
-from labrelay.records.schema import Base
+from labrelay.records import audit_guards, search_engine, search_index
+from labrelay.records.metadata import TABLES
 
+PORTION = 5000  # things that are indexed in one transaction
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
@@ -30,11 +32,33 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 
             postgres.collate(connection)
         audit_guards.make(connection)
+        if connection.dialect.has_table(connection, "search_document"):  # not at the revisions before it
+            search_engine.create(connection)
+    index_all(engine)
+
+
+def index_all(engine: Engine) -> None:
+    """Index all that is marked as changed, in portions that are each committed: a stopped one goes on where it was."""
+    done = True
+    while done:
+        with Session(engine.execution_options(labrelay_write=True)) as session, session.begin():
+            if not engine.dialect.has_table(session.connection(), "search_document"):
+                return
+            done = bool(search_index.settle(session, PORTION))
+
+
+def compared(connection: Connection) -> MigrationContext:
+    """Return what Alembic compares tables in; the full-text index, which differs between databases, is left out."""
+
+    def include(name: str | None, kind: str, _parents: Any) -> bool:
+        return not ((kind == "table" and (name or "").startswith("search_fts")) or name in search_engine.OWN_NAMES)
+
+    return MigrationContext.configure(connection, opts={"include_name": include})
 
 
 def differences(connection: Connection) -> str | None:
     """Return in short words how the tables differ from those of the schema, or None."""
-    found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    found = compare_metadata(compared(connection), TABLES)
     return "; ".join(_words(each) for each in found[:5]) or None
 
 
@@ -49,7 +73,7 @@ def _words(difference: Any) -> str:
 def dangling(connection: Connection) -> str | None:
     """Return which references of rows lead nowhere, or None. Cost: one pass over each table that refers to another."""
     found = []
-    for table in Base.metadata.sorted_tables:
+    for table in TABLES.sorted_tables:
         for key in table.foreign_key_constraints:
             other = key.referred_table.alias()
             column, target = next((e.parent, other.c[e.column.name]) for e in key.elements)

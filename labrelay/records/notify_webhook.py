@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from labrelay.records.delivery import Undeliverable
+from labrelay.records.delivery import Undeliverable, judge
 from labrelay.records.notify import Notice
 
 TIMEOUT = 10.0  # seconds for each of connect, write and read
-LONGEST_WAIT = 86_400.0
-LATER = frozenset({408, 425, 429})  # with all of 5xx: the same may be taken later
 TEAMS_HOSTS = (".webhook.office.com", ".logic.azure.com", ".api.powerplatform.com")
 
 
@@ -39,7 +34,7 @@ def send_webhook(notice: Notice, url: str) -> None:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Undeliverable(f"the webhook at {host} did not answer ({type(error).__name__})", retry=True) from None
     if not 200 <= status < 300:
-        raise judge(status, headers, host)
+        raise judge(status, headers, f"the webhook at {host}", "webhook_url")
 
 
 def body(notice: Notice, host: str) -> dict[str, Any]:
@@ -57,27 +52,6 @@ def body(notice: Notice, host: str) -> dict[str, Any]:
 def escape_slack(text: str) -> str:
     """Return the text with Slack's three control characters escaped, so that `<!channel>` and links are letters."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def judge(status: int, headers: Mapping[str, str], host: str) -> Undeliverable:
-    """Return what an answer outside 2xx means; `Retry-After` (seconds or a date) is heeded up to a day."""
-    retry = status in LATER or 500 <= status < 600
-    hint = "" if retry else ": check webhook_url in the settings"
-    text = f"the webhook at {host} answered {status}{hint}"
-    return Undeliverable(text, retry=retry, retry_after=_seconds(headers.get("retry-after")) if retry else 0.0)
-
-
-def _seconds(retry_after: str | None) -> float:
-    if not retry_after:
-        return 0.0
-    if retry_after.isascii() and retry_after.isdigit():
-        return min(float(retry_after[:9]), LONGEST_WAIT)
-    try:
-        until = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return 0.0
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return min(max((until - datetime.now(UTC)).total_seconds(), 0.0), LONGEST_WAIT)
 
 
 def _host(url: str) -> str:

@@ -298,6 +298,7 @@ class CrateRow(Base):
     file_id: Mapped[str] = mapped_column(ForeignKey("file.id"))
     profile: Mapped[str]
     created_at: Mapped[str]
+    keywords: Mapped[str | None]  # what of its content is searched: instrument, reference, the workflow's title
 
 
 class LinkRow(Base):

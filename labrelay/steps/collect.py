@@ -25,6 +25,7 @@ from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import AttemptRow, WorkflowRunRow
 from labrelay.steps.home import Home
 from labrelay.steps.record import record_run
+from labrelay.steps.run_telling import FAIL, tell_run
 from labrelay.steps.start import start_intended
 
 log = logging.getLogger(__name__)
@@ -260,6 +261,7 @@ def _try_again(home: Home, run_id: str) -> bool:
             return False  # another process has settled it since we looked
         if report is not None:
             runs.add_report(session, failed.token, report)
+        tell_run(home, session, run_id, failed.token, FAIL)
         runs.retry(session, session.get_one(WorkflowRunRow, run_id))
     faultpoint("collect.retried")
     return True

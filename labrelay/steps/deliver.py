@@ -11,9 +11,12 @@ from labrelay.model.faults import faultpoint
 from labrelay.records import notify, outbox
 from labrelay.records.delivery import Undeliverable
 from labrelay.records.outbox import Message
+from labrelay.steps.catalogue import CHANNEL as CATALOGUE
+from labrelay.steps.catalogue import to_catalogue
 from labrelay.steps.documents import publish_experiment
 from labrelay.steps.home import Home
 from labrelay.steps.notices import ways_of
+from labrelay.steps.run_telling import TO_FILE, TO_HTTP, to_file, to_http
 from labrelay.steps.trail import keep_anchored
 
 _log = logging.getLogger(__name__)
@@ -85,4 +88,7 @@ CHANNELS: dict[str, Callable[[Home, Message], bool]] = {
     "eln": _to_eln,
     "notify-mail": _to_people,
     "notify-webhook": _to_people,
+    CATALOGUE: to_catalogue,
+    TO_FILE: to_file,
+    TO_HTTP: to_http,
 }

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.problem import Problem
+from labrelay.records.catalog.port import Sensitivity
 
 FILE = "labrelay.toml"
 DEFAULT_HOME = "labrelay-home"
@@ -113,6 +114,24 @@ class Settings(BaseSettings):
     )
     hooks: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")], Hook] = Field(
         {}, description="who may send signed webhooks to the front door, by name ([front-door.md](front-door.md))"
+    )
+    datazone_domain_id: str | None = Field(
+        None, pattern=r"^dzd[-_][a-zA-Z0-9_-]{1,36}$", description="the Amazon DataZone domain to publish results in"
+    )
+    datazone_project_id: str | None = Field(None, description="the DataZone project that owns what is published")
+    sensitivity: Sensitivity = Field("confidential", description="how sensitive published results are")
+    project_sensitivity: dict[str, Sensitivity] = Field(
+        {}, description="how sensitive results of a project are, by the project's name, in place of `sensitivity`"
+    )
+    openlineage_url: str | None = Field(
+        None, description="where run events of OpenLineage are posted, such as http://marquez:5000/api/v1/lineage"
+    )
+    openlineage_key: SecretStr | None = Field(None, description="goes along with them as bearer token")
+    openlineage_file: Path | None = Field(
+        None, description="a file, by its path from the home, that run events are appended to as JSON Lines"
+    )
+    openlineage_namespace: str = Field(
+        "labrelay", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="what this home is called in run events"
     )
     keep_work_days: float = Field(14, ge=0, description="how long work folders and caches of ended runs are kept")
 

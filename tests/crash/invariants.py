@@ -23,10 +23,10 @@ from labrelay.parsers.registry import read_run
 from labrelay.records import anchors, intake, migrate, runs, soundness
 from labrelay.records.database import now
 from labrelay.records.lease import is_alive
+from labrelay.records.metadata import TABLES
 from labrelay.records.schema import (
     AttemptRow,
     AuditRow,
-    Base,
     DatasetRow,
     FileRow,
     InstrumentRunRow,
@@ -209,7 +209,7 @@ def snapshot(path: Path) -> dict[str, Any]:
     home = open_home(path)
     try:
         with home.records.read() as session:
-            tables = [t for t in Base.metadata.sorted_tables if t.name not in TRACES]
+            tables = [t for t in TABLES.sorted_tables if t.name not in TRACES]
             rows = {t.name: session.scalar(select(func.count()).select_from(t)) for t in tables}
             ended = {r.key: (r.state, r.verdict, r.result_path) for r in session.scalars(select(WorkflowRunRow))}
             outputs = {

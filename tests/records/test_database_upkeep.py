@@ -18,7 +18,9 @@ from labrelay.records import copying, soundness
 from labrelay.records.backup import backup
 from labrelay.records.copying import copy_into
 from labrelay.records.database import Database
-from labrelay.records.schema import Base, OutboxRow
+from labrelay.records.metadata import TABLES
+from labrelay.records.schema import OutboxRow
+from labrelay.records.search_schema import DERIVED
 from labrelay.records.sqlite import sqlite_url
 
 
@@ -31,7 +33,7 @@ def full(db: Database) -> Database:
 
 def counts(db: Database) -> dict[str, int]:
     with db.read() as session:
-        tables = Base.metadata.sorted_tables
+        tables = [table for table in TABLES.sorted_tables if table.name not in DERIVED]
         return {table.name: session.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
 
 
