@@ -30,7 +30,13 @@ class ResultFile(Frozen):
 
 
 class InstrumentSource(Frozen):
-    """The instrument run that the reads came from, as provenance names it."""
+    """The instrument run that the reads came from, as provenance names it.
+
+    Attributes:
+        lanes: Those that the reads came from; none when they are merged or unknown.
+        samples: Ids of the samples that were read there.
+        files: Ids of the files of reads that came of it.
+    """
 
     run_id: str
     platform: str
@@ -38,6 +44,9 @@ class InstrumentSource(Frozen):
     instrument_serial: str | None = None
     flow_cell: str | None = None
     started: datetime | None = None
+    lanes: tuple[int, ...] = ()
+    samples: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class ReferenceUsed(Frozen):
@@ -72,6 +81,7 @@ class Result(Frozen):
         started_by: Who or what asked for it.
         replaces: The workflow runs whose older results it takes the place of.
         because: Why there is a new result, one sentence; None when it is the first.
+        rule: The routing rule that asked for it; None or `by hand` when a person did.
     """
 
     run_id: str
@@ -99,6 +109,7 @@ class Result(Frozen):
     started_by: str
     replaces: tuple[str, ...] = ()
     because: str | None = None
+    rule: str | None = None
 
     @property
     def title(self) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -34,6 +36,8 @@ from labrelay.records.superseded import superseded_by
 from labrelay.steps.bundles import definition_of
 from labrelay.steps.home import Home
 from labrelay.workflows.definition import Definition
+
+OF_THE_RUN = ("run_id", "platform", "instrument_model", "instrument_serial", "flow_cell", "started")
 
 
 def gather(
@@ -79,6 +83,7 @@ def gather(
         started_by=run.created_by,
         replaces=superseded.replaces,
         because=superseded.because,
+        rule=run.rule,
     )
 
 
@@ -171,17 +176,27 @@ def _samples(session: Session, run_id: str) -> tuple[Sample, ...]:
 
 def _instrument_runs(session: Session, run_id: str) -> tuple[InstrumentSource, ...]:
     """Return the instrument runs whose files went into the run, in one query that leaves out their sheets."""
-    columns = [InstrumentRunRow.content[name].as_string().label(name) for name in InstrumentSource.model_fields]
+    columns = [InstrumentRunRow.content[name].as_string().label(name) for name in OF_THE_RUN]
     query = (
-        select(*columns)
+        select(DatasetRow.sample_id, DatasetFileRow.file_id, DatasetFileRow.lane.label("lane"), *columns)
         .join(DatasetRow, DatasetRow.instrument_run_id == InstrumentRunRow.id)
         .join(DatasetFileRow, DatasetFileRow.dataset_id == DatasetRow.id)
         .join(RunIORow, RunIORow.file_id == DatasetFileRow.file_id)
         .where(RunIORow.run_id == run_id, RunIORow.direction == "in")
-        .distinct()
     )
-    found = [InstrumentSource.model_validate(dict(row)) for row in session.execute(query).mappings()]
-    return tuple(sorted(found, key=lambda source: source.run_id))
+    found: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    for row in session.execute(query).mappings():
+        found[tuple(row[name] for name in OF_THE_RUN)].append(row)
+    sources = [
+        InstrumentSource(
+            **dict(zip(OF_THE_RUN, told, strict=True)),
+            lanes=tuple(sorted({row["lane"] for row in rows if row["lane"] is not None})),
+            samples=tuple(sorted({row["sample_id"] for row in rows if row["sample_id"] is not None})),
+            files=tuple(sorted({row["file_id"] for row in rows})),
+        )
+        for told, rows in found.items()
+    ]
+    return tuple(sorted(sources, key=lambda source: source.run_id))
 
 
 def _reference(home: Home, run: WorkflowRunRow, inputs: Sequence[ResultFile]) -> ReferenceUsed | None:
@@ -200,4 +215,5 @@ def _reference(home: Home, run: WorkflowRunRow, inputs: Sequence[ResultFile]) ->
 
 def _task(row: TaskRow) -> TaskReport:
     values = {name: getattr(row, name) for name in TaskReport.model_fields if hasattr(row, name)}
-    return TaskReport.model_validate(values | {"started": row.started_at, "ended": row.ended_at})
+    io = {"inputs": row.inputs or {}, "outputs": row.outputs or {}}  # none in rows of before revision 0008
+    return TaskReport.model_validate(values | io | {"started": row.started_at, "ended": row.ended_at})

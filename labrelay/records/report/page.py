@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from labrelay.model.experiment import Experiment
 from labrelay.model.names import printable
 from labrelay.model.qc import Verdict, worst
-from labrelay.records.crate_tasks import call_name
+from labrelay.records.crate_tools import call_name
 from labrelay.records.documents import (
     Document,
     day_and_time,
