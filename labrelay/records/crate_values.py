@@ -6,6 +6,7 @@ from others by a digest of its path, which says nothing of the machine.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,6 +23,10 @@ def known_files(result: Result) -> dict[str, ResultFile]:
     stored = {(f.name, f.index): f for f in result.outputs}
     known = {f.path: stored[f.output, f.index] for f in result.report.files if (f.output, f.index) in stored}
     references = [result.reference.file] if result.reference else []
+    for file in result.inputs:
+        if (asked := file.asked_as) is not None:
+            known.setdefault(asked, file)
+            known.setdefault(os.path.realpath(asked) if asked.startswith("/") else asked, file)
     for file in (*result.inputs, *references, *result.outputs):
         known.setdefault(str(file.path), file)
         known.setdefault(str(file.path.resolve()), file)  # a read set is a link; an engine may have followed it

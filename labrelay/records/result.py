@@ -18,7 +18,11 @@ from labrelay.model.runs import RunReport, WorkflowVersion
 
 
 class ResultFile(Frozen):
-    """A file of a result: which output (or input role) of the workflow it is, and where it can be read now."""
+    """A file of a result: which output (or input role) of the workflow it is, and where it can be read now.
+
+    Attributes:
+        asked_as: What the engine was told to read, where that is another name of the same bytes: a read set's file.
+    """
 
     name: str
     role: FileRole
@@ -27,6 +31,7 @@ class ResultFile(Frozen):
     index: int = 0
     media_type: str | None = None
     task: str | None = None
+    asked_as: str | None = None
 
 
 class InstrumentSource(Frozen):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from labrelay.model.errors import NotFound
+from labrelay.model.errors import NotFound, StorageFailed
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.files import FileRef, FileRole
 from labrelay.model.qc import QCMetric, Verdict
@@ -54,7 +55,7 @@ def gather(
     definition = definition_of(home, run.workflow_digest)
     version = session.get_one(WorkflowVersionRow, run.workflow_digest)
     attempt = runs.last_attempt(session, run.id)
-    inputs = _inputs(home, session, run.id)
+    inputs = _inputs(home, session, run.id, attempt.request.get("read_sets", ()))
     superseded = superseded_by(session, run)
     ended = report.ended or datetime.fromisoformat(run.ended_at or run.state_at)
     return Result(
@@ -145,12 +146,24 @@ def _io(session: Session, run_id: str, direction: str) -> list[tuple[RunIORow, F
     return [(io, file) for io, file in session.execute(query.order_by(RunIORow.name, RunIORow.idx))]
 
 
-def _inputs(home: Home, session: Session, run_id: str) -> list[ResultFile]:
+def _inputs(home: Home, session: Session, run_id: str, read_sets: Sequence[str]) -> list[ResultFile]:
     files = []
+    asked = _asked_as(home, read_sets)
     for io, file in _io(session, run_id, "in"):
         role = FileRole.REFERENCE if io.name.startswith("reference.") else FileRole(file.role)
-        files.append(result_file(home, io.name, io.idx, intake.ref_of(file), role, None))
+        found = result_file(home, io.name, io.idx, intake.ref_of(file), role, None)
+        files.append(found.model_copy(update={"asked_as": asked.get((io.name, io.idx))}))
     return files
+
+
+def _asked_as(home: Home, read_sets: Sequence[str]) -> dict[tuple[str, int], str]:
+    """Return what an engine reads in place of the files of reads, by role and index; nothing of what is gone."""
+    found: dict[tuple[str, int], str] = {}
+    for index, read_set in enumerate(read_sets):
+        with suppress(NotFound, StorageFailed):
+            places = home.reads.locations(read_set)
+            found |= {(f"reads.r{mate}", index): place for mate, place in enumerate(places, 1)}
+    return found
 
 
 def _outputs(home: Home, session: Session, run_id: str, definition: Definition) -> list[ResultFile]:
