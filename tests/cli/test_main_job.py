@@ -139,6 +139,15 @@ def test_lineage_leads_from_an_output_to_the_sample_and_back(labrelay: Command) 
     assert hits[0]["id"] in down.out
 
 
+def test_lineage_is_drawn_as_a_page_and_as_a_picture(labrelay: Command, tmp_path: Path) -> None:
+    page, picture = tmp_path / "new" / "alpha.html", tmp_path / "alpha.svg"
+    told = labrelay("lineage", "alpha", "--html", str(page), "--svg", str(picture)).out
+    assert told.count(" things drawn: ") == 2
+    assert all(word in page.read_text() for word in ("Sample <bdi>alpha</bdi>", "instrument run", "Workflow runs"))
+    assert picture.read_bytes().startswith(b"<svg")
+    assert labrelay("lineage", "alpha", "--svg", str(picture), "--down", "--json").json == [str(picture)]
+
+
 def test_lineage_names_the_other_direction_and_where_the_documents_are(labrelay: Command) -> None:
     up = labrelay("lineage", "alpha").out
     sample = up.split()[2]
