@@ -1,4 +1,4 @@
-"""Commands that find things again: lineage, search."""
+"""Commands that find things again and explain them: explain, lineage, search."""
 
 from __future__ import annotations
 
@@ -67,6 +67,31 @@ def _draw(graph: Graph, html: Path | None, svg: Path | None) -> None:
         return
     for path in made:
         click.echo(f"{counted(len(graph.nodes), 'thing')} drawn: {path}")
+
+
+@click.command()
+@click.argument("result", metavar="RUN|SAMPLE|FILE|PATH")
+@click.argument("metric", required=False)
+@json_option
+def explain(result: str, metric: str | None) -> None:
+    """Explain a result in plain sentences.
+
+    Which reads, which reference, which workflow; who asked for it and by which rule; where it ran and what it took; how
+    it was judged and by which limits; whether it is out of date; and what is different from the result before it.
+    METRIC is one of its numbers, such as `mean_depth`.
+    """
+    from labrelay.records.explanation_text import sentences, title
+    from labrelay.steps.explain import explain as tell
+
+    told = tell(current_home(), result, metric)
+    if wants_json():
+        emit(told.model_dump(mode="json"))
+        return
+    click.echo(title(told))
+    for part in sentences(told):
+        click.echo(f"\n{part.heading}")
+        for sentence in part.sentences:
+            click.echo(f"  {sentence}")
 
 
 @click.command()
