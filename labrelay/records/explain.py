@@ -11,6 +11,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.qc import Threshold, Verdict, worst
+from labrelay.model.runs import RunInput
 from labrelay.model.states import RunState
 from labrelay.records.explain_before import Earlier, changes, earlier_result
 from labrelay.records.explanation import (
@@ -181,12 +182,13 @@ def _parameters(run: WorkflowRunRow, content: Mapping[str, Any]) -> tuple[Parame
     asked: Mapping[str, Any] = run.parameters.get("parameters", {})
     prefix = f"{content.get('workflow')}."
     specs = content.get("inputs") or {}
-    found = []
-    for name, value in sorted(asked.items()):
-        short = name.removeprefix(prefix)
-        default = (specs.get(short) or {}).get("default")
-        found.append(ParameterUsed(name=short, value=value, default=default))
-    return tuple(found)
+    files = {RunInput.model_validate(each).role for each in run.inputs}
+    values = {name.removeprefix(prefix): value for name, value in asked.items()}
+    return tuple(
+        ParameterUsed(name=name, value=value, default=(specs.get(name) or {}).get("default"))
+        for name, value in sorted(values.items())
+        if name not in files
+    )
 
 
 def _ran(session: Session, attempt: AttemptRow) -> Ran:
