@@ -125,12 +125,30 @@ def test_the_crate_of_a_real_run_answers_too_also_when_it_is_made_again_from_the
     tasks = {name for name, _ in told["CQ7 success"]}
     assert tasks
     assert {name for name, *_ in told["CQ5 time of tasks"]} == {name for name, _ in told["commands"]} == tasks
-    assert told["CQ11 where inputs go"]
+    assert told["CQ11 where inputs go"] == [["reads.r1", "count", "r1"], ["reads.r2", "count", "r2"]]
+    made = {each["@id"] for each in entities(folder)["lengths.txt"]["exampleOfWork"]}
+    assert made == {"#output/lengths", "#tool/count/output/lengths"}
     with home.records.read() as session:
         again = recorded_result(home, session, row.run)
     home.close()
     write_crate(again, folder)
     assert ask(folder) == told
+
+
+def test_what_a_task_handed_on_comes_from_the_task_and_not_from_the_runs_input(tmp_path: Path) -> None:
+    result = factory.make_result(tmp_path)
+    trim, align = result.report.tasks[:2]
+    handed = str(result.inputs[0].path)
+    tasks = (
+        trim.model_copy(update={"outputs": {"trimmed": handed}}),
+        align.model_copy(update={"inputs": {"reads": handed}}),
+    )
+    folder = factory.result_folder(tmp_path, "SRR7517490")
+    write_crate(result.model_copy(update={"report": result.report.model_copy(update={"tasks": tasks})}), folder)
+    graph = entities(folder)
+    (connection,) = (graph[each["@id"]] for each in graph["#step/align"]["connection"])
+    assert connection["sourceParameter"] == {"@id": "#tool/trim/output/trimmed"}
+    assert connection["targetParameter"] == {"@id": "#tool/align/input/reads"}
 
 
 def test_each_instrument_run_names_its_own_reads_samples_and_lanes(tmp_path: Path) -> None:
