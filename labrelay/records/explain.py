@@ -52,7 +52,7 @@ OF_THE_RUN = ("run_id", "platform", "instrument_model", "instrument_serial", "fl
 
 
 def explain(session: Session, run: WorkflowRunRow) -> Explanation:
-    """Return what explains a run, of any state. Cost: eleven queries, whatever its size.
+    """Return what explains a run, of any state. Cost: thirteen queries, whatever its size.
 
     Args:
         session: One consistent state of the store is read.

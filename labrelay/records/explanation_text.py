@@ -214,7 +214,8 @@ def _tasks(told: Explanation) -> Iterator[str]:
     yield f"{counted(ran.tasks, 'task')}{held}{on}{cached}."
     missing = [image for image in ran.declared if not any(image in held for held in ran.held_by)]
     if missing and not any("sha256:" in held for held in ran.held_by):
-        yield f"The workflow declares {_several(missing)}; no container of it was started."
+        them = "it" if len(missing) == 1 else "them"
+        yield f"The workflow declares {_several(missing)}; no container of {them} was started."
     if ran.failed:
         yield f"Failed: {_several(ran.failed)}; see `labrelay runs logs {told.run_id}`."
 

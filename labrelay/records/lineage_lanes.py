@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from labrelay.records.lineage import Graph, Node
 
-MOST = 20  # boxes in one lane
+MOST = 14  # boxes in one lane
 MOST_NOTABLE = 8
 PASSES = 4  # of putting the boxes of a lane beside what they belong to
 KINDS = ("experiment", "sample", "instrument run", "dataset", "read set", "reference", "file", "workflow run")

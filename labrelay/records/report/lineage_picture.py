@@ -13,7 +13,7 @@ from labrelay.records.report.svg import CHART_CSS, Figure, join, num, shown
 
 BOX_WIDTH, BOX_HEIGHT, GAP, LANE_GAP = 212.0, 42.0, 12.0, 64.0
 TOP, MARGIN = 44.0, 16.0
-NAME_LETTERS, STATE_LETTERS = 25, 36
+NAME_LETTERS, STATE_LETTERS = 23, 36
 NAMED = 20  # things of a group in its hover text
 LINEAGE_CSS = """
 .chart .lane { font-weight: 600; fill: var(--ink); font-size: 12.5px; }
@@ -145,7 +145,7 @@ def name_of(box: Box) -> str:
     """Return what stands in bold: the thing's name (of a file its last part), or how many there are of what."""
     node = box.nodes[0]
     if box.alone:
-        return middle(short_name(node), NAME_LETTERS)
+        return cut(short_name(node), NAME_LETTERS)
     same = {each.name for each in box.nodes}
     noun = f"{node.kind}s" if node.kind != "file" or box.role != "crate" else "crates"
     return f"{len(box.nodes):,} × {next(iter(same))}" if len(same) == 1 else f"{len(box.nodes):,} {noun}"
@@ -156,11 +156,11 @@ def short_name(node: Node) -> str:
     return node.name.rsplit("/", 1)[-1] if node.kind == "file" else node.name
 
 
-def middle(text: str, limit: int) -> str:
-    """Return text cut in its middle, since names of files differ at their ends."""
+def cut(text: str, limit: int) -> str:
+    """Return text cut before its end, since names of files and runs differ there."""
     if len(text) <= limit:
         return text
-    tail = limit // 2
+    tail = limit * 2 // 3
     return f"{text[: limit - tail - 1]}…{text[-tail:]}"
 
 

@@ -232,3 +232,25 @@ def test_tasks_whose_folders_are_gone_have_no_files(tmp_path: Path) -> None:
     rows = read_trace(trace)
     (task,) = with_files(task_reports(rows, None), rows, [OutputFile(output="x", path="/nowhere/x", task="A")])
     assert (task.inputs, task.outputs) == ({}, {"made": ["/nowhere/x"]})
+
+
+LAUNCHES = {
+    "docker run -i --cpu-shares 1024 -v /w:/w quay.io/a/b:1 /bin/bash -ue /w/x": "container quay.io/a/b:1, docker",
+    'set +u; env - PATH="$PATH" singularity exec --no-home b.img /bin/bash': "container quay.io/a/b:1, singularity",
+    "/bin/bash -ue /data/docker/w/.command.sh": "somewhere",
+}
+
+
+@pytest.mark.parametrize("launch", LAUNCHES)
+def test_a_container_held_a_task_only_when_its_launcher_started_one(tmp_path: Path, launch: str) -> None:
+    folder = tmp_path / "aa" / "bbbbbb11"
+    folder.mkdir(parents=True)
+    text = (
+        f"nxf_trace() {{\n    docker run x\n}}\n\nnxf_launch() {{\n    {launch}\n}}\n\nnxf_stage() {{\n    true\n}}\n"
+    )
+    (folder / ".command.run").write_text(text)
+    trace = tmp_path / "trace.tsv"
+    trace.write_text(HEADER.replace("workdir", "container\tworkdir") + row("A", "COMPLETED", Path("quay.io/a/b:1")))
+    trace.write_text(trace.read_text().replace("quay.io/a/b:1\n", f"quay.io/a/b:1\t{folder}\n"))
+    (task,) = task_reports(read_trace(trace), "somewhere")
+    assert (task.declared_image, task.ran_in) == ("quay.io/a/b:1", LAUNCHES[launch])
