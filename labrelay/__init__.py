@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from labrelay.face import (
         announce,
         collect,
+        explain,
         ingest,
         lineage,
+        lineage_page,
         process,
         read_sets,
         read_uris,
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
 __all__ = [
     "announce",
     "collect",
+    "explain",
     "ingest",
     "lineage",
+    "lineage_page",
     "process",
     "read_sets",
     "read_uris",

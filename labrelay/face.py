@@ -19,11 +19,13 @@ from labrelay.model.states import RunState
 from labrelay.records import lineage as lineage_records
 from labrelay.records import search as search_records
 from labrelay.records.experiments import Announced
+from labrelay.records.explanation import Explanation
 from labrelay.records.lineage import Direction, Graph
 from labrelay.records.search import Found, Kind
 from labrelay.steps import announce as announcing
 from labrelay.steps import collect as collecting
 from labrelay.steps import direct, listing, reads
+from labrelay.steps import explain as explaining
 from labrelay.steps import process as processing
 from labrelay.steps import results as resulting
 from labrelay.steps import upload_reads as upload_reads_step
@@ -288,6 +290,40 @@ def upload_reads(
     """
     with opened_home(home, progress) as opened:
         return upload_reads_step.upload(opened, [Path(file) for file in files], sample, reference)
+
+
+def explain(result: str, metric: str | None = None, *, home: Where = None) -> Explanation:
+    """Return what explains a result: reads, reference, workflow, who, where, verdict, and what changed before it.
+
+    Args:
+        result: A workflow run's id (or the beginning of one), a sample's name, a result's path or a file's id.
+        metric: One of its numbers that is asked about in particular.
+        home: The home folder.
+
+    Example:
+        >>> told = labrelay.explain("alpha", "read_pairs")
+        >>> [(source.flow_cell, source.lanes) for source in told.sources]
+        [('000000000-TINY7', (1,))]
+    """
+    with _opened(home) as opened:
+        return explaining.explain(opened, result, metric)
+
+
+def lineage_page(thing: str, *, home: Where = None) -> str:
+    """Return a self-contained HTML page: a picture of what something came from and what was made of it, and a table.
+
+    Args:
+        thing: An id, the beginning of one, or a name.
+        home: The home folder.
+
+    Example:
+        >>> "Sample <bdi>alpha</bdi>" in labrelay.lineage_page("alpha")
+        True
+    """
+    from labrelay.records.report.lineage_page import lineage_html  # Jinja is for those who draw
+
+    with _opened(home) as opened, opened.records.read() as session:
+        return lineage_html(lineage_records.around(session, thing)).decode()
 
 
 def lineage(thing: str, direction: Direction = "up", *, home: Where = None) -> Graph:

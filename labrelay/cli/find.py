@@ -1,8 +1,9 @@
-"""Commands that find things again: lineage, search."""
+"""Commands that find things again and explain them: explain, lineage, search."""
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -10,25 +11,37 @@ from labrelay.cli.show import current_home, emit, json_option, table, wants_json
 from labrelay.model.names import printable
 from labrelay.model.words import counted
 
+if TYPE_CHECKING:
+    from labrelay.records.lineage import Graph
+
 KINDS = ("experiment", "sample", "instrument run", "workflow run", "file")  # as records.search has them
 
 
 @click.command()
 @click.argument("thing", metavar="ID|NAME")
-@click.option("--up", "direction", flag_value="up", default=True, help="what it came from (the default)")
-@click.option("--down", "direction", flag_value="down", help="what was made of it")
+@click.option("--up", "asked", flag_value="up", help="what it came from (the default of the text)")
+@click.option("--down", "asked", flag_value="down", help="what was made of it")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="write a page with picture and table")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="write the picture")
 @json_option
-def lineage(thing: str, direction: Literal["up", "down"]) -> None:
+def lineage(thing: str, asked: Literal["up", "down"] | None, html: Path | None, svg: Path | None) -> None:
     """Say where something came from, or what was made of it.
+
+    A page or picture (`--html`, `--svg`) shows both, unless one is asked for.
 
     ID is any id (`smp_…`, `run_…`, `fil_…`), the beginning of one, or the name of a sample, experiment, instrument run
     or file. Files are those that went into a workflow run and that it gave, and its provenance crate; what Labrelay
     writes from them (report, figures, tables) is listed by `labrelay results show`.
     """
+    from labrelay.records.lineage import around
     from labrelay.records.lineage import lineage as walk
     from labrelay.records.lineage_text import tree
 
     with current_home().records.read() as session:
+        if html or svg:
+            _draw(around(session, thing) if asked is None else walk(session, thing, asked), html, svg)
+            return
+        direction = asked or "up"
         graph = walk(session, thing, direction)
     if wants_json():
         emit(graph.model_dump(mode="json"))
@@ -43,6 +56,42 @@ def lineage(thing: str, direction: Literal["up", "down"]) -> None:
     crates = [edge.source for edge in graph.edges if edge.role == "crate"]
     if crates:
         click.echo(f"reports, figures and tables lie beside a run's files: labrelay results show {crates[0]}")
+
+
+def _draw(graph: Graph, html: Path | None, svg: Path | None) -> None:
+    from labrelay.records.report.lineage_page import lineage_html, lineage_svg, write
+
+    made = [write(path, draw(graph)) for path, draw in ((html, lineage_html), (svg, lineage_svg)) if path is not None]
+    if wants_json():
+        emit([str(path) for path in made])
+        return
+    for path in made:
+        click.echo(f"{counted(len(graph.nodes), 'thing')} drawn: {path}")
+
+
+@click.command()
+@click.argument("result", metavar="RUN|SAMPLE|FILE|PATH")
+@click.argument("metric", required=False)
+@json_option
+def explain(result: str, metric: str | None) -> None:
+    """Explain a result in plain sentences.
+
+    Which reads, which reference, which workflow; who asked for it and by which rule; where it ran and what it took; how
+    it was judged and by which limits; whether it is out of date; and what is different from the result before it.
+    METRIC is one of its numbers, such as `mean_depth`.
+    """
+    from labrelay.records.explanation_text import sentences, title
+    from labrelay.steps.explain import explain as tell
+
+    told = tell(current_home(), result, metric)
+    if wants_json():
+        emit(told.model_dump(mode="json"))
+        return
+    click.echo(title(told))
+    for part in sentences(told):
+        click.echo(f"\n{part.heading}")
+        for sentence in part.sentences:
+            click.echo(f"  {sentence}")
 
 
 @click.command()

@@ -43,6 +43,7 @@ COMMANDS = {
     "verify": ("audit", "look whether results are still what was recorded"),
     "audit": ("audit", "who did what when, and that nobody has changed it: list, verify, export, anchor"),
     "trends": ("trends", "a quality metric over time, with control limits"),
+    "explain": ("find", "explain a result: what it was made from, how, by whom, and what changed"),
     "lineage": ("find", "where something came from and what was made of it"),
     "catalogue": ("catalogue", "the catalogue outside: check, publish, search"),
     "search": ("find", "find samples, runs, workflow runs and files"),

@@ -20,6 +20,8 @@ from labrelay.model.files import FileRole
 from labrelay.records.crate_graph import METADATA, CrateGraph, Ref, local_id, relative_to, unique
 from labrelay.records.crate_origin import add_origin, add_root
 from labrelay.records.crate_tasks import add_tasks, completed
+from labrelay.records.crate_tools import ENVIRONMENTS, read_source
+from labrelay.records.crate_values import kind_of
 from labrelay.records.documents import Document, media_type, sha256_and_size, utc_text
 from labrelay.records.result import Result
 from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
@@ -33,6 +35,7 @@ LANGUAGES = {
     "NEXTFLOW": ("Nextflow", "https://www.nextflow.io/"),
     "COMMAND": ("Command line of one tool, as an argument list", None),
 }
+COMPUTATIONAL_WORKFLOW = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
 # A definition is text; what is larger is data that somebody left beside it, and its digest is in the bundle's.
 LARGEST_DEFINITION_FILE = 1 << 20
 WDL_VERSION = re.compile(rb"^version[ \t]+([\w.-]+)", re.MULTILINE)
@@ -104,13 +107,18 @@ def _describe(
         object=inputs,
         result=outputs,
         error=result.report.failure,
+        additionalProperty=_add_rule(graph, result),
         **completed(result.report.state),
     )
     mentions = [run, *add_origin(graph, result)]
-    mentions += add_tasks(graph, result, workflow, run, agent)
+    mentions += add_tasks(graph, result, read_source(graph, definition), workflow, run, agent)
     add_root(graph, result, workflow, mentions, licence)
     for made in documents:
         _add_document(graph, made, run)
+
+
+def _add_rule(graph: CrateGraph, result: Result) -> list[Ref]:
+    return [graph.value("#fact/rule", "routing rule", result.rule)] if result.rule else []
 
 
 def _add_workflow(graph: CrateGraph, result: Result, definition: dict[str, str]) -> Ref:
@@ -130,6 +138,8 @@ def _add_workflow(graph: CrateGraph, result: Result, definition: dict[str, str])
         description=ONE_COMMAND if result.workflow.language.upper() == "COMMAND" else None,
         programmingLanguage=_add_language(graph, result.workflow.language, (graph.folder / main).read_bytes()),
         encodingFormat=media_type(main),
+        conformsTo={"@id": COMPUTATIONAL_WORKFLOW},
+        buildInstructions=graph.files(sorted(definition[name] for name in ENVIRONMENTS & definition.keys())),
         sha256=digest,
         contentSize=str(size),
     )
@@ -171,7 +181,7 @@ def _add_outputs(graph: CrateGraph, result: Result, workflow: Ref) -> list[Ref]:
     for name, value in sorted(result.report.values.items()):
         if value is not None:
             ref = graph.value(local_id("output-value", name), name, value)
-            _connect(graph, workflow, "output", name, ref, _schema_type(value))
+            _connect(graph, workflow, "output", name, ref, kind_of(value))
             refs.append(ref)
     return unique(refs)
 
@@ -181,25 +191,17 @@ def _add_parameters(graph: CrateGraph, result: Result, workflow: Ref) -> list[Re
     for name, value in sorted(result.parameters.items()):
         if value is not None:
             ref = graph.value(local_id("parameter", name), name, value)
-            _connect(graph, workflow, "input", name, ref, _schema_type(value))
+            _connect(graph, workflow, "input", name, ref, kind_of(value))
             refs.append(ref)
     return refs
 
 
 def _connect(graph: CrateGraph, workflow: Ref, direction: str, name: str, example: Ref, kind: str) -> None:
     """Declare the workflow's formal parameter `name` and tie what was used or made to it, both ways."""
-    parameter = graph.add(local_id(direction, name), "FormalParameter", name=name, additionalType=kind)
+    parameter = graph.parameter(local_id(direction, name), name, kind)
     graph.link(parameter, "workExample", example)
     graph.link(example, "exampleOfWork", parameter)
     graph.link(workflow, direction, parameter)
-
-
-def _schema_type(value: object) -> str:
-    if isinstance(value, bool):
-        return "Boolean"
-    if isinstance(value, int):
-        return "Integer"
-    return "Float" if isinstance(value, float) else "Text"
 
 
 def _add_document(graph: CrateGraph, made: Document, run: Ref) -> None:

@@ -7,7 +7,7 @@ stand in, absent values left out, the terms that RO-Crate 1.1 lacks, and a rende
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,8 +30,16 @@ EXTRA_TERMS = {
     "registry": RUN_TERMS + "registry",
     "tag": RUN_TERMS + "tag",
     "resourceUsage": RUN_TERMS + "resourceUsage",
+    "ParameterConnection": RUN_TERMS + "ParameterConnection",
+    "connection": RUN_TERMS + "connection",
+    "sourceParameter": RUN_TERMS + "sourceParameter",
+    "targetParameter": RUN_TERMS + "targetParameter",
+    "buildInstructions": "https://codemeta.github.io/terms/buildInstructions",
     "Sample": "https://bioschemas.org/Sample",
 }
+
+
+FORMAL_PARAMETER = {"@id": "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"}
 
 
 class CrateGraph:
@@ -77,6 +85,21 @@ class CrateGraph:
         """Add a PropertyValue; lists and objects become JSON text, which schema.org's `value` can hold."""
         plain = value if isinstance(value, str | int | float | bool) else json.dumps(value, sort_keys=True)
         return self.add(entity_id, "PropertyValue", name=name, value=plain, **properties)
+
+    def parameter(self, entity_id: str, name: str, kind: str) -> Ref:
+        """Add a formal parameter that takes values of this kind (`File`, `Integer`, `Text` …)."""
+        return self.add(entity_id, "FormalParameter", name=name, additionalType=kind, conformsTo=FORMAL_PARAMETER)
+
+    def files(self, relatives: Iterable[str]) -> list[Ref]:
+        """Return the references of files inside the crate by their POSIX paths there."""
+        return [{"@id": quote(relative)} for relative in relatives]
+
+    def examples(self) -> Iterator[dict[str, Any]]:
+        """Yield the properties of all that is an example of formal parameters."""
+        for entity in self.crate.get_entities():
+            properties: dict[str, Any] = entity.properties()
+            if "exampleOfWork" in properties:
+                yield properties
 
     def link(self, ref: Ref, key: str, target: Ref) -> None:
         """Add `target` to the list `key` of the entity behind `ref`, once."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from labrelay.model.files import FileRole
 from labrelay.records.crate_graph import METADATA, CrateGraph, Ref, local_id, one_or_many, unique
-from labrelay.records.crate_tasks import software
+from labrelay.records.crate_tools import software
 from labrelay.records.documents import heading, threshold_text, utc_text
-from labrelay.records.result import Result
+from labrelay.records.result import InstrumentSource, Result
 
 NO_LICENCE = "No licence was stated for this data: ask the owner of the experiment before sharing it."
 PROFILES = (
@@ -19,8 +21,8 @@ PROVENANCE = ("https://w3id.org/ro/wfrun/provenance/0.5", "Provenance Run Crate"
 
 def add_origin(graph: CrateGraph, result: Result) -> list[Ref]:
     """Describe samples and instrument runs: what was sequenced, on which machine, and which reads came of it."""
-    samples = [
-        graph.add(
+    samples = {
+        sample.id: graph.add(
             local_id("sample", sample.id),
             "Sample",
             name=sample.name,
@@ -29,32 +31,43 @@ def add_origin(graph: CrateGraph, result: Result) -> list[Ref]:
             version=str(sample.revision),
         )
         for sample in result.samples
+    }
+    return [
+        *samples.values(),
+        *(_add_instrument_run(graph, result, source, samples) for source in result.instrument_runs),
     ]
-    # With several instrument runs nobody says here which file came of which, so none is claimed.
-    of_one = len(result.instrument_runs) == 1
-    reads = [graph.add_stored(f) for f in result.inputs if f.role is FileRole.READS] if of_one else []
-    runs = []
-    for source in result.instrument_runs:
-        machine = graph.add(
-            local_id("instrument", source.platform, source.instrument_serial or source.instrument_model or "unknown"),
-            "IndividualProduct",
-            name=source.instrument_model or source.platform,
-            serialNumber=source.instrument_serial,
-            category=source.platform,
-        )
-        run = graph.add(
-            local_id("instrument-run", source.run_id),
-            "Action",
-            name=f"Instrument run {source.run_id}",
-            identifier=source.run_id,
-            instrument=machine,
-            startTime=source.started and utc_text(source.started),
-            object=samples,
-            result=unique(reads),
-            description=source.flow_cell and f"Flow cell {source.flow_cell}",
-        )
-        runs.append(run)
-    return [*samples, *runs]
+
+
+def _add_instrument_run(graph: CrateGraph, result: Result, source: InstrumentSource, samples: dict[str, Ref]) -> Ref:
+    machine = graph.add(
+        local_id("instrument", source.platform, source.instrument_serial or source.instrument_model or "unknown"),
+        "IndividualProduct",
+        name=source.instrument_model or source.platform,
+        serialNumber=source.instrument_serial,
+        category=source.platform,
+    )
+    alone = len(result.instrument_runs) == 1
+    # A run whose parts the records do not tell apart is claimed whole when it is the only one, else not at all.
+    measured = [samples[each] for each in source.samples if each in samples]
+    reads = [file for file in result.inputs if file.role in (FileRole.READS, FileRole.ALIGNMENT)]
+    came = [file for file in reads if file.ref.id in source.files or (alone and not source.files)]
+    facts = {"flow cell": source.flow_cell, "lanes": ", ".join(map(str, source.lanes)) or None}
+    return graph.add(
+        local_id("instrument-run", source.run_id),
+        "Action",
+        name=f"Instrument run {source.run_id}",
+        identifier=source.run_id,
+        instrument=machine,
+        startTime=source.started and utc_text(source.started),
+        object=measured or list(samples.values()),
+        result=unique([graph.add_stored(file) for file in came]),
+        description=source.flow_cell and f"Flow cell {source.flow_cell}",
+        additionalProperty=[
+            graph.value(local_id("fact", "instrument-run", source.run_id, name), name, value)
+            for name, value in facts.items()
+            if value is not None
+        ],
+    )
 
 
 def add_root(graph: CrateGraph, result: Result, workflow: Ref, mentions: list[Ref], licence: str | None) -> None:
@@ -67,7 +80,7 @@ def add_root(graph: CrateGraph, result: Result, workflow: Ref, mentions: list[Re
         alternateName=result.experiment.name,
         identifier=[result.experiment.id, *([result.experiment.external_id] if result.experiment.external_id else [])],
     )
-    labrelay = software(graph, "Labrelay", None)
+    labrelay = software(graph, "Labrelay", version("labrelay"))
     stated = licence or NO_LICENCE
     is_url = stated.startswith(("https://", "http://"))
     graph.describe_root(
@@ -77,7 +90,7 @@ def add_root(graph: CrateGraph, result: Result, workflow: Ref, mentions: list[Re
         identifier=result.run_id,
         datePublished=utc_text(result.ended),
         license=graph.add(stated, "CreativeWork", name=stated) if is_url else stated,
-        conformsTo=[graph.add(url, "CreativeWork", name=name, version=version) for url, name, version in profiles],
+        conformsTo=[graph.add(url, "CreativeWork", name=name, version=number) for url, name, number in profiles],
         mainEntity=workflow,
         mentions=unique(mentions),
         about=experiment,

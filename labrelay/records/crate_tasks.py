@@ -6,22 +6,18 @@ the image that the definition declares, and a sandbox or host process in its pla
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from labrelay.model.canonical import digest
 from labrelay.model.runs import TaskReport
 from labrelay.model.states import RunState
-from labrelay.records.crate_graph import RUN_TERMS, CrateGraph, Ref, local_id
+from labrelay.records.crate_graph import CrateGraph, Ref, local_id, unique
+from labrelay.records.crate_tools import Source, add_image, add_step, add_tool, image_of, software
+from labrelay.records.crate_values import add_connections, add_values, known_files
 from labrelay.records.documents import utc_text
 from labrelay.records.result import Result, ResultFile
 
-# Engines add the scatter's index (miniwdl `align-3`, Nextflow `ALIGN (s1)`); a tool is described once for all shards.
-SHARD = re.compile(r"(?:-\d+| \(.*\))\Z")
-IMAGE = re.compile(r"[/:]")
-SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 COMPLETED = {"@id": "http://schema.org/CompletedActionStatus"}
 FAILED = {"@id": "http://schema.org/FailedActionStatus"}
 SECONDS, BYTES = "SEC", "AD"  # UN/CEFACT common codes
@@ -32,53 +28,28 @@ def completed(state: RunState) -> dict[str, Any]:
     return {"actionStatus": COMPLETED if state is RunState.COMPLETE else FAILED}
 
 
-def software(graph: CrateGraph, name: str, version: str | None) -> Ref:
-    """Describe a program by name and version."""
-    parts = [name, *([version] if version else [])]
-    return graph.add(
-        local_id("software", *parts), "SoftwareApplication", name=name, version=version, softwareVersion=version
-    )
-
-
-def call_name(task: str) -> str:
-    """Return a task's name without the engine's prefix and shard, so that all shards name one tool."""
-    return SHARD.sub("", task.removeprefix("call-")) or task
-
-
-def add_tasks(graph: CrateGraph, result: Result, workflow: Ref, run: Ref, agent: Ref) -> list[Ref]:
+def add_tasks(graph: CrateGraph, result: Result, source: Source, workflow: Ref, run: Ref, agent: Ref) -> list[Ref]:
     """Describe every task of the run; return the actions, for the root's `mentions`. Nothing without tasks."""
     engine_name, _, engine_version = result.report.engine.partition(" ")
     engine = software(graph, engine_name, engine_version or None)
     tools = {name: software(graph, name, version) for name, version in sorted(result.report.tools.items())}
     if not result.report.tasks:
         return [engine, *tools.values()]
-    files = _known_files(result)
-    actions, controls = [], []
+    files = known_files(result)
+    actions, controls, images = [], [], []
     for task in sorted(result.report.tasks, key=_by_start):
-        tool = _add_tool(graph, task, tools, workflow)
-        step = _add_step(graph, task, tool, workflow)
-        action = _add_action(graph, task, tool, agent, files)
-        controls.append(
-            graph.add(
-                local_id("control", task.name),
-                "ControlAction",
-                name=f"Orchestrate {task.name}",
-                instrument=step,
-                object=action,
-            )
-        )
+        tool = add_tool(graph, task, tools, source, workflow)
+        step = add_step(graph, task, tool, source, workflow)
+        image = image_of(task)
+        images += [add_image(graph, image)] if image else []
+        action = _add_action(graph, task, tool, agent, files, images[-1] if image else None)
+        controls.append(_add_control(graph, task, step, action))
         actions.append(action)
-    organized = graph.add(
-        local_id("organize", result.run_id),
-        "OrganizeAction",
-        name=f"{result.report.engine} runs {result.run_id}",
-        agent=agent,
-        instrument=engine,
-        object=controls,
-        result=run,
-        startTime=_time(result.report.started),
-        endTime=_time(result.report.ended),
-    )
+    add_connections(graph, workflow)
+    if images:
+        graph.entity(run)["containerImage"] = unique(images)
+    organized = _add_engine(graph, result, engine, agent, controls, run)
+    graph.entity(organized).update(_configured(graph, source))
     return [*actions, organized, *tools.values()]
 
 
@@ -90,49 +61,43 @@ def _time(moment: datetime | None) -> str | None:
     return None if moment is None else utc_text(moment)
 
 
-def _known_files(result: Result) -> dict[str, ResultFile]:
-    """Map the paths that the engine knew to the stored files, so that a task's output is the crate's file."""
-    stored = {(f.name, f.index): f for f in result.outputs}
-    known = {f.path: stored[f.output, f.index] for f in result.report.files if (f.output, f.index) in stored}
-    references = [result.reference.file] if result.reference else []
-    for file in (*result.inputs, *references, *result.outputs):
-        known.setdefault(str(file.path), file)
-    return known
-
-
-def _add_tool(graph: CrateGraph, task: TaskReport, tools: dict[str, Ref], workflow: Ref) -> Ref:
-    name = call_name(task.name)
-    needs = [ref for tool, ref in tools.items() if task.command and _mentions(task.command, tool)]
-    ref = graph.add(
-        local_id("tool", name),
-        "SoftwareApplication",
-        name=name,
-        softwareRequirements=needs,
-        description=f"Task {name} of the workflow",
-        version=_workflow_version(graph, workflow),
+def _add_control(graph: CrateGraph, task: TaskReport, step: Ref, action: Ref) -> Ref:
+    """Describe that the engine ran the task for the step."""
+    return graph.add(
+        local_id("control", task.name),
+        "ControlAction",
+        name=f"Orchestrate {task.name}",
+        instrument=step,
+        object=action,
     )
-    graph.link(workflow, "hasPart", ref)
-    return ref
 
 
-def _workflow_version(graph: CrateGraph, workflow: Ref) -> str | None:
-    version: str | None = graph.entity(workflow).get("version")
-    return version
+def _configured(graph: CrateGraph, source: Source) -> dict[str, list[Ref]]:
+    """Name the configuration by schema.org's sub-property of `object`.
+
+    The profile wants it as `object`; its validator (0.13) takes nothing but ControlActions there.
+    """
+    return {"actionOption": graph.files(source.configurations)} if source.configurations else {}
 
 
-def _mentions(command: str, tool: str) -> bool:
-    return re.search(rf"(?<![\w.-]){re.escape(tool)}(?![\w-])", command) is not None
+def _add_engine(graph: CrateGraph, result: Result, engine: Ref, agent: Ref, controls: Sequence[Ref], run: Ref) -> Ref:
+    return graph.add(
+        local_id("organize", result.run_id),
+        "OrganizeAction",
+        name=f"{result.report.engine} runs {result.run_id}",
+        description=f"Tasks are held by {result.report.sandbox}" if result.report.sandbox else None,
+        agent=agent,
+        instrument=engine,
+        object=list(controls),
+        result=run,
+        startTime=_time(result.report.started),
+        endTime=_time(result.report.ended),
+    )
 
 
-def _add_step(graph: CrateGraph, task: TaskReport, tool: Ref, workflow: Ref) -> Ref:
-    name = call_name(task.name)
-    position = len(graph.entity(workflow).get("step", []))
-    ref = graph.add(local_id("step", name), "HowToStep", name=name, position=str(position), workExample=tool)
-    graph.link(workflow, "step", ref)
-    return ref
-
-
-def _add_action(graph: CrateGraph, task: TaskReport, tool: Ref, agent: Ref, files: dict[str, ResultFile]) -> Ref:
+def _add_action(
+    graph: CrateGraph, task: TaskReport, tool: Ref, agent: Ref, files: dict[str, ResultFile], image: Ref | None
+) -> Ref:
     done = task.state is RunState.COMPLETE
     return graph.add(
         local_id("task", task.name),
@@ -143,9 +108,9 @@ def _add_action(graph: CrateGraph, task: TaskReport, tool: Ref, agent: Ref, file
         agent=agent,
         startTime=_time(task.started),
         endTime=_time(task.ended),
-        object=_add_values(graph, task, "input", task.inputs, tool, files),
-        result=_add_values(graph, task, "output", task.outputs, tool, files),
-        containerImage=_add_image(graph, task.ran_in) if _is_image(task.ran_in) else None,
+        object=add_values(graph, task, "input", tool, files),
+        result=add_values(graph, task, "output", tool, files),
+        containerImage=image,
         resourceUsage=_add_usage(graph, task),
         additionalProperty=_add_facts(graph, task),
         error=None if done else task.stderr_tail,
@@ -157,29 +122,6 @@ def _sentence(task: TaskReport) -> str:
     where = f" in {task.ran_in}" if task.ran_in else ""
     taken = "; the engine took the result of an earlier run" if task.cached else ""
     return f"Task {task.name} ran{where} and ended {task.state.value}{taken}"
-
-
-def _is_image(ran_in: str | None) -> bool:
-    return bool(ran_in and IMAGE.search(ran_in))
-
-
-def _add_image(graph: CrateGraph, ran_in: str | None) -> Ref:
-    image = (ran_in or "").split()[-1].removeprefix("docker://")
-    found = SHA256.search(image)
-    name, _, tag = image.split("@", 1)[0].rpartition(":")
-    if not name or "/" in tag:
-        name, tag = image.split("@", 1)[0], ""
-    first, slash, rest = name.partition("/")
-    hosted = bool(slash) and ("." in first or ":" in first or first == "localhost")
-    return graph.add(
-        local_id("image", image),
-        "ContainerImage",
-        name=rest if hosted else name,
-        registry=first if hosted else "docker.io",
-        tag=tag or None,
-        sha256=found.group(1) if found else None,
-        additionalType={"@id": RUN_TERMS + ("SIFImage" if image.endswith(".sif") else "DockerImage")},
-    )
 
 
 def _add_usage(graph: CrateGraph, task: TaskReport) -> list[Ref]:
@@ -196,6 +138,7 @@ def _add_facts(graph: CrateGraph, task: TaskReport) -> list[Ref]:
         "command": task.command,
         "declared container image": task.declared_image,
         "ran in": task.ran_in,
+        "machine": task.instance_type,
         "exit code": task.exit_code,
         "cached": task.cached,
         "cpus scheduled": task.cpus,
@@ -206,52 +149,3 @@ def _add_facts(graph: CrateGraph, task: TaskReport) -> list[Ref]:
         for name, value in facts.items()
         if value is not None
     ]
-
-
-def _add_values(
-    graph: CrateGraph, task: TaskReport, direction: str, values: dict[str, Any], tool: Ref, files: dict[str, ResultFile]
-) -> list[Ref]:
-    refs: list[Ref] = []
-    for name, value in sorted(values.items()):
-        for leaf, position in _leaves(value):
-            ref, kind = _add_leaf(graph, task, direction, f"{name}{position}", leaf, files)
-            parameter = graph.add(
-                local_id("tool", call_name(task.name), direction, name),
-                "FormalParameter",
-                name=name,
-                additionalType=kind,
-            )
-            graph.link(tool, direction, parameter)
-            graph.link(ref, "exampleOfWork", parameter)
-            refs += [ref] if ref not in refs else []
-    return refs
-
-
-def _leaves(value: Any, position: str = "") -> Iterator[tuple[Any, str]]:
-    if isinstance(value, dict):
-        for key in sorted(value):
-            yield from _leaves(value[key], f"{position}.{key}")
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _leaves(item, f"{position}[{index}]")
-    elif value is not None:
-        yield value, position
-
-
-def _add_leaf(
-    graph: CrateGraph, task: TaskReport, direction: str, name: str, leaf: Any, files: dict[str, ResultFile]
-) -> tuple[Ref, str]:
-    """Describe one value: a stored file as itself, a passing file as a work that was not kept, the rest as a value."""
-    text = leaf if isinstance(leaf, str) else ""
-    if text in files:
-        return graph.add_stored(files[text]), "File"
-    if text.startswith("/") or "://" in text:
-        # The digest of the path ties one task's output to the next one's input without telling the machine's paths.
-        ref = graph.add(
-            local_id("intermediate", digest(text)[:16]),
-            "CreativeWork",
-            name=text.rsplit("/", 1)[-1],
-            description="A file that passed between tasks and was not kept",
-        )
-        return ref, "File"
-    return graph.value(local_id("value", task.name, direction, name), name, leaf), "Text"

@@ -41,6 +41,8 @@ MEDIA_TYPES: Mapping[str, str] = {
     ".txt": "text/plain",
     ".vcf": "text/x-vcf",
     ".wdl": "text/x-wdl",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 UNIT_SIGNS: Mapping[str, str] = {"percent": "%", "x": "×", "phred": "", "count": "", "bp": "bp", "s": "s"}

@@ -35,6 +35,7 @@ from labrelay.records.schema import (
 )
 
 Direction = Literal["up", "down"]
+_Found = tuple[str, str, str]  # source, target, role
 CHUNK = 500
 MAX_NODES = 20_000
 _ID = re.compile(r"([a-z]{3})_[0-9a-f]{0,16}\Z")
@@ -169,19 +170,46 @@ def lineage(session: Session, id: str, direction: Direction = "up") -> Graph:
         UsageError: It could mean several things.
     """
     root = resolve(session, id)
-    seen, frontier, edges = {root}, {root}, dict[tuple[str, str, str], None]()
+    seen, edges, complete = _walk(session, {root}, direction)
+    return _graph(session, root, direction, seen, edges, complete)
+
+
+def around(session: Session, id: str) -> Graph:
+    """Return what was made of an entity and what all of that came from, as one graph; its direction is `down`.
+
+    So an experiment shows the instrument runs behind its results, which do not lie above it.
+
+    Raises:
+        NotFound: There is no such thing.
+        UsageError: It could mean several things.
+    """
+    root = resolve(session, id)
+    below, edges, whole = _walk(session, {root}, "down")
+    seen, others, complete = _walk(session, below, "up")
+    return _graph(session, root, "down", seen, edges | others, whole and complete)
+
+
+def _walk(session: Session, start: set[str], direction: Direction) -> tuple[set[str], dict[_Found, None], bool]:
+    """Return all that is reached from some ids, the edges on the way, and whether it ended by itself."""
+    seen, frontier, edges = set(start), set(start), dict[_Found, None]()
     while frontier and len(seen) < MAX_NODES:
         found = list(_next(session, frontier, direction))
         edges.update(dict.fromkeys(found))
         ends = {source if direction == "up" else target for source, target, _role in found}
         frontier = ends - seen
         seen |= frontier
+    return seen, edges, not frontier
+
+
+def _graph(
+    session: Session, root: str, direction: Direction, ids: set[str], edges: Iterable[_Found], complete: bool
+) -> Graph:
     return Graph(
         root=root,
         direction=direction,
-        nodes=tuple(_describe(session, seen)),
+        nodes=tuple(_describe(session, ids)),
         edges=tuple(Edge(source=s, target=t, role=r) for s, t, r in edges),
-        complete=not frontier,
+        complete=complete,
     )
 
 

@@ -18,7 +18,11 @@ from labrelay.model.runs import RunReport, WorkflowVersion
 
 
 class ResultFile(Frozen):
-    """A file of a result: which output (or input role) of the workflow it is, and where it can be read now."""
+    """A file of a result: which output (or input role) of the workflow it is, and where it can be read now.
+
+    Attributes:
+        asked_as: What the engine was told to read, where that is another name of the same bytes: a read set's file.
+    """
 
     name: str
     role: FileRole
@@ -27,10 +31,17 @@ class ResultFile(Frozen):
     index: int = 0
     media_type: str | None = None
     task: str | None = None
+    asked_as: str | None = None
 
 
 class InstrumentSource(Frozen):
-    """The instrument run that the reads came from, as provenance names it."""
+    """The instrument run that the reads came from, as provenance names it.
+
+    Attributes:
+        lanes: Those that the reads came from; none when they are merged or unknown.
+        samples: Ids of the samples that were read there.
+        files: Ids of the files of reads that came of it.
+    """
 
     run_id: str
     platform: str
@@ -38,6 +49,9 @@ class InstrumentSource(Frozen):
     instrument_serial: str | None = None
     flow_cell: str | None = None
     started: datetime | None = None
+    lanes: tuple[int, ...] = ()
+    samples: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class ReferenceUsed(Frozen):
@@ -72,6 +86,7 @@ class Result(Frozen):
         started_by: Who or what asked for it.
         replaces: The workflow runs whose older results it takes the place of.
         because: Why there is a new result, one sentence; None when it is the first.
+        rule: The routing rule that asked for it; None or `by hand` when a person did.
     """
 
     run_id: str
@@ -99,6 +114,7 @@ class Result(Frozen):
     started_by: str
     replaces: tuple[str, ...] = ()
     because: str | None = None
+    rule: str | None = None
 
     @property
     def title(self) -> str:

@@ -249,6 +249,11 @@ class TaskRow(Base):
     peak_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     declared_image: Mapped[str | None]
     ran_in: Mapped[str | None]
+    instance_type: Mapped[str | None]
+    command: Mapped[str | None]
+    stderr_tail: Mapped[str | None]
+    inputs: Mapped[Json | None]  # by the names of the definition, files as the paths that the engine knew
+    outputs: Mapped[Json | None]
 
 
 class RunIORow(Base):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from labrelay.model.errors import NotFound
+from labrelay.model.errors import NotFound, StorageFailed
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.files import FileRef, FileRole
 from labrelay.model.qc import QCMetric, Verdict
@@ -35,6 +38,8 @@ from labrelay.steps.bundles import definition_of
 from labrelay.steps.home import Home
 from labrelay.workflows.definition import Definition
 
+OF_THE_RUN = ("run_id", "platform", "instrument_model", "instrument_serial", "flow_cell", "started")
+
 
 def gather(
     home: Home,
@@ -50,7 +55,7 @@ def gather(
     definition = definition_of(home, run.workflow_digest)
     version = session.get_one(WorkflowVersionRow, run.workflow_digest)
     attempt = runs.last_attempt(session, run.id)
-    inputs = _inputs(home, session, run.id)
+    inputs = _inputs(home, session, run.id, attempt.request.get("read_sets", ()))
     superseded = superseded_by(session, run)
     ended = report.ended or datetime.fromisoformat(run.ended_at or run.state_at)
     return Result(
@@ -79,6 +84,7 @@ def gather(
         started_by=run.created_by,
         replaces=superseded.replaces,
         because=superseded.because,
+        rule=run.rule,
     )
 
 
@@ -140,12 +146,24 @@ def _io(session: Session, run_id: str, direction: str) -> list[tuple[RunIORow, F
     return [(io, file) for io, file in session.execute(query.order_by(RunIORow.name, RunIORow.idx))]
 
 
-def _inputs(home: Home, session: Session, run_id: str) -> list[ResultFile]:
+def _inputs(home: Home, session: Session, run_id: str, read_sets: Sequence[str]) -> list[ResultFile]:
     files = []
+    asked = _asked_as(home, read_sets)
     for io, file in _io(session, run_id, "in"):
         role = FileRole.REFERENCE if io.name.startswith("reference.") else FileRole(file.role)
-        files.append(result_file(home, io.name, io.idx, intake.ref_of(file), role, None))
+        found = result_file(home, io.name, io.idx, intake.ref_of(file), role, None)
+        files.append(found.model_copy(update={"asked_as": asked.get((io.name, io.idx))}))
     return files
+
+
+def _asked_as(home: Home, read_sets: Sequence[str]) -> dict[tuple[str, int], str]:
+    """Return what an engine reads in place of the files of reads, by role and index; nothing of what is gone."""
+    found: dict[tuple[str, int], str] = {}
+    for index, read_set in enumerate(read_sets):
+        with suppress(NotFound, StorageFailed):
+            places = home.reads.locations(read_set)
+            found |= {(f"reads.r{mate}", index): place for mate, place in enumerate(places, 1)}
+    return found
 
 
 def _outputs(home: Home, session: Session, run_id: str, definition: Definition) -> list[ResultFile]:
@@ -171,17 +189,27 @@ def _samples(session: Session, run_id: str) -> tuple[Sample, ...]:
 
 def _instrument_runs(session: Session, run_id: str) -> tuple[InstrumentSource, ...]:
     """Return the instrument runs whose files went into the run, in one query that leaves out their sheets."""
-    columns = [InstrumentRunRow.content[name].as_string().label(name) for name in InstrumentSource.model_fields]
+    columns = [InstrumentRunRow.content[name].as_string().label(name) for name in OF_THE_RUN]
     query = (
-        select(*columns)
+        select(DatasetRow.sample_id, DatasetFileRow.file_id, DatasetFileRow.lane.label("lane"), *columns)
         .join(DatasetRow, DatasetRow.instrument_run_id == InstrumentRunRow.id)
         .join(DatasetFileRow, DatasetFileRow.dataset_id == DatasetRow.id)
         .join(RunIORow, RunIORow.file_id == DatasetFileRow.file_id)
         .where(RunIORow.run_id == run_id, RunIORow.direction == "in")
-        .distinct()
     )
-    found = [InstrumentSource.model_validate(dict(row)) for row in session.execute(query).mappings()]
-    return tuple(sorted(found, key=lambda source: source.run_id))
+    found: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    for row in session.execute(query).mappings():
+        found[tuple(row[name] for name in OF_THE_RUN)].append(row)
+    sources = [
+        InstrumentSource(
+            **dict(zip(OF_THE_RUN, told, strict=True)),
+            lanes=tuple(sorted({row["lane"] for row in rows if row["lane"] is not None})),
+            samples=tuple(sorted({row["sample_id"] for row in rows if row["sample_id"] is not None})),
+            files=tuple(sorted({row["file_id"] for row in rows})),
+        )
+        for told, rows in found.items()
+    ]
+    return tuple(sorted(sources, key=lambda source: source.run_id))
 
 
 def _reference(home: Home, run: WorkflowRunRow, inputs: Sequence[ResultFile]) -> ReferenceUsed | None:
@@ -200,4 +228,5 @@ def _reference(home: Home, run: WorkflowRunRow, inputs: Sequence[ResultFile]) ->
 
 def _task(row: TaskRow) -> TaskReport:
     values = {name: getattr(row, name) for name in TaskReport.model_fields if hasattr(row, name)}
-    return TaskReport.model_validate(values | {"started": row.started_at, "ended": row.ended_at})
+    io = {"inputs": row.inputs or {}, "outputs": row.outputs or {}}  # none in rows of before revision 0008
+    return TaskReport.model_validate(values | io | {"started": row.started_at, "ended": row.ended_at})

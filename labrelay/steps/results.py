@@ -195,7 +195,7 @@ def show_result(home: Home, text: str) -> Shown:
         UsageError: The sample has several; the sentence names their runs.
     """
     with home.records.read() as session:
-        run = find_run(session, text) if text.startswith("run_") else _of_sample(session, text)
+        run = find_run(session, text) if text.startswith("run_") else run_of_sample(session, text)
         result = recorded_result(home, session, run.id)
     folder = result_folder(home, run.result_path)
     return Shown(
@@ -207,7 +207,13 @@ def show_result(home: Home, text: str) -> Shown:
     )
 
 
-def _of_sample(session: Session, text: str) -> WorkflowRunRow:
+def run_of_sample(session: Session, text: str) -> WorkflowRunRow:
+    """Return the run with the one result of a sample that counts.
+
+    Raises:
+        NotFound: There is no such sample, or it has no recorded result.
+        UsageError: It has several results.
+    """
     query = select(WorkflowRunRow).where(WorkflowRunRow.id.in_(_counting()), of_sample(session, text))
     found = session.scalars(query.order_by(WorkflowRunRow.id)).all()
     if not found:

@@ -139,6 +139,26 @@ def test_lineage_leads_from_an_output_to_the_sample_and_back(labrelay: Command) 
     assert hits[0]["id"] in down.out
 
 
+def test_a_result_is_explained_in_sentences_and_as_json(labrelay: Command) -> None:
+    said = labrelay("explain", "alpha", "read_pairs").out
+    assert said.splitlines()[0].endswith(": count_reads 1.0.0 on alpha, experiment tiny-study")
+    assert "\nAsked about\n  Read pairs is 50" in said
+    assert "flow cell 000000000-TINY7, lane 1" in said
+    told = labrelay("explain", "alpha", "--json").json
+    assert (told["verdict"], told["asked"]["rule"]) == ("pass", "count everything")
+    refused = labrelay("explain", "alpha", "nonsense")
+    assert (refused.code, "has no number nonsense; it has read_pairs" in refused.err) == (2, True)
+
+
+def test_lineage_is_drawn_as_a_page_and_as_a_picture(labrelay: Command, tmp_path: Path) -> None:
+    page, picture = tmp_path / "new" / "alpha.html", tmp_path / "alpha.svg"
+    told = labrelay("lineage", "alpha", "--html", str(page), "--svg", str(picture)).out
+    assert told.count(" things drawn: ") == 2
+    assert all(word in page.read_text() for word in ("Sample <bdi>alpha</bdi>", "instrument run", "Workflow runs"))
+    assert picture.read_bytes().startswith(b"<svg")
+    assert labrelay("lineage", "alpha", "--svg", str(picture), "--down", "--json").json == [str(picture)]
+
+
 def test_lineage_names_the_other_direction_and_where_the_documents_are(labrelay: Command) -> None:
     up = labrelay("lineage", "alpha").out
     sample = up.split()[2]

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from labrelay.model.runs import TaskReport
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
-from labrelay.records.crate_tasks import call_name
+from labrelay.records.crate_tools import call_name
 from labrelay.records.documents import duration_text
 from labrelay.records.report.genome import coverage_figure, variants_figure
 from labrelay.records.report.svg import LEFT, RIGHT, WIDTH, Figure, join, line, nice_ticks, rect, scale, text

@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from labrelay.model.experiment import Experiment
 from labrelay.model.names import printable
 from labrelay.model.qc import Verdict, worst
-from labrelay.records.crate_tasks import call_name
+from labrelay.records.crate_tools import call_name
 from labrelay.records.documents import (
     Document,
     day_and_time,
@@ -170,13 +170,13 @@ def _templates() -> Environment:
 
 
 @cache
-def _sheet_and_policy() -> tuple[str, str]:
-    """Return the style sheet and the policy that allows exactly it."""
+def _sheet_and_policy(extra: str) -> tuple[str, str]:
+    """Return the style sheet, with one page's own rules behind it, and the policy that allows exactly it."""
     sheet = (
         _templates()
         .get_template("report.css.j2")
         .render(light=variables(LIGHT), dark=variables(DARK), charts=CHART_CSS)
-    )
+    ) + extra
     allowed = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{allowed}'; img-src 'none'; script-src 'none'; base-uri 'none'; "
@@ -185,9 +185,9 @@ def _sheet_and_policy() -> tuple[str, str]:
     return sheet, policy
 
 
-def render(template: str, **values: object) -> bytes:
-    """Return a page from its template, with the style sheet inside and the policy that allows it."""
-    sheet, policy = _sheet_and_policy()
+def render(template: str, extra_css: str = "", /, **values: object) -> bytes:
+    """Return a page of one of the templates here, self-contained; names from outside are escaped."""
+    sheet, policy = _sheet_and_policy(extra_css)
     page = _templates().get_template(template)
     return page.render(sheet=sheet, policy=policy, words=VERDICT_WORDS, **values).encode()
 

@@ -61,6 +61,7 @@ class Figure:
     body: Markup
     height: float
     width: float = WIDTH
+    css: str = CHART_CSS
 
     @property
     def inline(self) -> Markup:
@@ -81,7 +82,7 @@ class Figure:
             '<rect width="100%" height="100%" fill="var(--panel)"/>{}</svg>\n'
         ).format(
             num(self.width), num(self.height), num(self.width), num(self.height), shown(self.title),
-            shown(self.summary), style, CHART_CSS, self.body,
+            shown(self.summary), style, self.css, self.body,
         )  # fmt: skip
         return str(text).encode()
 

@@ -33,6 +33,11 @@ def leave(store: S3ObjectStore, where: str, report: RunReport, origins: dict[str
     logs = [path for path in report.logs if Path(path).is_file()][:LOGS]
     for number, path in enumerate(logs):
         names[path] = store.uri(store.stage(Path(path), f"{where}/log/{number}/{slug(Path(path).name)}").commit())
-    held = f"container {image}" + (f", {report.sandbox}" if report.sandbox else "")
-    told = report.model_copy(update={"logs": tuple(logs), "sandbox": held})
+    tasks = tuple(task.model_copy(update={"ran_in": _held(image, task.ran_in)}) for task in report.tasks)
+    told = report.model_copy(update={"logs": tuple(logs), "sandbox": _held(image, report.sandbox), "tasks": tasks})
     return with_paths(told, names)
+
+
+def _held(image: str, inside: str | None) -> str:
+    """Return what held something: the job's container, and what held it in there."""
+    return f"container {image}" + (f", {inside}" if inside else "")

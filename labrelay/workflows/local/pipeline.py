@@ -15,6 +15,7 @@ from labrelay.workflows.nextflow import command, failure, runtime
 from labrelay.workflows.nextflow.folders import Folders, session_of
 from labrelay.workflows.nextflow.log import Follower
 from labrelay.workflows.nextflow.outputs import VERSIONS, read_outputs
+from labrelay.workflows.nextflow.task_files import with_files
 from labrelay.workflows.nextflow.trace import live_reports, named, read_trace, task_reports
 from labrelay.workflows.verdict import Verdict
 
@@ -105,7 +106,7 @@ class Pipeline:
             sandbox=ended.sandbox,
             files=files,
             values=values,
-            tasks=task_reports(rows, ended.sandbox),
+            tasks=with_files(task_reports(rows, ended.sandbox), rows, files),
             logs=_logs(attempt, folders, ended),
             failure=None if complete else ended.message,
             exit_code=ended.exit_code,

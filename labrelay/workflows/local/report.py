@@ -168,8 +168,8 @@ def _task(attempt: Attempt, folder: Path) -> TaskReport:
         cpu_seconds=usage.get("cpu_seconds"),
         peak_memory_bytes=usage.get("peak_memory_bytes"),
         stderr_tail="\n".join(last_lines(folder / "stderr.txt")) or None if error else None,
-        inputs=_unqualified(read_json(folder / "inputs.json")),
-        outputs=_unqualified(outputs),
+        inputs=_real(_unqualified(read_json(folder / "inputs.json")), f"{attempt.work}/"),
+        outputs=_real(_unqualified(outputs), f"{attempt.work}/"),
     )
 
 
@@ -204,6 +204,15 @@ def _unqualified(values: Any) -> dict[str, Any]:
     if not isinstance(values, dict):
         return {}
     return {str(name).rpartition(".")[2]: value for name, value in values.items()}
+
+
+def _real(value: Any, work: str) -> Any:
+    """Return task values with the run's own files by where they are: miniwdl names the same file by several links."""
+    if isinstance(value, dict):
+        return {key: _real(each, work) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_real(each, work) for each in value]
+    return os.path.realpath(value) if isinstance(value, str) and value.startswith(work) else value
 
 
 def _mapping(path: Path) -> dict[str, Any]:

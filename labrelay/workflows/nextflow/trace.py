@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,8 @@ STATES = {
     "ABORTED": RunState.CANCELED,
 }
 COMMAND_BYTES = 65_536
+LAUNCH = re.compile(rb"^nxf_launch\(\) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+CONTAINER = re.compile(rb"(?:^|[\s;])(docker|podman|singularity|apptainer) (?:run|exec) ")
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def _report(row: Traced, name: str, sandbox: str | None) -> TaskReport:
         cached=row.row.get("status") == "CACHED",
         command=_command(row.folder),
         declared_image=image,
-        ran_in=sandbox,
+        ran_in=_ran_in(row.folder, image, sandbox),
         cpus=row.number("cpus"),
         memory_bytes=_whole(row.number("memory")),
         cpu_seconds=None if seconds is None or share is None else round(seconds / 1000 * share / 100, 4),
@@ -136,6 +139,17 @@ def live_reports(tasks: Mapping[str, Begun], rows: list[Traced], work: Path, san
                 started=moment(begun.stat().st_mtime) if begun is not None else None,
                 ran_in=sandbox,
             )
+
+
+def _ran_in(folder: Path, image: str | None, sandbox: str | None) -> str | None:
+    """Return what held a task: Nextflow names its image also where no containers are used, its launcher tells."""
+    try:
+        with (folder / ".command.run").open("rb") as handle:
+            found = LAUNCH.search(handle.read(COMMAND_BYTES))
+    except OSError:
+        return sandbox
+    by = CONTAINER.search(found[1]) if found else None
+    return f"container {image}, {by[1].decode()}" if by and image else sandbox
 
 
 def _command(folder: Path) -> str | None:

@@ -53,6 +53,12 @@ def test_a_pipeline_runs_and_its_report_says_what_happened(lab: Lab, tiny: dict[
     assert tasks["JOIN"].started is not None
     assert tasks["JOIN"].ended is not None
     assert tasks["JOIN"].started <= tasks["JOIN"].ended
+    # They were published as copies, and each is one file to the task that made it and to the one that read it.
+    loud = [files["loud", index].path for index in range(3)]
+    assert tasks["UPPER (b), try 2"].outputs == {"made": [files["loud", 1].path]}
+    assert tasks["UPPER (b)"].outputs == {}
+    assert tasks["JOIN"].inputs == {"staged": sorted(loud)}
+    assert tasks["JOIN"].outputs == {"made": [files["all", 0].path]}
     names = {Path(log).name for log in report.logs}
     assert {"engine.log", "nextflow.log", "trace.tsv", "report.html", "timeline.html", "dag.html"} <= names
 

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from labrelay.model.runs import OutputFile
 from labrelay.model.states import RunState
 from labrelay.workflows.definition import NextflowSpec
 from labrelay.workflows.nextflow import command
@@ -14,6 +15,7 @@ from labrelay.workflows.nextflow.folders import Folders, session_of
 from labrelay.workflows.nextflow.log import Follower
 from labrelay.workflows.nextflow.outputs import fits, read_outputs
 from labrelay.workflows.nextflow.runtime import Nextflow
+from labrelay.workflows.nextflow.task_files import with_files
 from labrelay.workflows.nextflow.trace import read_trace, task_reports
 
 # Lines as Nextflow 24.10 writes them.
@@ -200,3 +202,55 @@ def test_the_executor_of_this_machine_shares_out_the_part_that_is_ours(tmp_path:
     told = command.configuration(folders, 2, 1.5).splitlines()
     assert told[-2:] == ["executor.$local.cpus = 2", "executor.$local.memory = '1536 MB'"]
     assert "executor.$local" not in command.configuration(folders)
+
+
+def test_what_a_task_read_is_where_its_links_lead_and_what_it_gave_is_published_or_taken(tmp_path: Path) -> None:
+    one, two = tmp_path / "work" / "aa" / "bbbbbb11", tmp_path / "work" / "cc" / "dddddd22"
+    (two / "deep").mkdir(parents=True)
+    one.mkdir(parents=True)
+    reads = tmp_path / "reads [1]*.fq"
+    for path in (reads, one / "x.bam", one / "scratch.tmp", one / ".command.sh", two / "x.vcf"):
+        path.write_text(path.name)
+    (one / "reads.fq").symlink_to(reads)
+    (two / "deep" / "x.bam").symlink_to(one / "x.bam")
+    published = tmp_path / "published" / "x.vcf"
+    published.parent.mkdir()
+    published.write_text("x.vcf")
+    trace = tmp_path / "trace.tsv"
+    trace.write_text(HEADER + row("A (x)", "COMPLETED", one) + row("B", "COMPLETED", two, start=9000))
+    rows = read_trace(trace)
+    first, second = with_files(
+        task_reports(rows, None), rows, [OutputFile(output="vcf", path=str(published), task="B")]
+    )
+    assert (first.inputs, first.outputs) == ({"staged": [str(reads)]}, {"made": [str(one / "x.bam")]})
+    assert (second.inputs, second.outputs) == ({"staged": [str(one / "x.bam")]}, {"made": [str(published)]})
+
+
+def test_tasks_whose_folders_are_gone_have_no_files(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.tsv"
+    trace.write_text(HEADER + row("A", "COMPLETED", tmp_path / "gone"))
+    rows = read_trace(trace)
+    (task,) = with_files(task_reports(rows, None), rows, [OutputFile(output="x", path="/nowhere/x", task="A")])
+    assert (task.inputs, task.outputs) == ({}, {"made": ["/nowhere/x"]})
+
+
+LAUNCHES = {
+    "docker run -i --cpu-shares 1024 -v /w:/w quay.io/a/b:1 /bin/bash -ue /w/x": "container quay.io/a/b:1, docker",
+    'set +u; env - PATH="$PATH" singularity exec --no-home b.img /bin/bash': "container quay.io/a/b:1, singularity",
+    "/bin/bash -ue /data/docker/w/.command.sh": "somewhere",
+}
+
+
+@pytest.mark.parametrize("launch", LAUNCHES)
+def test_a_container_held_a_task_only_when_its_launcher_started_one(tmp_path: Path, launch: str) -> None:
+    folder = tmp_path / "aa" / "bbbbbb11"
+    folder.mkdir(parents=True)
+    text = (
+        f"nxf_trace() {{\n    docker run x\n}}\n\nnxf_launch() {{\n    {launch}\n}}\n\nnxf_stage() {{\n    true\n}}\n"
+    )
+    (folder / ".command.run").write_text(text)
+    trace = tmp_path / "trace.tsv"
+    trace.write_text(HEADER.replace("workdir", "container\tworkdir") + row("A", "COMPLETED", Path("quay.io/a/b:1")))
+    trace.write_text(trace.read_text().replace("quay.io/a/b:1\n", f"quay.io/a/b:1\t{folder}\n"))
+    (task,) = task_reports(read_trace(trace), "somewhere")
+    assert (task.declared_image, task.ran_in) == ("quay.io/a/b:1", LAUNCHES[launch])
