@@ -47,6 +47,13 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(INSTALL) --python .venv-referees/bin/python -r locks/referees.txt
 	@touch $@
 
+.venv-kadi: .venv-kadi/.ready ## the real Kadi4Mat server with its own client, for tests and `make demo-kadi`
+.venv-kadi/.ready: locks/kadi.txt $(VENV)/.ready
+	@echo "setting up .venv-kadi …"
+	@$(PYTHON) -m venv .venv-kadi
+	@$(INSTALL) --python .venv-kadi/bin/python -r locks/kadi.txt
+	@touch $@
+
 .venv-image: .venv-image/.ready ## what the container image holds: Labrelay's packages and Prefect's workers
 .venv-image/.ready: locks/image.txt $(VENV)/.ready
 	@echo "setting up .venv-image …"
@@ -78,7 +85,7 @@ clean-demo: ## stop what the demo left running and remove its home
 	@if [ -x $(BIN)/labrelay ] && [ -d $(HOME_DIR)/emulator ]; then $(BIN)/labrelay emulator --data $(HOME_DIR)/emulator --stop; fi
 	@rm -rf $(HOME_DIR)
 
-test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready nextflow-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
+test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready .venv-kadi/.ready nextflow-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15 $(PYTEST_ARGS)
 
 cover: ## the tests once more, with what they cover (half as slow again)
@@ -105,7 +112,7 @@ serve: $(VENV)/.ready ## the demo home's Prefect server, to look at its flow run
 	@$(BIN)/labrelay --home $(HOME_DIR) up
 
 lock: $(VENV)/.ready ## resolve the locks again
-	@for extra in uv crate-validator aws-lint referees; do \
+	@for extra in uv crate-validator aws-lint referees kadi; do \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" --upgrade locks/$$extra.in -o locks/$$extra.txt; done
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
