@@ -22,7 +22,7 @@ from labrelay.model.errors import Busy, StorageFailed, UsageError
 from labrelay.model.faults import faultpoint
 
 BUSY_SECONDS = 30
-HEAD = "0001"
+HEAD = "0004"
 
 
 def now() -> str:
