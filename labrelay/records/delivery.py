@@ -1,8 +1,14 @@
-"""What every channel of the outbox raises when a message could not be told."""
+"""What every channel of the outbox raises when a message could not be told, and how long it was asked to wait."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
 from labrelay.model.errors import LabrelayError
+
+LONGEST_WAIT = 86_400.0
+LATER = frozenset({408, 425, 429})  # with all of 5xx: the same request may be taken later
 
 
 class Undeliverable(LabrelayError):
@@ -18,3 +24,17 @@ class Undeliverable(LabrelayError):
         self.retryable = retry
         self.retry_after = retry_after
         super().__init__(message)
+
+
+def wait_seconds(retry_after: str | None) -> float:
+    """Return what a `Retry-After` header asks for, in seconds (it may be a date), at most a day; 0 for none."""
+    if not retry_after:
+        return 0.0
+    if retry_after.isascii() and retry_after.isdigit():
+        return min(float(retry_after[:9]), LONGEST_WAIT)
+    try:
+        until = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return 0.0
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return min(max((until - datetime.now(UTC)).total_seconds(), 0.0), LONGEST_WAIT)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from labrelay.records.delivery import Undeliverable
+from labrelay.records.delivery import LATER, Undeliverable, wait_seconds
 from labrelay.records.notify import Notice
 
 TIMEOUT = 10.0  # seconds for each of connect, write and read
-LONGEST_WAIT = 86_400.0
-LATER = frozenset({408, 425, 429})  # with all of 5xx: the same may be taken later
 TEAMS_HOSTS = (".webhook.office.com", ".logic.azure.com", ".api.powerplatform.com")
 
 
@@ -64,20 +60,7 @@ def judge(status: int, headers: Mapping[str, str], host: str) -> Undeliverable:
     retry = status in LATER or 500 <= status < 600
     hint = "" if retry else ": check webhook_url in the settings"
     text = f"the webhook at {host} answered {status}{hint}"
-    return Undeliverable(text, retry=retry, retry_after=_seconds(headers.get("retry-after")) if retry else 0.0)
-
-
-def _seconds(retry_after: str | None) -> float:
-    if not retry_after:
-        return 0.0
-    if retry_after.isascii() and retry_after.isdigit():
-        return min(float(retry_after[:9]), LONGEST_WAIT)
-    try:
-        until = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return 0.0
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return min(max((until - datetime.now(UTC)).total_seconds(), 0.0), LONGEST_WAIT)
+    return Undeliverable(text, retry=retry, retry_after=wait_seconds(headers.get("retry-after")) if retry else 0.0)
 
 
 def _host(url: str) -> str:
