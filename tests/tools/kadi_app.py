@@ -27,7 +27,8 @@ def settings(told: dict[str, Any]) -> dict[str, Any]:
         "CELERY_BROKER_URL": told["redis"],
         "RATELIMIT_STORAGE_URI": told["redis"],
         "ELASTICSEARCH_ENABLE_FALLBACK": True,
-        "ELASTICSEARCH_HOSTS": None,
+        "ELASTICSEARCH_HOSTS": "http://127.0.0.1:9",  # nobody: only an error of the connection leads to the fallback
+        "ELASTICSEARCH_CONFIG": {"max_retries": 0, "timeout": 1},
         "SERVER_NAME": f"127.0.0.1:{told['port']}",
         "SECRET_KEY": "of-the-tests",
         "PREFERRED_URL_SCHEME": "http",
