@@ -11,7 +11,9 @@ from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.words import counted
 from labrelay.parsers.announcement import AnnouncedRow, read_announcement
 from labrelay.records import experiments
+from labrelay.records.database import now
 from labrelay.records.experiments import Announced
+from labrelay.steps.eln_signs import sign
 from labrelay.steps.home import Home
 
 
@@ -46,6 +48,9 @@ def announce(
                 f"{count} announced with other content before ({', '.join(differing[:5])}): "
                 "add --correct with a --reason to raise their revision; nothing was changed"
             )
+        for outcome in outcomes:
+            if changed := outcome.added + outcome.corrected:
+                sign(home, session, "announced", [outcome.experiment.id], now(), *sorted(changed))
     return outcomes
 
 
