@@ -152,6 +152,18 @@ def waiting(session: Session, channel: str | None = None) -> dict[str, int]:
     return {row[0]: row[1] for row in session.execute(query)}
 
 
+def given_up(session: Session, channel: str) -> list[str]:
+    """Return the entities of a channel's messages that were given up."""
+    dead = (OutboxRow.channel == channel) & (OutboxRow.state == "dead")
+    return list(session.scalars(select(OutboxRow.entity_id).where(dead).distinct().order_by(OutboxRow.entity_id)))
+
+
+def last_error(session: Session, channel: str) -> str | None:
+    """Return what was wrong with the newest message of a channel that was tried and could not be told."""
+    failed = (OutboxRow.channel == channel) & (OutboxRow.state != "confirmed") & OutboxRow.error.is_not(None)
+    return session.scalar(select(OutboxRow.error).where(failed).order_by(OutboxRow.id.desc()).limit(1))
+
+
 def _settle(db: Database, message: Message, **values: Any) -> None:
     with db.write() as session:
         cleared = {"lease_until": None, "lease_holder": None}

@@ -7,21 +7,10 @@ from collections.abc import Iterable
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from labrelay.model.problem import Frozen
-from labrelay.model.qc import Verdict
+from labrelay.model.qc import Override, Verdict
 from labrelay.records import audit
 from labrelay.records.database import actor, now
 from labrelay.records.schema import OverrideRow, WorkflowRunRow
-
-
-class Override(Frozen):
-    """A verdict that a person set; `computed` is what the thresholds said."""
-
-    verdict: Verdict
-    computed: Verdict
-    reason: str
-    at: str
-    by: str
 
 
 def override(session: Session, run: WorkflowRunRow, verdict: Verdict, reason: str) -> Override:

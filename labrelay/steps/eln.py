@@ -42,7 +42,9 @@ class ElnStatus(Frozen):
         linked: Experiments that have an entry.
         parts: Parts that people changed or keep, and entries that they closed.
         waiting: Announcements that were not taken over.
-        messages: Signs that wait to be delivered, and those that were given up.
+        messages: Signs that wait to be delivered.
+        dead: Signs that were given up.
+        why: What the notebook said to the one that was tried last.
     """
 
     system: str
@@ -51,6 +53,7 @@ class ElnStatus(Frozen):
     waiting: tuple[Waiting, ...]
     messages: int
     dead: int
+    why: str | None = None
 
 
 @dataclass
@@ -96,11 +99,13 @@ def reconcile(home: Home, experiment: str | None = None, most: int | None = None
     notebook = notebook_or_refuse(home)
     with home.records.read() as session:
         newest = outbox.newest(session)
-        wanted = (
-            [find_experiment(session, experiment).id] if experiment else book.linked(session, notebook.system, most)
-        )
+        if experiment is not None:
+            wanted = [find_experiment(session, experiment).id]
+        else:
+            # What was given up may have no entry yet.
+            wanted = [*outbox.given_up(session, "eln"), *book.linked(session, notebook.system, most)]
     outcome = Reconciled()
-    for experiment_id in wanted:
+    for experiment_id in dict.fromkeys(wanted):
         try:
             told = tell_notebook(home, experiment_id)
         except LabrelayError as error:
@@ -203,6 +208,7 @@ def status(home: Home) -> ElnStatus:
             waiting=tuple(_waiting(session, system)),
             messages=counts.get("pending", 0) + counts.get("sending", 0),
             dead=counts.get("dead", 0),
+            why=outbox.last_error(session, "eln"),
         )
 
 

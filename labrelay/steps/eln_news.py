@@ -96,16 +96,15 @@ def _take_over(home: Home, notebook: Notebook, external_id: str, outcome: Pulled
             told = Announcement.model_validate(row.content)
             if faults := errors_of(told.problems):
                 raise RefusedInput(f"the entry {external_id} in {notebook.title}", faults)
-            row.experiment_id = _experiment_id(session, notebook, told, row.experiment_id)
-            changed = _announce(session, notebook, told, row.experiment_id)
-            outcome.left += [
-                f"{name} is no longer in {notebook.title} {external_id}; it stays here"
-                for name in _gone(session, row.experiment_id, told)
-            ]
-            book.link(session, notebook.system, row.experiment_id, external_id, notebook.url(external_id))
+            experiment_id = _experiment_id(session, notebook, told, row.experiment_id)
+            changed = _announce(session, notebook, told, experiment_id)
+            row.experiment_id = experiment_id
+            gone = _gone(session, experiment_id, told)
+            book.link(session, notebook.system, experiment_id, external_id, notebook.url(external_id))
             row.applied, row.problem = told.version, None
-            sign(home, session, "announced", [row.experiment_id], told.version)
+            sign(home, session, "announced", [experiment_id], told.version)
         outcome.taken.append(changed)
+        outcome.left += [f"{name} is no longer in {notebook.title} {external_id}; it stays here" for name in gone]
         faultpoint("eln.taken_over")
     except LabrelayError as error:
         if error.retryable:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -171,6 +172,18 @@ class Hands:
         """The parts that were written, in order."""
         with self.notebook.state() as state:
             return list(state.get("writes", []))
+
+
+def killed_at(point: str, work: Callable[[], object]) -> None:
+    """Do the work in a process of its own that is killed at a fault point, and see that it got there."""
+    if (pid := os.fork()) == 0:
+        try:
+            os.environ["LABRELAY_FAULT"] = f"{point}:1:kill"
+            work()
+        finally:
+            os._exit(1)
+    _pid, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status), f"{point} was not passed"
 
 
 def new_entry(identifier: str, title: str) -> dict[str, Any]:

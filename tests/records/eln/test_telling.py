@@ -1,12 +1,12 @@
 """The entry of an experiment becomes what it should say, whatever people, kills and a bad line do meanwhile."""
 
-import os
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import parts as made
 import pytest
-from fake import FakeNotebook, Hands
+from fake import FakeNotebook, Hands, killed_at
 from sqlalchemy import select
 
 from labrelay.model.experiment import Experiment
@@ -166,12 +166,7 @@ def test_a_kill_anywhere_and_a_repeat_make_one_entry_without_a_false_conflict(
     db: Database, notebook: FakeNotebook, hands: Hands, point: str, later: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db.close()
-    if (pid := os.fork()) == 0:
-        os.environ["LABRELAY_FAULT"] = f"{point}:1:kill"
-        told(Database(db.url), notebook, "received")
-        os._exit(0)
-    _pid, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status)
+    killed_at(point, lambda: told(Database(db.url), notebook, "received"))
     outcome = told(db, notebook, later)
     assert outcome.conflicts == []
     assert [e["identifier"] for e in hands.entries().values()] == [EXPERIMENT.id]
@@ -185,11 +180,7 @@ def test_two_kills_in_a_row_do_not_turn_our_own_writing_into_a_persons(
 ) -> None:
     for state, point in (("received", "eln.written"), ("running", "eln.intended")):
         db.close()
-        if (pid := os.fork()) == 0:
-            os.environ["LABRELAY_FAULT"] = f"{point}:1:kill"
-            told(Database(db.url), notebook, state)
-            os._exit(0)
-        os.waitpid(pid, 0)
+        killed_at(point, functools.partial(told, Database(db.url), notebook, state))
     assert told(db, notebook, "done").conflicts == []
 
 
