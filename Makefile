@@ -11,7 +11,7 @@ UV := $(BIN)/uv
 NEXTFLOW := .nextflow-runtime
 INSTALL := $(UV) pip install --quiet --require-hashes
 
-.PHONY: help demo demo-healthomics nextflow nextflow-if-possible test cover check format bench soak serve clean-demo lock
+.PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible test cover check format bench soak serve clean-demo lock
 
 help: ## what can be made
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,9 @@ demo: $(VENV)/.ready nextflow-if-possible ## the main job on real reads, in ./de
 
 demo-healthomics: $(VENV)/.ready ## the same through S3 and HealthOmics, by the emulator
 	@$(BIN)/python demo/run.py --home $(HOME_DIR) --healthomics
+
+demo-kadi: $(VENV)/.ready .venv-kadi/.ready ## the same told to a real Kadi4Mat server (needs PostgreSQL and Redis)
+	@$(BIN)/python demo/kadi.py --home $(HOME_DIR)
 
 clean-demo: ## stop what the demo left running and remove its home
 	@if [ -x $(BIN)/labrelay ] && [ -f $(HOME_DIR)/labrelay.toml ]; then $(BIN)/labrelay --home $(HOME_DIR) down --all; fi

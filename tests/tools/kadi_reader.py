@@ -25,7 +25,7 @@ def read(url: str, token: str, identifier: str) -> dict[str, Any]:
             record.download_file(item["id"], str(target))
             files[item["name"]] = hashlib.sha256(target.read_bytes()).hexdigest()
     meta = record.meta
-    return {name: meta[name] for name in ("title", "description", "extras", "type")} | {"files": files}
+    return {name: meta[name] for name in ("id", "title", "description", "extras", "type")} | {"files": files}
 
 
 if __name__ == "__main__":

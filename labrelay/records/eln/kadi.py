@@ -163,13 +163,13 @@ class KadiNotebook:
 
     def write(self, external_id: str, part: Part, expected: str | None) -> None:
         """Write one section or one file."""
+        if isinstance(part, FilePart):
+            self._write_file(external_id, part, expected)
+            return
         record = self._record(external_id)
         entry = record if isinstance(record, Entry) else self._entry(record)
         if isinstance(record, Entry) or entry.state != "open":
             raise Undeliverable(f"the record {external_id} in {self.title} is {entry.state}", retry=False)
-        if isinstance(part, FilePart):
-            self._write_file(external_id, part, expected)
-            return
         there = _text_parts(record).get(part.name)
         if not _is_due(there, self.digest(part), expected, part.name):
             return
