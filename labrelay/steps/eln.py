@@ -17,7 +17,7 @@ from labrelay.records.eln import book
 from labrelay.records.eln.book import PartLine
 from labrelay.records.eln.port import Notebook
 from labrelay.records.eln.telling import Told, tell
-from labrelay.records.schema import ElnEntryRow
+from labrelay.records.schema_notebook import ElnEntryRow
 from labrelay.steps.assign import find_experiment
 from labrelay.steps.eln_parts import wanted_parts
 from labrelay.steps.home import Home

@@ -23,7 +23,8 @@ from labrelay.records.database import now
 from labrelay.records.eln import book
 from labrelay.records.eln.port import Announcement, News, Notebook
 from labrelay.records.experiments import Announced
-from labrelay.records.schema import ElnCursorRow, ElnEntryRow, ExperimentRow, LinkRow, SampleRow
+from labrelay.records.schema import ExperimentRow, LinkRow, SampleRow
+from labrelay.records.schema_notebook import ElnCursorRow, ElnEntryRow
 from labrelay.records.upsert import insert_missing
 from labrelay.steps.eln import notebook_or_refuse
 from labrelay.steps.eln_signs import sign

@@ -12,7 +12,8 @@ from labrelay.model.problem import Frozen
 from labrelay.records.database import now
 from labrelay.records.eln.decide import Written
 from labrelay.records.eln.port import Page, PartName
-from labrelay.records.schema import ElnPartRow, ExperimentRow, LinkRow
+from labrelay.records.schema import ExperimentRow, LinkRow
+from labrelay.records.schema_notebook import ElnPartRow
 from labrelay.records.upsert import insert_missing
 
 ENTRY = "entry"  # the part that stands for the entry itself

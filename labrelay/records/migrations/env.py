@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from labrelay.records import schema_notebook  # noqa: F401 (its tables are in the same metadata)
 from labrelay.records.schema import Base
 
 context.configure(

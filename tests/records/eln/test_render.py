@@ -2,7 +2,7 @@
 
 import parts as made
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labrelay.model.qc import Verdict
@@ -45,6 +45,7 @@ def test_a_missing_number_is_no_zero() -> None:
     assert "| Missing | – |" in markdown(made.results())
 
 
+@settings(max_examples=40)
 @given(
     before=PERSONS_TEXT, after=PERSONS_TEXT, bodies=st.lists(st.sampled_from(["one", "| a |\n| b |", ""]), max_size=6)
 )

@@ -16,7 +16,8 @@ from labrelay.records.delivery import Undeliverable
 from labrelay.records.eln import book
 from labrelay.records.eln.decide import Action, Written, decide
 from labrelay.records.eln.telling import Told, tell
-from labrelay.records.schema import ElnPartRow, LinkRow
+from labrelay.records.schema import LinkRow
+from labrelay.records.schema_notebook import ElnPartRow
 
 EXPERIMENT = made.EXPERIMENT
 POINTS = ("eln.made", "eln.linked", "eln.intended", "eln.written")
