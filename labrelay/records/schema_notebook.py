@@ -1,4 +1,4 @@
-"""The tables about notebooks: what was heard from their entries, what was written into them, and how far they were heard."""
+"""The tables about notebooks: what was heard from their entries, and what was written into them."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from labrelay.model.errors import LabrelayError, NotFound, UsageError
 from labrelay.model.faults import faultpoint
 from labrelay.model.problem import Frozen, Problem
 from labrelay.records import audit, outbox
+from labrelay.records.delivery import Undeliverable
 from labrelay.records.eln import book
 from labrelay.records.eln.book import PartLine
 from labrelay.records.eln.port import Notebook
@@ -110,7 +111,7 @@ def reconcile(home: Home, experiment: str | None = None, most: int | None = None
             told = tell_notebook(home, experiment_id)
         except LabrelayError as error:
             outcome.problems.append(str(error))
-            if error.retryable:
+            if isinstance(error, Undeliverable) and error.retryable:
                 break  # who does not answer now will not answer for the next one either
             continue
         outcome.looked += 1

@@ -42,8 +42,8 @@ def sign_sheet(home: Home, session: Session, kind: Sign, content: Mapping[str, o
         sign(home, session, kind, concerned(session, content), *about)
 
 
-def sign_waiting(home: Home, run: InstrumentRun, folder: Path, reason: str) -> None:
-    """Write that an instrument run has been seen and what it waits for, and post a sign, when either is news.
+def sign_waiting(home: Home, run: InstrumentRun, folder: Path, reason: str, *, refused: bool) -> None:
+    """Write that an instrument run has been seen and what it waits for or is refused for, and post a sign of it.
 
     Only where a notebook is set and the run's sheet names announced samples: it is for their entries.
     """
@@ -58,9 +58,13 @@ def sign_waiting(home: Home, run: InstrumentRun, folder: Path, reason: str) -> N
         return
     with home.records.write() as session:
         row = intake.see(session, run, str(folder))
-        if row.state == "seen":
+        if row.state != "seen":
+            return
+        if refused:
+            intake.refuse(session, run.id, reason)
+        else:
             row.reason = reason
-            sign(home, session, "seen", experiment_ids, run.id, now())
+        sign(home, session, "refused" if refused else "seen", experiment_ids, run.id, now())
 
 
 def sign_runs(home: Home, session: Session, kind: Sign, run_ids: Iterable[str], *about: str | None) -> None:

@@ -129,7 +129,8 @@ def _judge(home: Home, found: _Found, look: Observation, first: dict[str, Path])
     if readiness.state is FolderState.READY:
         readiness = _known(home, run, found.folder, first.setdefault(run.id, found.folder)) or readiness
     else:
-        sign_waiting(home, run, found.folder, readiness.reason)
+        refused = readiness.state is FolderState.REFUSED
+        sign_waiting(home, run, found.folder, readiness.reason, refused=refused)
     return said(readiness, run)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import select, update
-from tiny_run import EXPERIMENT, TinyLab
+from tiny_run import EXPERIMENT, TinyLab, announcement
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "records" / "eln"))
 
@@ -74,6 +74,11 @@ def part(hands: Hands, name: str) -> Any:
     import json
 
     return json.loads(hands.entries()["1"]["parts"][name])
+
+
+def announce_more(home: Home, lab: TinyLab) -> None:
+    """Announce one sample more, so that the entry has to say something else."""
+    announce(home, announcement(lab.root / "more.csv", ("gamma",)))
 
 
 def due_now(home: Home) -> None:
@@ -190,13 +195,14 @@ def test_a_persons_edit_is_shown_by_status_and_settled_by_one_command(
     announce(home, lab.table)
     deliver(home)
     hands.edit("1", "status")
-    process(home, lab.run)
+    announce_more(home, lab)
+    deliver(home)
     run = CliRunner()
     shown = run.invoke(command, ["--home", str(home.path), "status"]).output
     assert f"status of {EXPERIMENT} was changed by a person: what a person wrote" in shown
     settle = ["--home", str(home.path), "eln", "settle", EXPERIMENT, "status", "--keep", "ours"]
     assert "status written" in run.invoke(command, settle).output
-    assert lines(hands)["alpha"] == "done"
+    assert lines(hands)["gamma"] == "announced"
     assert "was changed" not in run.invoke(command, ["--home", str(home.path), "eln", "status"]).output
     with home.records.read() as session:
         settled = session.scalars(select(AuditRow).where(AuditRow.action == "eln.settled")).one()
@@ -209,11 +215,11 @@ def test_a_part_that_is_left_to_people_is_not_written_again(home: Home, lab: Tin
     hands.edit("1", "status")
     eln.reconcile(home)
     eln.settle(home, EXPERIMENT, "status", "theirs")
-    process(home, lab.run)
+    announce_more(home, lab)
+    assert deliver(home).waiting == 0
     assert hands.entries()["1"]["parts"]["status"] == "what a person wrote"
-    assert "results" in hands.entries()["1"]["parts"]
     eln.settle(home, EXPERIMENT, "status", "ours")
-    assert lines(hands)["alpha"] == "done"
+    assert lines(hands)["gamma"] == "announced"
 
 
 def test_settling_what_is_in_order_is_a_mistake(home: Home, lab: TinyLab) -> None:
@@ -230,12 +236,13 @@ def test_a_deleted_entry_is_made_anew_or_left_as_a_person_says(home: Home, lab: 
     problem = eln.reconcile(home).problems[0]
     assert "was deleted there" in problem
     eln.settle(home, EXPERIMENT, "entry", "theirs")
-    process(home, lab.run)
+    announce_more(home, lab)
+    deliver(home)
     assert len(hands.entries()) == 1
     assert eln.status(home).messages + eln.status(home).dead == 0
     eln.settle(home, EXPERIMENT, "entry", "ours")
     assert [e["identifier"][-2:] for e in hands.entries().values()][1:] == ["-2"]
-    assert lines(hands, "2")["alpha"] == "done"
+    assert lines(hands, "2")["gamma"] == "announced"
 
 
 @pytest.mark.parametrize("point", ["eln.made", "eln.linked", "eln.intended", "eln.written", "eln.told", "deliver.told"])
@@ -339,11 +346,31 @@ def test_an_overridden_verdict_is_on_record_and_shown_with_what_was_computed(
     assert [row.detail["verdict"] for row in rows] == ["pass", "fail"]
 
 
-def test_an_override_without_a_reason_is_refused(home: Home, lab: TinyLab) -> None:
-    announce(home, lab.table)
-    process(home, lab.run)
+def test_an_override_without_a_reason_is_refused(home: Home) -> None:
     with pytest.raises(UsageError, match="a reason has to be given"):
         override_verdict(home, "beta", Verdict.PASS, "  ")
+
+
+def test_the_commands_say_what_they_did(home: Home, lab: TinyLab, hands: Hands, notebook: FakeNotebook) -> None:
+    def said(*words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(command, ["--home", str(home.path), "eln", *words], standalone_mode=False)
+        assert (done.exception, done.return_value or 0) == (None, code), done.output
+        return done.output
+
+    assert "the account can do what it has to" in said("check")
+    assert "nothing new was announced" in said("pull")
+    hands.announce("7", "study-7", {"s1": ""})
+    assert "study-7" in said("pull")
+    assert "1 entry compared, 2 parts written, 0 conflicts" in said("reconcile")
+    announce(home, lab.table)
+    hands.announce("8", EXPERIMENT, {"alpha": ""})
+    assert "labrelay eln link" in said("pull", code=1)
+    assert "hear it with" in said("link", EXPERIMENT, "8")
+    assert EXPERIMENT in said("pull")
+    notebook.answers["read"] = [Undeliverable("nobody answered", retry=True)]
+    assert "nobody answered" in said("reconcile", EXPERIMENT, code=1)
+    assert said("reconcile", EXPERIMENT, "--json").startswith("{")
+    assert "fake: 2 entries" in said("status")
 
 
 def test_without_a_notebook_no_signs_are_posted(lab: TinyLab, tmp_path: Path) -> None:
