@@ -8,11 +8,13 @@ ROOT = Path(__file__).parent.parent
 RUNS = (
     ["fastq_pass", "--rounds", "3"],
     ["records_queries"],
+    ["stale_set"],
     ["engine_overhead", "--samples", "10", "--rounds", "1"],
     ["nextflow_overhead", "--runs", "2"],
     ["emulated_run"],
     ["sweep_runs"],
     ["batch_array"],
+    ["front_door", "--seconds", "10"],
     ["s3_upload", "--mib", "256", "--rounds", "1"],
 )
 

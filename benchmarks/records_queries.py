@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "records"))
 import seed
 from sqlalchemy import func, select
 
-from labrelay.records.database import sqlite_url
 from labrelay.records.lineage import Direction, lineage
 from labrelay.records.schema import Base, FileRow, WorkflowRunRow
 from labrelay.records.search import Kind, search
+from labrelay.records.sqlite import sqlite_url
 from labrelay.steps import listing
 from labrelay.steps.home import Home, init_home, open_home
 

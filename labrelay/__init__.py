@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         submit,
         upload_reads,
     )
+    from labrelay.face_reruns import reprocess, reprocess_plan, stale, trends
 
 __all__ = [
     "announce",
@@ -38,20 +39,27 @@ __all__ = [
     "process",
     "read_sets",
     "read_uris",
+    "reprocess",
+    "reprocess_plan",
     "results",
     "runs",
     "search",
+    "stale",
     "submit",
+    "trends",
     "upload_reads",
 ]
+
+_RERUNS = ("reprocess", "reprocess_plan", "stale", "trends")
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from labrelay import face
+    from importlib import import_module
 
-    found: object = getattr(face, name)
+    module = import_module("labrelay.face_reruns" if name in _RERUNS else "labrelay.face")
+    found: object = getattr(module, name)
     globals()[name] = found
     return found
 

@@ -48,7 +48,8 @@ class TakenIn(NamedTuple):
 
 
 @contextmanager
-def _opened(home: Where, progress: Progress | None = None) -> Iterator[Home]:
+def opened_home(home: Where, progress: Progress | None = None) -> Iterator[Home]:
+    """Open a home for one step; without a folder it is LABRELAY_HOME, else `./labrelay-home`."""
     opened = open_home(find_home(home), progress)
     try:
         yield opened
@@ -79,7 +80,7 @@ def announce(
         >>> announced.added
         ['alpha', 'beta']
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return announcing.announce(opened, Path(table), experiment, correct=correct, reason=reason)
 
 
@@ -99,7 +100,7 @@ def ingest(
         >>> taken.run.platform, taken.stored
         ('illumina', 7)
     """
-    with _opened(home, progress) as opened:
+    with opened_home(home, progress) as opened:
         run, stored = processing.take_in(opened, Path(folder), assume_complete=assume_complete)
         return TakenIn(run, stored)
 
@@ -128,7 +129,7 @@ def process(
         >>> done.imported, done.submitted, done.failed
         (2, 2, [])
     """
-    with _opened(home, progress) as opened:
+    with opened_home(home, progress) as opened:
         return processing.process(opened, Path(folder), experiment, assume_complete=assume_complete, wait=wait)
 
 
@@ -163,7 +164,7 @@ def submit(
         >>> labrelay.submit("count_reads", samples=["alpha"]).new  # the rules have asked for the same before
         0
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         done = direct.submit_direct(
             opened,
             workflow,
@@ -187,7 +188,7 @@ def collect(*, home: Where = None) -> Collected:
         >>> labrelay.collect().recorded
         []
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return collecting.collect(opened)
 
 
@@ -215,7 +216,7 @@ def runs(
         [('alpha', 'COMPLETE'), ('beta', 'COMPLETE')]
     """
     wanted = [RunState(state) for state in states]
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return listing.runs(opened, states=wanted, workflow=workflow, sample=sample, experiment=experiment, limit=limit)
 
 
@@ -226,7 +227,7 @@ def results(experiment: str | None = None, *, home: Where = None) -> list[Result
         >>> [(row.sample, row.reads, row.verdict.value) for row in labrelay.results("tiny-study")]
         [('alpha', 100, 'pass'), ('beta', 60, 'warn')]
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return resulting.results_table(opened, experiment)
 
 
@@ -242,7 +243,7 @@ def read_sets(*, sample: str | None = None, experiment: str | None = None, home:
         >>> [(line.sample, line.status, line.lane) for line in labrelay.read_sets()]
         [('alpha', 'ACTIVE', 1), ('beta', 'ACTIVE', 1)]
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return reads.read_sets(opened, sample=sample, experiment=experiment)
 
 
@@ -259,7 +260,7 @@ def read_uris(*, sample: str | None = None, experiment: str | None = None, home:
         >>> len(place.locations), place.s3  # a folder's: nothing lies in S3
         (2, ())
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return reads.places(opened, reads.in_store(opened, sample=sample, experiment=experiment))
 
 
@@ -285,7 +286,7 @@ def upload_reads(
         >>> labrelay.upload_reads(place.locations, "beta").status
         'ACTIVE'
     """
-    with _opened(home, progress) as opened:
+    with opened_home(home, progress) as opened:
         return upload_reads_step.upload(opened, [Path(file) for file in files], sample, reference)
 
 
@@ -302,7 +303,7 @@ def lineage(thing: str, direction: Direction = "up", *, home: Where = None) -> G
         >>> [node.name for node in labrelay.lineage(report.id).of_kind("sample")]
         ['alpha']
     """
-    with _opened(home) as opened, opened.records.read() as session:
+    with opened_home(home) as opened, opened.records.read() as session:
         return lineage_records.lineage(session, thing, direction)
 
 
@@ -320,5 +321,5 @@ def search(text: str, kind: Kind | None = None, *, limit: int = 50, home: Where 
         ['alpha']
     """
     search_records.refuse_unknown_fields(text)
-    with _opened(home) as opened, opened.records.read() as session:
+    with opened_home(home) as opened, opened.records.read() as session:
         return search_records.search(session, text, kind, limit)

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "factory"))
-OURS = ("LABRELAY_NO_SKIPS", "LABRELAY_SOAK_TRIALS")
+
+import postgres as postgres_factory
+
+OURS = ("LABRELAY_NO_SKIPS", "LABRELAY_SOAK_TRIALS", "LABRELAY_TEST_POSTGRES")
+ON_POSTGRES = os.environ.get("LABRELAY_TEST_POSTGRES") == "1"  # each home that a test makes has its records there
 
 
 @pytest.hookimpl(wrapper=True)
@@ -37,3 +41,37 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Name bytes by their number: compressed ones hold the time, and both workers have to see the same names."""
     return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 12 else None
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgres_factory.Cluster]:
+    """A real PostgreSQL whose database `empty` has today's tables; skipped where no server is installed."""
+    if (reason := postgres_factory.missing()) is not None:
+        pytest.skip(reason)
+    from labrelay.records.database import Database
+
+    made = postgres_factory.Cluster()
+    try:
+        made.execute("CREATE DATABASE empty")
+        db = Database(made.url("empty"))
+        db.ensure()
+        db.close()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(autouse=ON_POSTGRES)
+def _homes_on_postgres(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the settings of each home that is made name a database of its own on PostgreSQL."""
+    from labrelay.steps import home
+
+    cluster: postgres_factory.Cluster = request.getfixturevalue("cluster")
+    write: Callable[[Path, bytes], None] = home.write_atomic
+
+    def with_database(path: Path, content: bytes) -> None:
+        if path.name == "labrelay.toml":
+            content += f'database_url = "{cluster.url(cluster.create("empty"))}"\n'.encode()
+        write(path, content)
+
+    monkeypatch.setattr(home, "write_atomic", with_database)

@@ -12,12 +12,11 @@ import pytest
 from tiny_run import TinyLab
 
 import labrelay
-from labrelay import face
 from labrelay.model.errors import NotFound, UsageError
 
 ORDER = (
     *("announce", "ingest", "process", "collect", "submit", "runs", "results", "search", "lineage"),
-    *("read_sets", "read_uris", "upload_reads"),
+    *("read_sets", "read_uris", "upload_reads", "reprocess_plan", "stale", "reprocess", "trends"),
 )
 HEAVY = {"pydantic", "numpy", "pysam", "Bio", "WDL", "sqlalchemy", "prefect", "rich", "rocrate", "httpx", "click"}
 
@@ -42,7 +41,7 @@ def test_the_examples_of_the_face_are_true(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("LABRELAY_HOME", str(lab.home))
     finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=doctest.REPORT_NDIFF)
     for name in ORDER:
-        (example,) = finder.find(getattr(face, name), name, globs={"labrelay": labrelay, "folder": lab.run})
+        (example,) = finder.find(getattr(labrelay, name), name, globs={"labrelay": labrelay, "folder": lab.run})
         assert example.examples, f"{name} has no example"
         runner.run(example)
     assert runner.summarize(verbose=False).failed == 0

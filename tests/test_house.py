@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("model", "parsers", "stores", "workflows", "records", "steps", "flows", "emulator", "cli")
+ROOMS = ("model", "parsers", "stores", "workflows", "records", "steps", "flows", "emulator", "api", "cli")
 TOP = {
     *("labrelay", "flows", "workflows", "parsers", "tests", "benchmarks", "docs", "demo", "locks"),
     *("prefect.yaml", "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile"),

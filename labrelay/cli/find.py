@@ -51,10 +51,11 @@ def lineage(thing: str, direction: Literal["up", "down"]) -> None:
 @click.option("--limit", type=click.IntRange(1, 1000), default=30, show_default=True, help="at most so many")
 @json_option
 def search(text: tuple[str, ...], kind: Literal["sample"] | None, limit: int) -> None:
-    """Find experiments, samples, runs and files by parts of their names.
+    """Find experiments, samples, runs and files by words, or their beginnings, of what is known of them.
 
     All words have to fit. Fields narrow it: `state:COMPLETE`, `verdict:fail`, `workflow:NAME`, `platform:NAME`,
-    `role:NAME`, `experiment:NAME`, `assay:NAME`, `project:NAME`. To find nothing is an answer too: exit code 0.
+    `role:NAME`, `experiment:NAME`, `assay:NAME`, `project:NAME`, `stale:yes`, `month:2026-11`. To find nothing is an
+    answer too: exit code 0.
     """
     from labrelay.records.search import refuse_unknown_fields
     from labrelay.records.search import search as find
@@ -70,8 +71,16 @@ def search(text: tuple[str, ...], kind: Literal["sample"] | None, limit: int) ->
     rows = [(hit.kind, hit.name, hit.state, hit.detail, hit.at[:16].replace("T", " "), hit.id) for hit in found.hits]
     table(["kind", "name", "state", "detail", "since (UTC)", "id"], rows, f"nothing fits {printable(asked)}")
     more = sum(found.totals.values()) - len(found.hits)
-    if more > 0:
-        there = ", ".join(counted(count, name) for name, count in found.totals.items() if count)
+    if more > 0 or found.more:
+        there = ", ".join(_counted(count, name, name in found.more) for name, count in found.totals.items() if count)
+        least = "at least " if found.more else ""
         click.echo(
-            f"… and {more:,} more, of {there}: narrow it with --kind or a field, or --limit {min(2 * limit, 1000)}"
+            f"… and {least}{more:,} more, of {there}: narrow it with --kind or a field, or --limit "
+            f"{min(2 * limit, 1000)}"
         )
+
+
+def _counted(count: int, name: str, more: bool) -> str:
+    """Return how many there are in words; `2,000+ files` where the counting stopped."""
+    told = counted(count, name)
+    return told.replace(" ", "+ ", 1) if more else told

@@ -30,11 +30,9 @@ def reference() -> None:
 @json_option
 def add_reference(file: Path, name: str) -> None:
     """Store a reference genome (FASTA or GenBank), normalised and indexed; FILE is not changed."""
-    from labrelay.model.errors import UsageError
+    from labrelay.steps import library
 
-    if not file.is_file():
-        raise UsageError(f"there is no file {file}")
-    added = current_home().reads.add_reference(file, name)
+    added = library.add_reference(current_home(), file, name)
     if wants_json():
         emit(added.model_dump(mode="json"))
         return
@@ -80,12 +78,10 @@ def add_workflow(source: str, profile: str, config: tuple[Path, ...]) -> None:
 
     SOURCE is a folder, a zip, nf-core/NAME@TAG or https://github.com/OWNER/NAME@TAG; the last two need a network.
     """
-    from labrelay.workflows.registry import Registry
-    from labrelay.workflows.sources import opened
+    from labrelay.steps import library
 
     profiles = [name.strip() for name in profile.split(",") if name.strip()]
-    with opened(source) as found:
-        definition, findings = Registry(current_home().path).add(found, profiles, config)
+    definition, findings = library.add_workflow(current_home(), source, profiles, config)
     if wants_json():
         told = definition.model_dump(mode="json", include={"name", "version", "title", "scope"})
         emit({**told, "warnings": [problem.model_dump(mode="json") for problem in findings]})

@@ -329,6 +329,7 @@ def _waits(found: Overview) -> None:
         _count(found.failed, "workflow run", "failed: labrelay runs list --failed"),
         _count(found.unrecorded, "run", "ended and not recorded: labrelay sweep"),
         _count(found.stale, "result", "out of date: labrelay reprocess --plan"),
+        _count(found.told, "message of lab software", "waiting: labrelay sweep", "messages of lab software"),
         _count(found.messages, "message", "waiting: labrelay deliver"),
         _count(found.dead_messages, "message", "given up: labrelay deliver says why"),
         *_notebook(found),
@@ -360,5 +361,5 @@ def _unstarted(found: Overview) -> list[str]:
     ]
 
 
-def _count(number: int, noun: str, words: str) -> str:
-    return f"{counted(number, noun)} {words}" if number > 0 else ""
+def _count(number: int, noun: str, words: str, nouns: str | None = None) -> str:
+    return f"{counted(number, noun, nouns)} {words}" if number > 0 else ""

@@ -23,12 +23,13 @@ def results() -> None:
 
 @results.command("list")
 @click.option("--experiment", help="only this experiment's (name or id)")
+@click.option("--all", "superseded", is_flag=True, help="those too that a newer result has replaced")
 @json_option
-def list_results(experiment: str | None) -> None:
-    """List the results that count, one line each, and which of them are out of date."""
+def list_results(experiment: str | None, superseded: bool) -> None:
+    """List the newest results, one line each, and which of them are out of date."""
     from labrelay.steps.results import results_table
 
-    rows = results_table(current_home(), experiment)
+    rows = results_table(current_home(), experiment, superseded=superseded)
     if wants_json():
         emit([row.model_dump(mode="json") for row in rows])
     else:
@@ -69,7 +70,11 @@ def _show_numbers(found: Shown) -> None:
         from labrelay.records.tables import override_text
 
         click.echo(printable(f"set by a person, {override_text(result.override)}", 400))
-    if found.stale:
+    if result.because:
+        click.echo(f"in place of {', '.join(result.replaces)}: {printable(result.because, 400)}")
+    if found.replaced_by:
+        click.echo(f"superseded by {found.replaced_by}: {printable(found.stale or 'it was asked for again', 400)}")
+    elif found.stale:
         click.echo(f"out of date: {printable(found.stale)}; labrelay reprocess --plan")
     bounds = {threshold.metric: threshold for threshold in result.thresholds}
     rows = [

@@ -50,6 +50,23 @@ def json_option(command: Command) -> Command:
     return click.option("--json", is_flag=True, expose_value=False, callback=remember, help="print JSON")(command)
 
 
+def since_option(help_text: str) -> Callable[[Command], Command]:
+    """Return what gives a command the option `--since`: a date, or a time with its zone; without one it is UTC."""
+    from datetime import UTC, datetime
+
+    def as_kept(_ctx: click.Context, _parameter: click.Parameter, given: str | None) -> str | None:
+        if given is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(given)
+        except ValueError:
+            raise click.BadParameter(f"{given!r} is no date: write 2026-11-28 or 2026-11-28T09:30") from None
+        zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return zoned.astimezone(UTC).isoformat(timespec="microseconds")
+
+    return click.option("--since", metavar="DATE", callback=as_kept, help=help_text)
+
+
 def wants_json() -> bool:
     """Whether `--json` was asked for."""
     return bool(click.get_current_context().find_root().obj["json"])

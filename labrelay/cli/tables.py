@@ -28,7 +28,7 @@ def show_results(rows: Sequence[ResultRow], empty: str) -> None:
         ("mean depth", [row.mean_depth for row in rows]),
         (BREADTH, [row.breadth_10x_percent for row in rows]),
         ("variants", [row.variants for row in rows]),
-        ("verdict", [row.verdict.value + (" (stale)" if row.stale else "") for row in rows]),
+        ("verdict", [row.verdict.value + _mark(row) for row in rows]),
         ("workflow", [row.workflow for row in rows]),
         ("run", [row.run for row in rows]),
     ]
@@ -37,8 +37,12 @@ def show_results(rows: Sequence[ResultRow], empty: str) -> None:
     told = told if len(set(columns[0][1])) > 1 else told[1:]
     table([name for name, _cells in told], list(zip(*(cells for _name, cells in told), strict=True)), empty)
     for row in rows:
-        if row.stale:
+        if row.stale and row.replaced_by is None:
             click.echo(f"stale: {row.sample}, {row.workflow}: {printable(row.stale)}")
+
+
+def _mark(row: ResultRow) -> str:
+    return " (superseded)" if row.replaced_by else " (stale)" if row.stale else ""
 
 
 def show_runs(lines: Sequence[RunLine], empty: str) -> None:

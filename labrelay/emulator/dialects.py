@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OMICS, BATCH = "omics", "batch"
+OMICS, BATCH, DATAZONE = "omics", "batch", "datazone"
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,12 @@ DIALECTS = {
         ("TooManyRequestsException", 429, "Too Many Requests"),
         titled=False,
         prefix="batch:",
+    ),
+    DATAZONE: Dialect(
+        DATAZONE,
+        "ValidationException",
+        "InternalServerException",
+        ("ThrottlingException", 429, "Rate exceeded"),
+        prefix="datazone:",
     ),
 }

@@ -19,7 +19,7 @@ from labrelay.emulator.dialects import OMICS
 
 @cache
 def service_model(service: str = OMICS) -> Any:
-    """Return botocore's model of a service: HealthOmics (API version 2022-11-28) or Batch (2016-08-10)."""
+    """Return botocore's model of HealthOmics (API version 2022-11-28), Batch (2016-08-10) or DataZone (2018-05-10)."""
     return botocore.session.get_session().get_service_model(service)
 
 

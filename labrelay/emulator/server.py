@@ -1,7 +1,7 @@
 """The emulator's one port: requests are sorted by the service that they were signed for.
 
-HealthOmics, Batch and CloudWatch Logs are answered here, by synchronous functions in threads; what is for S3, queues,
-events, roles and identity is passed on to the programs beside.
+HealthOmics, Batch, DataZone and CloudWatch Logs are answered here, by synchronous functions in threads; what is for S3,
+queues, events, roles and identity is passed on to the programs beside.
 """
 
 from __future__ import annotations

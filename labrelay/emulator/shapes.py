@@ -10,6 +10,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,10 @@ def read(shape: Any, value: Any) -> tuple[dict[str, Any], list[str]]:
 
 
 def write(shape: Any, value: Any) -> Any:
-    """Return a value as JSON says it: unknown members and None dropped, bytes as base64, text of times unchanged."""
+    """Return a value as JSON says it: unknown members and None dropped, bytes as base64, times as the model has them.
+
+    A model that says nothing of times has them as seconds since 1970, as rest-json does.
+    """
     if value is None or getattr(shape, "is_document_type", False):
         return value
     if shape.type_name == "structure":
@@ -168,7 +172,24 @@ def write(shape: Any, value: Any) -> Any:
         return {key: write(shape.value, inner) for key, inner in value.items() if inner is not None}
     if shape.type_name == "blob":
         return base64.b64encode(value).decode("ascii")
-    return value.isoformat() if isinstance(value, datetime) else value
+    if shape.type_name == "timestamp":
+        moment = _moment(value)
+        iso = shape.serialization.get("timestampFormat") == "iso8601"
+        return (value if isinstance(value, str) else moment.isoformat()) if iso else round(moment.timestamp(), 3)
+    return value
+
+
+def write_headers(shape: Any, value: Mapping[str, Any]) -> dict[str, str]:
+    """Return those members of an answer that go into headers; times as HTTP has them."""
+    found = {}
+    for name, member in shape.members.items():
+        given = value.get(name)
+        if member.serialization.get("location") == "header" and given is not None:
+            is_time = member.type_name == "timestamp"
+            found[member.serialization["name"]] = (
+                format_datetime(_moment(given), usegmt=True) if is_time else str(given)
+            )
+    return found
 
 
 def from_text(shape: Any, values: list[str]) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 
 import labrelay.emulator
 from labrelay.emulator import shapes
-from labrelay.emulator.dialects import BATCH, DIALECTS, OMICS
+from labrelay.emulator.dialects import BATCH, DATAZONE, DIALECTS, OMICS
 from labrelay.emulator.operation import COMMON_ERRORS, HANDLERS, Failure, Params, Slice
 from labrelay.emulator.routing import operation_model, service_model
 from labrelay.emulator.service import Service
@@ -173,7 +173,8 @@ def _success(model: Any, result: Params) -> Answer:
         return Answer(status)
     payload = model.output_shape.serialization.get("payload")
     if payload is not None:
-        return Answer(status, result[payload], {"content-type": "application/octet-stream"})
+        headers = shapes.write_headers(model.output_shape, result)
+        return Answer(status, result[payload], {**headers, "content-type": "application/octet-stream"})
     return json_answer(shapes.write(model.output_shape, result), status)
 
 
@@ -205,6 +206,8 @@ def error_answer(status: int, code: str, message: str, *, titled: bool = True) -
 def _nobody_answers(operation: str, of: str) -> Failure:
     if of == BATCH:
         return Failure(DIALECTS[of].invalid, f"{operation} of AWS Batch is not emulated.")
+    if of == DATAZONE:
+        return Failure(DIALECTS[of].broken, f"{operation} of Amazon DataZone is not emulated.")
     if "Variant" in operation or "Annotation" in operation:
         return Failure("AccessDeniedException", "Variant and annotation stores are closed to new customers.")
     modelled = {shape.name for shape in operation_model(operation).error_shapes}

@@ -1,4 +1,4 @@
-"""Rerunning what is out of date as a scheduled flow: a plan first, then at most so many runs of it."""
+"""Rerunning what is out of date as a scheduled flow: plans under way go on, then a new one of at most so many runs."""
 
 from __future__ import annotations
 
@@ -7,34 +7,48 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from labrelay.flows.artifacts import cell, fitting, publish, report
-from labrelay.flows.batch import Count, HomeFolder, opened, step
-from labrelay.steps import reprocess as steps
-from labrelay.steps.reprocess import Plan, Reprocessed
+from labrelay.flows.batch import Count, HomeFolder, Text, opened, step
+from labrelay.model.names import printable
+from labrelay.steps import reprocess as comparing
+from labrelay.steps import reprocess_run as steps
+from labrelay.steps.reprocess import Plan
+from labrelay.steps.reprocess_run import Reprocessed
 
 
 @flow(name="reprocess", flow_run_name="reprocess", persist_result=False)
 def reprocess(
-    home: HomeFolder, at_most: Count = 50, only_plan: bool = False, wait_for_results: bool = False
+    home: HomeFolder,
+    at_most: Count = 50,
+    only_plan: bool = False,
+    wait_for_results: bool = False,
+    plans: list[Text] | None = None,
 ) -> State[Reprocessed]:
     """Rerun exactly what is out of date: a new workflow version, reference or rule, corrected or topped-up samples.
 
     Args:
         home: The home folder.
-        at_most: Most workflow runs to submit now; the others stay for the next time.
+        at_most: Most workflow runs of the new plan; the others stay for the next time.
         only_plan: Say what is out of date and why, and start nothing.
-        wait_for_results: Keep this flow until the runs have ended, and go on with those that wait for the first ones.
+        wait_for_results: Keep this flow until the plans have ended or are held.
+        plans: Ids of plans that were started: only these go on, and nothing new is planned.
 
     Returns:
         Failed when something out of date could not be planned; `Reprocessed` either way.
     """
+    planned, outcome = Plan(), Reprocessed()
     with opened(home) as h:
-        planned = step("plan", steps.plan, h)
-        outcome = Reprocessed()
-        if not only_plan:
-            outcome = step("submit", steps.reprocess, h, planned, at_most, wait=wait_for_results)
+        if plans is not None:
+            outcome = step("go on", steps.work_all, h, plans, wait=wait_for_results)
+        else:
+            planned = step("plan", comparing.plan, h)
+            if not only_plan:
+                outcome = step("submit", steps.reprocess, h, planned, at_most, wait=wait_for_results)
     if planned.items or planned.problems:
         publish_plan(planned, outcome)
-    words = f"{planned.sentence}; {outcome.new} submitted, {len(outcome.held)} held back"
+    words = "" if plans is not None else f"{planned.sentence}; "
+    words += f"{outcome.new} submitted, {len(outcome.held)} held back"
+    if outcome.state == "held":
+        words += f"; {outcome.plan} is held: {printable(outcome.reason or '', 400)}"
     if planned.problems or outcome.failed:
         return Failed(data=outcome, message=f"{words}; the report says what could not be planned")
     return Completed(data=outcome, message=words)

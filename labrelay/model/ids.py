@@ -10,7 +10,7 @@ from typing import Literal
 
 from labrelay.model.canonical import JSONValue, digest
 
-Kind = Literal["exp", "smp", "ins", "dat", "run", "att", "fil", "rds", "ref", "crt", "imp", "msg"]
+Kind = Literal["exp", "smp", "ins", "dat", "run", "att", "fil", "rds", "ref", "crt", "imp", "msg", "tok", "pln"]
 DIGITS = 16  # 64 bits: a clash is expected after some four thousand million rows of one kind
 
 

@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from labrelay.model.announcement import BARCODE_PATTERN
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Frozen, Problem
 from labrelay.model.words import counted
@@ -23,7 +24,7 @@ from labrelay.parsers.text import delimiter_of
 
 MAX_BYTES = 5_000_000
 NAME_COLUMNS = ("sample", "sample_id", "sample_name", "name")
-BARCODE = re.compile(r"[ACGTN]{4,40}(\+[ACGTN]{4,40})?\Z")
+BARCODE = re.compile(BARCODE_PATTERN.removesuffix("$") + r"\Z")
 KNOWN = ("experiment", "aliases", "barcode", "subject", "assay", "project")
 # How other people head these columns, without signs; a column of the proper name goes first.
 ALSO = {

@@ -1,28 +1,27 @@
-"""Opening the metadata store: SQLite by default, durable through a power cut, one writer at a time.
-
-SQLite runs in WAL mode with `synchronous=FULL` (NORMAL lost every committed row in a simulated power cut). A writing
-transaction takes the write lock at once (`BEGIN IMMEDIATE`), so that it never fails half-way for another writer.
-"""
+"""Opening the metadata store: SQLite by default, PostgreSQL for a team; durable, and one writer at a time on both."""
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from functools import cache
+from types import ModuleType
 
-from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from labrelay.model.errors import Busy, StorageFailed, UsageError
+from labrelay.model.errors import UsageError
 from labrelay.model.faults import faultpoint
+from labrelay.records import search_index
 
 BUSY_SECONDS = 30
-HEAD = "0004"
+HEAD = "0008"
+AT_THE_END = "labrelay_at_the_end"  # in a session's info: what is called before its writing transaction commits
 
 
 def now() -> str:
@@ -30,32 +29,64 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def actor() -> str:
-    """Return who acts: LABRELAY_ACTOR (set by flows and schedules), else the account on this machine."""
-    named = os.environ.get("LABRELAY_ACTOR")
-    if named:
-        return named
+_acting: ContextVar[str | None] = ContextVar("labrelay_acting", default=None)
+
+
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """Let what is done in the block be on record as done by `name`, such as `token:lims`."""
+    before = _acting.set(name)
     try:
-        return f"os:{getpass.getuser()}"
-    except (KeyError, OSError):  # a uid without an account, as in many containers
-        return f"os:uid{os.getuid()}"
+        yield
+    finally:
+        _acting.reset(before)
+
+
+def actor() -> str:
+    """Return who acts: as `acting_as` says, else LABRELAY_ACTOR (of flows and schedules), else the account here."""
+    return _acting.get() or os.environ.get("LABRELAY_ACTOR") or account()
+
+
+def account() -> str:
+    """Return the account that this process runs as, from the system and not from its environment."""
+    return _account_of(os.getuid())
+
+
+@cache
+def _account_of(uid: int) -> str:
+    try:
+        return f"os:{pwd.getpwuid(uid).pw_name}"
+    except KeyError:  # a uid without an account, as in many containers
+        return f"os:uid{uid}"
+
+
+def _backend_of(url: str) -> ModuleType:
+    """Return the module that knows this kind of database; PostgreSQL's is loaded by those who have one."""
+    if url.startswith("sqlite"):
+        from labrelay.records import sqlite
+
+        return sqlite
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise UsageError("the URL of a metadata store is postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE")
+    from labrelay.records import postgres
+
+    return postgres
 
 
 class Database:
     """The metadata store of one home.
 
     Args:
-        url: An SQLAlchemy URL; `sqlite:///…/labrelay.sqlite` by default.
+        url: `sqlite:///FILE` or `postgresql://…`; nothing is opened yet.
+
+    Raises:
+        MissingTool: The client of PostgreSQL is not installed.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine: Engine = create_engine(url, connect_args=self._arguments())
-        if self.engine.dialect.name == "sqlite":
-            _tune_sqlite(self.engine)
-
-    def _arguments(self) -> dict[str, Any]:
-        return {"timeout": BUSY_SECONDS, "check_same_thread": False} if self.url.startswith("sqlite") else {}
+        self._backend = _backend_of(url)
+        self.engine: Engine = self._backend.open_engine(url, BUSY_SECONDS)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -63,12 +94,16 @@ class Database:
 
         Raises:
             Busy: Another process has held the write lock for 30 s.
-            StorageFailed: The disk does not take the commit (full, read-only).
+            StorageFailed: The disk does not take the commit (full, read-only), or the server is gone.
+            UsageError: The server refuses us.
         """
-        with explained(), Session(self.engine, expire_on_commit=False) as session:
+        with self.explained(), Session(self.engine, expire_on_commit=False) as session:
             session.info["write"] = True
             session.connection(execution_options={"labrelay_write": True})
             yield session
+            search_index.settle(session)
+            for last in session.info.pop(AT_THE_END, ()):
+                last(session)
             faultpoint("records.commit")
             session.commit()
         faultpoint("records.committed")
@@ -76,35 +111,59 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Yield a session that sees one consistent state and never waits for a writer."""
-        with explained(), Session(self.engine, expire_on_commit=False) as session:
+        with self.explained(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     def version(self) -> str | None:
         """Return the revision of the tables, or None for an empty database."""
-        with explained(), self.engine.connect() as connection:
+        with self.explained(), self.engine.connect() as connection:
             if not self.engine.dialect.has_table(connection, "alembic_version"):
                 return None
             found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
             return found
 
     def ensure(self) -> None:
-        """Bring the tables to this program's revision, with the audit triggers; one of that revision is left alone.
+        """Bring the tables to this program's revision, with the audit triggers; where all is there, nothing is done.
+
+        Triggers that somebody has removed since are made again, which is on record.
 
         Raises:
             UsageError: The database was written by a newer Labrelay.
             StorageFailed: The disk does not take it (full, read-only).
         """
-        from labrelay.records import migrate
-
         found = self.version()
         if found == HEAD:
+            self._guard()
             return
         if found is not None and found > HEAD:
             raise UsageError(
                 f"the metadata store is at revision {found}, newer than this Labrelay knows ({HEAD}): update Labrelay"
             )
-        with explained():
+        from labrelay.records import migrate
+
+        with self.explained():
             migrate.upgrade(self.engine)
+
+    def _guard(self) -> None:
+        """See that the triggers of the audit trail are there. Cost: one query on the catalogue."""
+        from labrelay.records import audit, audit_guards
+
+        with self.explained(), self.engine.connect() as connection:
+            if not audit_guards.missing(connection):
+                return
+        with self.write() as session:
+            if gone := audit_guards.missing(session.connection()):
+                audit_guards.make(session.connection())
+                audit.record(session, "audit.triggers_remade", "audit_event", missing=list(gone))
+
+    def explained(self) -> AbstractContextManager[None]:
+        """Return a block in which what the driver says is raised as an error that a person can act on."""
+        return _explained(self._backend)
+
+    def hurry(self, seconds: int) -> None:
+        """Wait at most so long for another writer from now on: somebody waits for an answer."""
+        self.engine.dispose()
+        self.engine = self._backend.open_engine(self.url, seconds)
 
     def close(self) -> None:
         """Close all connections."""
@@ -112,46 +171,12 @@ class Database:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def _explained(backend: ModuleType) -> Iterator[None]:
     """Raise what the database driver says in the block as an error that a person can act on."""
     try:
         yield
-    except OperationalError as error:
-        raise explain(error) from error
-
-
-def explain(error: OperationalError) -> Exception:
-    """Return the error that a person can act on, for what the database driver said."""
-    said = str(error.orig)
-    if "locked" in said or "busy" in said:
-        return Busy(
-            f"another process has been writing to the metadata store for {BUSY_SECONDS} s: run the command again later"
-        )
-    if any(word in said for word in ("full", "disk I/O", "readonly", "unable to open")):
-        return StorageFailed(
-            f"the metadata store could not be written ({said}): free space or mend the rights, then repeat the command"
-        )
-    return error
-
-
-def _tune_sqlite(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def _pragmas(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={BUSY_SECONDS * 1000}",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
-        writing = connection.get_execution_options().get("labrelay_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
-def sqlite_url(path: Path) -> str:
-    """Return the URL of a database file."""
-    return f"sqlite:///{path}"
+    except DBAPIError as error:
+        told = backend.explain(error, BUSY_SECONDS)
+        if told is None:
+            raise
+        raise told from error

@@ -1,14 +1,15 @@
-"""What every channel of the outbox raises when a message could not be told, and how long it was asked to wait."""
+"""What every channel of the outbox raises when a message could not be told, and what HTTP's refusals mean."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from labrelay.model.errors import LabrelayError
 
 LONGEST_WAIT = 86_400.0
-LATER = frozenset({408, 425, 429})  # with all of 5xx: the same request may be taken later
+LATER = frozenset({408, 425, 429})  # with all of 5xx: the same may be taken later
 
 
 class Undeliverable(LabrelayError):
@@ -24,6 +25,20 @@ class Undeliverable(LabrelayError):
         self.retryable = retry
         self.retry_after = retry_after
         super().__init__(message)
+
+
+def judge(status: int, headers: Mapping[str, str], who: str, setting: str) -> Undeliverable:
+    """Return what an answer outside 2xx means; `Retry-After` (seconds or a date) is heeded up to a day.
+
+    Args:
+        status, headers: Of the answer.
+        who: Who answered, for the sentence.
+        setting: What a person looks at when trying again does not help.
+    """
+    retry = status in LATER or 500 <= status < 600
+    hint = "" if retry else f": check {setting} in the settings"
+    wait = wait_seconds(headers.get("retry-after")) if retry else 0.0
+    return Undeliverable(f"{who} answered {status}{hint}", retry=retry, retry_after=wait)
 
 
 def wait_seconds(retry_after: str | None) -> float:

@@ -123,6 +123,29 @@ def _done(payload: _Payload) -> tuple[str, list[str]]:
     return f"{samples} done, {judged}", [f"The result of {samples} is there ({judged}).", _show(run)]
 
 
+def _plan_held(payload: _Payload) -> tuple[str, list[str]]:
+    plan = _value(payload, "plan")
+    return f"{plan} is held", [
+        f"The plan {plan} of reruns has stopped: {_value(payload, 'reason')}",
+        f"Go on with it: labrelay reprocess --resume {plan}",
+    ]
+
+
+def _plan_done(payload: _Payload) -> tuple[str, list[str]]:
+    plan = _value(payload, "plan")
+    lines = [
+        f"The plan {plan} of reruns has ended: {_value(payload, 'reason')}",
+        f"See: labrelay reprocess status {plan}",
+    ]
+    return f"{plan} has ended", lines
+
+
+def _trend(payload: _Payload) -> tuple[str, list[str]]:
+    label, metric = _value(payload, "label"), _value(payload, "metric")
+    lines = [f"{label}: {_value(payload, 'reason')}.", f"See: labrelay trends {metric}"]
+    return f"{metric} of {label} is unusual", lines
+
+
 def _show(run: str) -> str:
     return f"See: labrelay runs show {run}"
 
@@ -135,4 +158,7 @@ _WRITERS: dict[str, Callable[[_Payload], tuple[str, list[str]]]] = {
     "failed": _failed,
     "needs-you": _needs_you,
     "done": _done,
+    "trend": _trend,
+    "plan-held": _plan_held,
+    "plan-done": _plan_done,
 }

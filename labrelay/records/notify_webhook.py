@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from labrelay.records.delivery import LATER, Undeliverable, wait_seconds
+from labrelay.records.delivery import Undeliverable, judge
 from labrelay.records.notify import Notice
 
 TIMEOUT = 10.0  # seconds for each of connect, write and read
@@ -35,7 +34,7 @@ def send_webhook(notice: Notice, url: str) -> None:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Undeliverable(f"the webhook at {host} did not answer ({type(error).__name__})", retry=True) from None
     if not 200 <= status < 300:
-        raise judge(status, headers, host)
+        raise judge(status, headers, f"the webhook at {host}", "webhook_url")
 
 
 def body(notice: Notice, host: str) -> dict[str, Any]:
@@ -53,14 +52,6 @@ def body(notice: Notice, host: str) -> dict[str, Any]:
 def escape_slack(text: str) -> str:
     """Return the text with Slack's three control characters escaped, so that `<!channel>` and links are letters."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def judge(status: int, headers: Mapping[str, str], host: str) -> Undeliverable:
-    """Return what an answer outside 2xx means; `Retry-After` (seconds or a date) is heeded up to a day."""
-    retry = status in LATER or 500 <= status < 600
-    hint = "" if retry else ": check webhook_url in the settings"
-    text = f"the webhook at {host} answered {status}{hint}"
-    return Undeliverable(text, retry=retry, retry_after=wait_seconds(headers.get("retry-after")) if retry else 0.0)
 
 
 def _host(url: str) -> str:

@@ -71,6 +71,8 @@ class Result(Frozen):
         output_labels: What a person calls each output, by its name in the workflow.
         started, ended: Of the attempt, zone-aware.
         started_by: Who or what asked for it.
+        replaces: The workflow runs whose older results it takes the place of.
+        because: Why there is a new result, one sentence; None when it is the first.
     """
 
     run_id: str
@@ -97,6 +99,8 @@ class Result(Frozen):
     started: datetime
     ended: datetime
     started_by: str
+    replaces: tuple[str, ...] = ()
+    because: str | None = None
 
     @property
     def title(self) -> str:

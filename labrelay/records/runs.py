@@ -97,7 +97,8 @@ def intend(session: Session, intent: Intent) -> bool:
     insert_missing(session, WorkflowRunSampleRow, samples)
     add_io(session, intent.run_id, "in", [(name, index, ref.id, None) for name, index, ref in intent.input_files])
     add_attempt(session, intent, 1)
-    audit.record(session, "workflow_run.intended", intent.run_id, workflow=intent.workflow.name, rule=intent.rule)
+    asked = {"workflow": intent.workflow.name, "version": intent.workflow.version, "rule": intent.rule}
+    audit.record(session, "workflow_run.intended", intent.run_id, **asked, generation=intent.generation)
     return True
 
 
@@ -242,15 +243,12 @@ def apply_event(session: Session, token: str, status: EngineStatus) -> bool:
     return True
 
 
-def replace_earlier(session: Session, run: WorkflowRunRow) -> None:
-    """Say of the earlier generations of the same question that this run has taken their place."""
+def earlier(session: Session, run: WorkflowRunRow) -> list[WorkflowRunRow]:
+    """Return the earlier generations of the same question that nothing has taken the place of."""
     same = (WorkflowRunRow.workflow_digest == run.workflow_digest) & (WorkflowRunRow.engine == run.engine)
-    earlier = same & (WorkflowRunRow.generation < run.generation) & WorkflowRunRow.replaced_by.is_(None)
-    query = select(WorkflowRunRow).where(earlier, WorkflowRunRow.experiment_id == run.experiment_id)
-    for row in session.scalars(query):
-        if row.parameters == run.parameters and row.inputs == run.inputs:
-            row.replaced_by = run.id
-            audit.record(session, "workflow_run.replaced", row.id, by=run.id)
+    older = same & (WorkflowRunRow.generation < run.generation) & WorkflowRunRow.replaced_by.is_(None)
+    query = select(WorkflowRunRow).where(older, WorkflowRunRow.experiment_id == run.experiment_id)
+    return [row for row in session.scalars(query) if row.parameters == run.parameters and row.inputs == run.inputs]
 
 
 def add_io(session: Session, run_id: str, direction: str, files: Iterable[tuple[str, int, str, str | None]]) -> None:

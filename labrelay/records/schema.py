@@ -177,7 +177,11 @@ class WorkflowRunRow(Base):
     """One intended execution. `state` follows GA4GH WES and is written by one function only (`runs.apply_event`)."""
 
     __tablename__ = "workflow_run"
-    __table_args__ = (Index("ix_workflow_run_state_created", "state", "created_at"),)
+    __table_args__ = (
+        Index("ix_workflow_run_state_created", "state", "created_at"),
+        Index("ix_workflow_run_created", "created_at", "id"),
+        Index("ix_workflow_run_replaced_by", "replaced_by"),
+    )
     id: Mapped[str] = mapped_column(String(24), primary_key=True)
     key: Mapped[str] = mapped_column(String(64), unique=True)
     experiment_id: Mapped[str] = mapped_column(ForeignKey("experiment.id"), index=True)
@@ -263,6 +267,7 @@ class MetricRow(Base):
     """A quality metric of an instrument run, a dataset or a workflow run (`owner_id` carries its kind)."""
 
     __tablename__ = "qc_metric"
+    __table_args__ = (Index("ix_qc_metric_name", "name", "owner_id"),)
     owner_id: Mapped[str] = mapped_column(String(24), primary_key=True)
     scope: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -293,6 +298,7 @@ class CrateRow(Base):
     file_id: Mapped[str] = mapped_column(ForeignKey("file.id"))
     profile: Mapped[str]
     created_at: Mapped[str]
+    keywords: Mapped[str | None]  # what of its content is searched: instrument, reference, the workflow's title
 
 
 class LinkRow(Base):
@@ -331,7 +337,7 @@ class InboxRow(Base):
     """An event from outside, committed before it is answered; drained by collect."""
 
     __tablename__ = "inbox"
-    __table_args__ = (UniqueConstraint("source", "message_id"),)
+    __table_args__ = (UniqueConstraint("source", "message_id"), Index("ix_inbox_waiting", "done_at", "id"))
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     source: Mapped[str]
     message_id: Mapped[str]
@@ -339,6 +345,21 @@ class InboxRow(Base):
     received_at: Mapped[str]
     done_at: Mapped[str | None]
     error: Mapped[str | None]
+    outcome: Mapped[str | None]  # what came of it, one sentence, for who sent it
+
+
+class AccessTokenRow(Base):
+    """A machine's way through the front door; of the secret only its hash is kept. A name is never given twice."""
+
+    __tablename__ = "access_token"
+    id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[Any]]
+    created_at: Mapped[str]
+    created_by: Mapped[str]
+    expires_at: Mapped[str | None]
+    revoked_at: Mapped[str | None]
 
 
 class LeaseRow(Base):

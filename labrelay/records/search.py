@@ -1,43 +1,51 @@
 """Finding things again: by words in names, aliases, attributes and paths, with counts to narrow by.
 
-    SMP00042              everything with these letters in it, whatever their case (A to Z)
+    SMP00042              what has a word that begins so, whatever its case and accents
     "clinic 3" measles    both; quotes keep words together
     state:COMPLETE verdict:fail workflow:viral_variants    fields, as the facets name them
 
-A search reads the tables once a kind. That is some 10 ms at 20,000 files on SQLite and the same statement on Postgres;
-a full-text index would need triggers that migrations drop, and would not find the middle of a name.
+A full-text index answers (`search_engine`); what is called exactly so comes first, then what begins so, then the
+newest. What the index cannot find, because it stands in the middle of a word, is looked for in the names of all but
+files. Counts of facets are kept (`search_group`) for a search without words; with words they stop at 2,000 of a kind.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select
-from sqlalchemy import cast as sql_cast
+from sqlalchemy import ColumnElement, and_, func, literal, select, union_all
 from sqlalchemy.orm import Session
-from sqlalchemy.types import Text
 
 from labrelay.model.errors import UsageError
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
-from labrelay.records.schema import (
-    ExperimentRow,
-    FileRow,
-    InstrumentRunRow,
-    SampleRow,
-    WorkflowRunRow,
-    WorkflowVersionRow,
-)
+from labrelay.records import search_engine
+from labrelay.records.search_engine import Phrase
+from labrelay.records.search_schema import FACETS, SearchDocumentRow, SearchGroupRow
+from labrelay.records.search_words import facet_word, words_of
 
 Kind = Literal["experiment", "sample", "instrument run", "workflow run", "file"]
 MAX_TEXT, MAX_WORDS, MAX_LIMIT = 500, 10, 1000
+COUNTED = 2000  # things of a kind that are counted one by one
+GROUPS = 100  # combinations of facets whose newest things are looked at for a search without words
+# What narrows each kind.
+FACETS_OF: dict[Kind, tuple[str, ...]] = {
+    "experiment": ("project", "month"),
+    "sample": ("project", "assay", "experiment", "month"),
+    "instrument run": ("platform", "state", "month"),
+    "workflow run": ("project", "assay", "workflow", "state", "verdict", "stale", "month"),
+    "file": ("role", "month"),
+}
+KINDS: tuple[Kind, ...] = tuple(FACETS_OF)
+FIELDS = frozenset(FACETS)
 _TOKEN = re.compile(r'"([^"]*)"|(\S+)')
 _LIKE_A_FIELD = re.compile(r"[A-Za-z_]{3,20}\Z")  # `chr1:200` and `C:` are words
+_ID = re.compile(r"[a-z]{3}_[0-9a-f]{1,16}\Z")
+_LAST = "\U0010ffff"  # sorts after every other character
 
 
 class Hit(Frozen):
@@ -61,11 +69,16 @@ class Hit(Frozen):
 
 
 class Found(Frozen):
-    """The first hits, how many there are of each kind, and for each field how many have which value."""
+    """The first hits, how many there are of each kind, and for each field how many have which value.
+
+    Attributes:
+        more: Kinds of which there are more than their total says; then the facets are those of the newest.
+    """
 
     hits: tuple[Hit, ...]
     totals: dict[str, int]
     facets: dict[str, dict[str, int]]
+    more: tuple[str, ...] = ()
 
 
 class Question(Frozen):
@@ -75,87 +88,6 @@ class Question(Frozen):
     fields: dict[str, str] = {}
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """Where the things of one kind are and what of them is searched, shown and counted; the first facet is total."""
-
-    id: Any
-    name: Any
-    detail: Any
-    state: Any
-    at: Any
-    text: tuple[Any, ...]
-    facets: dict[str, Any]
-    json: tuple[Any, ...] = ()
-    joins: tuple[tuple[Any, ColumnElement[bool]], ...] = field(default=())
-
-
-_OF_EXPERIMENT = (ExperimentRow, ExperimentRow.id == SampleRow.experiment_id)
-_OF_WORKFLOW = (WorkflowVersionRow, WorkflowVersionRow.digest == WorkflowRunRow.workflow_digest)
-_KINDS: dict[Kind, _Kind] = {
-    "experiment": _Kind(
-        id=ExperimentRow.id,
-        name=ExperimentRow.name,
-        detail=func.coalesce(ExperimentRow.title, ""),
-        state=literal(None),
-        at=ExperimentRow.created_at,
-        text=(ExperimentRow.title, ExperimentRow.owner, ExperimentRow.project, ExperimentRow.external_id),
-        facets={"project": ExperimentRow.project},
-    ),
-    "sample": _Kind(
-        id=SampleRow.id,
-        name=SampleRow.name,
-        detail=ExperimentRow.name,
-        state=literal(None),
-        at=SampleRow.created_at,
-        text=(SampleRow.subject, SampleRow.assay, SampleRow.project, SampleRow.barcode, ExperimentRow.name),
-        json=(SampleRow.aliases, SampleRow.attributes),
-        facets={"project": SampleRow.project, "assay": SampleRow.assay, "experiment": ExperimentRow.name},
-        joins=(_OF_EXPERIMENT,),
-    ),
-    "instrument run": _Kind(
-        id=InstrumentRunRow.id,
-        name=InstrumentRunRow.run_id,
-        detail=InstrumentRunRow.platform,
-        state=InstrumentRunRow.state,
-        at=InstrumentRunRow.created_at,
-        text=(InstrumentRunRow.flow_cell, InstrumentRunRow.platform, InstrumentRunRow.folder, InstrumentRunRow.state),
-        facets={"platform": InstrumentRunRow.platform, "state": InstrumentRunRow.state},
-    ),
-    "workflow run": _Kind(
-        id=WorkflowRunRow.id,
-        name=WorkflowRunRow.result_path,
-        detail=WorkflowVersionRow.name + " " + WorkflowVersionRow.version,
-        state=WorkflowRunRow.state,
-        at=WorkflowRunRow.created_at,
-        text=(
-            WorkflowVersionRow.name,
-            WorkflowRunRow.verdict,
-            WorkflowRunRow.state,
-            WorkflowRunRow.rule,
-            WorkflowRunRow.failure,
-        ),
-        facets={
-            "workflow": WorkflowVersionRow.name,
-            "state": WorkflowRunRow.state,
-            "verdict": WorkflowRunRow.verdict,
-        },
-        joins=(_OF_WORKFLOW,),
-    ),
-    "file": _Kind(
-        id=FileRow.id,
-        name=FileRow.key,
-        detail=FileRow.role,
-        state=literal(None),
-        at=FileRow.created_at,
-        text=(),
-        facets={"role": FileRow.role},
-    ),
-}
-KINDS: tuple[Kind, ...] = tuple(_KINDS)
-FIELDS = frozenset(name for kind in _KINDS.values() for name in kind.facets)
-
-
 def search(session: Session, text: str, kind: Kind | None = None, limit: int = 50) -> Found:
     """Return what has all words of `text` in it, what is called exactly so first, then the newest of each kind.
 
@@ -163,28 +95,32 @@ def search(session: Session, text: str, kind: Kind | None = None, limit: int = 5
         session: Where.
         text: Whatever a person typed; nothing in it is an error. Empty finds everything.
         kind: Look for this kind only.
-        limit: Most hits, 1 to 1,000; totals and facets count all.
+        limit: Most hits, 1 to 1,000; totals and facets count all, up to `COUNTED` of a kind where there are words.
 
     Raises:
         UsageError: There is no such kind.
     """
-    if kind is not None and kind not in _KINDS:
+    if kind is not None and kind not in FACETS_OF:
         raise UsageError(f"there are no {kind}s to search; the kinds are {', '.join(KINDS)}")
     question = parse(text)
     most = min(max(limit, 1), MAX_LIMIT)
-    hits: list[Hit] = []
-    totals: dict[str, int] = {}
-    facets: dict[str, dict[str, int]] = {}
-    for name, spec in _KINDS.items():
-        if kind not in (None, name) or not set(question.fields) <= set(spec.facets):
-            continue
-        where = _where(spec, question)
-        totals[name] = _count(session, spec, where, facets)
-        if totals[name]:
-            hits += _hits(session, name, spec, where, question, most)
-    wanted = " ".join(question.words).casefold()
-    hits.sort(key=lambda hit: wanted not in (hit.name.casefold(), hit.id))
-    return Found(hits=tuple(hits[:most]), totals=totals, facets=facets)
+    kinds = [k for k in KINDS if kind in (None, k) and set(question.fields) <= set(FACETS_OF[k])]
+    if not question.words:
+        return _browse(session, kinds, question.fields, most)
+    found = _of_id(session, kinds, question)
+    if not any(found.values()):
+        found = _indexed(session, kinds, question)
+    if not any(found.values()):
+        found = _inside_names(session, kinds, question)
+    totals: dict[str, int] = {k: min(len(found[k]), COUNTED) for k in kinds}
+    counted = Counter(group for k in kinds for _id, group in found[k][:COUNTED])
+    hits = _hits(session, _first(session, kinds, question, found, most))
+    return Found(
+        hits=_ranked(hits, question, kinds)[:most],
+        totals=totals,
+        facets=_facets(_groups(session, SearchGroupRow.id.in_(list(counted))), counted),
+        more=tuple(k for k in kinds if len(found[k]) > COUNTED),
+    )
 
 
 def refuse_unknown_fields(text: str) -> None:
@@ -222,46 +158,152 @@ def parse(text: str) -> Question:
     return Question(words=tuple(words[:MAX_WORDS]), fields=named)
 
 
-def _where(spec: _Kind, question: Question) -> ColumnElement[bool]:
-    words = [or_(*_contains(spec, word)) for word in question.words]
-    named = [func.lower(spec.facets[name]) == func.lower(value) for name, value in question.fields.items()]
-    return and_(literal(True), *words, *named)
+def _browse(session: Session, kinds: Sequence[Kind], fields: Mapping[str, str], most: int) -> Found:
+    """Answer a search without words from the kept counts. Cost: one query of the groups, one or two of hits a kind."""
+    groups = _groups(session, and_(SearchGroupRow.count > 0, SearchGroupRow.kind.in_(kinds), _have(fields)))
+    counts = {key: row.count for key, row in groups.items()}
+    totals: dict[str, int] = dict.fromkeys(kinds, 0)
+    for row in groups.values():
+        totals[row.kind] += row.count
+    hits: list[Hit] = []
+    for k in kinds:
+        if len(hits) < most and totals[k]:
+            mine = [row for row in groups.values() if row.kind == k]
+            hits += _hits(session, _newest(session, k, mine, most, everything=not fields))
+    return Found(hits=tuple(hits[:most]), totals=totals, facets=_facets(groups, counts))
 
 
-def _contains(spec: _Kind, word: str) -> Iterator[ColumnElement[bool]]:
-    yield spec.id.startswith(word, autoescape=True)
-    for column in (spec.name, *spec.text):
-        yield column.icontains(word, autoescape=True)
-    for column in spec.json:
-        # JSON is stored as text with escapes for what is not ASCII, so the word is looked for in the same spelling.
-        yield sql_cast(column, Text).icontains(json.dumps(word)[1:-1], autoescape=True)
+def _newest(session: Session, kind: Kind, groups: Sequence[Any], most: int, *, everything: bool) -> list[int]:
+    """Return the newest documents of these groups; those of all kinds of groups need none of them."""
+    ids = SearchDocumentRow.id
+    if everything:
+        query = select(ids).where(_of_kind(kind)).order_by(ids.desc()).limit(most)
+        return list(session.scalars(query))
+    # The newest of all are among the newest of those groups that have the newest.
+    latest = sorted(groups, key=lambda row: -row.newest)[: min(most, GROUPS)]
+    each = (
+        select(ids).where(SearchDocumentRow.group_id == row.id).order_by(ids.desc()).limit(most).subquery()
+        for row in latest
+    )
+    return sorted(session.scalars(union_all(*(select(part.c.id) for part in each))), reverse=True)[:most]
 
 
-def _joined(spec: _Kind, *columns: Any) -> Select[Any]:
-    query: Select[Any] = select(*columns).select_from(spec.id.class_)
-    for table, on in spec.joins:
-        query = query.join(table, on)
-    return query
+def _indexed(session: Session, kinds: Sequence[Kind], question: Question) -> dict[Kind, list[tuple[int, int]]]:
+    """Return (document, group) of what the index has, the newest first, by kind."""
+    cut = [words_of(word) for word in question.words]
+    named = [facet_word(name, value) for name, value in question.fields.items()]
+    found: dict[Kind, list[tuple[int, int]]] = {k: [] for k in kinds}
+    for k in kinds if all(cut) else ():
+        # Whole words first: of a common one there are enough, and its beginnings would cost more to collect.
+        for begins in (False, True):
+            if len(found[k]) <= COUNTED:
+                phrases = [Phrase(tuple(words), begins) for words in cut]
+                found[k] = search_engine.found(session, k, named, phrases, COUNTED + 1)
+    return found
 
 
-def _count(session: Session, spec: _Kind, where: ColumnElement[bool], facets: dict[str, dict[str, int]]) -> int:
-    """Add the counts of each facet's values to `facets` and return how many things there are. Cost: one pass."""
-    names = list(spec.facets)
-    columns = list(spec.facets.values())
-    total = 0
-    for row in session.execute(_joined(spec, *columns, func.count()).where(where).group_by(*columns)):
-        total += row[-1]
-        for name, value in zip(names, row[:-1], strict=True):
-            if value is not None:
-                counts = facets.setdefault(name, {})
-                counts[value] = counts.get(value, 0) + row[-1]
-    return total
+def _of_id(session: Session, kinds: Sequence[Kind], question: Question) -> dict[Kind, list[tuple[int, int]]]:
+    """Return the thing of the id, or those of the beginning of one, that was asked for and nothing else."""
+    found: dict[Kind, list[tuple[int, int]]] = {k: [] for k in kinds}
+    id = question.words[0].lower()
+    if len(question.words) == 1 and _ID.match(id):
+        for key, group, kind in _beginning(session, SearchDocumentRow.entity_id, id, kinds, question):
+            found[kind].append((key, group))
+    return found
 
 
-def _hits(
-    session: Session, name: Kind, spec: _Kind, where: ColumnElement[bool], question: Question, most: int
-) -> Sequence[Hit]:
-    query = _joined(spec, spec.id, spec.name, spec.detail, spec.state, spec.at).where(where)
-    exact = func.lower(spec.name) == func.lower(" ".join(question.words))
-    rows = session.execute(query.order_by(exact.desc(), spec.at.desc(), spec.name).limit(most))
-    return [Hit(kind=name, id=row[0], name=row[1], detail=row[2], state=row[3], at=row[4]) for row in rows]
+def _beginning(
+    session: Session, column: Any, begin: str, kinds: Sequence[Kind], question: Question
+) -> list[tuple[int, int, Kind]]:
+    """Return (document, group, kind) of what begins so in an indexed column, in the order of that column."""
+    row = SearchDocumentRow
+    parts = []
+    for k in kinds:
+        near = select(row.id, row.group_id, column.label("text")).where(column >= begin, column < begin + _LAST)
+        near = near.where(row.kind == k) if column is row.name_key else near.where(_of_kind(k))
+        parts.append(select(near.order_by(column).limit(COUNTED).subquery()))
+    part = union_all(*parts).subquery()
+    query = select(part.c.id, part.c.group_id, SearchGroupRow.kind)
+    query = query.join(SearchGroupRow, SearchGroupRow.id == part.c.group_id)
+    query = query.where(_have(question.fields)).order_by(part.c.text, part.c.id.desc())
+    return [(found[0], found[1], found[2]) for found in session.execute(query)] if kinds else []
+
+
+def _of_kind(kind: str) -> ColumnElement[bool]:
+    return SearchDocumentRow.id.between(*search_engine.ids_of(kind))
+
+
+def _inside_names(session: Session, kinds: Sequence[Kind], question: Question) -> dict[Kind, list[tuple[int, int]]]:
+    """Return what has the words anywhere in its name; files, of which there may be a million, are left out."""
+    row = SearchDocumentRow
+    found: dict[Kind, list[tuple[int, int]]] = {k: [] for k in kinds}
+    for k in (k for k in kinds if k != "file"):
+        # By the index of names alone; the rows of what was found are read afterwards.
+        inside = [row.name_key.contains(word.casefold(), autoescape=True) for word in question.words]
+        part = select(row.id).where(row.kind == k, *inside).order_by(row.id.desc()).limit(COUNTED + 1)
+        query = select(row.id, row.group_id).join(SearchGroupRow, SearchGroupRow.id == row.group_id)
+        query = query.where(row.id.in_(part), _have(question.fields)).order_by(row.id.desc())
+        found[k] = [(pair[0], pair[1]) for pair in session.execute(query)]
+    return found
+
+
+def _first(
+    session: Session,
+    kinds: Sequence[Kind],
+    question: Question,
+    found: Mapping[Kind, Sequence[tuple[int, int]]],
+    most: int,
+) -> list[int]:
+    """Return the documents to show: those whose name begins with the whole question, then the newest of each kind."""
+    named = []
+    if any(found.values()):
+        named = [
+            each[0] for each in _beginning(session, SearchDocumentRow.name_key, _wanted(question), kinds, question)
+        ]
+    newest = [key for k in kinds for key, _group in found[k][:most]]
+    return list(dict.fromkeys([*named[:most], *newest]))
+
+
+def _wanted(question: Question) -> str:
+    return " ".join(question.words).casefold()
+
+
+def _hits(session: Session, ids: Sequence[int]) -> list[Hit]:
+    """Return these documents as hits, the newest first."""
+    row = SearchDocumentRow
+    query = select(row.kind, row.entity_id, row.name, row.detail, row.state, row.at).where(row.id.in_(ids))
+    found = session.execute(query.order_by(row.id.desc()))
+    return [Hit(kind=r[0], id=r[1], name=r[2], detail=r[3], state=r[4], at=r[5]) for r in found]
+
+
+def _ranked(hits: Iterable[Hit], question: Question, kinds: Sequence[Kind]) -> tuple[Hit, ...]:
+    wanted = _wanted(question)
+
+    def place(hit: Hit) -> tuple[int, int]:
+        names = (hit.name.casefold(), hit.id)
+        near = 0 if wanted in names else 1 if any(name.startswith(wanted) for name in names) else 2
+        return near, kinds.index(hit.kind)
+
+    return tuple(sorted(hits, key=place))
+
+
+def _have(fields: Mapping[str, str]) -> ColumnElement[bool]:
+    named = [func.lower(getattr(SearchGroupRow, name)) == value.lower() for name, value in fields.items()]
+    return and_(literal(True), *named)
+
+
+def _groups(session: Session, where: ColumnElement[bool]) -> dict[int, Any]:
+    """Return groups by their ids; rows and no objects, of which there may be thousands."""
+    columns = [getattr(SearchGroupRow, name) for name in ("id", "kind", "count", "newest", *FACETS)]
+    return {row.id: row for row in session.execute(select(*columns).where(where))}
+
+
+def _facets(groups: Mapping[int, Any], counts: Mapping[int, int]) -> dict[str, dict[str, int]]:
+    """Return how many things have which value, by field, the most frequent first."""
+    found: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
+    first = groups and next(iter(groups.values()))._fields.index(FACETS[0])
+    for key, count in counts.items():
+        for name, value in zip(FACETS, groups[key][first:], strict=True):
+            if value:
+                found[name][value] += count
+    return {name: dict(values.most_common()) for name, values in found.items() if values}

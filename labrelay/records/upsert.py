@@ -22,6 +22,7 @@ def insert_missing(session: Session, table: type[Base], rows: Sequence[dict[str,
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     # One short statement with many sets of values: it is compiled once, not once for each number of rows.
     statement = insert(cast(Table, table.__table__)).on_conflict_do_nothing()
+    statement = statement.execution_options(preserve_rowcount=True)
     session.flush()  # what the rows refer to may be waiting in the session
     added = 0
     for start in range(0, len(rows), CHUNK):

@@ -11,9 +11,8 @@ from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.words import counted
 from labrelay.parsers.announcement import AnnouncedRow, read_announcement
 from labrelay.records import experiments
-from labrelay.records.database import now
 from labrelay.records.experiments import Announced
-from labrelay.steps.eln_signs import sign
+from labrelay.steps.eln_signs import sign_announced
 from labrelay.steps.home import Home
 
 
@@ -41,17 +40,29 @@ def announce(
             wanted = Experiment(name=name, project=_common(row.project for row in rows))
             samples = [_sample(wanted, row) for row in rows]
             outcomes.append(experiments.announce(session, wanted, samples, correct=correct, reason=reason))
-        differing = [name for outcome in outcomes for name in outcome.differing]
-        if differing:
-            count = counted(len(differing), "sample was", "samples were")
-            raise Conflict(
-                f"{count} announced with other content before ({', '.join(differing[:5])}): "
-                "add --correct with a --reason to raise their revision; nothing was changed"
-            )
+        refuse_differing(outcomes, "add --correct with a --reason")
         for outcome in outcomes:
-            if changed := outcome.added + outcome.corrected:
-                sign(home, session, "announced", [outcome.experiment.id], now(), *sorted(changed))
+            sign_announced(home, session, outcome)
     return outcomes
+
+
+def refuse_differing(outcomes: Iterable[Announced], instead: str) -> None:
+    """Refuse, in the transaction that announced, what differs from what was announced before.
+
+    Args:
+        outcomes: Of the announcements.
+        instead: How the caller says that it is a correction.
+
+    Raises:
+        Conflict: There are such samples.
+    """
+    differing = [name for outcome in outcomes for name in outcome.differing]
+    if differing:
+        count = counted(len(differing), "sample was", "samples were")
+        raise Conflict(
+            f"{count} announced with other content before ({', '.join(differing[:5])}): "
+            f"{instead} to raise their revision; nothing was changed"
+        )
 
 
 def _by_experiment(rows: tuple[AnnouncedRow, ...], given: str | None, table: Path) -> dict[str, list[AnnouncedRow]]:

@@ -23,6 +23,7 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.problem import Frozen
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
+from labrelay.records import audit
 from labrelay.records.schema import AttemptRow, WorkflowRunRow
 from labrelay.steps.adapters import BROUGHT
 from labrelay.steps.home import Home
@@ -34,6 +35,7 @@ DOWNLOADS, OUTPUTS, HALF = ("healthomics", "batch"), "out", ".part"  # what thes
 KEY_DIGITS = 40
 SCRATCH_SECONDS = 86_400.0  # what is being made is finished within a day
 TEMP_SECONDS = 3_600.0
+NAMED = 100  # so many of what was removed are on record by name
 
 
 class Leftover(Frozen):
@@ -82,7 +84,7 @@ def plan_clean(home: Home) -> list[Leftover]:
 def clean(home: Home, plan: Sequence[Leftover]) -> Cleaned:
     """Remove what a plan names and a new look still allows; a run that was taken up again since keeps its folders."""
     allowed = {each.path for each in plan_clean(home)}
-    done = Cleaned()
+    done, removed = Cleaned(), list[str]()
     for each in plan:
         if each.path not in allowed:
             continue
@@ -91,8 +93,14 @@ def clean(home: Home, plan: Sequence[Leftover]) -> Cleaned:
         except OSError as error:
             done.problems.append(describe_os_error(error, f"remove {each.path.name}", each.path.parent))
             continue
-        done.removed += gone
-        done.freed += each.size if gone else 0
+        if gone:
+            done.removed += 1
+            done.freed += each.size
+            removed.append(str(each.path.relative_to(home.path)))
+    if removed:
+        with home.records.write() as session:
+            counts = {"removed": done.removed, "bytes": done.freed, "failed": len(done.problems)}
+            audit.record(session, "home.cleaned", "home", **counts, paths=removed[:NAMED])
     return done
 
 

@@ -26,6 +26,7 @@ from labrelay.records.schema import AttemptRow, WorkflowRunRow
 from labrelay.steps.eln_signs import sign_runs
 from labrelay.steps.home import Home
 from labrelay.steps.record import record_run
+from labrelay.steps.run_telling import FAIL, tell_run
 from labrelay.steps.start import start_intended
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,15 @@ FORGOTTEN = "the engine does not know this run; `labrelay sweep` gives it up aft
 
 
 @dataclass
+class Worked:
+    """How many messages of lab software were worked off, how many of these were refused, and how many wait still."""
+
+    done: int = 0
+    refused: int = 0
+    waiting: int = 0
+
+
+@dataclass
 class Collected:
     """What a collect did: runs recorded now, runs started again, and those whose end could not be recorded.
 
@@ -46,6 +56,7 @@ class Collected:
         seen: What the engine said, by the run's id.
         waiting: Runs whose reads are archived; they are being made readable, and the run is started when they are.
         unknown: Attempts that the engine should know and does not; the sweep gives them up after a bounded time.
+        told: Messages of lab software that were worked off.
         silent: Engines that could not be asked, by kind, with the reason; what the others say is settled all the same.
     """
 
@@ -57,17 +68,25 @@ class Collected:
     seen: dict[str, EngineStatus] = field(default_factory=dict)
     unknown: list[LiveAttempt] = field(default_factory=list)
     silent: dict[str, LabrelayError] = field(default_factory=dict)
+    told: Worked = field(default_factory=Worked)
 
 
 def collect(home: Home) -> Collected:
-    """Settle every live attempt once: states, then records of what has ended, then new attempts where one is due.
+    """Work off what lab software told, then settle every live attempt once.
+
+    First the states, then records of what has ended, then new attempts where one is due.
 
     Cost: one look at each engine for all its attempts; one transaction for all states, one a recorded run.
 
     Raises:
         LabrelayError: An engine could not be asked; what the others say was settled before.
     """
+    # Only here: telling of a run folder may start the whole main job, which collects in its end.
+    from labrelay.steps.messages import work_off
+
+    told = work_off(home)
     outcome = _settled(home)
+    outcome.told = told
     for error in outcome.silent.values():
         raise error
     return outcome
@@ -143,8 +162,13 @@ def settle(home: Home, outcome: Collected) -> None:
         start_intended(home, outcome.stuck, STARTING_SECONDS, outcome.waiting)
 
 
-def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
+def wait_for(home: Home, run_ids: Sequence[str], *, first: bool = False) -> Collected:
     """Collect until these runs have ended and are recorded (or cannot be); safe to stop and to call again.
+
+    Args:
+        home: Where.
+        run_ids: The runs.
+        first: Wait for one of them only.
 
     Raises:
         LabrelayError: The engine of one of these runs could not be asked, for longer than a service takes to recover.
@@ -166,7 +190,8 @@ def wait_for(home: Home, run_ids: Sequence[str]) -> Collected:
         _tell(home, [status for run_id, status in total.seen.items() if run_id in wanted])
         if cold := wanted.intersection(done.waiting):
             home.progress.now(f"{counted(len(cold), 'run')} waiting for archived reads, which takes minutes to hours")
-        if not _open(home, wanted) - {run_id for run_id, _why in total.stuck}:
+        left = _open(home, wanted) - {run_id for run_id, _why in total.stuck}
+        if not left or (first and left < wanted):
             return total
         time.sleep(pause)
         # a short run is seen soon, a long one is not asked about twice a second for days
@@ -240,6 +265,7 @@ def _try_again(home: Home, run_id: str) -> bool:
             return False  # another process has settled it since we looked
         if report is not None:
             runs.add_report(session, failed.token, report)
+        tell_run(home, session, run_id, failed.token, FAIL)
         runs.retry(session, session.get_one(WorkflowRunRow, run_id))
     faultpoint("collect.retried")
     return True

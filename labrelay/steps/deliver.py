@@ -11,11 +11,15 @@ from labrelay.model.faults import faultpoint
 from labrelay.records import notify, outbox
 from labrelay.records.delivery import Undeliverable
 from labrelay.records.outbox import Message
+from labrelay.steps.catalogue import CHANNEL as CATALOGUE
+from labrelay.steps.catalogue import to_catalogue
 from labrelay.steps.documents import publish_experiment
 from labrelay.steps.eln import tell_notebook
 from labrelay.steps.eln_signs import SIGNS
 from labrelay.steps.home import Home
 from labrelay.steps.notices import ways_of
+from labrelay.steps.run_telling import TO_FILE, TO_HTTP, to_file, to_http
+from labrelay.steps.trail import keep_anchored
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +47,8 @@ def deliver(home: Home) -> Delivered:
     with home.records.read() as session:
         counts = outbox.waiting(session)
     outcome.waiting, outcome.dead = counts.get("pending", 0) + counts.get("sending", 0), counts.get("dead", 0)
+    if (problem := keep_anchored(home)) is not None:
+        _log.warning("%s", problem)  # the sweep says it to people
     return outcome
 
 
@@ -91,4 +97,7 @@ CHANNELS: dict[str, Callable[[Home, Message], bool]] = {
     "eln": _to_eln,
     "notify-mail": _to_people,
     "notify-webhook": _to_people,
+    CATALOGUE: to_catalogue,
+    TO_FILE: to_file,
+    TO_HTTP: to_http,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import pyexpat
+import re
 import shutil
 import subprocess
 import sys
@@ -17,16 +18,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import SecretStr
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from labrelay.model.errors import LabrelayError, MissingTool
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
-from labrelay.model.words import counted
-from labrelay.records import audit
-from labrelay.records.database import HEAD, Database, sqlite_url
-from labrelay.steps.home import DATABASE
+from labrelay.records import anchors, soundness
+from labrelay.records.database import HEAD, Database
+from labrelay.steps.home import DATABASE, database_url
 from labrelay.steps.rules import load_rules
 from labrelay.steps.settings import FILE, Settings, load_settings
 from labrelay.stores.folder import FolderObjectStore
@@ -193,9 +192,11 @@ def _database(home: Path, settings: Settings) -> Iterator[Finding]:
     if settings.database_url is None and not file.is_file():
         yield _ok("records", "none yet: the first command makes them")
         return
-    records = Database(settings.database_url or sqlite_url(file))
+    records = Database(database_url(home, settings))
     try:
         yield from _look_into(records)
+        if settings.profile == "local":  # elsewhere looking would mean asking AWS
+            yield from _anchored(home, records)
     except (SQLAlchemyError, LabrelayError) as error:
         said = str(error).splitlines()[0]
         yield _broken("records", f"the metadata store cannot be read: {said}", f"restore {file} from a backup")
@@ -204,26 +205,26 @@ def _database(home: Path, settings: Settings) -> Iterator[Finding]:
 
 
 def _look_into(records: Database) -> Iterator[Finding]:
-    found = records.version()
-    if found is None or found < HEAD:
-        yield _note("records", f"revision {found or 'none'}; the next command brings it to {HEAD}")
-        return
-    if found > HEAD:
-        yield _broken("records", f"revision {found} is newer than this Labrelay knows ({HEAD})", "update Labrelay")
+    for verdict in soundness.look(records):
+        if verdict.fix is not None:
+            yield _broken(verdict.what, verdict.said, verdict.fix)
+        else:
+            yield (_note if verdict.waits else _ok)(verdict.what, verdict.said)
+
+
+def _anchored(home: Path, records: Database) -> Iterator[Finding]:
+    """Look for the entry that was anchored last; `labrelay audit verify` looks for all."""
+    if records.version() != HEAD:
         return
     with records.read() as session:
-        if records.engine.dialect.name == "sqlite":
-            said = [row[0] for row in session.execute(text("PRAGMA quick_check(5)"))]
-            if said != ["ok"]:
-                yield _broken("records", f"the database file is damaged: {'; '.join(said)}", "restore a backup")
-                return
-        yield _ok("records", f"revision {found}, the file is sound")
-        broken = next(audit.broken_links(session), None)
-        count = audit.count(session)
-    if broken is not None:
-        yield _broken("audit trail", f"{broken}: somebody has changed the records by hand", "compare with a backup")
-    else:
-        yield _ok("audit trail", f"{counted(count, 'entry', 'entries')}, unbroken")
+        met = anchors.newest_is_met(session, home / "objects")
+    if met is False:
+        said = (
+            "the entry that was anchored last is not in the audit trail: entries were removed, or a copy was restored"
+        )
+        yield _broken("anchors", said, "labrelay audit verify")
+    elif met:
+        yield _ok("anchors", "the audit trail has the entry that was anchored last")
 
 
 def _disk(home: Path) -> Iterator[Finding]:
@@ -289,7 +290,9 @@ def _settings(settings: Settings, home: Path) -> list[Setting]:
         value = getattr(settings, name)
         variable = f"LABRELAY_{name.upper()}"
         source = variable if variable in os.environ else FILE if name in from_file else "default"
-        told.append(Setting(name=name, value=_shown(value), source=source, meaning=spec.description or ""))
+        told.append(
+            Setting(name=name, value=_shown(without_password(value)), source=source, meaning=spec.description or "")
+        )
     return told
 
 
@@ -299,11 +302,18 @@ def _names_in(file: Path) -> set[str]:
     return set(tomllib.loads(file.read_text(encoding="utf-8")))
 
 
+def without_password(value: object) -> object:
+    """Return a URL with its password masked, and anything else as it is."""
+    return re.sub(r"^(\w+://[^/@]*:)[^/]*@", r"\1***@", value) if isinstance(value, str) else value
+
+
 def _shown(value: object) -> str:
     if value is None or value == ():
         return ""
     if isinstance(value, SecretStr):
         return "set (not shown)"
+    if isinstance(value, dict):
+        return ", ".join(value)
     if isinstance(value, tuple):
         return ", ".join(str(item) for item in value)
     return str(value)

@@ -17,6 +17,7 @@ from labrelay.steps.doctor import Finding, Health
 from labrelay.steps.doctor_batch import examine_batch
 from labrelay.steps.settings import FILE, Settings
 from labrelay.stores.aws import Aws, aws_errors
+from labrelay.stores.s3_lock import default_retention
 
 INIT = "labrelay init --profile healthomics --bucket BUCKET --role-arn ARN"
 POLICIES = "labrelay aws policies worker"
@@ -107,6 +108,7 @@ def _buckets(settings: Settings, aws: Aws) -> Iterator[Finding]:
         yield from _tried("bucket", _bucket(aws, bucket))
         if "objects_url" in uses:
             yield from _tried("versions", _versions(aws, bucket))
+            yield from _tried("lock", _lock(aws, bucket))
 
 
 def _bucket(aws: Aws, bucket: str) -> Iterator[Finding]:
@@ -129,6 +131,15 @@ def _versions(aws: Aws, bucket: str) -> Iterator[Finding]:
     else:
         fix = f"aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled"
         yield _note("versions", f"{bucket} keeps no versions: a file that is overwritten from outside is lost", fix)
+
+
+def _lock(aws: Aws, bucket: str) -> Iterator[Finding]:
+    kept = default_retention(aws, bucket)
+    if kept is not None:
+        yield _ok("lock", f"{bucket} locks new objects: {kept}")
+    else:
+        said = f"{bucket} locks nothing: who may delete can delete instrument data and the audit trail's anchors"
+        yield _note("lock", said, "docs/audit.md says how a bucket is made that locks")
 
 
 def _sequence_store(settings: Settings, aws: Aws) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from labrelay.model.instrument import InstrumentRun
 from labrelay.records import intake, outbox
 from labrelay.records.database import now
 from labrelay.records.eln.registry import ARCHIVE
+from labrelay.records.experiments import Announced
 from labrelay.records.schema import InstrumentRunRow, WorkflowRunRow
 from labrelay.steps.eln_status import concerned
 from labrelay.steps.home import Home
@@ -34,6 +35,12 @@ def sign(home: Home, session: Session, kind: Sign, experiment_ids: Iterable[str]
     told = digest([kind, *about])[:24]
     for experiment_id in dict.fromkeys(experiment_ids):
         outbox.post(session, "eln", experiment_id, kind, f"eln:{kind}:{experiment_id}:{told}")
+
+
+def sign_announced(home: Home, session: Session, outcome: Announced) -> None:
+    """Post a sign for an experiment whose announcement added or corrected samples."""
+    if changed := outcome.added + outcome.corrected:
+        sign(home, session, "announced", [outcome.experiment.id], now(), *sorted(changed))
 
 
 def sign_sheet(home: Home, session: Session, kind: Sign, content: Mapping[str, object], *about: str | None) -> None:

@@ -29,6 +29,7 @@ class ExpectedCost(Frozen):
         runs: How many are meant.
         median: USD of one, the median of what those of the past have cost.
         known: How many runs of the past that is the median of.
+        digest: Of the workflow version that is to run.
         same_version: Whether they were of the very version that is to run; else of earlier ones.
     """
 
@@ -38,6 +39,7 @@ class ExpectedCost(Frozen):
     median: float
     known: int
     same_version: bool
+    digest: str = ""
 
     @property
     def usd(self) -> float:
@@ -87,6 +89,7 @@ def expected_costs(session: Session, intents: Sequence[Intent]) -> list[Expected
                     median=median(known),
                     known=len(known),
                     same_version=bool(of_version),
+                    digest=digest,
                 )
             )
     return found

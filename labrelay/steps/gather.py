@@ -30,6 +30,7 @@ from labrelay.records.schema import (
     WorkflowRunSampleRow,
     WorkflowVersionRow,
 )
+from labrelay.records.superseded import superseded_by
 from labrelay.steps.bundles import definition_of
 from labrelay.steps.home import Home
 from labrelay.workflows.definition import Definition
@@ -45,11 +46,12 @@ def gather(
     verdicts: dict[str, Verdict],
     verdict: Verdict,
 ) -> Result:
-    """Return the result of an ended run. Cost: six queries, whatever its size."""
+    """Return the result of an ended run. Cost: eight queries, whatever its size."""
     definition = definition_of(home, run.workflow_digest)
     version = session.get_one(WorkflowVersionRow, run.workflow_digest)
     attempt = runs.last_attempt(session, run.id)
     inputs = _inputs(home, session, run.id)
+    superseded = superseded_by(session, run)
     ended = report.ended or datetime.fromisoformat(run.ended_at or run.state_at)
     return Result(
         run_id=run.id,
@@ -76,6 +78,8 @@ def gather(
         started=report.started or datetime.fromisoformat(attempt.created_at),
         ended=ended,
         started_by=run.created_by,
+        replaces=superseded.replaces,
+        because=superseded.because,
     )
 
 

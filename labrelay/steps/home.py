@@ -8,8 +8,9 @@ from pathlib import Path
 
 from labrelay.model.errors import UsageError
 from labrelay.model.progress import Progress, Silent
-from labrelay.records.database import Database, sqlite_url
+from labrelay.records.database import Database
 from labrelay.records.eln.port import Notebook
+from labrelay.records.sqlite import sqlite_url
 from labrelay.steps import rules as rules_file
 from labrelay.steps import settings as settings_file
 from labrelay.steps.adapters import adapters_of, notebook_of
@@ -96,7 +97,7 @@ def open_home(path: Path, progress: Progress | None = None) -> Home:
     """
     settings = load_settings(path)
     adapters = adapters_of(path, settings)
-    records = Database(settings.database_url or sqlite_url(path / DATABASE))
+    records = Database(database_url(path, settings))
     records.ensure()
     return Home(
         path=path,
@@ -109,6 +110,11 @@ def open_home(path: Path, progress: Progress | None = None) -> Home:
         engines=adapters.engines,
         progress=progress or Silent(),
     )
+
+
+def database_url(path: Path, settings: Settings) -> str:
+    """Return the URL of a home's metadata store: as set, else of the file in the home."""
+    return settings.database_url or sqlite_url(path / DATABASE)
 
 
 def init_home(path: Path) -> bool:

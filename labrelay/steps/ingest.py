@@ -30,6 +30,7 @@ from labrelay.records.schema import FileRow, InstrumentRunRow
 from labrelay.steps.eln_signs import sign_sheet
 from labrelay.steps.gate import Gate
 from labrelay.steps.home import Home
+from labrelay.steps.trends import follow_instrument_run
 from labrelay.stores.manifest import Manifest, ManifestFile, write_manifest
 from labrelay.stores.upload import put_group
 
@@ -205,14 +206,17 @@ class _Ingest:
         with self.home.records.write() as session:
             lease.confirm(session, self.lease)
             intake.add_files(session, [(stored, FileRole.RUN_METADATA.value, None)])
-            for label, files in self._by_label().items():
+            labels = self._by_label()
+            for label, files in labels.items():
                 state = "unassigned" if self._reads(files) else "no_reads"
                 dataset = intake.add_dataset(session, self.run.id, label, state, None, None)
                 links = [(self.refs[f.path][0].id, f.lane, f.read) for f in files]
                 intake.link_files(session, dataset.id, links)
                 intake.add_metrics(session, dataset.id, _metrics(self.refs[f.path] for f in files))
                 self.outcome.datasets[label] = dataset.id
-            intake.add_metrics(session, self.run.id, self.run.qc)
+            measured = [*self.run.qc, *_metrics(self.refs[f.path] for files in labels.values() for f in files)]
+            intake.add_metrics(session, self.run.id, measured)
+            follow_instrument_run(self.home, session, self.run, measured)
             intake.mark_stored(session, self.run.id, fingerprint(self.run), stored.key)
         faultpoint("ingest.recorded")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.errors import NotFound, UsageError
@@ -41,6 +41,7 @@ class RunLine(Frozen):
         seconds: Of its newest attempt, from being asked for to its end, or until now.
         reason: Why it failed; None when it did not.
         stale: Why its result is out of date; None when it is not.
+        replaced_by: The run whose newer result has taken the place of this one's.
         recorded: Whether its end is on record.
     """
 
@@ -57,6 +58,7 @@ class RunLine(Frozen):
     seconds: float
     reason: str | None = None
     stale: str | None = None
+    replaced_by: str | None = None
     recorded: bool
     result_path: str
 
@@ -74,6 +76,7 @@ def runs(
     sample: str | None = None,
     experiment: str | None = None,
     limit: int | None = 50,
+    after: tuple[str, str] | None = None,
 ) -> list[RunLine]:
     """Return workflow runs, the newest first. Cost: three queries, whatever their number.
 
@@ -84,6 +87,7 @@ def runs(
         sample: Only those about this sample (name or id).
         experiment: Only those of this experiment (name or id).
         limit: At most so many; None for all.
+        after: Only those older than the run that was asked for then (as the records have the time) and has this id.
 
     Raises:
         NotFound: There is no such sample or experiment.
@@ -98,10 +102,18 @@ def runs(
             wanted.append(of_sample(session, sample))
         if experiment is not None:
             wanted.append(WorkflowRunRow.experiment_id == find_experiment(session, experiment).id)
-        newest = select(WorkflowRunRow.id).order_by(WorkflowRunRow.created_at.desc(), WorkflowRunRow.id)
+        if after is not None:
+            wanted.append(older_than(*after))
+        newest = select(WorkflowRunRow.id).order_by(WorkflowRunRow.created_at.desc(), WorkflowRunRow.id.desc())
         joined = newest.join(WorkflowVersionRow, WorkflowVersionRow.digest == WorkflowRunRow.workflow_digest)
         lines = run_lines(session, joined.where(*wanted).limit(limit))
     return sorted(lines, key=lambda line: (line.asked, line.run), reverse=True)
+
+
+def older_than(created_at: str, run_id: str) -> ColumnElement[bool]:
+    """Return the condition that a run comes after this one in a list of the newest first."""
+    earlier, same = WorkflowRunRow.created_at < created_at, WorkflowRunRow.created_at == created_at
+    return or_(earlier, and_(same, WorkflowRunRow.id < run_id))
 
 
 def lines_of(home: Home, run_ids: Sequence[str]) -> list[RunLine]:
@@ -143,6 +155,7 @@ def run_lines(session: Session, ids: Select[str]) -> list[RunLine]:
             WorkflowRunRow.ended_at,
             WorkflowRunRow.failure,
             WorkflowRunRow.stale,
+            WorkflowRunRow.replaced_by,
             WorkflowRunRow.recorded_at,
             WorkflowRunRow.result_path,
             WorkflowRunRow.engine,
@@ -176,6 +189,7 @@ def _line(row: Any, names: list[str], attempts: int, tried: str | None) -> RunLi
         seconds=max(0.0, ((ended or datetime.now(UTC)) - begun).total_seconds()),
         reason=row.failure if state is not RunState.COMPLETE else None,
         stale=row.stale,
+        replaced_by=row.replaced_by,
         recorded=row.recorded_at is not None,
         result_path=row.result_path,
     )

@@ -11,7 +11,7 @@ from labrelay.model.errors import LabrelayError
 from labrelay.model.problem import Frozen
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
-from labrelay.records import outbox, runs
+from labrelay.records import inbox, outbox, runs
 from labrelay.records.eln.registry import ARCHIVE
 from labrelay.records.schema import DatasetRow, InstrumentRunRow, OutboxRow, WorkflowRunRow
 from labrelay.steps.collect import by_engine
@@ -77,6 +77,7 @@ class Overview(Frozen):
         stale: Results that are out of date.
         messages: Messages that wait to be told.
         dead_messages: Messages that were given up.
+        told: Messages of lab software that nobody has worked off.
         notebook: What waits between us and the notebook; None where none is set.
     """
 
@@ -91,11 +92,12 @@ class Overview(Frozen):
     stale: int
     messages: int
     dead_messages: int
+    told: int
     notebook: ElnStatus | None = None
 
 
 def overview(home: Home) -> Overview:
-    """Return how a home stands. Cost: eleven queries and one look at the engine, whatever the number of runs."""
+    """Return how a home stands. Cost: twelve queries and one look at the engine, whatever the number of runs."""
     with home.records.read() as session:
         states = _states(session)
         attempts = runs.live_attempts(session)
@@ -111,6 +113,7 @@ def overview(home: Home) -> Overview:
         failed = _count(session, WorkflowRunRow.state.in_([s.value for s in _WITHOUT_RESULT]), current)
         stale = _count(session, WorkflowRunRow.stale.is_not(None), WorkflowRunRow.recorded_at.is_not(None), current)
         messages = outbox.waiting(session)
+        told_us = inbox.count_waiting(session)
     told, unasked = _told(home, [(a.engine, a.external_id) for a in attempts[:SHOWN]])
     return Overview(
         states=states,
@@ -124,6 +127,7 @@ def overview(home: Home) -> Overview:
         stale=stale,
         messages=messages.get("pending", 0) + messages.get("sending", 0),
         dead_messages=messages.get("dead", 0),
+        told=told_us,
         notebook=None if home.settings.eln == ARCHIVE else eln_status(home),
     )
 

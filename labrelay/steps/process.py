@@ -10,7 +10,7 @@ from labrelay.model.instrument import InstrumentRun
 from labrelay.model.problem import Problem, Severity, errors_of
 from labrelay.model.words import counted
 from labrelay.parsers.registry import read_run
-from labrelay.records import intake
+from labrelay.records import audit, intake
 from labrelay.records.database import now
 from labrelay.records.eln.registry import ARCHIVE
 from labrelay.steps.assign import Dataset, match_run
@@ -57,6 +57,8 @@ def take_in(home: Home, folder: Path, *, assume_complete: bool = False) -> tuple
     run = read_run(folder)
     if not assume_complete:
         _refuse_unfinished(home, run, folder)
+    elif unfinished(run, a_person_asks=True) is not None:
+        _said_complete(home, run, folder)
     what = " ".join(part for part in (run.platform, run.instrument_model) if part)
     size = f"{counted(len(run.sample_labels), 'sample')}, {counted(len(run.files), 'file')}"
     tell.done("parse", f"{what} run {run.run_id}: {size}")
@@ -140,6 +142,13 @@ def finish(home: Home, outcome: Processed) -> None:
     delivered = deliver(home)
     outcome.delivered = delivered.confirmed
     tell.done("deliver", f"{counted(delivered.confirmed, 'message')} delivered, {delivered.waiting} waiting")
+
+
+def _said_complete(home: Home, run: InstrumentRun, folder: Path) -> None:
+    """Put on record that somebody takes a run that does not say itself that it is finished."""
+    with home.records.write() as session:
+        if intake.see(session, run, str(folder.resolve())).state != "stored":
+            audit.record(session, "instrument_run.said_complete", run.id, run=run.run_id)
 
 
 def _refuse_unfinished(home: Home, run: InstrumentRun, folder: Path) -> None:

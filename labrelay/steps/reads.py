@@ -12,6 +12,7 @@ from labrelay.model.errors import Busy, NotFound, UsageError
 from labrelay.model.problem import Frozen
 from labrelay.model.reads import ReadSource
 from labrelay.model.words import counted
+from labrelay.records import audit
 from labrelay.records.schema import DatasetRow, ExperimentRow, InstrumentRunRow, ReadSetRow, SampleRow
 from labrelay.steps.assign import find_experiment, find_sample
 from labrelay.steps.home import Home
@@ -164,6 +165,9 @@ def export(home: Home, lines: Sequence[ReadSetLine], to: str, *, wait: bool = Tr
             "for, and the same command exports all when `labrelay reads activate` says that they can be read"
         )
     jobs = list(home.reads.export([line.read_set for line in lines], to))
+    with home.records.write() as session:
+        for line in lines:
+            audit.record(session, "read_set.exported", line.read_set, to=to)
     pause = FIRST_WAIT
     jobs = [home.reads.export_job(job) for job in jobs]
     while wait and any(job.status in GOING for job in jobs):

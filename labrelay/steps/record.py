@@ -14,17 +14,20 @@ from labrelay.model.names import slug
 from labrelay.model.qc import Verdict, judge_all, worst
 from labrelay.model.runs import OutputFile, RunReport
 from labrelay.model.states import RunState
-from labrelay.records import audit, intake, outbox, runs
+from labrelay.records import audit, intake, outbox, runs, superseded
 from labrelay.records.database import now
 from labrelay.records.result import Result, ResultFile
 from labrelay.records.schema import AttemptRow, CrateRow, WorkflowRunRow
 from labrelay.records.upsert import insert_missing
 from labrelay.steps.bundles import definition_of
+from labrelay.steps.catalogue import post_result
 from labrelay.steps.documents import WRITTEN, write_documents
 from labrelay.steps.eln_signs import sign
 from labrelay.steps.gather import gather, result_file
 from labrelay.steps.home import Home
 from labrelay.steps.notices import notify
+from labrelay.steps.run_telling import ENDS, FAIL, tell_run
+from labrelay.steps.trends import follow_result
 from labrelay.workflows.definition import NEXTFLOW, Definition
 from labrelay.workflows.metrics import read_metrics
 from labrelay.workflows.nextflow.outputs import named_report
@@ -83,6 +86,7 @@ def _record_failure(home: Home, run: WorkflowRunRow, token: str, report: RunRepo
         row.recorded_at = now()
         audit.record(session, "workflow_run.recorded", run.id, state=row.state)
         sign(home, session, "failed", [row.experiment_id], token)
+        tell_run(home, session, row.id, token, ENDS.get(row.state, FAIL))
         if row.state != RunState.CANCELED.value:
             notify(home, session, row.id, "failed", token, run=row.id, reason=row.failure or "no reason was given")
     return True
@@ -150,12 +154,24 @@ def _commit(home: Home, run: WorkflowRunRow, token: str, result: Result, crate: 
         runs.add_report(session, token, result.report)
         intake.add_metrics(session, run.id, result.metrics, result.verdicts)
         made = {"id": derived_id("crt", run.id, crate.version), "run_id": run.id, "file_id": crate.id}
-        insert_missing(session, CrateRow, [made | {"profile": PROFILE, "created_at": now()}])
+        insert_missing(
+            session, CrateRow, [made | {"profile": PROFILE, "created_at": now(), "keywords": _keywords(result)}]
+        )
         row.verdict, row.recorded_at = verdict.value, now()
-        if row.generation:
-            runs.replace_earlier(session, row)
+        superseded.replace(session, result.replaces, run.id)
+        follow_result(home, session, result)
         audit.record(session, "workflow_run.recorded", run.id, state=row.state, verdict=verdict.value)
-        outbox.post(session, "eln", run.experiment_id, "result", f"eln:result:{token}", run=run.id)
+        why = {"replaces": list(result.replaces), "because": result.because} if result.replaces else {}
+        outbox.post(session, "eln", run.experiment_id, "result", f"eln:result:{token}", run=run.id, **why)
+        post_result(home, session, run.id, token)
+        tell_run(home, session, run.id, token, ENDS[row.state])
         names = ", ".join(sample.name for sample in result.samples)
         notify(home, session, run.id, "done", token, run=run.id, samples=names, verdict=verdict.value)
     return True
+
+
+def _keywords(result: Result) -> str:
+    """Return what of the crate's content is searched and stands in no other table."""
+    instruments = [text for run in result.instrument_runs for text in (run.run_id, run.instrument_model) if text]
+    reference = [result.reference.name] if result.reference else []
+    return " ".join([result.workflow_title, result.workflow.language, *reference, *instruments])

@@ -1,28 +1,26 @@
-"""Step 12, reprocess: exactly the results that are out of date are marked with the reason, and only those run again.
+"""Step 12, reprocess: exactly the results that are out of date are marked with the reason, and what may replace them.
 
 What the rules would intend today is compared with what was recorded. A failed run is no result and is not tried again
-here. New conditions are tried on two runs first; two equal failures stop their workflow until a person has looked.
+here. What is then run, and within which bounds, is a plan of its own: `labrelay.steps.reprocess_plans`.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from labrelay.model.canonical import canonical_json
 from labrelay.model.errors import LabrelayError
 from labrelay.model.faults import faultpoint
 from labrelay.model.problem import Frozen
 from labrelay.model.runs import RunInput, WorkflowVersion
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
-from labrelay.records import audit
+from labrelay.records import audit, plans, stale
 from labrelay.records.runs import Intent
 from labrelay.records.schema import (
     CostRow,
@@ -35,17 +33,17 @@ from labrelay.records.schema import (
     WorkflowRunSampleRow,
     WorkflowVersionRow,
 )
-from labrelay.steps.collect import wait_for
+from labrelay.records.stale import Cause, Wanted
+from labrelay.steps.assign import find_experiment
 from labrelay.steps.expected_cost import ExpectedCost, cost_sentence, expected_costs
+from labrelay.steps.expected_time import By, expected_seconds
 from labrelay.steps.home import Home
 from labrelay.steps.route import route
-from labrelay.steps.staleness import BY_HAND, Recorded, Today, reasons, replacement, signature
-from labrelay.steps.submit import Composer, Submitted, commit_intents
+from labrelay.steps.staleness import BY_HAND, Asked, Reason, Recorded, Today, causes, reasons, signature
+from labrelay.steps.submit import Composer
 
-FIRST = 2  # runs under new conditions before any of them has succeeded
-EQUAL_FAILURES = 2
-Standing = Literal["to run", "running", "failed", "by hand"]
-_Group = tuple[str, str | None, str]
+CHUNK = 500
+Standing = Literal["to run", "planned", "running", "failed", "by hand"]
 
 
 class Item(Frozen):
@@ -55,10 +53,13 @@ class Item(Frozen):
         run_id: The run that made it.
         samples: Names.
         workflow: Name and version that it was made with.
+        causes: What it is filtered by.
         reason: Why it is out of date, one sentence.
         instead: What takes its place, or None when no rule asks for anything in its place.
         instead_id: The run that takes its place.
-        standing: `to run`, `running` or `failed` (the run in its place), `by hand` (a person has to ask).
+        standing: `to run`, `planned` (of a plan that is not done yet), `running` or `failed` (the run in its place),
+            `by hand` (a person has to ask).
+        plan: The plan that has it, when it is `planned`.
         failure: Of the run in its place.
         cpu_seconds: What the result took, as a measure of what its replacement will; None when not measured.
     """
@@ -66,23 +67,35 @@ class Item(Frozen):
     run_id: str
     samples: tuple[str, ...]
     workflow: str
+    causes: tuple[Cause, ...] = ()
     reason: str
     instead: str | None = None
     instead_id: str | None = None
     standing: Standing
+    plan: str | None = None
     failure: str | None = None
     cpu_seconds: float | None = None
 
 
 @dataclass
 class Plan:
-    """What is out of date and what would run; `intents` are today's, by run id, `costs` of those that would run."""
+    """What is out of date and what would run.
+
+    Attributes:
+        intents: What the rules ask for today, by run id.
+        origins: After which instrument run each of them is asked for.
+        costs: Of those that would run.
+        seconds: The time of one run, by workflow and engine.
+        replaced: How many results were found to be replaced already.
+    """
 
     items: list[Item] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     replaced: int = 0
     intents: dict[str, Intent] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
     costs: list[ExpectedCost] = field(default_factory=list)
+    seconds: dict[By, float] = field(default_factory=dict)
 
     @property
     def to_run(self) -> list[str]:
@@ -101,83 +114,109 @@ class Plan:
         return f"{told}, {money}" if money else told
 
 
-@dataclass
-class Reprocessed(Submitted):
-    """What a reprocess submitted, and which runs are held back and why."""
+@dataclass(frozen=True)
+class _There:
+    """How a run stands that is asked for today and is in the records."""
 
-    held: list[tuple[str, str]] = field(default_factory=list)
+    state: RunState
+    recorded: bool
+    failure: str | None
 
 
-def plan(home: Home) -> Plan:
+def plan(home: Home, wanted: Wanted | None = None) -> Plan:
     """Compare recorded results with what the rules ask for today; mark them stale, current again, or replaced.
 
-    Cost: three queries an instrument run, one composed intent a planned run, one query for what they will cost; no
-    engine is asked.
+    Args:
+        home: Where.
+        wanted: Which of the results that are out of date the plan is about; all are marked.
+
+    Cost: three queries an instrument run, one composed intent a planned run, a query for 500 of them; no engine is
+    asked.
 
     Raises:
         RefusedInput: `rules.toml` is wrong.
+        NotFound: There is no such experiment.
     """
+    wanted = wanted or Wanted()
     made = Plan()
     intents = _intents(home, made)
     current = {signature(i.workflow.digest, i.parameters, i.inputs) for i in intents}
-    made.intents = {intent.run_id: intent for intent in intents}
     with home.records.write() as session:
-        today, costs = _today(home, session), _costs(session)
-        for row, old in list(_recorded(session)):
-            new = None if old.rule in BY_HAND else replacement(old, intents)
-            why = [] if old.signature in current else reasons(old, new, today)
-            _mark(session, row, "; ".join(why) or None)
-            if why and not _replace(session, row, new):
-                made.items.append(_item(session, old, new, why, costs.get(old.run_id)))
-            elif why:
-                made.replaced += 1
-        made.costs = expected_costs(session, [made.intents[each] for each in made.to_run])
+        if wanted.experiment is not None:
+            wanted = wanted.model_copy(update={"experiment": find_experiment(session, wanted.experiment).id})
+        _compare(home, session, made, current, wanted)
+        to_run = [made.intents[each] for each in made.to_run]
+        made.costs, made.seconds = expected_costs(session, to_run), expected_seconds(session, to_run)
     faultpoint("reprocess.marked")
     return made
 
 
-def reprocess(home: Home, planned: Plan, limit: int | None = None, *, wait: bool = False) -> Reprocessed:
-    """Submit what a plan would run, within its bounds.
+def _compare(home: Home, session: Session, made: Plan, current: set[str], wanted: Wanted) -> None:
+    asked, today, costs = Asked(list(made.intents.values())), today_of(home, session), _costs(session)
+    there, open_plans, before = _there(session, list(made.intents)), plans.open_items(session), stale.known(session)
+    marks: dict[str, dict[Cause, str]] = {}
+    for row, old in list(_recorded(session)):
+        new = None if old.rule in BY_HAND else asked.replacement(old)
+        why = [] if old.signature in current else reasons(old, new, today)
+        mine = causes(why)
+        if mine != {cause: sentence for cause, (sentence, _since) in before.get(row.id, {}).items()}:
+            marks[row.id] = mine
+        _mark(session, row, "; ".join(reason.phrase for reason in why) or None)
+        standing = there.get(new.run_id) if new is not None else None
+        if why and new is not None and standing and standing.recorded and standing.state is RunState.COMPLETE:
+            _replace(session, row, new.run_id)
+            marks.setdefault(new.run_id, {})
+            made.replaced += 1
+        elif why and _is_wanted(row, old, before, mine, wanted):
+            made.items.append(_item(old, new, why, standing, open_plans, costs.get(old.run_id)))
+    stale.mark(session, marks, before)
 
-    Args:
-        home: Where.
-        planned: From `plan`.
-        limit: Most runs to submit now; the others stay for the next time.
-        wait: Wait for what was submitted, then go on with what was held back for the first results, until nothing
-            is left to do within the limit.
 
-    Returns:
-        What was submitted, and what is held: until the first runs under new conditions have succeeded, after equal
-        failures, or by the limit.
-    """
-    total = Reprocessed()
-    while True:
-        allowed, total.held = _allowed(home, planned, limit, total.new)
-        done = commit_intents(home, [planned.intents[run_id] for run_id in allowed], Submitted())
-        total.runs += done.runs
-        total.new += done.new
-        if not (wait and done.runs):
-            return total
-        total.failed += wait_for(home, done.runs).stuck
-        planned = plan(home)
+def _is_wanted(
+    row: WorkflowRunRow,
+    old: Recorded,
+    before: Mapping[str, Mapping[Cause, tuple[str, str]]],
+    mine: Mapping[Cause, str],
+    wanted: Wanted,
+) -> bool:
+    if wanted.workflow not in (None, old.workflow.name) or wanted.experiment not in (None, row.experiment_id):
+        return False
+    times = before.get(row.id, {})
+    return any(wanted.takes(cause, times[cause][1] if cause in times else stale.NEW) for cause in mine)
 
 
 def _intents(home: Home, made: Plan) -> list[Intent]:
     """Return what the rules ask for today, each once; what cannot be composed is a problem of the plan."""
-    composer, found = Composer(home), dict[str, Intent]()
+    composer = Composer(home)
     with home.records.read() as session:
         stored = select(InstrumentRunRow.id).where(InstrumentRunRow.state == "stored")
         instrument_runs = session.scalars(stored.order_by(InstrumentRunRow.created_at)).all()
     for instrument_run in instrument_runs:
-        for one in route(home, instrument_run).planned:
-            try:
-                intent = composer.intent(one)
-            except LabrelayError as error:
-                made.problems.append(f"{one.subject}: {error}")
-            else:
-                found.setdefault(intent.key, intent)
+        for intent in intents_after(home, composer, instrument_run, made.problems):
+            if intent.run_id not in made.intents:
+                made.intents[intent.run_id], made.origins[intent.run_id] = intent, instrument_run
     made.problems = list(dict.fromkeys(made.problems))
-    return list(found.values())
+    return list(made.intents.values())
+
+
+def intents_after(home: Home, composer: Composer, instrument_run: str, problems: list[str]) -> Iterator[Intent]:
+    """Yield what the rules ask for today after an instrument run; what cannot be composed is told in `problems`."""
+    for one in route(home, instrument_run).planned:
+        try:
+            yield composer.intent(one)
+        except LabrelayError as error:
+            problems.append(f"{one.subject}: {error}")
+
+
+def _there(session: Session, run_ids: Sequence[str]) -> dict[str, _There]:
+    """Return how those of the runs stand that are in the records."""
+    found: dict[str, _There] = {}
+    columns = (WorkflowRunRow.id, WorkflowRunRow.state, WorkflowRunRow.recorded_at, WorkflowRunRow.failure)
+    for start in range(0, len(run_ids), CHUNK):
+        these = WorkflowRunRow.id.in_(run_ids[start : start + CHUNK])
+        for run_id, state, recorded, failure in session.execute(select(*columns).where(these)):
+            found[run_id] = _There(RunState(state), recorded is not None, failure)
+    return found
 
 
 def _recorded(session: Session) -> Iterator[tuple[WorkflowRunRow, Recorded]]:
@@ -211,7 +250,8 @@ def _recorded(session: Session) -> Iterator[tuple[WorkflowRunRow, Recorded]]:
         )
 
 
-def _today(home: Home, session: Session) -> Today:
+def today_of(home: Home, session: Session) -> Today:
+    """Return how samples, reads and references stand now. Cost: two queries."""
     samples = session.execute(select(SampleRow.id, SampleRow.revision, SampleRow.name)).all()
     files = (
         select(FileRow.storage, FileRow.key, FileRow.version, DatasetRow.sample_id)
@@ -237,94 +277,38 @@ def _mark(session: Session, row: WorkflowRunRow, reason: str | None) -> None:
         audit.record(session, "workflow_run.stale" if reason else "workflow_run.current", row.id, reason=reason)
 
 
-def _replace(session: Session, row: WorkflowRunRow, new: Intent | None) -> bool:
-    """Write that a result was replaced, when what takes its place is there; tell whether it is."""
-    instead = None if new is None else session.get(WorkflowRunRow, new.run_id)
-    if instead is None or instead.state != RunState.COMPLETE.value or instead.recorded_at is None:
-        return False
-    row.replaced_by = instead.id
+def _replace(session: Session, row: WorkflowRunRow, by: str) -> None:
+    row.replaced_by = by
     # A rule that was changed and changed back makes the first result the current one again.
+    instead = session.get_one(WorkflowRunRow, by)
     instead.replaced_by = None
     _mark(session, instead, None)
-    audit.record(session, "workflow_run.replaced", row.id, by=instead.id)
-    return True
+    audit.record(session, "workflow_run.replaced", row.id, by=by)
 
 
-def _item(session: Session, old: Recorded, new: Intent | None, why: Sequence[str], cpu: float | None) -> Item:
-    instead = None if new is None else session.get(WorkflowRunRow, new.run_id)
-    standing: Standing = "by hand" if new is None else "to run" if instead is None else "running"
-    failed = instead is not None and RunState(instead.state).terminal and instead.state != RunState.COMPLETE.value
+def _item(
+    old: Recorded,
+    new: Intent | None,
+    why: Sequence[Reason],
+    instead: _There | None,
+    open_plans: Mapping[str, str],
+    cpu: float | None,
+) -> Item:
+    plan_id = None if new is None or instead is not None else open_plans.get(new.run_id)
+    standing: Standing = "by hand" if new is None else "planned" if plan_id else "to run"
+    failed = instead is not None and instead.state.terminal and instead.state is not RunState.COMPLETE
+    if instead is not None:
+        standing = "failed" if failed else "running"
     return Item(
         run_id=old.run_id,
         samples=old.names,
         workflow=f"{old.workflow.name} {old.workflow.version}",
-        reason="; ".join(why),
+        causes=tuple(causes(why)),
+        reason="; ".join(reason.phrase for reason in why),
         instead=None if new is None else f"{new.workflow.name} {new.workflow.version}",
         instead_id=None if new is None else new.run_id,
-        standing="failed" if failed else standing,
-        failure=instead.failure or instead.state if instead is not None and failed else None,
+        standing=standing,
+        plan=plan_id,
+        failure=instead.failure or instead.state.value if instead is not None and failed else None,
         cpu_seconds=cpu,
     )
-
-
-def _allowed(home: Home, planned: Plan, limit: int | None, done: int) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return the run ids that may be submitted now, after `done` others, and those that may not, with the reason."""
-    stopped = _stopped(planned)
-    left = None if limit is None else limit - done
-    with home.records.read() as session:
-        succeeded, live = _experience(session)
-    started: Counter[_Group] = Counter(live)
-    allowed: list[str] = []
-    held: list[tuple[str, str]] = []
-    for run_id in planned.to_run:
-        intent = planned.intents[run_id]
-        group = _group(intent.workflow.digest, intent.reference_id, intent.parameters)
-        if intent.workflow.digest in stopped:
-            held.append((run_id, stopped[intent.workflow.digest]))
-        elif left is not None and limit is not None and len(allowed) >= left:
-            held.append((run_id, f"the limit of {counted(limit, 'run')} is reached"))
-        elif group not in succeeded and started[group] >= FIRST:
-            what = f"{intent.workflow.name} {intent.workflow.version}"
-            held.append((run_id, f"it waits for the first result of {what} under these conditions"))
-        else:
-            started[group] += 1
-            allowed.append(run_id)
-    return allowed, held
-
-
-def _stopped(planned: Plan) -> dict[str, str]:
-    """Return the workflows whose reruns failed alike, by digest, with the sentence."""
-    failures: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for item in planned.items:
-        if item.standing == "failed" and item.instead_id is not None:
-            workflow = planned.intents[item.instead_id].workflow
-            failures[(workflow.digest, alike(item.failure or ""))].add(item.instead_id)
-    return {
-        workflow_digest: f"{len(runs)} reruns failed alike ({', '.join(sorted(runs)[:2])}): look at their logs, then "
-        "mend the workflow or rule, or retry one of them"
-        for (workflow_digest, _text), runs in failures.items()
-        if len(runs) >= EQUAL_FAILURES
-    }
-
-
-def alike(failure: str) -> str:
-    """Return a failure's text without what differs between runs that fail alike: paths, ids and numbers."""
-    return re.sub(r"\S*/\S*|\b[0-9a-z]{3}_[0-9a-f]{16}\b|[0-9a-f]{8,}|\d+", "#", failure)
-
-
-def _experience(session: Session) -> tuple[set[_Group], Counter[_Group]]:
-    """Return under which conditions runs have succeeded, and how many live runs there are under each."""
-    columns = (WorkflowRunRow.workflow_digest, WorkflowRunRow.reference_id, WorkflowRunRow.parameters)
-    succeeded, live = set(), Counter[_Group]()
-    for state, digest, reference, parameters in session.execute(select(WorkflowRunRow.state, *columns)):
-        group = _group(digest, reference, parameters)
-        if state == RunState.COMPLETE.value:
-            succeeded.add(group)
-        elif not RunState(state).terminal:
-            live[group] += 1
-    return succeeded, live
-
-
-def _group(workflow_digest: str, reference_id: str | None, parameters: dict[str, object]) -> _Group:
-    asked: object = parameters.get("parameters")
-    return workflow_digest, reference_id, canonical_json(asked)  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from labrelay.steps.assign import find_experiment
 from labrelay.steps.documents import documents_of, result_folder
 from labrelay.steps.gather import recorded_result, recorded_runs
 from labrelay.steps.home import Home
-from labrelay.steps.listing import RunLine, find_run, of_sample, run_lines
+from labrelay.steps.listing import RunLine, find_run, of_sample, older_than, run_lines
 from labrelay.stores.durable import make_dirs, storage_errors
 
 METRICS = ("reads", "read_pairs", "mapped_percent", "mean_depth", "breadth_10x_percent", "variants")
@@ -43,6 +43,7 @@ class ResultRow(Frozen):
         breadth_10x_percent: Of the reference, at depth 10 or more.
         variants: How many were called.
         stale: Why the result is out of date; None when it is not.
+        replaced_by: The run whose newer result has taken its place; None for a result that counts.
         result_path: Below `results/` in the home.
     """
 
@@ -58,25 +59,30 @@ class ResultRow(Frozen):
     run: str
     ended: datetime
     stale: str | None = None
+    replaced_by: str | None = None
     result_path: str
 
 
 class Shown(Frozen):
-    """One result with its stale mark, its folder and the documents about it."""
+    """One result with its stale mark, what replaced it, its folder and the documents about it."""
 
     result: Result
     stale: str | None
+    replaced_by: str | None
     folder: Path
     documents: tuple[Document, ...]
 
 
-def results_table(home: Home, experiment: str | None = None, run_ids: list[str] | None = None) -> list[ResultRow]:
+def results_table(
+    home: Home, experiment: str | None = None, run_ids: list[str] | None = None, *, superseded: bool = False
+) -> list[ResultRow]:
     """Return the results that count, by experiment and sample. Cost: six queries, whatever their number.
 
     Args:
         home: Where.
         experiment: Only this one's (name or id).
         run_ids: Only those of these runs.
+        superseded: Those too that a newer result has replaced.
 
     Raises:
         NotFound: There is no such experiment.
@@ -87,21 +93,54 @@ def results_table(home: Home, experiment: str | None = None, run_ids: list[str] 
             wanted.append(WorkflowRunRow.experiment_id == find_experiment(session, experiment).id)
         if run_ids is not None:
             wanted.append(WorkflowRunRow.id.in_(run_ids))
-        ids = _counting().where(*wanted)
-        lines = run_lines(session, ids)
-        numbers = _numbers(session, ids)
-        reads = _reads(session, ids)
-    rows = [_row(line, numbers[line.run], reads.get(line.run)) for line in lines]
+        chosen = _recorded() if superseded else _counting()
+        rows = [row for _asked, row in _rows(session, chosen.where(*wanted))]
     return sorted(rows, key=lambda row: (row.experiment, row.sample, row.workflow, row.run))
+
+
+def newest_results(
+    home: Home, experiment: str | None = None, *, limit: int, after: tuple[str, str] | None = None
+) -> list[tuple[str, ResultRow]]:
+    """Return results that count, those whose runs were asked for last first, each with that time. Cost: six queries.
+
+    Args:
+        home: Where.
+        experiment: Only this one's (name or id).
+        limit: At most so many.
+        after: Only those of runs older than the one that was asked for then and has this id.
+
+    Raises:
+        NotFound: There is no such experiment.
+    """
+    with home.records.read() as session:
+        query = _counting()
+        if experiment is not None:
+            query = query.where(WorkflowRunRow.experiment_id == find_experiment(session, experiment).id)
+        if after is not None:
+            query = query.where(older_than(*after))
+        newest = query.order_by(WorkflowRunRow.created_at.desc(), WorkflowRunRow.id.desc())
+        rows = _rows(session, newest.limit(limit))
+    return sorted(rows, key=lambda row: (row[0], row[1].run), reverse=True)
+
+
+def _rows(session: Session, ids: Select[str]) -> list[tuple[str, ResultRow]]:
+    """Return the results of the runs that a query selects, each with the time when its run was asked for."""
+    lines, numbers, reads = run_lines(session, ids), _numbers(session, ids), _reads(session, ids)
+    return [
+        (line.asked.isoformat(timespec="microseconds"), _row(line, numbers[line.run], reads.get(line.run)))
+        for line in lines
+    ]
+
+
+def _recorded() -> Select[str]:
+    """Select the runs that have a recorded result."""
+    complete = WorkflowRunRow.state == RunState.COMPLETE.value
+    return select(WorkflowRunRow.id).where(complete, WorkflowRunRow.recorded_at.is_not(None))
 
 
 def _counting() -> Select[str]:
     """Select the runs that have a recorded result and were not replaced."""
-    return select(WorkflowRunRow.id).where(
-        WorkflowRunRow.state == RunState.COMPLETE.value,
-        WorkflowRunRow.recorded_at.is_not(None),
-        WorkflowRunRow.replaced_by.is_(None),
-    )
+    return _recorded().where(WorkflowRunRow.replaced_by.is_(None))
 
 
 def _numbers(session: Session, ids: Select[str]) -> dict[str, dict[str, float | None]]:
@@ -143,6 +182,7 @@ def _row(line: RunLine, numbers: dict[str, float | None], counted: float | None)
         run=line.run,
         ended=line.ended or line.asked,
         stale=line.stale,
+        replaced_by=line.replaced_by,
         result_path=line.result_path,
     )
 
@@ -158,7 +198,13 @@ def show_result(home: Home, text: str) -> Shown:
         run = find_run(session, text) if text.startswith("run_") else _of_sample(session, text)
         result = recorded_result(home, session, run.id)
     folder = result_folder(home, run.result_path)
-    return Shown(result=result, stale=run.stale, folder=folder, documents=tuple(documents_of(folder)))
+    return Shown(
+        result=result,
+        stale=run.stale,
+        replaced_by=run.replaced_by,
+        folder=folder,
+        documents=tuple(documents_of(folder)),
+    )
 
 
 def _of_sample(session: Session, text: str) -> WorkflowRunRow:

@@ -13,12 +13,12 @@ from labrelay.model.errors import NotFound
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.problem import Frozen
 from labrelay.model.reads import ReadSource
-from labrelay.records import experiments
+from labrelay.records import audit, experiments
 from labrelay.records.schema import DatasetRow, ExperimentRow, InstrumentRunRow, ReadSetRow, SampleRow
 from labrelay.steps.assign import find_experiment, find_sample
 from labrelay.steps.home import Home
 from labrelay.steps.imports import READY
-from labrelay.steps.rules import Rule, load_rules
+from labrelay.steps.rules import FILE, Rule, load_rules
 
 
 class SampleReads(Frozen):
@@ -75,6 +75,7 @@ def route(home: Home, instrument_run_id: str) -> Routed:
         RefusedInput: `rules.toml` is wrong.
     """
     rules = load_rules(home.path)
+    _on_record(home, rules)
     with home.records.read() as session:
         samples = _samples_of(session, instrument_run_id)
         reads = reads_of(session, samples)
@@ -84,6 +85,16 @@ def route(home: Home, instrument_run_id: str) -> Routed:
     routed = decide(rules, reads, others, instrument_run_id)
     routed.left_out += [(label, "there are no reads of it in this run") for label in empty]
     return routed
+
+
+def _on_record(home: Home, rules: Sequence[Rule]) -> None:
+    """Put on record what rules are in force, when they are others than those of the last time."""
+    told = [rule.model_dump(mode="json", exclude_defaults=True) for rule in rules]
+    with home.records.read() as session:
+        if not audit.is_news(session, "rules.in_force", FILE, rules=told):
+            return
+    with home.records.write() as session:
+        audit.record_once(session, "rules.in_force", FILE, rules=told)
 
 
 def plan_by_hand(home: Home, rule: Rule, subject: str) -> list[Planned]:

@@ -9,17 +9,37 @@ import os
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.problem import Problem
+from labrelay.records.catalog.port import Sensitivity
 
 FILE = "labrelay.toml"
 DEFAULT_HOME = "labrelay-home"
+SECRET_LENGTH = 24
 Sandbox = Literal["auto", "bwrap", "host", "docker", "podman", "apptainer", "udocker"]
+
+
+class Hook(BaseModel):
+    """Who may call `/api/hooks/NAME`: how they sign, and with which secrets (two live ones, to change them)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scheme: str = Field("labrelay", description="how the messages are signed")
+    secrets: tuple[SecretStr, ...] = Field(min_length=1, max_length=2)
+
+    @field_validator("secrets")
+    @classmethod
+    def _long_enough(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(secret.get_secret_value()) < SECRET_LENGTH for secret in secrets):
+            raise ValueError(
+                f"a signing secret needs {SECRET_LENGTH} characters or more: `openssl rand -hex 32` makes one"
+            )
+        return secrets
 
 
 class Settings(BaseSettings):
@@ -30,7 +50,9 @@ class Settings(BaseSettings):
     profile: Literal["local", "healthomics"] = Field(
         "local", description="which adapters: local = folders and local engine; healthomics = S3 and AWS HealthOmics"
     )
-    database_url: str | None = Field(None, description="the metadata store; default: labrelay.sqlite in the home")
+    database_url: str | None = Field(
+        None, description="the metadata store, postgresql://… for a team; default: labrelay.sqlite in the home"
+    )
     sandbox: Sandbox = Field("auto", description="what holds tasks; auto = bubblewrap when it works here, else host")
     concurrency: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="workflow runs at once"
@@ -95,13 +117,37 @@ class Settings(BaseSettings):
     event_queue_url: str | None = Field(
         None, description="an SQS queue that EventBridge feeds with events of HealthOmics and Batch"
     )
+    hooks: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")], Hook] = Field(
+        {}, description="who may send signed webhooks to the front door, by name ([front-door.md](front-door.md))"
+    )
+    datazone_domain_id: str | None = Field(
+        None, pattern=r"^dzd[-_][a-zA-Z0-9_-]{1,36}$", description="the Amazon DataZone domain to publish results in"
+    )
+    datazone_project_id: str | None = Field(None, description="the DataZone project that owns what is published")
+    sensitivity: Sensitivity = Field("confidential", description="how sensitive published results are")
+    project_sensitivity: dict[str, Sensitivity] = Field(
+        {}, description="how sensitive results of a project are, by the project's name, in place of `sensitivity`"
+    )
+    openlineage_url: str | None = Field(
+        None, description="where run events of OpenLineage are posted, such as http://marquez:5000/api/v1/lineage"
+    )
+    openlineage_key: SecretStr | None = Field(None, description="goes along with them as bearer token")
+    openlineage_file: Path | None = Field(
+        None, description="a file, by its path from the home, that run events are appended to as JSON Lines"
+    )
+    openlineage_namespace: str = Field(
+        "labrelay", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="what this home is called in run events"
+    )
     keep_work_days: float = Field(14, ge=0, description="how long work folders and caches of ended runs are kept")
 
     @field_validator("database_url")
     @classmethod
-    def _only_sqlite(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith("sqlite:"):
-            raise ValueError("only sqlite:///FILE works so far; leave it out for labrelay.sqlite in the home")
+    def _of_a_kind_that_works(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+            raise ValueError(
+                "it has to be postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE; "
+                "leave it out for labrelay.sqlite in the home"
+            )
         return url
 
     @classmethod

@@ -6,14 +6,16 @@ input files; on which engine it ran, and how often it was forced, does not matte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from labrelay.model.canonical import digest
 from labrelay.model.runs import RunInput, WorkflowVersion
 from labrelay.model.words import counted
 from labrelay.records.runs import Intent
+from labrelay.records.stale import Cause
 
 Identity = tuple[str, str, str]
 READS = "reads."
@@ -65,92 +67,125 @@ def reads_of(inputs: Iterable[RunInput]) -> frozenset[Identity]:
     return frozenset(each.identity for each in inputs if each.role.startswith(READS))
 
 
-def replacement(old: Recorded, intents: Sequence[Intent]) -> Intent | None:
-    """Return which of today's intents takes the place of a result: by its rule or workflow, on the same reads.
+class Reason(NamedTuple):
+    """Why a result is out of date: the cause that it is filtered by, and the phrase for people."""
 
-    Of several, the same rule counts most, then the same samples, then the most reads in common.
-    """
-    fitting = [
-        (new.rule == old.rule, _ids(new.samples) == _ids(old.samples), common, new)
-        for new in intents
-        if (common := len(old.reads & reads_of(new.inputs)))
-        and (new.rule == old.rule or new.workflow.name == old.workflow.name)
-    ]
-    return max(fitting, key=lambda each: each[:3])[3] if fitting else None
+    cause: Cause
+    phrase: str
 
 
-def reasons(old: Recorded, new: Intent | None, today: Today) -> list[str]:
-    """Return why a result is out of date, each as a phrase; nothing when only a rule is gone.
+class Asked:
+    """What the rules ask for today, found by the reads that it is about."""
+
+    def __init__(self, intents: Sequence[Intent]) -> None:
+        self._intents = intents
+        self._reads = [reads_of(intent.inputs) for intent in intents]
+        self._of: dict[Identity, list[int]] = defaultdict(list)
+        for place, reads in enumerate(self._reads):
+            for file in reads:
+                self._of[file].append(place)
+
+    def replacement(self, old: Recorded) -> Intent | None:
+        """Return what takes the place of a result: by its rule or workflow, on the same reads.
+
+        Of several, the same rule counts most, then the same samples, then the most reads in common.
+        """
+        mine = old.reads
+        places = sorted({place for file in mine for place in self._of.get(file, ())})
+        fitting = [
+            (new.rule == old.rule, _ids(new.samples) == _ids(old.samples), len(mine & self._reads[place]), new)
+            for place in places
+            if (new := self._intents[place]).rule == old.rule or new.workflow.name == old.workflow.name
+        ]
+        return max(fitting, key=lambda each: each[:3])[3] if fitting else None
+
+
+def reasons(old: Recorded, new: Intent | None, today: Today, verb: str = "made") -> list[Reason]:
+    """Return why a result is out of date; nothing when only a rule is gone.
 
     Args:
         old: The result.
         new: What is asked for in its place, if anything.
         today: How things stand now.
+        verb: What was done with the workflow of `old`: a result was made with it, a run is planned with it.
     """
     found = [*_corrected(old, today), *_reassigned(old, today)]
     if new is not None:
         found += [
-            *_workflow(old, new),
+            *_workflow(old, new, verb),
             *_reference(old, new, today),
             *_parameters(old, new),
             *_members(old, new, today),
         ]
-        found = found or ["what the rules ask for has changed"]
+        found = found or [Reason("rule", "what the rules ask for has changed")]
     return found
 
 
-def _corrected(old: Recorded, today: Today) -> Iterable[str]:
+def _corrected(old: Recorded, today: Today) -> Iterator[Reason]:
     for sample_id, revision in old.samples:
         now = today.revisions.get(sample_id, revision)
         if now > revision:
-            yield f"sample {today.names.get(sample_id, sample_id)} was corrected (revision {revision}, now {now})"
+            name = today.names.get(sample_id, sample_id)
+            yield Reason("sample", f"sample {name} was corrected (revision {revision}, now {now})")
 
 
-def _reassigned(old: Recorded, today: Today) -> Iterable[str]:
+def _reassigned(old: Recorded, today: Today) -> Iterator[Reason]:
     mine = _ids(old.samples)
     owners = {today.owners[file] for file in old.reads if file in today.owners}
     for owner in sorted((each for each in owners if each not in mine), key=str):
         to = "nobody" if owner is None else today.names.get(owner, owner)
-        yield f"its reads belong to {to} now"
+        yield Reason("sample", f"its reads belong to {to} now")
 
 
-def _workflow(old: Recorded, new: Intent) -> Iterable[str]:
+def _workflow(old: Recorded, new: Intent, verb: str) -> Iterator[Reason]:
     was, now = old.workflow, new.workflow
     if was.digest == now.digest:
         return
     if (was.name, was.version) == (now.name, now.version):
-        yield f"{was.name} {was.version} was changed without a new version"
+        yield Reason("workflow", f"{was.name} {was.version} was changed without a new version")
     else:
-        yield f"{now.name} {now.version} is asked for, it was made with {was.name} {was.version}"
+        asked = f"{now.name} {now.version} is asked for"
+        yield Reason("workflow", f"{asked}, it was {verb} with {was.name} {was.version}")
 
 
-def _reference(old: Recorded, new: Intent, today: Today) -> Iterable[str]:
+def _reference(old: Recorded, new: Intent, today: Today) -> Iterator[Reason]:
     if old.reference_id == new.reference_id:
         return
     was, now = (today.references.get(r or "", r or "none") for r in (old.reference_id, new.reference_id))
-    yield f"the reference {now} has new content" if was == now else f"the reference is {now}, it was {was}"
+    same = was == now
+    told = f"the reference {now} has new content" if same else f"the reference is {now}, it was {was}"
+    yield Reason("reference", told)
 
 
-def _parameters(old: Recorded, new: Intent) -> Iterable[str]:
+def _parameters(old: Recorded, new: Intent) -> Iterator[Reason]:
     was: dict[str, Any] = old.parameters.get("parameters", {})
     now: dict[str, Any] = new.parameters.get("parameters", {})
     changed = [name for name in sorted(was.keys() | now.keys()) if was.get(name) != now.get(name)]
     if changed:
         told = (f"{name} is {now.get(name, 'default')}, it was {was.get(name, 'default')}" for name in changed)
-        yield f"the rule's parameters changed: {', '.join(told)}"
+        yield Reason("rule", f"the rule's parameters changed: {', '.join(told)}")
 
 
-def _members(old: Recorded, new: Intent, today: Today) -> Iterable[str]:
+def _members(old: Recorded, new: Intent, today: Today) -> Iterator[Reason]:
     """Yield what came to the reads and, for a cohort, to the samples."""
     joined = _ids(new.samples) - _ids(old.samples)
     if joined and _ids(old.samples) <= _ids(new.samples):
-        yield f"{', '.join(sorted(today.names.get(s, s) for s in joined))} joined the cohort"
+        names = ", ".join(sorted(today.names.get(s, s) for s in joined))
+        yield Reason("reads", f"{names} joined the cohort")
     elif joined == set():
         more, fewer = reads_of(new.inputs) - old.reads, old.reads - reads_of(new.inputs)
         if more:
-            yield f"{counted(len(more), 'more file')} of reads came in"
+            yield Reason("reads", f"{counted(len(more), 'more file')} of reads came in")
         if fewer:
-            yield f"{counted(len(fewer), 'file')} of its reads left out now"
+            yield Reason("reads", f"{counted(len(fewer), 'file')} of its reads left out now")
+
+
+def causes(why: Sequence[Reason]) -> dict[Cause, str]:
+    """Return the phrases of each cause as one text, in the order in which they were found."""
+    found: dict[Cause, list[str]] = defaultdict(list)
+    for cause, phrase in why:
+        found[cause].append(phrase)
+    return {cause: "; ".join(phrases) for cause, phrases in found.items()}
 
 
 def _ids(samples: Iterable[tuple[str, int]]) -> set[str]:

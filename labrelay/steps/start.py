@@ -12,6 +12,7 @@ from labrelay.model.runs import EngineStatus, RunRequest
 from labrelay.model.states import RunState
 from labrelay.records import runs
 from labrelay.steps.home import Home
+from labrelay.steps.run_telling import START, tell_run
 from labrelay.workflows.port import Engine, TakesMany
 
 BUSY_IN_A_ROW = 3  # starts that an overloaded service refused, after which the others are not tried
@@ -120,6 +121,7 @@ def _attach(home: Home, answers: Sequence[tuple[RunRequest, str]]) -> int:
         with home.records.write() as session:
             for request, external_id in answers:
                 runs.attach(session, request.token, external_id)
+                tell_run(home, session, request.run_id, request.token, START)
         faultpoint("submit.attached")
     return len(answers)
 

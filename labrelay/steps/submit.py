@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from labrelay.model.errors import LabrelayError, NotFound, UsageError
 from labrelay.model.experiment import Experiment
@@ -154,15 +156,28 @@ def submit_planned(home: Home, planned: Sequence[Planned], composer: Composer | 
     return commit_intents(home, intents, outcome)
 
 
-def commit_intents(home: Home, intents: Sequence[Intent], outcome: Submitted) -> Submitted:
+def commit_intents(
+    home: Home,
+    intents: Sequence[Intent],
+    outcome: Submitted,
+    beside: Callable[[Session], None] | None = None,
+) -> Submitted:
     """Write the intents in one transaction, then give the engine what it has not been given.
 
     A run that cannot be started is told in `outcome.failed` and does not hold up the others.
+
+    Args:
+        home: Where.
+        intents: Complete intents.
+        outcome: What is added to.
+        beside: Writes what has to be true together with the intents; when it raises, nothing is written.
     """
     references = [
         (ref, "reference", None) for i in intents for name, _, ref in i.input_files if name in REFERENCE_ROLES
     ]
     with home.records.write() as session:
+        if beside is not None:
+            beside(session)
         intake.add_files(session, references)
         new = [intent.run_id for intent in intents if runs.intend(session, intent)]
         outcome.new += len(new)

@@ -18,7 +18,7 @@ from labrelay.model.errors import LabrelayError
 from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
-from labrelay.records import lease, outbox, runs
+from labrelay.records import lease, outbox, plans, runs
 from labrelay.records.eln.registry import ARCHIVE
 from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import DatasetRow, ReadSetRow
@@ -27,6 +27,8 @@ from labrelay.steps.eln import reconcile
 from labrelay.steps.eln_news import pull
 from labrelay.steps.home import Home
 from labrelay.steps.imports import STILL_GOING, import_reads
+from labrelay.steps.messages import work_off
+from labrelay.steps.trail import keep_anchored
 from labrelay.stores.durable import remove_stale_temps
 
 ENTRIES_COMPARED = 50  # in one sweep: all of a large lab's have their turn in a few
@@ -44,9 +46,11 @@ class Swept:
         retried: Runs that got a new attempt.
         unknown: Live runs that their engine does not know at the moment.
         given_up: Of these, runs that were unknown for too long and count as SYSTEM_ERROR now.
+        told: Messages of lab software that were worked off.
         events: Messages taken from the event queue.
         leases: Leases of dead processes that were ended.
         messages: Messages that a dead worker had claimed, due again.
+        reruns: Runs of plans that `labrelay reprocess` has under way, submitted now.
         imported: Read sets whose import had been left unfinished.
         announced: Entries of the notebook whose announcement or edit was taken over.
         entries: Parts of notebook entries that were missing or old and were written again.
@@ -58,9 +62,11 @@ class Swept:
     retried: int = 0
     unknown: int = 0
     given_up: int = 0
+    told: int = 0
     events: int = 0
     leases: int = 0
     messages: int = 0
+    reruns: int = 0
     imported: int = 0
     announced: int = 0
     entries: int = 0
@@ -90,7 +96,7 @@ def sweep(home: Home) -> Swept:
     a listing of the stores' staging folders.
     """
     swept = Swept()
-    for part in (_free, _hear, _settle_runs, _import_again, _notebook, _reap):
+    for part in (_free, _work_off, _hear, _settle_runs, _rerun, _import_again, _notebook, _reap, _anchor):
         _try(swept, partial(part, home, swept))
     return swept
 
@@ -107,6 +113,10 @@ def _free(home: Home, swept: Swept) -> None:
         swept.leases = lease.free_dead(session)
         swept.messages = outbox.free_dead(session)
     faultpoint("sweep.freed")
+
+
+def _work_off(home: Home, swept: Swept) -> None:
+    swept.told = work_off(home).done
 
 
 def _hear(home: Home, swept: Swept) -> None:
@@ -154,6 +164,16 @@ def unknown_status(since: datetime, moment: datetime, bound: timedelta, engine: 
     return EngineStatus(state=RunState.UNKNOWN, at=since, message=f"the engine {engine} does not know this run")
 
 
+def _rerun(home: Home, swept: Swept) -> None:
+    with home.records.read() as session:
+        under_way = plans.running(session)
+    if under_way:
+        # Only then: the step composes workflow inputs, whose programs a sweep of nothing need not load.
+        from labrelay.steps.reprocess_run import work_on_plans
+
+        swept.reruns = work_on_plans(home)
+
+
 def _import_again(home: Home, swept: Swept) -> None:
     before = (datetime.now(UTC) - LEFT_ALONE).isoformat(timespec="microseconds")
     query = select(DatasetRow.instrument_run_id).join(ReadSetRow, ReadSetRow.dataset_id == DatasetRow.id)
@@ -189,3 +209,8 @@ def _reap(home: Home, swept: Swept) -> None:
     swept.temps = sum(store.reap() for store in stores if isinstance(store, _Reaps))
     # Documents and bundles are written beside their names, not in a store's staging.
     swept.temps += sum(remove_stale_temps(home.path / part) for part in WRITTEN_IN_PLACE)
+
+
+def _anchor(home: Home, swept: Swept) -> None:
+    if (problem := keep_anchored(home)) is not None:
+        swept.problems.append(problem)

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from labrelay.model.canonical import digest
-from labrelay.model.errors import LabrelayError, RefusedInput
+from labrelay.model.errors import LabrelayError, RefusedInput, UsageError
 from labrelay.model.faults import faultpoint
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.names import printable
@@ -89,6 +89,42 @@ def watch(home: Home) -> list[Seen]:
     wrong rules is, and so is one of which an import or a submission failed.
     """
     return [_take(home, seen) if seen.state is FolderState.READY else seen for seen in scan(home)]
+
+
+def watch_folder(home: Home, folder: Path) -> Seen:
+    """Look once at the run folder that somebody speaks of, and process it if it is ready, as `watch` does.
+
+    Being told that a folder is complete is a reason to look, not to believe: it has to rest as any other.
+
+    Raises:
+        UsageError: It lies below no landing folder, or does not look like an instrument run.
+        RefusedInput: What lies in it cannot be listed safely.
+    """
+    child = _landed(home, folder)
+    try:
+        listing = walk(child)
+    except OSError as error:
+        raise UsageError(f"the folder {printable(str(child))} cannot be listed: {error.strerror}") from None
+    if not any(platform.detect(listing) for platform in platforms()):
+        raise UsageError(f"the folder {printable(str(child))} does not look like an instrument run")
+    found = _Found(child, _content(listing))
+    with home.records.write() as session:
+        look = observations.observe(session, str(child), found.content)
+    faultpoint("watch.observed")
+    seen = _judge(home, found, look, {})
+    return _take(home, seen) if seen.state is FolderState.READY else seen
+
+
+def _landed(home: Home, folder: Path) -> Path:
+    """Return the child of a landing folder that this path is or lies in; what lies elsewhere is not even looked at."""
+    given = folder.resolve()
+    for landing in home.settings.landing:
+        root = landing.resolve()
+        if folder.is_absolute() and given != root and given.is_relative_to(root):
+            child = root / given.relative_to(root).parts[0]
+            if child.is_dir() and not child.name.startswith("."):
+                return child
+    raise UsageError(f"{printable(str(folder))} is no folder below a landing folder: the setting `landing` names those")
 
 
 def _candidates(landing: Path, seen: list[Seen]) -> Iterator[_Found]:

@@ -65,6 +65,7 @@ S3_PERMISSIONS: Mapping[str, str] = {
     "UploadPart": "s3:PutObject",
     "CompleteMultipartUpload": "s3:PutObject",
     "CopyObject": "s3:PutObject",
+    "GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
 }
 
 

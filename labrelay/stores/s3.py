@@ -32,6 +32,7 @@ from labrelay.stores.aws_errors import status_of
 from labrelay.stores.keys import checked_key, is_key_part
 from labrelay.stores.ports import Watcher
 from labrelay.stores.s3_digests import DigestNotes
+from labrelay.stores.s3_lock import default_retention
 from labrelay.stores.s3_reading import BUFFER, ObjectReader
 from labrelay.stores.s3_sending import LargeObject, Place, Sending, SmallObject, crc64, sending
 from labrelay.stores.source import open_source, read_through
@@ -165,6 +166,10 @@ class S3ObjectStore:
                     self._client.abort_multipart_upload(**named)
                     reaped += 1
         return reaped
+
+    def retention(self) -> str | None:
+        """Return how the bucket keeps new objects from change and deletion, in words, or None. Cost: one call."""
+        return default_retention(self._aws, self.bucket)
 
     # What follows is between the store and its staged files.
 

@@ -28,13 +28,16 @@ HEAVY = {
     "xlsxwriter",
 }
 GROUPS = {
+    "audit": {"list", "verify", "export", "anchor"},
     "aws": {"policies"},
+    "db": {"upgrade", "backup", "check", "copy"},
     "runs": {"list", "show", "logs", "cancel", "retry"},
     "results": {"list", "show", "get", "export"},
     "reads": {"list", "uris", "activate", "export", "upload"},
     "reference": {"add", "list"},
     "workflow": {"add", "list", "lint", "inputs"},
     "rules": {"show", "test"},
+    "token": {"add", "list", "revoke"},
 }
 PROGRAM = """
 import sys, json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 from shell import Said, shell
+from sqlalchemy import select
 from tiny_run import TinyLab, make_definition
 
 from labrelay.flows.dispatch import DIRECTLY
+from labrelay.records.schema import OutboxRow
 from labrelay.steps import doctor
 
 Command = Callable[..., Said]
@@ -85,7 +88,8 @@ def test_doctor_sees_a_broken_audit_trail(fresh: TinyLab, fresh_labrelay: Comman
     connection.close()
     said = fresh_labrelay("doctor", "--json")
     assert said.code == 1
-    assert "audit row 2 was changed" in findings(said)["audit trail"]["text"]
+    assert "row 2 was changed" in findings(said)["audit trail"]["text"]
+    assert "audit_no_update were removed" in findings(said)["audit triggers"]["text"]
 
 
 def test_doctor_sees_a_damaged_database(fresh: TinyLab, fresh_labrelay: Command) -> None:
@@ -130,9 +134,12 @@ def test_a_newer_workflow_makes_results_stale_and_reprocess_replaces_them(
     labrelay("announce", lab.table)
     assert labrelay("process", lab.run).code == 0
     make_definition(lab.home / "definitions", version="2.0.0")
-    planned = labrelay("reprocess", "--plan")
+    planned = labrelay("reprocess", "--plan", "--cause", "workflow", "--since", "2020-01-01")
     assert "count_reads 1.0.0" in planned.out
     assert "1 result is out of date, 1 run would replace it" in planned.out
+    assert "a new workflow version: 1 result, 1 run, cost not known" in planned.out
+    assert re.search(r"go on with: labrelay reprocess --run pln_[0-9a-f]{16}$", planned.out.strip())
+    assert "a new workflow version (workflow): 1 result" in labrelay("reprocess", "stale", "--cause", "workflow").out
     assert "(stale)" in labrelay("results", "list").out
     assert "1 result out of date: labrelay reprocess --plan" in labrelay("status").out
     done = labrelay("reprocess", "--wait", "--json")
@@ -140,6 +147,23 @@ def test_a_newer_workflow_makes_results_stale_and_reprocess_replaces_them(
     assert DIRECTLY in done.err  # as every working command says when there is no server for its flow
     (row,) = labrelay("results", "list", "--json").json
     assert (row["workflow"], row["stale"]) == ("count_reads 2.0.0", None)
+    both = labrelay("results", "list", "--all", "--json").json
+    assert [each["replaced_by"] for each in both] == [row["run"], None]
+    assert "(superseded)" in labrelay("results", "list", "--all").out
+    why = "count_reads 2.0.0 is asked for, it was made with count_reads 1.0.0"
+    assert f"in place of {both[0]['run']}: {why}" in labrelay("results", "show", row["run"]).out
+    assert f"superseded by {row['run']}: {why}" in labrelay("results", "show", both[0]["run"]).out
+    report = (lab.home / "results" / row["result_path"] / "report.html").read_text()
+    assert f"It takes the place of the result of <code>{both[0]['run']}</code>" in report
+    assert why in report
+    with lab.open().records.read() as session:
+        told = session.scalar(select(OutboxRow).where(OutboxRow.kind == "result").order_by(OutboxRow.id.desc()))
+    assert told is not None
+    assert told.payload == {"run": row["run"], "replaces": [both[0]["run"]], "because": why}
+    (line,) = labrelay("reprocess", "status", "--json").json
+    assert (line["state"], line["counts"]) == ("done", {"done": 1})
+    assert line["id"] in labrelay("reprocess", "status", line["id"]).out
+    assert "nothing is marked out of date" in labrelay("reprocess", "stale").out
 
 
 def test_work_folders_of_old_runs_are_planned_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

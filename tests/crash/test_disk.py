@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import event
 
 from labrelay.records import audit
-from labrelay.records.database import Database, sqlite_url
+from labrelay.records.database import Database
+from labrelay.records.sqlite import sqlite_url
 from labrelay.steps.home import DATABASE
 
 from .trials import DONE, SAID, Bench, _fork, share

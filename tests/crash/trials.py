@@ -24,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from postgres import Cluster
 from tiny_run import TinyLab
 
 from labrelay.model.errors import LabrelayError
@@ -79,13 +80,17 @@ class Bench:
     Attributes:
         root: Where trials have their folders.
         engine: Further arguments of the engine double.
+        cluster: Where the homes have their records; None: in their files.
     """
 
     root: Path
     engine: Mapping[str, Any] = field(default_factory=dict)
+    cluster: Cluster | None = None
 
     def __post_init__(self) -> None:
         self.lab = TinyLab(self.root / "prepared")
+        if self.cluster is not None:
+            self.cluster.give(self.lab.home)
         code = in_child(lambda: _announce(self.lab), self.root / "prepared.log")
         assert code == DONE, (self.root / "prepared.log").read_text()
         self._process(self.fresh("warm"))  # parsers, mappers and templates are made once, before the forks
@@ -104,6 +109,8 @@ class Bench:
         folder = self.root / name
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.lab.home, folder / "home")
+        if self.cluster is not None:
+            self.cluster.give(folder / "home")
         return folder
 
     def expected(self, folder: Path) -> Expected:

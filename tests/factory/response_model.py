@@ -202,7 +202,10 @@ def _anything(_shape: Any, _value: Any, _at: str, _timed: Timed) -> Problems:
 
 
 def _time_sent(shape: Any, value: Any, at: str) -> Problems:
-    if shape.serialization.get("timestampFormat") != "iso8601":
+    if "timestampFormat" not in shape.serialization:  # rest-json's own: seconds since 1970
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e11:
+            yield f"{at} is {value!r}, no seconds since 1970"
+    elif shape.serialization["timestampFormat"] != "iso8601":
         yield f"{at} has a format that nobody checks here"
     elif not isinstance(value, str) or not ISO_8601.fullmatch(value):
         yield f"{at} is {value!r}, no ISO 8601 time in UTC"

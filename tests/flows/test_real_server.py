@@ -18,15 +18,15 @@ import pytest
 from homes import BAD_SAMPLE, GOOD_SAMPLE, RUN_FOLDER, make_home
 from sqlalchemy import select
 
-from labrelay.cli.upkeep import ALL
 from labrelay.flows.dispatch import run_as_flow
 from labrelay.flows.running import read_server, running
 from labrelay.flows.server import Up, down, up, up_on_pool
 from labrelay.model.errors import RefusedInput, UsageError
+from labrelay.records.database import account
 from labrelay.records.schema import AuditRow
 from labrelay.steps.home import open_home
 from labrelay.steps.process import Processed
-from labrelay.steps.reprocess import Reprocessed
+from labrelay.steps.reprocess_run import Reprocessed
 
 pytestmark = pytest.mark.slow
 PATIENCE = 120.0
@@ -191,12 +191,12 @@ def test_the_worker_runs_what_a_form_starts(server: Server) -> None:
     with home.records.read() as session:
         actors = set(session.scalars(select(AuditRow.actor)))
     home.close()
-    assert f"prefect:count_files on {GOOD_SAMPLE}" in actors
+    assert f"prefect:count_files on {GOOD_SAMPLE} ({account()})" in actors
 
 
 def test_reprocess_as_a_command_is_a_flow_run_that_waits(server: Server) -> None:
     home = open_home(server.home)
-    asked = {"at_most": ALL, "wait_for_results": True}
+    asked = {"at_most": 10_000, "wait_for_results": True}
     done = run_as_flow(home, "reprocess", lambda: None, lambda _line: None, **asked)
     home.close()
     assert isinstance(done, Reprocessed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -14,8 +13,8 @@ from labrelay.model.instrument import InstrumentRun, SheetSample
 from labrelay.model.reads import ReadSource
 from labrelay.model.runs import EngineStatus, RunInput, WorkflowVersion, attempt_token, run_key
 from labrelay.model.states import RunState
-from labrelay.records import experiments, intake, runs
-from labrelay.records.database import Database, now, sqlite_url
+from labrelay.records import audit, experiments, intake, runs
+from labrelay.records.database import Database, now
 from labrelay.records.runs import Intent
 from labrelay.records.schema import DatasetRow, WorkflowRunRow
 
@@ -23,9 +22,9 @@ WORKFLOW = WorkflowVersion(name="viral_variants", version="1.0.0", digest="ab" *
 SAMPLES_OF_EXPERIMENT = 50
 
 
-def open_database(folder: Path) -> Database:
-    """Return an empty metadata store in a folder."""
-    db = Database(sqlite_url(folder / "records.sqlite"))
+def open_database(url: str) -> Database:
+    """Return the metadata store of this URL with today's tables."""
+    db = Database(url)
     db.ensure()
     return db
 
@@ -139,3 +138,8 @@ def run_workflow(
     row = session.get_one(WorkflowRunRow, intent.run_id)
     row.verdict, row.recorded_at = "pass", now()
     return intent
+
+
+def audit_something(session: Session, entity_id: str) -> None:
+    """Write one more row of the audit trail."""
+    audit.record(session, "workflow_run.recorded", entity_id, state="COMPLETE")

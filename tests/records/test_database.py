@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from labrelay.model.errors import Busy, StorageFailed, UsageError
 from labrelay.records import database as database_module
-from labrelay.records.database import Database, sqlite_url
-from labrelay.records.schema import Base, LinkRow
+from labrelay.records import migrate
+from labrelay.records.database import Database
+from labrelay.records.metadata import TABLES
+from labrelay.records.schema import LinkRow
+from labrelay.records.sqlite import sqlite_url
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def link(name: str) -> LinkRow:
 
 def test_the_migrations_make_exactly_the_tables_of_the_schema(db: Database) -> None:
     with db.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert compare_metadata(migrate.compared(connection), TABLES) == []
 
 
 def test_committed_rows_survive_power_cuts_because_of_these_settings(db: Database) -> None:
@@ -73,7 +75,8 @@ def test_a_newer_database_is_refused_and_not_touched(db: Database) -> None:
 def test_a_killed_writer_leaves_what_it_committed_and_no_more(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
-from labrelay.records.database import Database, sqlite_url
+from labrelay.records.database import Database
+from labrelay.records.sqlite import sqlite_url
 from labrelay.records.schema import LinkRow
 db = Database(sys.argv[1]); db.ensure()
 with db.write() as s: s.add(LinkRow(entity_id="kept", system="eln", external_id="1", at="now"))

@@ -1,20 +1,12 @@
 """One worker at a time, and a worker that slept past its lease writes nothing more."""
 
 import os
-from pathlib import Path
 
 import pytest
 
 from labrelay.model.errors import Busy
 from labrelay.records import lease
-from labrelay.records.database import Database, sqlite_url
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Database:
-    made = Database(sqlite_url(tmp_path / "records.sqlite"))
-    made.ensure()
-    return made
+from labrelay.records.database import Database
 
 
 def test_a_held_lease_is_refused_with_who_has_it(db: Database) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -26,8 +26,8 @@ from labrelay.records.schema import DatasetRow, FileRow, ReadSetRow, SampleRow, 
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    db = seed.open_database(tmp_path_factory.mktemp("small"))
+def small(new_url: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Database:
+    db = seed.open_database(new_url(tmp_path_factory.mktemp("small")))
     seed.seed(db, 3, outputs=2)
     return db
 
@@ -114,8 +114,7 @@ def test_what_nothing_has_is_not_found(session: Session, text: str) -> None:
     assert "\x1b" not in str(caught.value)
 
 
-def test_a_chain_of_runs_is_followed_to_its_end_and_a_circle_ends(tmp_path: Path) -> None:
-    db = seed.open_database(tmp_path)
+def test_a_chain_of_runs_is_followed_to_its_end_and_a_circle_ends(db: Database) -> None:
     seed.seed(db, 1, outputs=1)
     with db.write() as session:
         first = session.scalars(select(WorkflowRunRow)).one()
@@ -144,8 +143,7 @@ def test_the_tree_names_everything_and_counts_what_is_too_much(session: Session)
     assert "… and 2 more" in tree(lineage(session, "outbreak-000", "down"), shown=1)
 
 
-def test_the_tree_shows_no_control_characters_of_names(tmp_path: Path) -> None:
-    db = seed.open_database(tmp_path)
+def test_the_tree_shows_no_control_characters_of_names(db: Database) -> None:
     with db.write() as session:
         intake.add_files(session, [(seed.stored("a\x1b[2Jb"), "other", None)])
     with db.read() as session:

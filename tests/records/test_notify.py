@@ -207,8 +207,8 @@ def test_the_webhooks_answer_says_whether_and_when_to_try_again(
 
 def test_retry_after_may_be_a_date() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)
-    assert judge(503, {"retry-after": date}, "x").retry_after == pytest.approx(300, abs=5)
-    assert judge(503, {"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}, "x").retry_after == 0
+    assert judge(503, {"retry-after": date}, "x", "webhook_url").retry_after == pytest.approx(300, abs=5)
+    assert judge(503, {"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}, "x", "webhook_url").retry_after == 0
 
 
 def test_a_redirect_is_not_followed(hook: Hook) -> None:

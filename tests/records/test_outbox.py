@@ -1,21 +1,12 @@
 """Messages are told at least once, in order per entity, and a lost worker does not lose them."""
 
 import os
-from pathlib import Path
 
-import pytest
 from sqlalchemy import update
 
 from labrelay.records import outbox
-from labrelay.records.database import Database, sqlite_url
+from labrelay.records.database import Database
 from labrelay.records.schema import OutboxRow
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Database:
-    made = Database(sqlite_url(tmp_path / "records.sqlite"))
-    made.ensure()
-    return made
 
 
 def post(db: Database, *names: str) -> None:

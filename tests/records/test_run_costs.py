@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import seed
 from sqlalchemy import select
 
@@ -40,8 +38,7 @@ def costs(db: Database) -> dict[str, tuple[float, str, float | None]]:
         return {row.item: (row.quantity, row.unit, row.amount) for row in session.scalars(select(CostRow))}
 
 
-def test_a_task_that_a_later_attempt_took_from_the_cache_is_charged_once(tmp_path: Path) -> None:
-    db = seed.open_database(tmp_path)
+def test_a_task_that_a_later_attempt_took_from_the_cache_is_charged_once(db: Database) -> None:
     run_id, first = intended(db)
     with db.write() as session:
         runs.add_report(session, first, report(task("align", 60)))
@@ -50,8 +47,7 @@ def test_a_task_that_a_later_attempt_took_from_the_cache_is_charged_once(tmp_pat
     assert costs(db) == {"cpu, attempt 1": (60, "s", None), "cpu, attempt 2": (5, "s", None)}
 
 
-def test_a_cached_task_whose_first_attempt_was_never_reported_is_charged_where_it_is_named(tmp_path: Path) -> None:
-    db = seed.open_database(tmp_path)
+def test_a_cached_task_whose_first_attempt_was_never_reported_is_charged_where_it_is_named(db: Database) -> None:
     run_id, _ = intended(db)
     with db.write() as session:
         second = runs.retry(session, session.get_one(WorkflowRunRow, run_id))
@@ -59,8 +55,7 @@ def test_a_cached_task_whose_first_attempt_was_never_reported_is_charged_where_i
     assert costs(db) == {"cpu, attempt 2": (60, "s", None)}
 
 
-def test_what_the_engine_bills_is_written_in_dollars_and_writing_it_again_changes_nothing(tmp_path: Path) -> None:
-    db = seed.open_database(tmp_path)
+def test_what_the_engine_bills_is_written_in_dollars_and_writing_it_again_changes_nothing(db: Database) -> None:
     _, token = intended(db)
     billed = CostItem(what="run storage", quantity=600.0, unit="GiB h", price=0.0002, usd=0.12, source="a table")
     unknown = CostItem(what="task a (omics.x.large)", quantity=1.0, unit="h")

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from labrelay.records import audit
-from labrelay.records.database import HEAD, Database, sqlite_url
+from labrelay.records.database import HEAD, Database
 from labrelay.records.lineage import lineage
 from labrelay.records.schema import FileRow, SampleRow, WorkflowRunRow
 from labrelay.records.search import search
+from labrelay.records.sqlite import sqlite_url
 
 WRITTEN = sorted((Path(__file__).parents[1] / "data" / "databases").glob("*.sqlite.gz"))
 

@@ -1,18 +1,15 @@
 """What is there stays, what is missing is added, and the count says how many that were."""
 
-from pathlib import Path
-
 import pytest
-import seed
 from sqlalchemy import select
 
+from labrelay.records.database import Database
 from labrelay.records.schema import LinkRow
 from labrelay.records.upsert import CHUNK, insert_missing
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, CHUNK + 3])
-def test_only_the_missing_rows_are_added_and_counted(tmp_path: Path, count: int) -> None:
-    db = seed.open_database(tmp_path)
+def test_only_the_missing_rows_are_added_and_counted(db: Database, count: int) -> None:
     rows = [{"entity_id": f"e{n}", "system": "eln", "external_id": "new", "url": None, "at": "t"} for n in range(count)]
     with db.write() as session:
         session.add(LinkRow(entity_id="e0", system="eln", external_id="old", at="t"))  # not flushed by hand

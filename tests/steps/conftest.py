@@ -25,7 +25,9 @@ def make_home(tmp_path: Path) -> Iterator[MakeHome]:
         path = tmp_path / "home"
         init_home(path)
         if settings:
-            (path / "labrelay.toml").write_text(settings, encoding="utf-8")
+            file = path / "labrelay.toml"
+            kept = [line for line in file.read_text().splitlines() if line.startswith("database_url")]
+            file.write_text("\n".join([*kept, settings]), encoding="utf-8")
         opened.append(open_home(path))
         return opened[-1]
 

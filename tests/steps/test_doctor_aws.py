@@ -37,6 +37,12 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "get_caller_identity": {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/ada", "UserId": "AIDA"},
     "head_bucket": {"BucketRegion": "eu-central-1"},
     "get_bucket_versioning": {"Status": "Enabled"},
+    "get_object_lock_configuration": {
+        "ObjectLockConfiguration": {
+            "ObjectLockEnabled": "Enabled",
+            "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Years": 10}},
+        }
+    },
     "get_sequence_store": {"id": "1111111111", "arn": "arn:aws:omics:s", "creationTime": WHEN, "status": "ACTIVE"},
     "get_reference_store": {"id": "2222222222", "arn": "arn:aws:omics:r", "creationTime": WHEN},
     "get_run_group": {"id": "1234567", "name": "labrelay", "maxRuns": 10},
@@ -54,6 +60,7 @@ SERVICE_OF = {
     "get_caller_identity": "sts",
     "head_bucket": "s3",
     "get_bucket_versioning": "s3",
+    "get_object_lock_configuration": "s3",
     "get_role": "iam",
     "get_queue_attributes": "sqs",
 }
@@ -137,6 +144,7 @@ def test_that_pass_role_cannot_be_tried_is_said(examine: Examine) -> None:
         ("list_runs", "omics:ListRuns", "runs"),
         ("get_queue_attributes", "sqs:GetQueueAttributes", "events"),
         ("get_bucket_versioning", "s3:GetBucketVersioning", "versions"),
+        ("get_object_lock_configuration", "s3:GetBucketObjectLockConfiguration", "lock"),
     ],
 )
 def test_a_missing_permission_is_named_and_the_others_are_looked_at(
@@ -160,6 +168,15 @@ def test_a_bucket_of_another_region_or_without_versions_is_seen(examine: Examine
     assert found["bucket"].health is Health.BROKEN
     assert "is in us-east-1, HealthOmics is asked in eu-central-1" in found["bucket"].text
     assert found["versions"].health is Health.NOTE
+
+
+def test_a_bucket_that_locks_nothing_is_worth_knowing_and_one_that_does_says_how(examine: Examine) -> None:
+    assert examine()["lock"].text == "lab-data locks new objects: COMPLIANCE for 10 years"
+    never = {"code": "ObjectLockConfigurationNotFoundError", "message": "there is none", "status": 404}
+    enabled_only = {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"}}
+    for answer in (never, enabled_only):
+        told = examine(get_object_lock_configuration=answer)["lock"]
+        assert (told.health, told.text[:24]) == (Health.NOTE, "lab-data locks nothing: ")
 
 
 def test_a_role_that_is_gone_is_another_or_is_not_for_healthomics_is_broken(examine: Examine) -> None:
@@ -206,7 +223,8 @@ def test_a_store_that_is_being_deleted_is_broken(examine: Examine) -> None:
 
 
 def test_only_reading_calls_are_made() -> None:
-    module = aws_calls.ROOT / "steps" / "doctor_aws.py"
-    asked = {name for name, _own in aws_calls.calls(module) if name in aws_calls.operations()}
+    modules = (aws_calls.ROOT / "steps" / "doctor_aws.py", aws_calls.ROOT / "stores" / "s3_lock.py")
+    named = {name for module in modules for name, _own in aws_calls.calls(module)}
+    asked = named & set(aws_calls.operations())
     assert asked == set(ANSWERS)
     assert all(name.startswith(("get_", "list_", "head_")) for name in asked)

@@ -11,8 +11,11 @@ from labrelay.steps.settings import FILE, load_settings
 
 
 def test_a_database_that_is_not_supported_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text('database_url = "postgresql://lab@db/labrelay"\n')
-    with pytest.raises(RefusedInput, match=r"database_url: .*only sqlite:///FILE works so far"):
+    (tmp_path / FILE).write_text('database_url = "mysql://lab@db/labrelay"\n')
+    with pytest.raises(
+        RefusedInput, match=r"database_url: .*postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE"
+    ):
         load_settings(tmp_path)
-    (tmp_path / FILE).write_text('database_url = "sqlite:////data/labrelay.sqlite"\n')
-    assert load_settings(tmp_path).database_url == "sqlite:////data/labrelay.sqlite"
+    for url in ("sqlite:////data/labrelay.sqlite", "postgresql://lab@db/labrelay"):
+        (tmp_path / FILE).write_text(f'database_url = "{url}"\n')
+        assert load_settings(tmp_path).database_url == url

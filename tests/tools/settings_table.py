@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
@@ -26,7 +26,8 @@ AFTER = """
 `LABRELAY_HOME` names the home folder itself; `--home` wins over it. Keep `labrelay.toml` readable by you alone when it
 holds a password or a webhook, or give those in the environment.
 
-`database_url` takes SQLite only: [deploy.md](deploy.md) says what that means.
+A `database_url` of PostgreSQL needs `pip install 'labrelay[postgres]'`; a password may stand in it, in `PGPASSWORD`
+or in `~/.pgpass`. [records.md](records.md) says how to begin with it, and how backups are made.
 
 This page is written from the program: `python tests/tools/settings_table.py --write`.
 """
@@ -40,7 +41,7 @@ def document() -> str:
 def _row(name: str, field: Any) -> str:
     if field.default_factory is not None:
         default = "number of cores"
-    elif field.default is PydanticUndefined or field.default in (None, ()):
+    elif field.default is PydanticUndefined or field.default in (None, (), {}):
         default = "–"
     else:
         default = f"`{field.default}`"
@@ -50,6 +51,8 @@ def _row(name: str, field: Any) -> str:
 
 def _kind(annotation: Any) -> str:
     choices = get_args(annotation)
+    if get_origin(annotation) is dict:
+        return "tables"
     if choices and all(isinstance(choice, str) for choice in choices):
         return ", ".join(f"`{choice}`" for choice in choices)
     if annotation in (int, float):

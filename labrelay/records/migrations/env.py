@@ -2,10 +2,7 @@
 
 from alembic import context
 
-from labrelay.records import schema_notebook  # noqa: F401 (its tables are in the same metadata)
-from labrelay.records.schema import Base
+from labrelay.records.metadata import TABLES
 
-context.configure(
-    connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True
-)
+context.configure(connection=context.config.attributes["connection"], target_metadata=TABLES, render_as_batch=True)
 context.run_migrations()

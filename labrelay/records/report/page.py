@@ -87,7 +87,7 @@ def write_report(result: Result, folder: Path, data: ReportData | None = None) -
             write_atomic(path, figure.standalone, durable=False)
             made.append(document(path, figure.title))
         tiles = _tiles(result)
-        page = _render(
+        page = render(
             "result.html.j2",
             title=result.title,
             result=result,
@@ -129,7 +129,7 @@ def write_index(
     table = results_table([result for result, _ in entries])
     with storage_errors("write the experiment's page", path.parent):
         make_dirs(path.parent)
-        page = _render(
+        page = render(
             "experiment.html.j2",
             title=experiment.title or experiment.name,
             experiment=experiment,
@@ -185,7 +185,8 @@ def _sheet_and_policy() -> tuple[str, str]:
     return sheet, policy
 
 
-def _render(template: str, **values: object) -> bytes:
+def render(template: str, **values: object) -> bytes:
+    """Return a page from its template, with the style sheet inside and the policy that allows it."""
     sheet, policy = _sheet_and_policy()
     page = _templates().get_template(template)
     return page.render(sheet=sheet, policy=policy, words=VERDICT_WORDS, **values).encode()

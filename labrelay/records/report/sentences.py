@@ -51,7 +51,14 @@ def _set_by_a_person(result: Result) -> Iterator[Markup]:
 
 def provenance(result: Result) -> list[Markup]:
     """Return the sentences that say where the result came from: reads, reference, workflow, who and when."""
-    return [*_reads(result), *_reference(result), *_workflow(result), *_tasks(result), *_who(result)]
+    return [
+        *_reads(result),
+        *_reference(result),
+        *_workflow(result),
+        *_tasks(result),
+        *_who(result),
+        *_replaced(result),
+    ]
 
 
 def sample_names(result: Result) -> Markup:
@@ -123,3 +130,10 @@ def _who(result: Result) -> Iterator[Markup]:
     yield Markup('<bdi>{}</bdi> started it on <time datetime="{}">{}</time>{}; it took {}.').format(
         result.started_by, utc_text(result.started), day_and_time(result.started), attempt, took
     )
+
+
+def _replaced(result: Result) -> Iterator[Markup]:
+    if result.replaces:
+        older = Markup(", ").join(Markup("<code>{}</code>").format(run_id) for run_id in result.replaces)
+        noun = "the result" if len(result.replaces) == 1 else "the results"
+        yield Markup("It takes the place of {} of {}: <bdi>{}</bdi>.").format(noun, older, result.because)

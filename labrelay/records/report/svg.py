@@ -39,6 +39,12 @@ CHART_CSS = """
 .chart .stem { stroke: var(--accent); stroke-width: 1; stroke-opacity: .45; } .chart .dot { fill: var(--accent); }
 .chart .stem2 { stroke: var(--second); stroke-width: 1; stroke-opacity: .6; } .chart .dot2 { fill: var(--second); }
 .chart .bar { fill: var(--accent); } .chart .bar2 { fill: var(--second); }
+.chart .band { fill: var(--accent-soft); fill-opacity: .45; }
+.chart .edge { fill: none; stroke: var(--bad); stroke-width: 1.2; stroke-dasharray: 5 4; }
+.chart .middle { fill: none; stroke: var(--soft); stroke-width: 1; }
+.chart .outside { fill: var(--bad); stroke: var(--panel); stroke-width: 1.5; }
+.chart .shifted { fill: var(--warn); stroke: var(--panel); stroke-width: 1.5; }
+.chart .missing { fill: none; stroke: var(--soft); stroke-width: 1.2; }
 .chart .gene { fill: var(--accent-soft); stroke: var(--accent); stroke-width: 1; }
 .chart .genename { fill: var(--ink); font-size: 11px; }
 .chart .used { fill: var(--accent); } .chart .cached { fill: var(--accent-soft); } .chart .failed { fill: var(--bad); }
@@ -132,3 +138,25 @@ def scale(low: float, high: float, start: float, end: float) -> Callable[[float]
     """Return the linear map from `low`..`high` to `start`..`end`, clamped."""
     span = (high - low) or 1.0
     return lambda value: start + (min(max(value, low), high) - low) / span * (end - start)
+
+
+def circle(x: float, y: float, radius: float, kind: str, tip: str = "") -> Markup:
+    """Return a circle with a tooltip."""
+    title = Markup("<title>{}</title>").format(shown(tip)) if tip else Markup("")
+    return Markup('<circle cx="{}" cy="{}" r="{}" class="{}">{}</circle>').format(num(x), num(y), radius, kind, title)
+
+
+def path(points: Sequence[tuple[float, float]], kind: str, *, closed: bool = False) -> Markup:
+    """Return a line through the points, closed to an area if asked."""
+    steps = " ".join(f"{'L' if place else 'M'}{num(x)} {num(y)}" for place, (x, y) in enumerate(points))
+    return Markup('<path d="{}{}" class="{}"/>').format(steps, " Z" if closed else "", kind)
+
+
+def ticks_between(low: float, high: float, count: int = 5) -> list[float]:
+    """Return round ticks within `low`..`high`, which need not begin at 0."""
+    span = high - low
+    if span <= 0 or not math.isfinite(span):
+        return [low]
+    step = nice_ticks(span, count)[1] if len(nice_ticks(span, count)) > 1 else span
+    first = math.ceil(low / step - 1e-9)
+    return [step * index for index in range(first, math.floor(high / step + 1e-9) + 1)]

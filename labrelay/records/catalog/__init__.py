@@ -1,0 +1,1 @@
+"""What is published of results to a catalogue outside, and how."""

@@ -1,0 +1,56 @@
+"""Which results a new one takes the place of, and why there is a new one; old results stay, marked and readable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labrelay.model.problem import Frozen
+from labrelay.records import audit, runs
+from labrelay.records.schema import WorkflowRunRow
+from labrelay.records.schema_reruns import ReprocessItemRow
+
+AGAIN = "it was asked for again"
+
+
+class Superseded(Frozen):
+    """What a result takes the place of.
+
+    Attributes:
+        replaces: Ids of the workflow runs with the older results, `run_…`.
+        because: Why there is a new result, one sentence; None where nothing is replaced.
+    """
+
+    replaces: tuple[str, ...] = ()
+    because: str | None = None
+
+
+def superseded_by(session: Session, run: WorkflowRunRow) -> Superseded:
+    """Return what a run's result takes, or has taken, the place of. Cost: two queries, three for a forced run."""
+    marked = select(WorkflowRunRow.id, WorkflowRunRow.stale).where(WorkflowRunRow.replaced_by == run.id)
+    replaced = {row.id: row.stale for row in session.execute(marked.order_by(WorkflowRunRow.created_at))}
+    query = select(ReprocessItemRow.replaces, ReprocessItemRow.because).where(
+        ReprocessItemRow.run_id == run.id, ReprocessItemRow.state != "skipped"
+    )
+    planned = session.execute(query.order_by(ReprocessItemRow.at.desc())).first()
+    if planned is not None:
+        ids = dict.fromkeys([*planned.replaces, *replaced])
+        return Superseded(replaces=tuple(ids), because=planned.because)
+    if run.generation:
+        replaced |= {row.id: row.stale for row in runs.earlier(session, run)}
+    if not replaced:
+        return Superseded()
+    told = dict.fromkeys(reason for reason in replaced.values() if reason)
+    return Superseded(replaces=tuple(replaced), because="; ".join(told) or AGAIN)
+
+
+def replace(session: Session, old: Sequence[str], new: str) -> None:
+    """Write that a result has taken the place of others; what was replaced before stays as it is."""
+    query = select(WorkflowRunRow).where(
+        WorkflowRunRow.id.in_(old), WorkflowRunRow.id != new, WorkflowRunRow.replaced_by.is_(None)
+    )
+    for row in session.scalars(query):
+        row.replaced_by = new
+        audit.record(session, "workflow_run.replaced", row.id, by=new)

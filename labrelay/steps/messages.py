@@ -1,0 +1,158 @@
+"""What came through the front door is worked off: announcements first, then what happened.
+
+The door has answered already, so whatever becomes of a message is written beside it, in one sentence for who sent it.
+Each has its own transaction and its own failure; one that nobody can understand never holds up the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from labrelay.model.announcement import (
+    ANNOUNCED,
+    EVENT,
+    EXPERIMENT,
+    FOLDER_COMPLETE,
+    OURS,
+    Announcement,
+    FolderComplete,
+)
+from labrelay.model.errors import LabrelayError, UsageError
+from labrelay.model.faults import faultpoint
+from labrelay.model.names import on_one_line, printable
+from labrelay.model.words import counted
+from labrelay.records import experiments, inbox
+from labrelay.records.database import acting_as
+from labrelay.records.experiments import Announced
+from labrelay.records.inbox import InboxMessage
+from labrelay.steps.announce import refuse_differing
+from labrelay.steps.collect import Worked
+from labrelay.steps.eln_signs import sign_announced
+from labrelay.steps.home import Home
+from labrelay.steps.watch import watch_folder
+
+log = logging.getLogger(__name__)
+PAGE = 200
+
+Told = TypeVar("Told", bound=BaseModel)
+Handler = Callable[[Home, int, InboxMessage], str | None]
+"""Works off one message and returns what came of it; None when it was finished in its own transaction."""
+
+
+def work_off(home: Home) -> Worked:
+    """Work off every message of the front door once; one that the disk or a busy store stopped waits for the next time.
+
+    Cost: one query when nothing waits; else one transaction a message.
+    """
+    done, last = Worked(), 0
+    later: list[tuple[int, InboxMessage]] = []
+    while True:
+        with home.records.read() as session:
+            page = inbox.waiting(session, PAGE, door=True, after=last)
+        if not page:
+            break
+        last = page[-1][0]
+        for number, message in page:
+            # a run that was told of together with its experiment finds its samples announced
+            if message.payload.get("kind") == FOLDER_COMPLETE:
+                later.append((number, message))
+            else:
+                _work_off(home, number, message, done)
+    for number, message in later:
+        _work_off(home, number, message, done)
+    return done
+
+
+def _work_off(home: Home, number: int, message: InboxMessage, done: Worked) -> None:
+    try:
+        _settle(home, number, message, done)
+    except LabrelayError as error:  # what became of it could not be written: it is done again, which changes nothing
+        log.warning("message %d waits: %s", number, error)
+        done.waiting += 1
+
+
+def _settle(home: Home, number: int, message: InboxMessage, done: Worked) -> None:
+    try:
+        with acting_as(message.source):
+            outcome = _handler_of(message)(home, number, message)
+        if outcome is not None:
+            _finish(home, number, outcome=outcome)
+    except LabrelayError as error:
+        if error.retryable:
+            raise
+        _refuse(home, number, done, on_one_line(str(error)))
+    except Exception as error:
+        # It comes from outside: what nobody has thought of stops this message, and never the ones behind it.
+        log.exception("message %d cannot be worked off", number)
+        _refuse(home, number, done, f"an unexpected error stopped it ({type(error).__name__}): see the log")
+    done.done += 1
+
+
+def _refuse(home: Home, number: int, done: Worked, error: str) -> None:
+    done.refused += 1
+    _finish(home, number, error=error)
+
+
+def _finish(home: Home, number: int, *, error: str | None = None, outcome: str | None = None) -> None:
+    with home.records.write() as session:
+        inbox.finish(session, [number], error=error, outcome=outcome)
+    faultpoint("messages.finished")
+
+
+def _handler_of(message: InboxMessage) -> Handler:
+    scheme = str(message.payload.get("scheme"))
+    handler = HANDLERS.get((scheme, message.payload.get("kind"))) or HANDLERS.get((scheme, None))
+    if handler is None:
+        kind = printable(str(message.payload.get("kind")), 60)
+        raise UsageError(f"nothing is done with messages of the kind {kind} here: this Labrelay may be too old for it")
+    return handler
+
+
+def _announce(home: Home, number: int, message: InboxMessage) -> None:
+    announcement = _read(Announcement, message.payload.get("data"))
+    wanted, samples = announcement.parts()
+    with home.records.write() as session:
+        if not inbox.is_open(session, number):
+            return
+        reason = announcement.correction
+        outcome = experiments.announce(session, wanted, samples, correct=reason is not None, reason=reason)
+        refuse_differing([outcome], "say why in `correction`")
+        sign_announced(home, session, outcome)
+        inbox.finish(session, [number], outcome=_sentence(outcome))
+    faultpoint("messages.announced")
+
+
+def _sentence(outcome: Announced) -> str:
+    counts = (("added", outcome.added), ("corrected", outcome.corrected), ("as before", outcome.unchanged))
+    told = ", ".join(f"{counted(len(names), 'sample')} {word}" for word, names in counts if names)
+    return f"{outcome.experiment.id}: {told or 'announced without samples'}"
+
+
+def _look_at_folder(home: Home, _number: int, message: InboxMessage) -> str:
+    told = _read(FolderComplete, message.payload.get("data"))
+    seen = watch_folder(home, Path(told.folder))
+    return f"{seen.state.value}: {seen.reason}"
+
+
+def _read(shape: type[Told], value: object) -> Told:
+    """Return the message's content; the door has checked it, but an older one may have checked less."""
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{where or 'the content'}: {first['msg']}") from None
+
+
+# A scheme of webhooks with bodies of its own has one line here, under (its name, None).
+HANDLERS: dict[tuple[str, str | None], Handler] = {
+    (ANNOUNCED, EXPERIMENT): _announce,
+    (EVENT, FOLDER_COMPLETE): _look_at_folder,
+    (OURS, EXPERIMENT): _announce,
+    (OURS, FOLDER_COMPLETE): _look_at_folder,
+}
