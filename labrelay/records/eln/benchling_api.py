@@ -16,12 +16,14 @@ import httpx
 from benchling_sdk.auth.client_credentials_oauth2 import ClientCredentialsOAuth2
 from benchling_sdk.benchling import Benchling
 from benchling_sdk.errors import BenchlingError, WaitForTaskExpiredError
+from benchling_sdk.helpers.serialization_helpers import custom_fields as as_custom
 from benchling_sdk.helpers.serialization_helpers import fields as as_fields
 from benchling_sdk.models import (
     AssayResultCreate,
     AssayResultsArchiveReason,
     CustomEntityCreate,
     CustomEntityUpdate,
+    EntryCreate,
     ListEntriesSort,
 )
 
@@ -83,8 +85,8 @@ class Api:
     """One app's access to one tenant; every method raises `Undeliverable` when Benchling does not do it."""
 
     def __init__(self, url: str, client_id: str, secret: str, pace: Pace | None = None) -> None:
-        pace = pace or Pace()
-        hooks: dict[str, list[Callable[..., Any]]] = {"request": [pace.before], "response": [pace.after]}
+        self._pace = pace or Pace()
+        hooks: dict[str, list[Callable[..., Any]]] = {"request": [self._pace.before], "response": [self._pace.after]}
         self._http = httpx.Client(timeout=TIMEOUT, event_hooks=hooks, follow_redirects=False)
         login = ClientCredentialsOAuth2(client_id, secret, httpx_client=httpx.Client(timeout=TIMEOUT))
         self._sdk = Benchling(url, login, retry_strategy=None, httpx_client=self._http)
@@ -143,6 +145,21 @@ class Api:
             )
             return [_plain(entry) for page in pages for entry in page]
 
+    def entry_by_name(self, name: str, folder: str) -> Thing | None:
+        """Return the oldest entry of this very name in a folder; None for none."""
+        with asking(f"the entry {name}"):
+            pages = self._sdk.entries.list_entries(
+                name=name, sort=ListEntriesSort.CREATEDATASC, archive_reason=ANY_STATE, page_size=100
+            )
+            found = [_plain(entry) for page in pages for entry in page]
+        return next((one for one in found if one.get("name") == name and one.get("folderId") == folder), None)
+
+    def create_entry(self, name: str, folder: str, custom: Mapping[str, str]) -> Thing:
+        """Make a notebook entry; its text stays empty, because only people can write it."""
+        shown = as_custom({key: {"value": value} for key, value in custom.items()})
+        with asking(f"to make the entry {name}"):
+            return _plain(self._sdk.entries.create_entry(EntryCreate(name=name, folder_id=folder, custom_fields=shown)))
+
     def entities(
         self, schema: str, fields: Mapping[str, str] | None = None, modified_after: str | None = None
     ) -> list[Thing]:
@@ -169,12 +186,12 @@ class Api:
         with asking(f"to change the entity {entity}"):
             return _plain(self._sdk.custom_entities.update(entity, CustomEntityUpdate(fields=_fields(fields))))
 
-    def results(self, schema: str, entity: str) -> dict[str, dict[str, object]]:
-        """Return the values of the results, not archived, that point to an entity, by result id."""
+    def results(self, schema: str, entity: str) -> dict[str, Thing]:
+        """Return the results, not archived, that point to an entity, by their ids."""
         with asking(f"the results of {entity}"):
             pages = self._sdk.assay_results.list(schema_id=schema, entity_ids=[entity], page_size=100)
             found = [_plain(result) for page in pages for result in page]
-        return {str(result["id"]): values(result) for result in found}
+        return {str(result["id"]): result for result in found}
 
     def create_results(self, schema: str, project: str | None, wanted: Mapping[str, Mapping[str, FieldValue]]) -> None:
         """Make results under our own ids; up to a hundred at once, more by tasks of 4,000 that are waited for."""
@@ -197,6 +214,11 @@ class Api:
         """Store a file and return the id of its blob; over 10 MB it goes in parts."""
         with asking(f"to store {name}"):
             return str(self._sdk.blobs.create_from_bytes(content, name, media_type).id)
+
+    def blob_names(self, blobs: Sequence[str]) -> dict[str, str]:
+        """Return the names of files by their blobs."""
+        with asking("the files"):
+            return {str(blob.id): str(blob.name) for blob in self._sdk.blobs.bulk_get(blobs)}
 
     def _result(
         self, schema: str, project: str | None, result: str, fields: Mapping[str, FieldValue]
@@ -245,11 +267,6 @@ def judge(error: BenchlingError, what: str) -> Refused:
     text = f"Benchling answered {status} when asked for {what}{hint}"
     after = seconds_of(dict(error.headers or {})) if retry else 0.0
     return Refused(text, status, retry=retry, retry_after=after)
-
-
-def values(thing: Thing) -> dict[str, object]:
-    """Return the values of a thing's fields by name."""
-    return {name: field.get("value") for name, field in (thing.get("fields") or {}).items()}
 
 
 def _found(what: str, ask: Callable[[], Any]) -> Thing | None:

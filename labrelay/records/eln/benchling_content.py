@@ -78,13 +78,18 @@ def journal_text(journal: Journal) -> str:
     return canonical_json(journal.model_dump())
 
 
+def part_text(part: StatusPart | LinksPart) -> str:
+    """Return a part as plain text, one line a thing; Benchling makes addresses in it clickable."""
+    return status_text(part) if isinstance(part, StatusPart) else links_text(part)
+
+
 def status_text(part: StatusPart) -> str:
     """Return the status as plain text, one line a thing."""
     return _lines(" · ".join(p for p in (line.at, line.subject, line.state, line.text) if p) for line in part.lines)
 
 
 def links_text(part: LinksPart) -> str:
-    """Return the links as plain text; Benchling makes addresses in it clickable."""
+    """Return the links as plain text, one line a link."""
     return _lines(f"{link.title}: {link.url}" for link in part.links)
 
 
@@ -102,6 +107,26 @@ def result_rows(part: ResultsPart) -> list[Row]:
 def rows_digest(rows: Iterable[Row]) -> str:
     """Return the digest of results; Benchling keeps them in no order."""
     return hashlib.sha256(canonical_json(sorted(rows)).encode()).hexdigest()
+
+
+def results_digest(journal: Journal | None, rows: Sequence[Row]) -> str | None:
+    """Return the digest of the results that are there; while they are half written, that of those before."""
+    if journal is not None and journal.becoming is not None:
+        return journal.results
+    digest = rows_digest(rows)
+    return digest if rows or (journal is not None and journal.results == digest) else None
+
+
+def new_results(
+    rows: Sequence[Row], record: str, turn: int, names: Mapping[str, str]
+) -> dict[str, dict[str, FieldValue]]:
+    """Return the fields of results that have to be made, by the ids that they get."""
+    seen: Counter[Row] = Counter()
+    made = {}
+    for row in rows:
+        made[result_id(record, turn, row, seen[row])] = row_fields(row, record, names)
+        seen[row] += 1
+    return made
 
 
 def row_fields(row: Row, record: str, names: Mapping[str, str]) -> dict[str, FieldValue]:
