@@ -25,7 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 DOCUMENT = Path(benchling_api_client.__file__).parent / "v2" / "stable" / "openapi.yaml"
 APP = {"handle": "labrelay", "id": "app_Labrelay", "name": "Labrelay"}
 PERSON = {"handle": "ada", "id": "ent_Ada", "name": "Ada Lovelace"}
-CLIENT_ID, SECRET = "client-1", "s3cret-of-the-app"  # noqa: S105 (of a fake)
+CLIENT_ID, SECRET = "client-1", "s3cret-of-the-app"
 Json = dict[str, Any]
 
 
@@ -147,7 +147,7 @@ class FakeBenchling:
     def _token(self, request: Request, raw: bytes) -> Response:
         wanted = base64.b64encode(f"{CLIENT_ID}:{SECRET}".encode()).decode()
         if request.headers.get("authorization") != f"Basic {wanted}" or b"client_credentials" not in raw:
-            body = {"error": "invalid_client", "error_description": "Client authentication failed"}
+            body = {"error": {"message": "Client authentication failed", "type": "invalid_client"}}
             self._hold(lambda: self.contract.answer("/token", "POST", 401, body))
             return JSONResponse(body, 401)
         token = uuid.uuid4().hex
@@ -169,7 +169,7 @@ class FakeBenchling:
                 except Refused as refused:
                     status, answer = refused.status, _error(refused.message)
                 # What the document does not name at all for an operation (404 of a run …) is not held against it.
-                self._hold(lambda m=method, t=template: self.contract.answer(t, m, status, answer))
+                self._hold(lambda m=method, t=template, s=status, a=answer: self.contract.answer(t, m, s, a))
                 return JSONResponse(answer, status, headers)
         self.broken.append(f"nobody answers {request.method} {path}")
         return JSONResponse(_error("no such path"), 404)

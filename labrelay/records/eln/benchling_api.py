@@ -18,6 +18,7 @@ from benchling_sdk.benchling import Benchling
 from benchling_sdk.errors import BenchlingError, WaitForTaskExpiredError
 from benchling_sdk.helpers.serialization_helpers import custom_fields as as_custom
 from benchling_sdk.helpers.serialization_helpers import fields as as_fields
+from benchling_sdk.helpers.task_helpers import TaskFailureException
 from benchling_sdk.models import (
     AssayResultCreate,
     AssayResultsArchiveReason,
@@ -35,6 +36,7 @@ CALLS, SECONDS = 300, 30.0  # what Benchling grants an app
 TIMEOUT = 30.0
 AT_ONCE = 100  # results that are made in one call and answered at once; more become a task that is waited for
 MOST_RESULTS = 4000  # of one task
+TASK_POLL = 1  # seconds between looks at a task
 TASK_SECONDS = 120  # less than the lease of a message
 LATER = frozenset({408, 425, 429})  # with all of 5xx: the same may be taken later
 ANY_STATE = "ANY_ARCHIVED_OR_NOT_ARCHIVED"
@@ -201,7 +203,7 @@ class Api:
                 self._sdk.assay_results.create(made)
             for start in range(0, len(made) if len(made) > AT_ONCE else 0, MOST_RESULTS):
                 task = self._sdk.assay_results.bulk_create(made[start : start + MOST_RESULTS])
-                task.wait_for_response(interval_wait_seconds=1, max_wait_seconds=TASK_SECONDS)
+                task.wait_for_response(interval_wait_seconds=TASK_POLL, max_wait_seconds=TASK_SECONDS)
 
     def archive_results(self, results: Sequence[str]) -> None:
         """Archive results that others replace."""
@@ -244,6 +246,9 @@ def asking(what: str) -> Iterator[None]:
         yield
     except BenchlingError as error:
         raise judge(error, what) from None
+    except TaskFailureException as error:
+        said = printable(str(error.message), 300)
+        raise Undeliverable(f"Benchling did not do its task {what}: {said}", retry=False) from None
     except WaitForTaskExpiredError:
         raise Undeliverable(f"Benchling still works on {what}; it is looked at again later", retry=True) from None
     except httpx.HTTPError as error:
