@@ -11,7 +11,7 @@ UV := $(BIN)/uv
 NEXTFLOW := .nextflow-runtime
 INSTALL := $(UV) pip install --quiet --require-hashes
 
-.PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible test cover check format bench soak serve clean-demo lock
+.PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible prism-if-possible test cover check format bench soak serve clean-demo lock
 
 help: ## what can be made
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,17 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(PYTHON) -m venv .venv-image
 	@$(INSTALL) --python .venv-image/bin/python -r locks/image.txt
 	@touch $@
+
+.venv-prism: .venv-prism/.ready ## Prism (needs Node.js 18 or newer with npm), which holds our calls of Benchling against its OpenAPI document
+.venv-prism/.ready: tests/tools/prism/package-lock.json $(VENV)/.ready
+	@echo "setting up .venv-prism …"
+	@rm -rf .venv-prism && mkdir .venv-prism && cp tests/tools/prism/package*.json .venv-prism
+	@cd .venv-prism && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+prism-if-possible: # the contract of Benchling is held where Node.js can run it, and skipped with a reason elsewhere
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory .venv-prism/.ready; \
+	  else echo "no Node.js with npm here: Benchling's contract is not held by Prism"; fi
 
 nextflow: $(NEXTFLOW)/.ready ## the real Nextflow, by Maven (needs Java 17 and mvn), into ./.nextflow-runtime
 $(NEXTFLOW)/.ready: locks/nextflow/pom.xml locks/nextflow/SHA256SUMS

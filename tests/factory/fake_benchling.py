@@ -44,6 +44,7 @@ class FakeBenchling:
         calls: Method and path of each call that was answered, tokens left out.
         faults: What the next calls get in place of an answer: a status, `html`, or `lost` (done, then no answer).
         limit: Calls that are granted in the current window of 30 seconds; None for no limit.
+        served: Method and path, as the document spells it, of what was asked.
         broken: Everything that was not as the document says; empty at the end of a good test.
     """
 
@@ -54,6 +55,7 @@ class FakeBenchling:
         self.limit: int | None = None
         self.reset_seconds = 7
         self.broken: list[str] = []
+        self.served: set[tuple[str, str]] = set()
         self.schemas: dict[str, Json] = {}
         self.entries: dict[str, Json] = {}
         self.entities: dict[str, Json] = {}
@@ -163,6 +165,7 @@ class FakeBenchling:
         for method, template, handler in ROUTES:
             match = re.fullmatch(re.sub(r"\{\w+\}", r"([^/:]+)", template), path)
             if method == request.method and match:
+                self.served.add((method, template))
                 self._hold(lambda m=method, t=template: self.contract.request(t, m, query, body))
                 try:
                     status, answer = getattr(self, handler)(query, body, *match.groups())
@@ -264,7 +267,7 @@ class FakeBenchling:
         return 200, {"assayResultIds": body["assayResultIds"]}
 
     def create_blob(self, _query: Json, body: Json) -> tuple[int, Json]:
-        content = base64.b64decode(body["data64"])  # its own client breaks the lines
+        content = base64.b64decode(body["data64"], validate=True)
         if len(content) > 10 << 20:
             raise Refused(400, "more than 10 MB: use a multi-part upload")
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != body["md5"]:
