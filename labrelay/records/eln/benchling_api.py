@@ -33,7 +33,7 @@ from benchling_sdk.models import (
 )
 
 from labrelay.model.names import printable
-from labrelay.records.delivery import Undeliverable
+from labrelay.records.delivery import LATER, Undeliverable
 from labrelay.records.eln.benchling_content import FieldValue
 
 CALLS, SECONDS = 300, 30.0  # what Benchling grants an app
@@ -43,7 +43,6 @@ MOST_RESULTS = 4000  # of one task
 MOST_BYTES = 10_000_000  # of a file in one call
 TASK_POLL = 1  # seconds between looks at a task
 TASK_SECONDS = 120  # less than the lease of a message
-LATER = frozenset({408, 425, 429})  # with all of 5xx: the same may be taken later
 ANY_STATE = "ANY_ARCHIVED_OR_NOT_ARCHIVED"
 
 Thing = Mapping[str, Any]

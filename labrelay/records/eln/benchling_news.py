@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from labrelay.model.canonical import digest
-from labrelay.model.problem import Problem
-from labrelay.records.eln.benchling_setup import OPTIONAL, SAMPLE
+from labrelay.records.eln.benchling_setup import PROJECT, SAMPLE
 from labrelay.records.eln.port import Announcement, SampleThere
+from labrelay.records.eln.samples import checked, sample_from
 
 OVERLAP = timedelta(minutes=2)  # lists are searched in an index, which may lag behind
 Thing = Mapping[str, Any]
@@ -46,37 +45,29 @@ def experiment_of(sample: Thing) -> str | None:
 def announcement(entry: Thing, samples: Sequence[Thing]) -> Announcement:
     """Return what an entry and its samples announce; archived samples are no longer part of it."""
     found = sorted((_sample(one) for one in samples if not one.get("archiveRecord")), key=lambda one: one.name)
-    twice = sorted(name for name, count in Counter(one.name for one in found).items() if count > 1)
-    problems = [
-        Problem(code="SAMPLE_TWICE", message=f"the entry has two samples called {name}: rename one in Benchling")
-        for name in twice
-    ]
+    problems = tuple(checked(found))
     name = str(entry.get("name") or entry["id"])
-    project = _text(_field(entry, OPTIONAL["project"]))
+    project = _text(_field(entry, PROJECT))
     owner = next((str(author["name"]) for author in entry.get("authors") or [] if author.get("name")), None)
     content: dict[str, Any] = {"name": name, "owner": owner, "project": project}
+    told = [one.model_dump_json() for one in found] + [str(problem) for problem in problems]
     return Announcement(
         external_id=str(entry["id"]),
-        version=digest({**content, "samples": [one.model_dump() for one in found]}),
+        version=digest([*content.values(), told]),
         **content,
         at=changed_at(entry),
         samples=tuple(found),
-        problems=tuple(problems),
+        problems=problems,
     )
 
 
 def _sample(entity: Thing) -> SampleThere:
-    fields = {name: _text(_shown(field)) for name, field in (entity.get("fields") or {}).items()}
-    fields.pop(SAMPLE["experiment"][0], None)
-    known = {key: fields.pop(name, None) for key, name in OPTIONAL.items()}
-    other = [*(entity.get("aliases") or []), entity.get("entityRegistryId")]
     name = str(entity["name"])
-    return SampleThere(
-        name=name,
-        aliases=tuple(dict.fromkeys(str(alias) for alias in other if alias and alias != name)),
-        **known,
-        attributes={key: text for key, text in sorted(fields.items()) if text},
-    )
+    fields = {field: _text(_shown(value)) for field, value in (entity.get("fields") or {}).items()}
+    fields.pop(SAMPLE["experiment"][0], None)
+    other = [*(entity.get("aliases") or []), entity.get("entityRegistryId")]
+    aliases = tuple(dict.fromkeys(str(alias) for alias in other if alias and alias != name))
+    return sample_from(fields).model_copy(update={"name": name, "aliases": aliases})
 
 
 def _field(thing: Thing, name: str) -> object:

@@ -32,7 +32,7 @@ RESULT = {
     "note": ("note", {"text", "long_text"}),
 }
 SAMPLE = {"experiment": ("Experiment", {"entry_link"})}
-OPTIONAL = {"barcode": "Barcode", "subject": "Subject", "assay": "Assay", "project": "Project"}
+PROJECT = "Project"  # a field that entries of the experiment schema may have
 REQUIRED = ("client_id", "folder", "record_schema", "result_schema")
 KNOWN = (*REQUIRED, "project", "experiment_schema", "sample_schema")
 _Fields = Mapping[str, tuple[str, set[str]]]

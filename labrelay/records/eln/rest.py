@@ -19,10 +19,17 @@ LARGEST_ANSWER = 32 << 20  # bytes
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that the caller knows what to do with; `body` is the parsed JSON, None for no content."""
+    """An answer that the caller knows what to do with.
+
+    Attributes:
+        status: Of HTTP.
+        body: The parsed JSON, None for no content.
+        location: Where the thing is that was made; empty when that is not said.
+    """
 
     status: int
     body: Any
+    location: str = ""
 
 
 class Rest:
@@ -59,7 +66,8 @@ class Rest:
             said = f"{self.title} at {self.host} did not answer ({type(error).__name__}); it is tried again"
             raise Undeliverable(said, retry=True) from None
         if response.is_success or response.status_code in known:
-            return Answer(response.status_code, self._body(response))
+            location = response.headers.get("location", "")
+            return Answer(response.status_code, self._body(response), location)
         raise refused(self.title, self.host, response.status_code, response.headers, detail_of(response.content))
 
     def fetch(self, path: str, largest: int = 5 << 20) -> bytes:

@@ -344,7 +344,7 @@ def test_a_changed_sample_announces_its_experiment_again_whole(fake: FakeBenchli
     (heard,) = (a for a in news.announcements if a.version not in known)
     assert (heard.external_id, heard.project, heard.owner) == (entry, "P1", "Ada Lovelace")
     assert [s.name for s in heard.samples] == ["a", "b", "d"]
-    assert (heard.samples[2].subject, heard.samples[2].attributes) == ("p-7", {"Volume": "2.5"})
+    assert (heard.samples[2].subject, heard.samples[2].attributes) == ("p-7", {"volume": "2.5"})
     assert {a.version for a in notebook.announced_since(news.cursor).announcements} == {heard.version}
 
 
@@ -363,7 +363,7 @@ def test_two_samples_of_one_name_hold_the_announcement_back(fake: FakeBenchling,
     entry = Hands(fake).announce("", "study", {"a": ""})
     fake.add_entity("ts_Sample", "a", {"Experiment": entry})
     (heard,) = notebook.announced_since(None).announcements
-    assert [problem.code for problem in heard.problems] == ["SAMPLE_TWICE"]
+    assert [problem.code for problem in heard.problems] == ["DUPLICATE_SAMPLE"]
 
 
 def test_many_changed_experiments_cost_no_call_each(fake: FakeBenchling, notebook: Notebook) -> None:

@@ -39,6 +39,8 @@ def test_every_call_and_every_answer_is_as_benchlings_document_says(
         notebook.write(entry, made.results(2.0), notebook.digest(made.results()))
         assert set(notebook.read(entry).parts) == {part.name for part in made.all_parts(tmp_path)}
         announced = Hands(fake).announce("", "study", {"a": "ACGT"})
+        fake.tick(3600)
+        Hands(fake).announce(announced, "study", {"a": "ACGC"})
         cursor = notebook.announced_since(None).cursor
         fake.tick(3600)
         Hands(fake).announce(announced, "study", {"a": "ACGA"})
