@@ -14,8 +14,11 @@ from benchling_sdk.apps.helpers.webhook_helpers import verify as verify_by_sdk
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from jwcrypto.jwk import JWKSet
+from listening import listening
 
 from labrelay.model.errors import Denied, RefusedInput
+from labrelay.records.delivery import Undeliverable
+from labrelay.records.eln.benchling_keys import LARGEST, AppKeys, fetched
 from labrelay.records.eln.benchling_webhook import MOST_SIGNATURES, keys_url, read_keys, verify
 
 NOW = datetime.now(UTC).replace(microsecond=0)  # the client of Benchling has no other clock
@@ -182,3 +185,80 @@ def test_the_address_of_the_keys_is_that_of_benchlings_client() -> None:
     from benchling_sdk.apps.helpers import webhook_helpers
 
     assert keys_url("appdef_1") == webhook_helpers._production_webhook_jwks("appdef_1")
+
+
+class Published:
+    """What Benchling publishes, and how often it was asked."""
+
+    def __init__(self, *signers: Signer) -> None:
+        self.signers, self.asked, self.down = signers, 0, False
+        self.now = 1000.0
+
+    def fetch(self, url: str) -> bytes:
+        self.asked += 1
+        if self.down:
+            raise Undeliverable("no line", retry=True)
+        return key_set(*(signer.jwk() for signer in self.signers)).encode()
+
+    def app(self) -> AppKeys:
+        return AppKeys("appdef_1", self.fetch, lambda: self.now)
+
+
+def test_the_keys_are_fetched_once_an_hour(signer: Signer) -> None:
+    published = Published(signer)
+    app = published.app()
+    for published.now in (0.0, 1000.0, 3599.0, 3600.0):
+        assert app.verify(BODY, signer.headers(), NOW) == "wh_MsgX1"
+    assert published.asked == 2
+
+
+def test_a_new_key_is_found_by_its_first_signature(signer: Signer, other: Signer) -> None:
+    published = Published(signer)
+    app = published.app()
+    app.verify(BODY, signer.headers(), NOW)
+    published.signers, published.now = (signer, other), 1060.0
+    app.verify(BODY, other.headers(), NOW)
+    assert published.asked == 2
+
+
+def test_forgers_cannot_make_us_ask_more_than_once_a_minute(signer: Signer, other: Signer) -> None:
+    published = Published(signer)
+    app = published.app()
+    for published.now in range(1000, 1120):
+        with pytest.raises(Denied):
+            app.verify(BODY, other.headers(), NOW)
+    assert published.asked == 2
+
+
+def test_kept_keys_serve_six_hours_while_benchling_is_away(signer: Signer) -> None:
+    published = Published(signer)
+    app = published.app()
+    app.verify(BODY, signer.headers(), NOW)
+    published.down, published.now = True, 1000.0 + 6 * 3600
+    app.verify(BODY, signer.headers(), NOW)
+    published.now += 61
+    with pytest.raises(Undeliverable) as refused:
+        app.verify(BODY, signer.headers(), NOW)
+    assert refused.value.retryable
+    with pytest.raises(Undeliverable):
+        app.verify(BODY, signer.headers(), NOW)
+    assert published.asked == 3
+
+
+def test_keys_come_from_an_address_and_nothing_large_is_taken_for_them(signer: Signer) -> None:
+    keys = key_set(signer.jwk()).encode()
+    answers = {"/keys": (200, keys), "/large": (200, b" " * (LARGEST + 1)), "/gone": (404, keys), "/away": (302, keys)}
+
+    async def publish(scope: Any, receive: Any, send: Any) -> None:
+        status, content = answers[scope["path"]]
+        headers = [(b"location", b"/keys")] if status == 302 else []
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    with listening(publish) as url:
+        assert fetched(f"{url}/keys") == keys
+        for path in ("/large", "/gone", "/away"):
+            with pytest.raises(Undeliverable):
+                fetched(url + path)
+    with pytest.raises(Undeliverable):
+        fetched(f"{url}/keys")
