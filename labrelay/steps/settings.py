@@ -69,7 +69,10 @@ class Settings(BaseSettings):
     base_url: str | None = Field(
         None, description="where people reach this Labrelay; links in the notebook start with it"
     )
-    eln: str = Field("archive", description="the notebook that is told: archive = .eln files only; kadi = Kadi4Mat")
+    eln: str = Field(
+        "archive",
+        description="the notebook that is told: archive = .eln files only; kadi = Kadi4Mat; benchling; elabftw",
+    )
     eln_url: str | None = Field(None, description="where the notebook answers, https://…")
     eln_token: SecretStr | None = Field(None, description="the token of our account in the notebook")
     eln_options: dict[str, str] = Field({}, description="what the notebook's adapter needs beside; see docs/eln.md")
