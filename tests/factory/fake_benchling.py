@@ -162,7 +162,7 @@ class FakeBenchling:
         path = request.url.path.removeprefix("/api/v2")
         query = dict(parse_qsl(request.url.query, keep_blank_values=True))
         body = json.loads(raw) if raw else None
-        for method, template, handler in ROUTES:
+        for method, template, handler in (*ROUTES, *UPLOADS):
             match = re.fullmatch(re.sub(r"\{\w+\}", r"([^/:]+)", template), path)
             if method == request.method and match:
                 self.served.add((method, template))
@@ -273,6 +273,23 @@ class FakeBenchling:
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != body["md5"]:
             raise Refused(400, "the MD5 is another")
         return 200, self.add_blob(body["name"], content, body.get("mimeType", "application/octet-stream"))
+
+    def start_upload(self, _query: Json, body: Json) -> tuple[int, Json]:
+        made = self.add_blob(body["name"], b"", body.get("mimeType", "application/octet-stream"))
+        made["uploadStatus"] = "IN_PROGRESS"
+        return 200, made
+
+    def add_part(self, _query: Json, body: Json, blob: str) -> tuple[int, Json]:
+        made, content = _found(self.blobs, blob)
+        part = base64.b64decode(body["data64"], validate=True)
+        self.blobs[blob] = (made, content + part)
+        return 200, {"partNumber": body["partNumber"], "eTag": hashlib.md5(part, usedforsecurity=False).hexdigest()}
+
+    def complete_upload(self, _query: Json, body: Json, blob: str) -> tuple[int, Json]:
+        made, _content = _found(self.blobs, blob)
+        assert [part["partNumber"] for part in body["parts"]] == list(range(1, len(body["parts"]) + 1))
+        made["uploadStatus"] = "COMPLETE"
+        return 200, made
 
     def add_blob(self, name: str, content: bytes, media_type: str = "text/html") -> Json:
         """Store a file, as a call or a person does."""
@@ -428,6 +445,11 @@ ROUTES = (
     ("GET", "/tasks/{task_id}", "get_task"),
     ("POST", "/blobs", "create_blob"),
     ("GET", "/blobs:bulk-get", "bulk_get_blobs"),
+)
+UPLOADS = (  # of large files, by Benchling's client
+    ("POST", "/blobs:start-multipart-upload", "start_upload"),
+    ("POST", "/blobs/{blob_id}/parts", "add_part"),
+    ("POST", "/blobs/{blob_id}:complete-upload", "complete_upload"),
 )
 
 

@@ -142,7 +142,7 @@ class Benchling:
         record = None if entry.state == "deleted" else self._records.of(external_id)
         if record is None:
             return Page(entry=entry)
-        return Page(entry=_with_record(entry, record), parts=self._records.parts(record))
+        return Page(entry=_with_record(entry, record), parts=self._records.look(record).parts)
 
     def digest(self, part: Part) -> str | None:
         """Return the digest of a part as `read` shows it."""
@@ -161,12 +161,13 @@ class Benchling:
             raise Undeliverable(f"{external_id} is {entry.state} in Benchling: {entry.why}", retry=False)
         if record is None:
             record = self._records.make(f"Labrelay: {external_id}", {FIELDS["entry"]: external_id})
-        there = self._records.parts(record).get(part.name)
+        look = self._records.look(record)
+        there = look.parts.get(part.name)
         digest = None if there is None else there.digest
         if digest != expected:
             raise ChangedThere(part.name)
         if isinstance(part, ResultsPart):
-            self._records.write_results(record, part)
+            self._records.write_results(record, part, look.rows)
         elif isinstance(part, FilePart):
             self._records.write_file(record, part, there)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from labrelay.records.eln import benchling_content as content
@@ -28,6 +29,14 @@ FIELDS = setup.names(setup.RECORD)
 RESULT_FIELDS = setup.names(setup.RESULT)
 SHOWN = 500  # characters of a part that a conflict shows
 PERSONS = "blob:"  # begins the digest of a file that a person put in the place of ours
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a record says now: our parts, and our results by their ids."""
+
+    parts: Mapping[str, PartThere]
+    rows: Mapping[str, content.Row]
 
 
 class Records:
@@ -63,8 +72,8 @@ class Records:
             self._known[entry] = str(record["id"])
         return record
 
-    def parts(self, record: Thing) -> dict[str, PartThere]:
-        """Return our parts as they are there."""
+    def look(self, record: Thing) -> Look:
+        """Return our parts as they are there; results cost a call a hundred."""
         fields = _values(record)
         parts = {}
         for part in (STATUS, LINKS):
@@ -72,25 +81,28 @@ class Records:
             if text.strip():
                 parts[part] = PartThere(digest=content.text_digest(text), text=text[:SHOWN])
         journal = _journal(record)
-        rows = list(self._rows(record).values())
-        digest = content.results_digest(journal, rows)
+        rows = self._rows(record)
+        digest = content.results_digest(journal, list(rows.values()))
         if digest is not None:
-            shown = "\n".join(f"{row.sample} {row.metric} {row.value} {row.verdict}" for row in sorted(rows))
-            parts[RESULTS] = PartThere(digest=digest, text=shown[:SHOWN])
-        return parts | self._files(record, journal)
+            said = [f"{row.sample} {row.metric} {row.value} {row.verdict}" for row in sorted(rows.values())]
+            parts[RESULTS] = PartThere(digest=digest, text="\n".join(said)[:SHOWN])
+        return Look(parts | self._files(record, journal), rows)
 
     def write_text(self, record: Thing, part: StatusPart | LinksPart) -> None:
         """Set the field of a part."""
         self._api.update_entity(str(record["id"]), {FIELDS[part.name]: content.part_text(part)})
 
-    def write_results(self, record: Thing, part: ResultsPart) -> None:
-        """Note what the results are becoming, make the missing, archive the others, note that they are whole."""
+    def write_results(self, record: Thing, part: ResultsPart, rows: Mapping[str, content.Row]) -> None:
+        """Put results in the place of those that are there, `rows` by their ids.
+
+        Note what the results are becoming, make the missing, archive the others, note that they are whole.
+        """
         entity, wanted = str(record["id"]), content.result_rows(part)
         digest, journal = content.rows_digest(wanted), _journal(record) or _new_journal()
         turn = journal.turn + (0 if journal.becoming == digest else 1)
         becoming = journal.model_copy(update={"turn": turn, "becoming": digest})
         self._note(entity, becoming)
-        missing, leftover = content.changes(self._rows(record), wanted)
+        missing, leftover = content.changes(rows, wanted)
         made = content.new_results(missing, entity, turn, RESULT_FIELDS)
         self._api.create_results(self._options.result_schema, self._options.project, made)
         self._api.archive_results(leftover)

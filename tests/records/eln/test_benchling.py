@@ -165,6 +165,17 @@ def test_files_that_people_put_into_the_record_stay(fake: FakeBenchling, noteboo
     assert [fake.blobs[blob][1] for blob in there] == [b"a picture", b"two"]
 
 
+def test_a_file_of_more_than_ten_megabytes_goes_in_parts(
+    fake: FakeBenchling, notebook: Notebook, tmp_path: Path
+) -> None:
+    entry = notebook.create("exp_1", HEADING).external_id
+    part = made.file(tmp_path, b"0123456789" * 1_100_000)
+    notebook.write(entry, part, None)
+    ((blob, content),) = fake.blobs.values()
+    assert (blob["name"], blob["uploadStatus"], content) == (part.file_name, "COMPLETE", part.path.read_bytes())
+    assert notebook.read(entry).parts[part.name].digest == part.sha256
+
+
 def test_an_overridden_verdict_says_by_whom_and_why(fake: FakeBenchling, notebook: Notebook) -> None:
     entry = notebook.create("exp_1", HEADING).external_id
     judged = Judgement(
