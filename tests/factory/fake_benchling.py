@@ -43,6 +43,7 @@ class FakeBenchling:
     Attributes:
         calls: Method and path of each call that was answered, tokens left out.
         faults: What the next calls get in place of an answer: a status, `html`, or `lost` (done, then no answer).
+        lose: Method and beginning of the path of a call that is done, and whose answer is lost.
         limit: Calls that are granted in the current window of 30 seconds; None for no limit.
         served: Method and path, as the document spells it, of what was asked.
         broken: Everything that was not as the document says; empty at the end of a good test.
@@ -52,6 +53,7 @@ class FakeBenchling:
         self.contract = Contract.load(DOCUMENT)
         self.calls: list[str] = []
         self.faults: list[int | str] = []
+        self.lose: str | None = None
         self.limit: int | None = None
         self.reset_seconds = 7
         self.broken: list[str] = []
@@ -137,6 +139,8 @@ class FakeBenchling:
         if isinstance(fault, int):
             return JSONResponse(_error("as the test asked for"), fault, limit)
         answer = self._answer(request, raw, limit)
+        if self.lose is not None and self.calls[-1].startswith(self.lose):
+            self.lose, fault = None, "lost"
         return None if fault == "lost" else answer
 
     def _limited(self) -> dict[str, str]:

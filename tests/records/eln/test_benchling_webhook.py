@@ -38,7 +38,10 @@ class Signer:
 
     def signature(self, body: bytes = BODY, message: str = "wh_MsgX1", at: datetime = NOW) -> str:
         signed = f"{message}.{at.timestamp():.0f}.".encode() + body
-        return "v1der," + base64.b64encode(self.private.sign(signed, ec.ECDSA(SHA256()))).decode()
+        found = b"..."
+        while len(found) % 3 == 0:  # its Base64 has spare bits, which must not be free to be changed
+            found = self.private.sign(signed, ec.ECDSA(SHA256()))
+        return "v1der," + base64.b64encode(found).decode()
 
     def headers(self, body: bytes = BODY, message: str = "wh_MsgX1", at: datetime = NOW) -> dict[str, str]:
         stamp = f"{at.timestamp():.0f}"
