@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import string
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -103,6 +104,15 @@ def test_no_sign_of_a_header_can_be_changed(signer: Signer, name: str) -> None:
         for other_sign in {chr(ord(sign) ^ 1), chr(ord(sign) ^ 2), "A", "1", " ", ".", "=", "é"} - {sign}:
             with pytest.raises(Denied):
                 verify(BODY, headers | {name: value[:position] + other_sign + value[position + 1 :]}, keys, NOW)
+
+
+def test_the_spare_bits_of_base64_are_not_free_to_be_changed(signer: Signer) -> None:
+    keys, headers = read_keys(key_set(signer.jwk())), signer.headers()
+    value = headers["Webhook-Signature"]
+    last = len(value.rstrip("=")) - 1
+    for sign in set(string.ascii_letters + string.digits + "+/") - {value[last]}:
+        with pytest.raises(Denied):
+            verify(BODY, headers | {"Webhook-Signature": value[:last] + sign + value[last + 1 :]}, keys, NOW)
 
 
 @pytest.mark.parametrize("name", ["Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"])
