@@ -99,7 +99,7 @@ clean-demo: ## stop what the demo left running and remove its home
 	@if [ -x $(BIN)/labrelay ] && [ -d $(HOME_DIR)/emulator ]; then $(BIN)/labrelay emulator --data $(HOME_DIR)/emulator --stop; fi
 	@rm -rf $(HOME_DIR)
 
-test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready .venv-kadi/.ready nextflow-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
+test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready .venv-kadi/.ready nextflow-if-possible prism-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15 $(PYTEST_ARGS)
 
 cover: ## the tests once more, with what they cover (half as slow again)
