@@ -11,7 +11,7 @@ UV := $(BIN)/uv
 NEXTFLOW := .nextflow-runtime
 INSTALL := $(UV) pip install --quiet --require-hashes
 
-.PHONY: help demo demo-healthomics nextflow nextflow-if-possible test cover check format bench soak serve clean-demo lock
+.PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible prism-if-possible test cover check format bench soak serve clean-demo lock
 
 help: ## what can be made
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,12 +47,30 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(INSTALL) --python .venv-referees/bin/python -r locks/referees.txt
 	@touch $@
 
+.venv-kadi: .venv-kadi/.ready ## the real Kadi4Mat server with its own client, for tests and `make demo-kadi`
+.venv-kadi/.ready: locks/kadi.txt $(VENV)/.ready
+	@echo "setting up .venv-kadi …"
+	@$(PYTHON) -m venv .venv-kadi
+	@$(INSTALL) --python .venv-kadi/bin/python -r locks/kadi.txt
+	@touch $@
+
 .venv-image: .venv-image/.ready ## what the container image holds: Labrelay's packages and Prefect's workers
 .venv-image/.ready: locks/image.txt $(VENV)/.ready
 	@echo "setting up .venv-image …"
 	@$(PYTHON) -m venv .venv-image
 	@$(INSTALL) --python .venv-image/bin/python -r locks/image.txt
 	@touch $@
+
+.venv-prism: .venv-prism/.ready ## Prism (needs Node.js 18 or newer with npm), which holds our calls of Benchling against its OpenAPI document
+.venv-prism/.ready: tests/tools/prism/package-lock.json $(VENV)/.ready
+	@echo "setting up .venv-prism …"
+	@rm -rf .venv-prism && mkdir .venv-prism && cp tests/tools/prism/package*.json .venv-prism
+	@cd .venv-prism && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+prism-if-possible: # the contract of Benchling is held where Node.js can run it, and skipped with a reason elsewhere
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory .venv-prism/.ready; \
+	  else echo "no Node.js with npm here: Benchling's contract is not held by Prism"; fi
 
 nextflow: $(NEXTFLOW)/.ready ## the real Nextflow, by Maven (needs Java 17 and mvn), into ./.nextflow-runtime
 $(NEXTFLOW)/.ready: locks/nextflow/pom.xml locks/nextflow/SHA256SUMS
@@ -73,12 +91,15 @@ demo: $(VENV)/.ready nextflow-if-possible ## the main job on real reads, in ./de
 demo-healthomics: $(VENV)/.ready ## the same through S3 and HealthOmics, by the emulator
 	@$(BIN)/python demo/run.py --home $(HOME_DIR) --healthomics
 
+demo-kadi: $(VENV)/.ready .venv-kadi/.ready ## the same told to a real Kadi4Mat server (needs PostgreSQL and Redis)
+	@$(BIN)/python demo/kadi.py --home $(HOME_DIR)
+
 clean-demo: ## stop what the demo left running and remove its home
 	@if [ -x $(BIN)/labrelay ] && [ -f $(HOME_DIR)/labrelay.toml ]; then $(BIN)/labrelay --home $(HOME_DIR) down --all; fi
 	@if [ -x $(BIN)/labrelay ] && [ -d $(HOME_DIR)/emulator ]; then $(BIN)/labrelay emulator --data $(HOME_DIR)/emulator --stop; fi
 	@rm -rf $(HOME_DIR)
 
-test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready nextflow-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
+test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready .venv-kadi/.ready nextflow-if-possible prism-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15 $(PYTEST_ARGS)
 
 cover: ## the tests once more, with what they cover (half as slow again)
@@ -105,7 +126,7 @@ serve: $(VENV)/.ready ## the demo home's Prefect server, to look at its flow run
 	@$(BIN)/labrelay --home $(HOME_DIR) up
 
 lock: $(VENV)/.ready ## resolve the locks again
-	@for extra in uv crate-validator aws-lint referees; do \
+	@for extra in uv crate-validator aws-lint referees kadi; do \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" --upgrade locks/$$extra.in -o locks/$$extra.txt; done
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -332,12 +332,24 @@ def _waits(found: Overview) -> None:
         _count(found.told, "message of lab software", "waiting: labrelay sweep", "messages of lab software"),
         _count(found.messages, "message", "waiting: labrelay deliver"),
         _count(found.dead_messages, "message", "given up: labrelay deliver says why"),
+        *_notebook(found),
     ]
     lines = [line for line in told if line]
     hidden = sum(max(0, len(each) - SHOWN) for each in (found.unassigned, found.refused))
     lines += [f"… and {hidden:,} more that wait: labrelay status --json"] if hidden else []
     for line in lines or ["nothing needs you"]:
         click.echo(on_one_line(line))
+
+
+def _notebook(found: Overview) -> list[str]:
+    """Return what waits between us and the notebook, one line each."""
+    from labrelay.cli.eln import told
+
+    if found.notebook is None:
+        return []
+    lines = told(found.notebook)
+    why = found.notebook.why
+    return [*([why] if why and why not in lines else []), *lines][:SHOWN]
 
 
 def _unstarted(found: Overview) -> list[str]:

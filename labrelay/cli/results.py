@@ -1,4 +1,4 @@
-"""`labrelay results`: list, show, get, export."""
+"""`labrelay results`: list, show, get, export, override."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def results() -> None:
-    """Results: list, show, get, export."""
+    """Results: list, show, get, export, override."""
 
 
 @results.command("list")
@@ -66,6 +66,10 @@ def _show_numbers(found: Shown) -> None:
 
     result = found.result
     click.echo(f"{printable(result.title)}: {result.verdict.value}  ({result.run_id}, {when_text(result.ended)} UTC)")
+    if result.override is not None:
+        from labrelay.records.tables import override_text
+
+        click.echo(printable(f"set by a person, {override_text(result.override)}", 400))
     if result.because:
         click.echo(f"in place of {', '.join(result.replaces)}: {printable(result.because, 400)}")
     if found.replaced_by:
@@ -121,3 +125,23 @@ def export(experiment: str, target: Path) -> None:
         emit({"path": str(made.path), "title": made.title, "media_type": made.media_type})
     else:
         click.echo(f"{made.title}: {made.path} ({size_text(made.path.stat().st_size)})")
+
+
+@results.command()
+@click.argument("result", metavar="RUN|SAMPLE")
+@click.option("--verdict", type=click.Choice(["pass", "warn", "fail"]), required=True, help="what it shall be")
+@click.option("--reason", required=True, help="why, for the record and the notebook")
+@json_option
+def override(result: str, verdict: str, reason: str) -> None:
+    """Set the verdict of a result as a person; what was computed stays beside it.
+
+    The report, the tables and the notebook entry say who did it and why.
+    """
+    from labrelay.model.qc import Verdict
+    from labrelay.steps.override import override_verdict
+
+    run_id, done = override_verdict(current_home(), result, Verdict(verdict), reason)
+    if wants_json():
+        emit({"run": run_id, **done.model_dump(mode="json")})
+    else:
+        click.echo(f"{run_id}: {done.verdict.value} (computed: {done.computed.value}); tell with: labrelay deliver")

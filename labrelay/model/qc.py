@@ -17,6 +17,16 @@ class Verdict(StrEnum):
     NONE = "none"
 
 
+class Override(Frozen):
+    """A verdict that a person set on a result, with the reason; `computed` is what the thresholds said."""
+
+    verdict: Verdict
+    computed: Verdict
+    reason: str
+    at: str
+    by: str
+
+
 class QCMetric(Frozen):
     """A number with its name, unit and scope.
 

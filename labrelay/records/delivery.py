@@ -37,11 +37,12 @@ def judge(status: int, headers: Mapping[str, str], who: str, setting: str) -> Un
     """
     retry = status in LATER or 500 <= status < 600
     hint = "" if retry else f": check {setting} in the settings"
-    wait = _seconds(headers.get("retry-after")) if retry else 0.0
+    wait = wait_seconds(headers.get("retry-after")) if retry else 0.0
     return Undeliverable(f"{who} answered {status}{hint}", retry=retry, retry_after=wait)
 
 
-def _seconds(retry_after: str | None) -> float:
+def wait_seconds(retry_after: str | None) -> float:
+    """Return what a `Retry-After` header asks for, in seconds (it may be a date), at most a day; 0 for none."""
     if not retry_after:
         return 0.0
     if retry_after.isascii() and retry_after.isdigit():

@@ -22,6 +22,7 @@ from labrelay.records.upsert import insert_missing
 
 LEASE_SECONDS = 300
 MAX_TRIES = 8
+LONGEST_PAUSE = 3600  # seconds between tries of a channel that never gives up
 OPEN = ("pending", "sending")
 
 
@@ -100,15 +101,25 @@ def newest(session: Session) -> int:
 
 
 def confirm_older(db: Database, message: Message, newest_id: int) -> int:
-    """Mark the pending messages of the same entity and channel, up to `newest_id`, as told by the same delivery."""
-    same = (OutboxRow.channel == message.channel) & (OutboxRow.entity_id == message.entity_id)
-    covered = same & (OutboxRow.id <= newest_id) & (OutboxRow.state == "pending")
+    """Mark the messages of the same entity and channel, up to `newest_id`, as told by the same delivery.
+
+    Those that were given up are among them: what they could not tell has been told now.
+    """
     with db.write() as session:
-        done = session.execute(update(OutboxRow).where(covered).values(state="confirmed", confirmed_at=now()))
-        return max(0, getattr(done, "rowcount", 0))
+        return told(session, message.channel, message.entity_id, newest_id)
 
 
-def fail(db: Database, message: Message, reason: str, *, retry: bool, after: float = 0.0) -> None:
+def told(session: Session, channel: str, entity_id: str, newest_id: int) -> int:
+    """Mark what waits or was given up for an entity, up to `newest_id`, as told; return how many messages that were."""
+    same = (OutboxRow.channel == channel) & (OutboxRow.entity_id == entity_id)
+    covered = same & (OutboxRow.id <= newest_id) & OutboxRow.state.in_(("pending", "dead"))
+    done = session.execute(update(OutboxRow).where(covered).values(state="confirmed", confirmed_at=now()))
+    return max(0, getattr(done, "rowcount", 0))
+
+
+def fail(
+    db: Database, message: Message, reason: str, *, retry: bool, after: float = 0.0, patient: bool = False
+) -> None:
     """Put a message back with a growing pause (1 min, doubling), or mark it dead after 8 tries or for good.
 
     Args:
@@ -117,18 +128,40 @@ def fail(db: Database, message: Message, reason: str, *, retry: bool, after: flo
         reason: Why it could not be told, for `labrelay status`.
         retry: Whether trying again can help.
         after: Seconds that the other side asked to be left alone.
+        patient: Try for ever, at last every hour: the other side may be down for days.
     """
-    if retry and message.tries < MAX_TRIES:
-        pause = max(60 * 2 ** (message.tries - 1), int(after))
+    if retry and (patient or message.tries < MAX_TRIES):
+        growing = min(60 * 2 ** min(message.tries - 1, MAX_TRIES), LONGEST_PAUSE if patient else 60 << MAX_TRIES)
+        pause = max(growing, int(after))
         _settle(db, message, state="pending", not_before=_later(pause), error=reason)
     else:
         _settle(db, message, state="dead", error=reason)
 
 
-def waiting(session: Session) -> dict[str, int]:
-    """Return how many messages are open or dead, by state."""
+def open_kinds(session: Session, channel: str, entity_id: str) -> set[str]:
+    """Return the kinds of the messages that wait, or were given up, for an entity."""
+    mine = (OutboxRow.channel == channel) & (OutboxRow.entity_id == entity_id) & (OutboxRow.state != "confirmed")
+    return set(session.scalars(select(OutboxRow.kind).where(mine).distinct()))
+
+
+def waiting(session: Session, channel: str | None = None) -> dict[str, int]:
+    """Return how many messages are open or dead, by state; of one channel, or of all."""
     query = select(OutboxRow.state, func.count()).where(OutboxRow.state != "confirmed").group_by(OutboxRow.state)
+    if channel is not None:
+        query = query.where(OutboxRow.channel == channel)
     return {row[0]: row[1] for row in session.execute(query)}
+
+
+def given_up(session: Session, channel: str) -> list[str]:
+    """Return the entities of a channel's messages that were given up."""
+    dead = (OutboxRow.channel == channel) & (OutboxRow.state == "dead")
+    return list(session.scalars(select(OutboxRow.entity_id).where(dead).distinct().order_by(OutboxRow.entity_id)))
+
+
+def last_error(session: Session, channel: str) -> str | None:
+    """Return what was wrong with the newest message of a channel that was tried and could not be told."""
+    failed = (OutboxRow.channel == channel) & (OutboxRow.state != "confirmed") & OutboxRow.error.is_not(None)
+    return session.scalar(select(OutboxRow.error).where(failed).order_by(OutboxRow.id.desc()).limit(1))
 
 
 def _settle(db: Database, message: Message, **values: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.files import FileRef, FileRole
 from labrelay.model.problem import Frozen
-from labrelay.model.qc import QCMetric, Threshold, Verdict
+from labrelay.model.qc import Override, QCMetric, Threshold, Verdict
 from labrelay.model.reads import Contig
 from labrelay.model.runs import RunReport, WorkflowVersion
 
@@ -79,6 +79,7 @@ class Result(Frozen):
         metrics: QC metrics of the workflow, with units.
         thresholds: What they were judged by.
         verdict: The worst of the judged metrics, or what a person set.
+        override: Who set it and why, when a person did; it holds what was computed.
         verdicts: Verdict of each judged metric.
         labels: The definition's headings of metrics, by metric name; a metric without one is named by its words.
         output_labels: What a person calls each output, by its name in the workflow.
@@ -105,6 +106,7 @@ class Result(Frozen):
     metrics: tuple[QCMetric, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
     verdict: Verdict = Verdict.NONE
+    override: Override | None = None
     verdicts: dict[str, Verdict] = {}
     labels: dict[str, str] = {}
     output_labels: dict[str, str] = {}

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import xlsxwriter
 
 from labrelay.model.names import spreadsheet_cell
-from labrelay.model.qc import Verdict
+from labrelay.model.qc import Override, Verdict
 from labrelay.records.documents import Document, document, heading, unit_sign, utc_text
 from labrelay.records.report_data import Variant
 from labrelay.records.result import Result
@@ -55,10 +55,13 @@ def results_table(results: Sequence[Result]) -> Table:
     metrics = {metric.name: metric for result in reversed(results) for metric in reversed(result.metrics)}
     order = list(dict.fromkeys(metric.name for result in results for metric in result.metrics))
     labels = {name: label for result in reversed(results) for name, label in result.labels.items()}
+    overridden = any(result.override for result in results)
+    set_by_people = (Column("Verdict set by a person"),) if overridden else ()
     columns = (
         Column("Sample"),
         *(Column(_with_unit(heading(name, labels), metrics[name].unit), "number") for name in order),
         Column("Verdict", "verdict"),
+        *set_by_people,
         Column("Workflow"),
         Column("Version"),
         Column("Reference"),
@@ -70,6 +73,7 @@ def results_table(results: Sequence[Result]) -> Table:
             ", ".join(sample.name for sample in result.samples),
             *(result.metric(name) for name in order),
             result.verdict.value,
+            *(override_text(result.override) for _column in set_by_people),
             result.workflow.name,
             result.workflow.version,
             result.reference.name if result.reference else "",
@@ -79,6 +83,11 @@ def results_table(results: Sequence[Result]) -> Table:
         for result in results
     )
     return Table(columns, rows)
+
+
+def override_text(override: Override | None) -> str:
+    """Return who set a verdict and why, with what was computed; nothing when nobody did."""
+    return f"{override.by}: {override.reason} (computed: {override.computed.value})" if override else ""
 
 
 def variants_table(variants: Sequence[Variant]) -> Table:

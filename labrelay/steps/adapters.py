@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labrelay.model.errors import MissingTool
+from labrelay.model.errors import MissingTool, UsageError
+from labrelay.records.eln.port import Account, Notebook
+from labrelay.records.eln.registry import ARCHIVE, open_notebook
 from labrelay.steps.engines import Engines
 from labrelay.steps.settings import Settings
 from labrelay.stores.folder import FolderObjectStore
@@ -34,6 +36,20 @@ class Adapters(NamedTuple):
     reads: ReadStore
     engine: Engine
     engines: Engines
+
+
+def notebook_of(settings: Settings) -> Notebook | None:
+    """Return the notebook of the settings, not asked yet; None when only `.eln` files are written.
+
+    Raises:
+        UsageError: There is no such notebook, or its address or token is not set.
+    """
+    if settings.eln == ARCHIVE:
+        return None
+    if settings.eln_url is None or settings.eln_token is None:
+        raise UsageError(f"the notebook {settings.eln} needs eln_url and eln_token in the settings: see docs/eln.md")
+    token = settings.eln_token.get_secret_value()
+    return open_notebook(settings.eln, Account(url=settings.eln_url, token=token, options=settings.eln_options))
 
 
 def adapters_of(path: Path, settings: Settings) -> Adapters:

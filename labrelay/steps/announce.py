@@ -12,6 +12,7 @@ from labrelay.model.words import counted
 from labrelay.parsers.announcement import AnnouncedRow, read_announcement
 from labrelay.records import experiments
 from labrelay.records.experiments import Announced
+from labrelay.steps.eln_signs import sign_announced
 from labrelay.steps.home import Home
 
 
@@ -40,6 +41,8 @@ def announce(
             samples = [_sample(wanted, row) for row in rows]
             outcomes.append(experiments.announce(session, wanted, samples, correct=correct, reason=reason))
         refuse_differing(outcomes, "add --correct with a --reason")
+        for outcome in outcomes:
+            sign_announced(home, session, outcome)
     return outcomes
 
 

@@ -18,7 +18,9 @@ from labrelay.model.problem import Frozen, errors_of
 from labrelay.model.reads import BamStats
 from labrelay.parsers.bam import check_sample
 from labrelay.records import experiments, intake
+from labrelay.records.database import now
 from labrelay.records.schema import DatasetFileRow, DatasetRow, ExperimentRow, FileRow, InstrumentRunRow, SampleRow
+from labrelay.steps.eln_signs import sign
 from labrelay.steps.home import Home
 from labrelay.steps.matching import Match, match
 from labrelay.steps.notices import notify
@@ -56,16 +58,20 @@ def match_run(home: Home, instrument_run_id: str, experiment: str | None = None)
         headers = _bam_headers(session, instrument_run_id)
         query = select(DatasetRow).where(DatasetRow.instrument_run_id == instrument_run_id).order_by(DatasetRow.label)
         found: list[tuple[DatasetRow, str | None]] = []
+        new: set[str] = set()
         for row in session.scalars(query).all():
             outcome = None if row.sample_id else match(row.label, rows.get(row.label, []), index)
             if outcome is not None and outcome.sample is not None:
                 outcome = _held_against_headers(outcome, outcome.sample, headers.get(row.id, []))
             if outcome is not None and outcome.sample is not None:
                 intake.assign(session, row, outcome.sample.id, outcome.by or "id")
+                new.add(outcome.sample.id)
             elif outcome is not None:
                 _needs_person(home, session, row, outcome)
             found.append((row, outcome.reason if outcome else None))
         samples = experiments.samples_by_id(session, [row.sample_id for row, _reason in found if row.sample_id])
+        if new:
+            sign(home, session, "matched", {samples[i].experiment_id for i in new}, instrument_run_id, *sorted(new))
         return [_dataset(row, samples, reason) for row, reason in found]
 
 
@@ -84,7 +90,10 @@ def assign(home: Home, dataset: str, sample: str) -> Dataset:
     with home.records.write() as session:
         row, target = _dataset_row(session, dataset), find_sample(session, sample)
         if row.sample_id != target.id:
+            before = experiments.samples_by_id(session, [row.sample_id] if row.sample_id else [])
             intake.assign(session, row, target.id, "person")
+            concerned = {target.experiment_id, *(each.experiment_id for each in before.values())}
+            sign(home, session, "matched", concerned, row.id, target.id, now())
         return _dataset(row, {target.id: experiments.sample_of(target)}, None)
 
 

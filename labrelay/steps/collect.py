@@ -23,6 +23,7 @@ from labrelay.model.words import counted
 from labrelay.records import runs
 from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import AttemptRow, WorkflowRunRow
+from labrelay.steps.eln_signs import sign_runs
 from labrelay.steps.home import Home
 from labrelay.steps.record import record_run
 from labrelay.steps.run_telling import FAIL, tell_run
@@ -116,6 +117,9 @@ def look(home: Home) -> Collected:
                 # The engine's own time may lie before the time when it was not known.
                 told = status.model_copy(update={"at": moment}) if back else status
                 runs.apply_event(session, live[external_id].token, told)
+            # Ends are told when they are on record.
+            going = [live[key].run_id for key, status in moved.items() if not status.state.terminal]
+            sign_runs(home, session, "moved", going, moment.isoformat())
     faultpoint("collect.states_written")
     outcome.started = start_intended(home, outcome.stuck, STARTING_SECONDS, outcome.waiting)
     return outcome

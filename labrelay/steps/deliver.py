@@ -14,6 +14,8 @@ from labrelay.records.outbox import Message
 from labrelay.steps.catalogue import CHANNEL as CATALOGUE
 from labrelay.steps.catalogue import to_catalogue
 from labrelay.steps.documents import publish_experiment
+from labrelay.steps.eln import tell_notebook
+from labrelay.steps.eln_signs import SIGNS
 from labrelay.steps.home import Home
 from labrelay.steps.notices import ways_of
 from labrelay.steps.run_telling import TO_FILE, TO_HTTP, to_file, to_http
@@ -59,7 +61,8 @@ def _deliver(home: Home, message: Message) -> int:
     except (LabrelayError, KeyError) as error:
         retry = isinstance(error, LabrelayError) and error.retryable
         after = error.retry_after if isinstance(error, Undeliverable) else 0.0
-        outbox.fail(home.records, message, str(error), retry=retry, after=after)
+        patient = message.channel in PATIENT
+        outbox.fail(home.records, message, str(error), retry=retry, after=after, patient=patient)
         return 0
     except Exception as error:
         # A bug met in one message must not keep the others from being told, nor be met again at every turn.
@@ -74,7 +77,12 @@ def _deliver(home: Home, message: Message) -> int:
 
 
 def _to_eln(home: Home, message: Message) -> bool:
-    publish_experiment(home, message.entity_id)
+    """Bring an experiment's pages and its notebook entry to what the records say; what was posted is only a sign."""
+    with home.records.read() as session:
+        due = outbox.open_kinds(session, message.channel, message.entity_id) | {message.kind}
+    if not due <= SIGNS:
+        publish_experiment(home, message.entity_id)
+    tell_notebook(home, message.entity_id)
     return True
 
 
@@ -83,6 +91,7 @@ def _to_people(home: Home, message: Message) -> bool:
     return False
 
 
+PATIENT = frozenset({"eln"})  # a notebook that is down for days is told afterwards all the same
 # A channel tells one message; True says that with it all that waited for this entity was told.
 CHANNELS: dict[str, Callable[[Home, Message], bool]] = {
     "eln": _to_eln,

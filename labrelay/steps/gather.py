@@ -18,7 +18,7 @@ from labrelay.model.files import FileRef, FileRole
 from labrelay.model.qc import QCMetric, Verdict
 from labrelay.model.runs import RunReport, TaskReport, WorkflowVersion
 from labrelay.model.states import RunState
-from labrelay.records import experiments, intake, runs
+from labrelay.records import experiments, intake, overrides, runs
 from labrelay.records.result import InstrumentSource, ReferenceUsed, Result, ResultFile
 from labrelay.records.schema import (
     DatasetFileRow,
@@ -51,7 +51,7 @@ def gather(
     verdicts: dict[str, Verdict],
     verdict: Verdict,
 ) -> Result:
-    """Return the result of an ended run. Cost: seven queries, whatever its size."""
+    """Return the result of an ended run. Cost: eight queries, whatever its size."""
     definition = definition_of(home, run.workflow_digest)
     version = session.get_one(WorkflowVersionRow, run.workflow_digest)
     attempt = runs.last_attempt(session, run.id)
@@ -77,6 +77,7 @@ def gather(
         labels=labels_of(definition),
         output_labels={name: spec.label for name, spec in definition.outputs.items() if spec.label},
         verdict=verdict,
+        override=overrides.of_runs(session, [run.id]).get(run.id),
         verdicts=verdicts,
         report=report,
         started=report.started or datetime.fromisoformat(attempt.created_at),

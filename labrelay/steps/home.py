@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from labrelay.model.errors import UsageError
 from labrelay.model.progress import Progress, Silent
 from labrelay.records.database import Database
+from labrelay.records.eln.port import Notebook
 from labrelay.records.sqlite import sqlite_url
 from labrelay.steps import rules as rules_file
 from labrelay.steps import settings as settings_file
-from labrelay.steps.adapters import adapters_of
+from labrelay.steps.adapters import adapters_of, notebook_of
 from labrelay.steps.engines import Engines
 from labrelay.steps.settings import Settings, load_settings
 from labrelay.stores.durable import write_atomic
@@ -69,8 +71,20 @@ class Home:
         """
         return self.engine if kind == self.engine.kind else self.engines.of(kind)
 
+    @cached_property
+    def notebook(self) -> Notebook | None:
+        """The notebook of the settings, not asked yet; None when only `.eln` files are written.
+
+        Raises:
+            UsageError: The settings name none that there is, or leave something out.
+        """
+        return notebook_of(self.settings)
+
     def close(self) -> None:
-        """Close the metadata store."""
+        """Close the metadata store and what was opened beside it."""
+        opened = self.__dict__.pop("notebook", None)
+        if opened is not None:
+            opened.close()
         self.records.close()
 
 

@@ -24,8 +24,10 @@ from labrelay.model.qc import QCMetric
 from labrelay.model.reads import FastqStats
 from labrelay.parsers.fastq_names import pair_reads
 from labrelay.records import intake, lease
+from labrelay.records.database import now
 from labrelay.records.lease import Lease
 from labrelay.records.schema import FileRow, InstrumentRunRow
+from labrelay.steps.eln_signs import sign_sheet
 from labrelay.steps.gate import Gate
 from labrelay.steps.home import Home
 from labrelay.steps.trends import follow_instrument_run
@@ -93,6 +95,7 @@ def _refuse(home: Home, run: InstrumentRun, problems: Sequence[Problem], folder:
         with home.records.write() as session:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             intake.refuse(session, run.id, f"{problems[0]}{more}")
+            sign_sheet(home, session, "refused", intake.content_of(run), run.id, now())
         raise RefusedInput(f"the instrument run {run.run_id} in {folder}", problems)
 
 

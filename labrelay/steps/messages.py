@@ -32,6 +32,7 @@ from labrelay.records.experiments import Announced
 from labrelay.records.inbox import InboxMessage
 from labrelay.steps.announce import refuse_differing
 from labrelay.steps.collect import Worked
+from labrelay.steps.eln_signs import sign_announced
 from labrelay.steps.home import Home
 from labrelay.steps.watch import watch_folder
 
@@ -121,6 +122,7 @@ def _announce(home: Home, number: int, message: InboxMessage) -> None:
         reason = announcement.correction
         outcome = experiments.announce(session, wanted, samples, correct=reason is not None, reason=reason)
         refuse_differing([outcome], "say why in `correction`")
+        sign_announced(home, session, outcome)
         inbox.finish(session, [number], outcome=_sentence(outcome))
     faultpoint("messages.announced")
 

@@ -12,8 +12,11 @@ from labrelay.model.problem import Frozen
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
 from labrelay.records import inbox, outbox, runs
+from labrelay.records.eln.registry import ARCHIVE
 from labrelay.records.schema import DatasetRow, InstrumentRunRow, OutboxRow, WorkflowRunRow
 from labrelay.steps.collect import by_engine
+from labrelay.steps.eln import ElnStatus
+from labrelay.steps.eln import status as eln_status
 from labrelay.steps.home import Home
 from labrelay.steps.listing import RunLine, run_lines
 
@@ -75,6 +78,7 @@ class Overview(Frozen):
         messages: Messages that wait to be told.
         dead_messages: Messages that were given up.
         told: Messages of lab software that nobody has worked off.
+        notebook: What waits between us and the notebook; None where none is set.
     """
 
     states: dict[str, int]
@@ -89,6 +93,7 @@ class Overview(Frozen):
     messages: int
     dead_messages: int
     told: int
+    notebook: ElnStatus | None = None
 
 
 def overview(home: Home) -> Overview:
@@ -123,6 +128,7 @@ def overview(home: Home) -> Overview:
         messages=messages.get("pending", 0) + messages.get("sending", 0),
         dead_messages=messages.get("dead", 0),
         told=told_us,
+        notebook=None if home.settings.eln == ARCHIVE else eln_status(home),
     )
 
 

@@ -11,9 +11,12 @@ from labrelay.model.problem import Problem, Severity, errors_of
 from labrelay.model.words import counted
 from labrelay.parsers.registry import read_run
 from labrelay.records import audit, intake
+from labrelay.records.database import now
+from labrelay.records.eln.registry import ARCHIVE
 from labrelay.steps.assign import Dataset, match_run
 from labrelay.steps.collect import engines_of, seen_again, wait_for
 from labrelay.steps.deliver import deliver
+from labrelay.steps.eln_signs import sign_sheet
 from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
 from labrelay.steps.ingest import ingest
@@ -80,7 +83,12 @@ def process(
     Raises:
         LabrelayError: With its sentence; repeating the call goes on where it stopped.
     """
-    run, stored = take_in(home, folder, assume_complete=assume_complete)
+    try:
+        run, stored = take_in(home, folder, assume_complete=assume_complete)
+    except RefusedInput:
+        if home.settings.eln != ARCHIVE:
+            deliver(home)  # the notebook knows of a refused run, too
+        raise
     outcome = Processed(run.id, run.run_id, stored=stored)
     outcome.warnings = [p for p in run.problems if p.severity is Severity.WARNING]
     return go_on(home, outcome, experiment, wait=wait)
@@ -113,6 +121,8 @@ def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait
     outcome.failed += submitted.failed
     told = f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} there before"
     tell.done("submit", told, ok=not submitted.failed)
+    if home.settings.eln != ARCHIVE:
+        deliver(home)  # runs take hours, and the notebook knows of them from their first sign
     if wait:
         finish(home, outcome)
     return outcome
@@ -150,4 +160,5 @@ def _refuse_unfinished(home: Home, run: InstrumentRun, folder: Path) -> None:
         with home.records.write() as session:
             if intake.see(session, run, str(folder.resolve())).state != "stored":
                 intake.refuse(session, run.id, message)
+                sign_sheet(home, session, "refused", intake.content_of(run), run.id, now())
         raise RefusedInput(f"the instrument run {run.run_id} in {folder}", problems)

@@ -22,6 +22,7 @@ from labrelay.records.upsert import insert_missing
 from labrelay.steps.bundles import definition_of
 from labrelay.steps.catalogue import post_result
 from labrelay.steps.documents import WRITTEN, write_documents
+from labrelay.steps.eln_signs import sign
 from labrelay.steps.gather import gather, result_file
 from labrelay.steps.home import Home
 from labrelay.steps.notices import notify
@@ -84,6 +85,7 @@ def _record_failure(home: Home, run: WorkflowRunRow, token: str, report: RunRepo
         row.failure = report.failure or row.failure
         row.recorded_at = now()
         audit.record(session, "workflow_run.recorded", run.id, state=row.state)
+        sign(home, session, "failed", [row.experiment_id], token)
         tell_run(home, session, row.id, token, ENDS.get(row.state, FAIL))
         if row.state != RunState.CANCELED.value:
             notify(home, session, row.id, "failed", token, run=row.id, reason=row.failure or "no reason was given")

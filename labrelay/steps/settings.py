@@ -69,6 +69,14 @@ class Settings(BaseSettings):
     base_url: str | None = Field(
         None, description="where people reach this Labrelay; links in the notebook start with it"
     )
+    eln: str = Field(
+        "archive",
+        description="the notebook that is told: archive = .eln files only; kadi = Kadi4Mat; benchling; elabftw",
+    )
+    eln_url: str | None = Field(None, description="where the notebook answers, https://…")
+    eln_token: SecretStr | None = Field(None, description="the token of our account in the notebook")
+    eln_options: dict[str, str] = Field({}, description="what the notebook's adapter needs beside; see docs/eln.md")
+    eln_file_mib: float = Field(5, ge=0, le=100, description="files up to this size go into the notebook; 0 = none")
     prefect_api_url: str | None = Field(None, description="a Prefect server to run flows on; default: the one of `up`")
     smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port for notifications by mail")
     mail_from: str | None = Field(None, description="sender of notifications")

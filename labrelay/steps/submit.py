@@ -18,6 +18,7 @@ from labrelay.model.runs import RunInput, WorkflowVersion, run_key
 from labrelay.records import intake, runs
 from labrelay.records.runs import Intent
 from labrelay.steps.bundles import bundle_path, resolve
+from labrelay.steps.eln_signs import sign_runs
 from labrelay.steps.home import Home
 from labrelay.steps.route import Planned, SampleReads
 from labrelay.steps.start import start_intended
@@ -178,7 +179,9 @@ def commit_intents(
         if beside is not None:
             beside(session)
         intake.add_files(session, references)
-        outcome.new += sum(runs.intend(session, intent) for intent in intents)
+        new = [intent.run_id for intent in intents if runs.intend(session, intent)]
+        outcome.new += len(new)
+        sign_runs(home, session, "submitted", new)
     outcome.runs += [intent.run_id for intent in intents]
     faultpoint("submit.intended")
     start_intended(home, outcome.failed)

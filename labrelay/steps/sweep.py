@@ -19,15 +19,19 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
 from labrelay.records import lease, outbox, plans, runs
+from labrelay.records.eln.registry import ARCHIVE
 from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import DatasetRow, ReadSetRow
 from labrelay.steps.collect import look, settle
+from labrelay.steps.eln import reconcile
+from labrelay.steps.eln_news import pull
 from labrelay.steps.home import Home
 from labrelay.steps.imports import STILL_GOING, import_reads
 from labrelay.steps.messages import work_off
 from labrelay.steps.trail import keep_anchored
 from labrelay.stores.durable import remove_stale_temps
 
+ENTRIES_COMPARED = 50  # in one sweep: all of a large lab's have their turn in a few
 WRITTEN_IN_PLACE = ("results", "eln", "bundles")
 LEFT_ALONE = timedelta(minutes=1)  # an import that began just now has its own process at it
 
@@ -48,6 +52,8 @@ class Swept:
         messages: Messages that a dead worker had claimed, due again.
         reruns: Runs of plans that `labrelay reprocess` has under way, submitted now.
         imported: Read sets whose import had been left unfinished.
+        announced: Entries of the notebook whose announcement or edit was taken over.
+        entries: Parts of notebook entries that were missing or old and were written again.
         temps: Temporary files without an owner that were removed.
     """
 
@@ -62,6 +68,8 @@ class Swept:
     messages: int = 0
     reruns: int = 0
     imported: int = 0
+    announced: int = 0
+    entries: int = 0
     temps: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -88,7 +96,7 @@ def sweep(home: Home) -> Swept:
     a listing of the stores' staging folders.
     """
     swept = Swept()
-    for part in (_free, _work_off, _hear, _settle_runs, _rerun, _import_again, _reap, _anchor):
+    for part in (_free, _work_off, _hear, _settle_runs, _rerun, _import_again, _notebook, _reap, _anchor):
         _try(swept, partial(part, home, swept))
     return swept
 
@@ -182,6 +190,18 @@ def _import_run(home: Home, swept: Swept, instrument_run_id: str) -> None:
     swept.imported += imported.imported
     failed = [(read_set, reason) for read_set, reason in imported.failed if reason != STILL_GOING]
     swept.problems += [f"{read_set}: {reason}" for read_set, reason in failed]
+
+
+def _notebook(home: Home, swept: Swept) -> None:
+    """Hear what the notebook announces, then compare the entries that were looked at longest ago."""
+    if home.settings.eln == ARCHIVE:
+        return
+    pulled = pull(home)
+    swept.announced = len(pulled.taken)
+    swept.problems += [reason for _entry, reason in pulled.waiting]
+    compared = reconcile(home, most=ENTRIES_COMPARED)
+    swept.entries = compared.repaired
+    swept.problems += compared.problems
 
 
 def _reap(home: Home, swept: Swept) -> None:

@@ -26,6 +26,7 @@ from labrelay.records import observations
 from labrelay.records.observations import Observation
 from labrelay.records.schema import InstrumentRunRow
 from labrelay.steps import process as processing
+from labrelay.steps.eln_signs import sign_waiting
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import fingerprint
 from labrelay.steps.readiness import FolderState, Readiness, judge, resting
@@ -163,6 +164,9 @@ def _judge(home: Home, found: _Found, look: Observation, first: dict[str, Path])
     readiness = judge(run)
     if readiness.state is FolderState.READY:
         readiness = _known(home, run, found.folder, first.setdefault(run.id, found.folder)) or readiness
+    else:
+        refused = readiness.state is FolderState.REFUSED
+        sign_waiting(home, run, found.folder, readiness.reason, refused=refused)
     return said(readiness, run)
 
 

@@ -6,6 +6,7 @@ The sentences are `Markup`: what came from outside is escaped by `format`, and s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from markupsafe import Markup
 
@@ -23,7 +24,7 @@ def verdict_reasons(result: Result) -> list[Markup]:
     """Return one sentence a metric that failed or warns, the failures first; one sentence when none does."""
     metrics = {metric.name: metric for metric in result.metrics}
     limits = {threshold.metric: threshold for threshold in result.thresholds}
-    reasons = []
+    reasons = list(_set_by_a_person(result))
     for bad in (Verdict.FAIL, Verdict.WARN):
         for name, verdict in result.verdicts.items():
             if verdict is not bad:
@@ -33,11 +34,19 @@ def verdict_reasons(result: Result) -> list[Markup]:
             value = with_unit(metric.value if metric else None, unit)
             bounds = threshold_text(limits[name], unit) if name in limits else "set by a person"
             reasons.append(Markup("{} is {} ({}).").format(heading(name, result.labels), value, bounds))
-    if not reasons and result.verdicts:
+    if result.verdicts and not any(v in (Verdict.FAIL, Verdict.WARN) for v in result.verdicts.values()):
         reasons.append(Markup("All {} judged numbers are within their limits.").format(len(result.verdicts)))
     if not result.verdicts:
         reasons.append(Markup("No limits are set for this workflow, so nothing was judged."))
     return reasons
+
+
+def _set_by_a_person(result: Result) -> Iterator[Markup]:
+    if (override := result.override) is not None:
+        day = day_and_time(datetime.fromisoformat(override.at))
+        yield Markup("The verdict was set by <bdi>{}</bdi> on {}: <bdi>{}</bdi>. Computed was {}.").format(
+            override.by, day, override.reason, override.computed.value
+        )
 
 
 def provenance(result: Result) -> list[Markup]:

@@ -1,0 +1,242 @@
+"""The notebook: told what an experiment's entry should say, compared with it, and asked by people what is wrong."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labrelay.model.errors import LabrelayError, NotFound, UsageError
+from labrelay.model.faults import faultpoint
+from labrelay.model.problem import Frozen, Problem
+from labrelay.records import audit, outbox
+from labrelay.records.delivery import Undeliverable
+from labrelay.records.eln import book
+from labrelay.records.eln.book import PartLine
+from labrelay.records.eln.port import Notebook
+from labrelay.records.eln.telling import Told, tell
+from labrelay.records.schema_notebook import ElnEntryRow
+from labrelay.steps.assign import find_experiment
+from labrelay.steps.eln_parts import wanted_parts
+from labrelay.steps.home import Home
+
+log = logging.getLogger(__name__)
+Keep = Literal["ours", "theirs"]
+
+
+class Waiting(Frozen):
+    """An entry that announces something and was not taken over, and why."""
+
+    external_id: str
+    name: str
+    problem: str
+
+
+class ElnStatus(Frozen):
+    """How the notebook stands: who waits for whom.
+
+    Attributes:
+        system: Which notebook; `archive` when none is asked.
+        linked: Experiments that have an entry.
+        parts: Parts that people changed or keep, and entries that they closed.
+        waiting: Announcements that were not taken over.
+        messages: Signs that wait to be delivered.
+        dead: Signs that were given up.
+        why: What the notebook said to the one that was tried last.
+    """
+
+    system: str
+    linked: int
+    parts: tuple[PartLine, ...]
+    waiting: tuple[Waiting, ...]
+    messages: int
+    dead: int
+    why: str | None = None
+
+
+@dataclass
+class Reconciled:
+    """What a comparison of all entries did: looked at, parts repaired, conflicts, and what could not be compared."""
+
+    looked: int = 0
+    repaired: int = 0
+    conflicts: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def tell_notebook(home: Home, experiment_id: str) -> Told | None:
+    """Bring an experiment's entry to what the records say; None where no notebook is set.
+
+    Raises:
+        Undeliverable: It was not taken; says whether to try again.
+        Busy: Another process is at this entry.
+    """
+    notebook = home.notebook
+    if notebook is None:
+        return None
+    experiment, parts = wanted_parts(home, experiment_id)
+    told = tell(home.records, notebook, experiment, parts)
+    if told.news:
+        log.warning("people changed %s in the entry of %s: labrelay eln status", ", ".join(told.news), experiment.name)
+    faultpoint("eln.told")
+    return told
+
+
+def reconcile(home: Home, experiment: str | None = None, most: int | None = None) -> Reconciled:
+    """Compare entries with the records and repair what is missing or old; people's edits stay.
+
+    Args:
+        home: Where.
+        experiment: Only this one's (name or id); it gets an entry when it has none.
+        most: At most so many, those first that were looked at longest ago.
+
+    Raises:
+        UsageError: No notebook is set.
+        NotFound: There is no such experiment.
+    """
+    notebook = notebook_or_refuse(home)
+    with home.records.read() as session:
+        newest = outbox.newest(session)
+        if experiment is not None:
+            wanted = [find_experiment(session, experiment).id]
+        else:
+            # What was given up may have no entry yet.
+            wanted = [*outbox.given_up(session, "eln"), *book.linked(session, notebook.system, most)]
+    outcome = Reconciled()
+    for experiment_id in dict.fromkeys(wanted):
+        try:
+            told = tell_notebook(home, experiment_id)
+        except LabrelayError as error:
+            outcome.problems.append(str(error))
+            if isinstance(error, Undeliverable) and error.retryable:
+                break  # who does not answer now will not answer for the next one either
+            continue
+        outcome.looked += 1
+        outcome.repaired += len(told.written) if told else 0
+        outcome.conflicts += len(told.conflicts) if told else 0
+        with home.records.write() as session:
+            outbox.told(session, "eln", experiment_id, newest)
+    return outcome
+
+
+def settle(home: Home, experiment: str, part: str, keep: Keep) -> Told | None:
+    """Settle a part that a person changed, or an entry that was deleted; the decision is on record.
+
+    Args:
+        home: Where.
+        experiment: Name or id.
+        part: As `labrelay eln status` names it; `entry` for a deleted one.
+        keep: `ours` writes ours over it (an entry is made anew); `theirs` leaves it to people from now on.
+
+    Raises:
+        UsageError: No notebook is set, or there is nothing to settle.
+        NotFound: There is no such experiment.
+        Undeliverable: The notebook did not answer; the decision is kept and carried out by the next delivery.
+    """
+    notebook = notebook_or_refuse(home)
+    with home.records.read() as session:
+        experiment_id = find_experiment(session, experiment).id
+        external_id = book.link_of(session, notebook.system, experiment_id)
+        row = book.parts_of(session, notebook.system, experiment_id).get(part)
+    if row is None or row.state == book.OK:
+        raise UsageError(f"{part} of {experiment} has nothing to settle: `labrelay eln status` lists what has")
+    there = None
+    if keep == "ours" and part != book.ENTRY and external_id is not None:
+        page = notebook.read(external_id)
+        there = page.parts[part].digest if part in page.parts else None
+    with home.records.write() as session:
+        _decide(session, notebook.system, experiment_id, part, keep, there)
+        audit.record(session, "eln.settled", experiment_id, system=notebook.system, part=part, keep=keep)
+        if (part, keep) == (book.ENTRY, "theirs"):
+            outbox.told(session, "eln", experiment_id, outbox.newest(session))  # what was given up is not wanted
+    faultpoint("eln.settled")
+    return tell_notebook(home, experiment_id) if keep == "ours" else None
+
+
+def _decide(session: Session, system: str, experiment_id: str, part: str, keep: Keep, there: str | None) -> None:
+    row = book.part_row(session, system, experiment_id, part)
+    row.text = None
+    if keep == "theirs":
+        row.state = book.THEIRS
+        return
+    row.state = book.OK
+    if part != book.ENTRY:
+        # What the person sees there now may be replaced; what somebody writes after this moment may not.
+        row.wrote, row.sending = there, None
+        return
+    # The notebook may keep the identifier of a deleted entry, so the new one has the next.
+    last = row.wrote or experiment_id
+    base, _dash, number = last.partition("-")
+    row.wrote = f"{base}-{int(number or 1) + 1}"
+    book.unlink(session, system, experiment_id)
+
+
+def link(home: Home, experiment: str, external_id: str) -> None:
+    """Say that an entry of the notebook is this experiment's; what it announces is taken over by the next pull.
+
+    Raises:
+        UsageError: No notebook is set, or the experiment has another entry.
+        NotFound: There is no such experiment, or no such entry.
+    """
+    notebook = notebook_or_refuse(home)
+    page = notebook.read(external_id)
+    if page.entry.state == "deleted":
+        raise NotFound(f"{notebook.title} has no entry {external_id}")
+    with home.records.write() as session:
+        row = find_experiment(session, experiment)
+        known = book.link_of(session, notebook.system, row.id)
+        if known not in (None, external_id):
+            raise UsageError(f"{row.name} has the entry {known} in {notebook.title} already")
+        book.link(session, notebook.system, row.id, external_id, notebook.url(external_id))
+        entry = session.get(ElnEntryRow, (notebook.system, external_id))
+        if entry is not None:
+            entry.experiment_id, entry.problem = row.id, None
+        audit.record(session, "eln.linked", row.id, system=notebook.system, external_id=external_id)
+
+
+def status(home: Home) -> ElnStatus:
+    """Return how the notebook stands, from the records alone: nothing is asked."""
+    system = home.settings.eln
+    with home.records.read() as session:
+        counts = outbox.waiting(session, "eln")
+        return ElnStatus(
+            system=system,
+            linked=len(book.linked(session, system)),
+            parts=tuple(book.open_questions(session, system)),
+            waiting=tuple(_waiting(session, system)),
+            messages=counts.get("pending", 0) + counts.get("sending", 0),
+            dead=counts.get("dead", 0),
+            why=outbox.last_error(session, "eln"),
+        )
+
+
+def check(home: Home) -> list[Problem]:
+    """Ask the notebook whether our account can do what it has to; writes nothing.
+
+    Raises:
+        UsageError: No notebook is set, or the settings leave something out.
+    """
+    return notebook_or_refuse(home).check()
+
+
+def _waiting(session: Session, system: str) -> list[Waiting]:
+    query = select(ElnEntryRow).where(ElnEntryRow.system == system, ElnEntryRow.problem.is_not(None))
+    rows = session.scalars(query.order_by(ElnEntryRow.heard_at)).all()
+    return [
+        Waiting(external_id=row.external_id, name=str(row.content.get("name")), problem=row.problem or "")
+        for row in rows
+    ]
+
+
+def notebook_or_refuse(home: Home) -> Notebook:
+    """Return the notebook of the settings.
+
+    Raises:
+        UsageError: None is set.
+    """
+    if home.notebook is None:
+        raise UsageError("no notebook is set: eln in labrelay.toml says which, and docs/eln.md what it needs")
+    return home.notebook

@@ -1,0 +1,114 @@
+"""What a notebook's server answers becomes one sentence, and the right word on trying again."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labrelay.records.delivery import Undeliverable
+from labrelay.records.eln.kadi import KadiNotebook
+from labrelay.records.eln.port import Account
+from labrelay.records.eln.rest import Rest
+
+TOKEN = "pat_secret-of-the-lab"
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers each request with what is planned."""
+
+    answer: tuple[int, dict[str, str], bytes] = (200, {}, b"{}")
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Server)
+        status, headers, body = self.server.answer
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+def asked(server: Server) -> Undeliverable:
+    rest = Rest("Kadi4Mat", f"http://127.0.0.1:{server.server_port}", {"Authorization": f"Bearer {TOKEN}"})
+    with pytest.raises(Undeliverable) as error:
+        rest.ask("GET", "/records")
+    rest.close()
+    assert TOKEN not in str(error.value)
+    return error.value
+
+
+@pytest.mark.parametrize(
+    ("answer", "retry", "after", "words"),
+    [
+        ((429, {"Retry-After": "17"}, b"{}"), True, 17, "answered 429; it is tried again"),
+        ((500, {}, b"<h1>Oh no</h1>"), True, 0, "answered 500; it is tried again"),
+        ((503, {"Retry-After": "120"}, b""), True, 120, "answered 503"),
+        ((200, {}, b"<html>Log in</html>"), True, 0, "with something else than JSON"),
+        ((302, {"Location": "https://elsewhere.test/login"}, b""), False, 0, "sends us elsewhere"),
+        ((401, {}, b'{"description": "Access token has expired."}'), False, 0, "put a new one into eln_token"),
+        ((403, {}, b"{}"), False, 0, "denies our account the right"),
+        ((413, {}, b'{"description": "Maximum upload quota exceeded."}'), False, 0, "413: Maximum upload quota"),
+        ((400, {}, b'{"message": "Bad Request", "errors": {"name": ["taken"]}}'), False, 0, '{"name": ["taken"]}'),
+    ],
+)
+def test_each_answer_is_a_sentence_and_says_whether_to_try_again(
+    server: Server, answer: tuple[int, dict[str, str], bytes], retry: bool, after: float, words: str
+) -> None:
+    server.answer = answer
+    error = asked(server)
+    assert (error.retryable, error.retry_after) == (retry, after)
+    assert words in str(error)
+    assert "\n" not in str(error)
+
+
+def test_a_notebook_that_nobody_runs_is_tried_again(server: Server) -> None:
+    rest = Rest("Kadi4Mat", "http://127.0.0.1:9", {})
+    with pytest.raises(Undeliverable, match="did not answer") as error:
+        rest.ask("GET", "/records")
+    assert error.value.retryable
+
+
+def test_an_address_that_is_none_is_a_mistake_in_the_settings() -> None:
+    with pytest.raises(Undeliverable, match="eln_url is no address") as error:
+        Rest("Kadi4Mat", "kadi.example.org", {}).ask("GET", "/records")
+    assert not error.value.retryable
+
+
+def test_a_body_with_a_terminals_escapes_is_shown_as_text(server: Server) -> None:
+    server.answer = (400, {}, b'{"description": "it \\u001b[2J said"}')
+    assert "it \\x1b[2J said" in str(asked(server))
+
+
+def test_check_says_what_is_wrong_with_a_server_that_is_not_kadi(server: Server) -> None:
+    server.answer = (200, {}, b"<html>")
+    account = Account(url=f"http://127.0.0.1:{server.server_port}/", token=TOKEN)
+    [problem] = KadiNotebook(account).check()
+    assert (problem.code, "check eln_url" in problem.message) == ("ELN_ACCOUNT", True)
+    assert TOKEN not in repr(account)
+
+
+def test_a_file_that_is_too_large_for_a_notebook_is_not_loaded(server: Server, tmp_path: Path) -> None:
+    server.answer = (200, {}, b"x" * 2000)
+    rest = Rest("Kadi4Mat", f"http://127.0.0.1:{server.server_port}", {})
+    assert len(rest.fetch("/file", largest=2000)) == 2000
+    with pytest.raises(Undeliverable, match="more than 1999 bytes"):
+        rest.fetch("/file", largest=1999)
