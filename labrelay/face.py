@@ -305,7 +305,7 @@ def explain(result: str, metric: str | None = None, *, home: Where = None) -> Ex
         >>> [(source.flow_cell, source.lanes) for source in told.sources]
         [('000000000-TINY7', (1,))]
     """
-    with _opened(home) as opened:
+    with opened_home(home) as opened:
         return explaining.explain(opened, result, metric)
 
 
@@ -322,7 +322,7 @@ def lineage_page(thing: str, *, home: Where = None) -> str:
     """
     from labrelay.records.report.lineage_page import lineage_html  # Jinja is for those who draw
 
-    with _opened(home) as opened, opened.records.read() as session:
+    with opened_home(home) as opened, opened.records.read() as session:
         return lineage_html(lineage_records.around(session, thing)).decode()
 
 
