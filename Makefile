@@ -102,6 +102,9 @@ clean-demo: ## stop what the demo left running and remove its home
 test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready .venv-kadi/.ready nextflow-if-possible prism-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15 $(PYTEST_ARGS)
 
+test-postgres: ## the tests of the steps with all records on PostgreSQL (tests/records run on both anyway)
+	@LABRELAY_TEST_POSTGRES=1 $(MAKE) --no-print-directory test PYTEST_ARGS="tests/steps $(PYTEST_ARGS)"
+
 cover: ## the tests once more, with what they cover (half as slow again)
 	@$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term:skip-covered $(PYTEST_ARGS)"
 
