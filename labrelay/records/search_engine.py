@@ -35,6 +35,11 @@ def ids_of(kind: str) -> tuple[int, int]:
     return place << 40, (place + 1 << 40) - 1
 
 
+def kind_of(id: int) -> str:
+    """Return the kind of a document by its id."""
+    return KINDS[(id >> 40) - 1]
+
+
 class Phrase(NamedTuple):
     """Words that stand one after the other; of the last one `open` asks for the beginning only."""
 
@@ -57,18 +62,18 @@ def create(connection: Connection) -> None:
 
 
 def found(
-    session: Session, kind: str, facets: Sequence[str], phrases: Sequence[Phrase], limit: int
+    session: Session, kinds: Sequence[str], facets: Sequence[str], phrases: Sequence[Phrase], limit: int
 ) -> list[tuple[int, int]]:
-    """Return (document, group) of what is of a kind and has all facets and all phrases: the newest, at most so many.
+    """Return (document, group) of what is of these kinds and has all facets and all phrases, by falling id.
 
     Args:
         session: Where.
-        kind: As the documents have it.
+        kinds: Neighbours among `KINDS`, in their order; the newest of a kind come first, the last kind before others.
         facets: Words that stand for facets.
         phrases: At least one.
-        limit: The indexes are read no further than that.
+        limit: At most so many; the indexes are read no further.
     """
-    first, last = ids_of(kind)
+    first, last = ids_of(kinds[0])[0], ids_of(kinds[-1])[1]
     if _on_sqlite(session):
         asked = " AND ".join([*facets, *(_fts_phrase(phrase) for phrase in phrases)])
         query = select(SearchDocumentRow.id, SearchDocumentRow.group_id)
