@@ -43,6 +43,8 @@ def open_engine(url: str, busy_seconds: int) -> Engine:
     options = {
         "lock_timeout": f"{max(1, busy_seconds * 1000)}",
         "idle_in_transaction_session_timeout": f"{IDLE_SECONDS * 1000}",
+        # The driver prepares what is asked often, and a plan for any word is the wrong one for a common word.
+        "plan_cache_mode": "force_custom_plan",
         "synchronous_commit": "on",  # an answer "committed" means on disk, whatever the server's own default is
     }
     arguments = {"connect_timeout": 10, "options": " ".join(f"-c {name}={value}" for name, value in options.items())}

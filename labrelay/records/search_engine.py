@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.orm import Session
 
 from labrelay.records.search_schema import SearchDocumentRow
+from labrelay.records.search_words import is_facet
 
 # Of these tables a change marks the thing as dirty: (table, columns whose change counts; none means all).
 WATCHED: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -24,6 +25,7 @@ WATCHED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("file", ("role",)),
 )
 KINDS = ("experiment", "sample", "instrument run", "workflow run", "file")
+BEGINNINGS = 4  # beginnings of words up to so many letters are in the index themselves
 OWN_NAMES = ("vector", "ix_search_document_vector")  # what PostgreSQL has beside the tables of the schema
 _FTS = table("search_fts", column("rowid"), column("search_fts"))
 _VECTOR = column("vector", TSVECTOR)
@@ -33,6 +35,11 @@ def ids_of(kind: str) -> tuple[int, int]:
     """Return the first and the last id that documents of a kind may have."""
     place = KINDS.index(kind) + 1
     return place << 40, (place + 1 << 40) - 1
+
+
+def kind_of(id: int) -> str:
+    """Return the kind of a document by its id."""
+    return KINDS[(id >> 40) - 1]
 
 
 class Phrase(NamedTuple):
@@ -57,18 +64,18 @@ def create(connection: Connection) -> None:
 
 
 def found(
-    session: Session, kind: str, facets: Sequence[str], phrases: Sequence[Phrase], limit: int
+    session: Session, kinds: Sequence[str], facets: Sequence[str], phrases: Sequence[Phrase], limit: int
 ) -> list[tuple[int, int]]:
-    """Return (document, group) of what is of a kind and has all facets and all phrases: the newest, at most so many.
+    """Return (document, group) of what is of these kinds and has all facets and all phrases, by falling id.
 
     Args:
         session: Where.
-        kind: As the documents have it.
+        kinds: Neighbours among `KINDS`, in their order; the newest of a kind come first, the last kind before others.
         facets: Words that stand for facets.
         phrases: At least one.
-        limit: The indexes are read no further than that.
+        limit: At most so many; the indexes are read no further.
     """
-    first, last = ids_of(kind)
+    first, last = ids_of(kinds[0])[0], ids_of(kinds[-1])[1]
     if _on_sqlite(session):
         asked = " AND ".join([*facets, *(_fts_phrase(phrase) for phrase in phrases)])
         query = select(SearchDocumentRow.id, SearchDocumentRow.group_id)
@@ -113,19 +120,29 @@ def _fts_phrase(phrase: Phrase) -> str:
 
 
 def _ts_phrase(phrase: Phrase) -> str:
-    quoted = [f"'{word}'" for word in phrase.words]
-    return f"({' <-> '.join(quoted)}{':*' if phrase.open else ''})"
+    *before, last = phrase.words
+    short = f"'~{last}'" if len(last) <= BEGINNINGS else f"'{last}':*"
+    quoted = [*(f"'{word}'" for word in before), short if phrase.open else f"'{last}'"]
+    return f"({' <-> '.join(quoted)})"
 
 
 def _vector(body: str) -> str:
-    return " ".join(f"'{word}':{place}" for place, word in enumerate(body.split(" "), 1) if word)
+    """Return the words with their places, and their beginnings at the same ones, as FTS5 keeps them by itself.
+
+    A short beginning is then one entry of the index, of which the planner knows how frequent it is.
+    """
+    entries = []
+    for place, word in enumerate(body.split(" "), 1):
+        begins = () if is_facet(word) else range(1, min(BEGINNINGS, len(word)) + 1)
+        entries += [f"'{word}':{place}", *(f"'~{word[:length]}':{place}" for length in begins)] if word else []
+    return " ".join(entries)
 
 
 def _create_sqlite() -> Iterator[str]:
     yield (
         "CREATE VIRTUAL TABLE IF NOT EXISTS search_fts USING fts5("
         "body, content='search_document', content_rowid='id', tokenize='unicode61 remove_diacritics 0', "
-        "prefix='1 2 3 4')"
+        f"prefix='{' '.join(str(length) for length in range(1, BEGINNINGS + 1))}')"
     )
     mark = "INSERT OR IGNORE INTO search_dirty (entity_id) VALUES ({row}.id);"
     for name, columns in WATCHED:

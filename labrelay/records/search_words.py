@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 MAX_WORD, MAX_WORDS = 60, 1500  # characters of a word, and words of a document, that are indexed
+_FACET = re.compile(r"zz[0-9a-f]{14}\Z")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -26,6 +27,11 @@ def words_of(text: str) -> list[str]:
 def facet_word(name: str, value: str) -> str:
     """Return the word that stands for a facet's value, whatever its case."""
     return f"zz{sha256(f'{name}={value.casefold()}'.encode()).hexdigest()[:14]}"
+
+
+def is_facet(word: str) -> bool:
+    """Return whether a word of a document stands for a facet."""
+    return _FACET.match(word) is not None
 
 
 def body_of(texts: Iterable[str | None], facets: dict[str, str]) -> str:

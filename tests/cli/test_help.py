@@ -28,6 +28,7 @@ HEAVY = {
     "xlsxwriter",
 }
 GROUPS = {
+    "catalogue": {"check", "publish", "search"},
     "audit": {"list", "verify", "export", "anchor"},
     "aws": {"policies"},
     "db": {"upgrade", "backup", "check", "copy"},
