@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, and_, func, select
 from sqlalchemy.orm import Session
 
-from labrelay.records import audit_guards, search_engine, search_index
+from labrelay.records import audit, audit_guards, search_engine, search_index
 from labrelay.records.metadata import TABLES
 
 PORTION = 5000  # things that are indexed in one transaction
@@ -26,12 +26,17 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     config.set_main_option("script_location", str(SCRIPTS))
     with engine.connect().execution_options(labrelay_write=True) as connection, connection.begin():
         config.attributes["connection"] = connection
+        before = MigrationContext.configure(connection).get_current_revision()
         command.upgrade(config, revision)
         if connection.dialect.name == "postgresql":
             from labrelay.records import postgres
 
             postgres.collate(connection)
         audit_guards.make(connection)
+        after = MigrationContext.configure(connection).get_current_revision()
+        if before not in (None, after):
+            with Session(connection) as session:  # in the same transaction, which is not this session's to commit
+                audit.record(session, "records.upgraded", "records", before=before, after=after)
         if connection.dialect.has_table(connection, "search_document"):  # not at the revisions before it
             search_engine.create(connection)
     index_all(engine)

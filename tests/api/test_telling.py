@@ -14,6 +14,7 @@ from tiny_run import TinyLab
 
 from labrelay.cli.main import labrelay
 from labrelay.records import inbox
+from labrelay.records.database import account
 from labrelay.records.inbox import InboxMessage
 from labrelay.records.schema import AuditRow, ExperimentRow, SampleRow
 from labrelay.steps.collect import collect
@@ -47,7 +48,7 @@ def test_who_announced_is_on_record_as_the_token(door: Doorway) -> None:
         assert row is not None
         assert row.created_by == "token:announcer"
         actors = session.scalars(select(AuditRow.actor).where(AuditRow.action == "experiment.announced")).all()
-    assert actors == ["token:announcer"]
+    assert actors == [f"token:announcer ({account()})"]
 
 
 def test_the_same_message_again_is_the_same_one_and_another_under_its_id_a_conflict(each_door: Doorway) -> None:

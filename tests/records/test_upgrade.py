@@ -35,6 +35,18 @@ def test_it_is_brought_to_this_revision_with_its_audit_chain_whole(db: Database)
         assert audit.count(session) > 10
 
 
+def test_who_brought_it_to_this_revision_is_on_record(db: Database, request: pytest.FixtureRequest) -> None:
+    older = request.node.callspec.params["db"].name.partition(".")[0]
+    with db.read() as session:
+        told = [event for event in audit.history(session) if event.action == "records.upgraded"]
+    if older == HEAD:
+        assert told == []
+    else:
+        assert [(event.detail, event.actor) for event in told] == [
+            ({"before": older, "after": HEAD}, audit.account()),
+        ]
+
+
 def test_its_runs_and_samples_are_still_there(db: Database) -> None:
     with db.read() as session:
         assert {row.name for row in session.query(SampleRow)} == {"alpha", "beta"}

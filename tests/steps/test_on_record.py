@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from labrelay.steps.sweep import sweep
 from labrelay.stores.durable import write_atomic
 
 Command = Callable[..., Said]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -198,3 +200,16 @@ def test_an_invented_anchor_in_the_store_is_found(lab: TinyLab, labrelay: Comman
     said = labrelay("audit", "verify")
     assert said.code == 1
     assert "000000000099-0123456789abcdef.json is no anchor" in said.out
+
+
+def test_every_action_that_the_code_puts_on_record_stands_in_the_documentation() -> None:
+    code = "\n".join(path.read_text() for path in sorted((ROOT / "labrelay").rglob("*.py")))
+    written = re.findall(r'audit\.record(?:_once)?\(\s*session,\s*"([a-z_]+\.[a-z_]+)"', code)
+    assert len(written) > 20
+    shown: set[str] = set()
+    for line in (ROOT / "docs" / "audit.md").read_text().splitlines():
+        prefix = ""
+        for word in re.findall(r"`([a-z_]*\.[a-z_]+)`", line):
+            prefix = word.partition(".")[0] or prefix
+            shown.add(f"{prefix}.{word.partition('.')[2]}")
+    assert set(written) - shown == set()

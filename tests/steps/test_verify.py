@@ -14,9 +14,11 @@ from sqlalchemy import text
 from tiny_run import TinyLab
 
 from labrelay.model.errors import NotFound, UsageError
+from labrelay.model.qc import Verdict
 from labrelay.records import audit
 from labrelay.steps.home import Home
 from labrelay.steps.looking import State
+from labrelay.steps.override import override_verdict
 from labrelay.steps.results import results_table
 from labrelay.steps.verify import VerifiedRun, one_or_all, verify_all, verify_run
 
@@ -187,3 +189,11 @@ def test_the_command_says_it_in_a_table_and_as_json_and_exits_with_1_when_someth
     assert any("changed" in line and "metrics.json" in line for line in labrelay("verify", "--all").out.splitlines())
     assert labrelay("verify", "--since", "2999-01-01").code == 0
     assert labrelay("verify").sentence.startswith("labrelay: name one workflow run")
+
+
+# The last one: from here on the records name another crate than the files that `home` puts back.
+def test_a_result_whose_verdict_a_person_has_set_is_as_recorded(home: Home, run_id: str) -> None:
+    before = {each.path for each in verify_run(home, run_id).files}
+    override_verdict(home, run_id, Verdict.WARN, "the library was made twice")
+    found = verify_run(home, run_id)
+    assert (found.differing, {each.path for each in found.files}) == ((), before)
