@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from labrelay.model.announcement import (
     ANNOUNCED,
@@ -38,6 +39,7 @@ from labrelay.steps.watch import watch_folder
 
 log = logging.getLogger(__name__)
 PAGE = 200
+TRANSIENT = (OSError, OperationalError, InterfaceError)  # the disk's or the database's, and no fault of the message
 
 Told = TypeVar("Told", bound=BaseModel)
 Handler = Callable[[Home, int, InboxMessage], str | None]
@@ -71,8 +73,9 @@ def work_off(home: Home) -> Worked:
 def _work_off(home: Home, number: int, message: InboxMessage, done: Worked) -> None:
     try:
         _settle(home, number, message, done)
-    except LabrelayError as error:  # what became of it could not be written: it is done again, which changes nothing
-        log.warning("message %d waits: %s", number, error)
+    except (LabrelayError, *TRANSIENT) as error:
+        # Also when only what became of it could not be written: it is done again, which changes nothing.
+        log.warning("message %d waits: %s", number, error if isinstance(error, LabrelayError) else type(error).__name__)
         done.waiting += 1
 
 
@@ -86,6 +89,8 @@ def _settle(home: Home, number: int, message: InboxMessage, done: Worked) -> Non
         if error.retryable:
             raise
         _refuse(home, number, done, on_one_line(str(error)))
+    except TRANSIENT:
+        raise
     except Exception as error:
         # It comes from outside: what nobody has thought of stops this message, and never the ones behind it.
         log.exception("message %d cannot be worked off", number)
