@@ -1,4 +1,4 @@
-"""What came through the front door is worked off: announcements first, then what happened.
+"""What came through the front door is worked off: announcements first, run folders last.
 
 The door has answered already, so whatever becomes of a message is written beside it, in one sentence for who sent it.
 Each has its own transaction and its own failure; one that nobody can understand never holds up the others.
@@ -47,27 +47,34 @@ Handler = Callable[[Home, int, InboxMessage], str | None]
 
 
 def work_off(home: Home) -> Worked:
-    """Work off every message of the front door once; one that the disk or a busy store stopped waits for the next time.
+    """Work off what came through the front door, but for run folders; see `look_at_folders`.
 
-    Cost: one query when nothing waits; else one transaction a message.
+    What the disk or a busy store stopped waits for the next time. Cost: one query when nothing waits; else one
+    transaction a message.
     """
+    return _each(home, lambda message: message.payload.get("kind") != FOLDER_COMPLETE)
+
+
+def look_at_folders(home: Home) -> Worked:
+    """Look at the run folders that were told of, and process those that are ready.
+
+    That may take as long as the main job, so who settles other things does it in the end; by then, experiments that
+    were announced together with a run are known.
+    """
+    return _each(home, lambda message: message.payload.get("kind") == FOLDER_COMPLETE)
+
+
+def _each(home: Home, wanted: Callable[[InboxMessage], bool]) -> Worked:
     done, last = Worked(), 0
-    later: list[tuple[int, InboxMessage]] = []
     while True:
         with home.records.read() as session:
             page = inbox.waiting(session, PAGE, door=True, after=last)
         if not page:
-            break
+            return done
         last = page[-1][0]
         for number, message in page:
-            # a run that was told of together with its experiment finds its samples announced
-            if message.payload.get("kind") == FOLDER_COMPLETE:
-                later.append((number, message))
-            else:
+            if wanted(message):
                 _work_off(home, number, message, done)
-    for number, message in later:
-        _work_off(home, number, message, done)
-    return done
 
 
 def _work_off(home: Home, number: int, message: InboxMessage, done: Worked) -> None:

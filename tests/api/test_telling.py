@@ -20,7 +20,7 @@ from labrelay.cli.main import labrelay
 from labrelay.model import faults
 from labrelay.records import audit, inbox
 from labrelay.records.inbox import InboxMessage
-from labrelay.records.schema import AuditRow, ExperimentRow, SampleRow
+from labrelay.records.schema import AuditRow, DatasetRow, ExperimentRow, SampleRow
 from labrelay.steps.collect import collect
 from labrelay.steps.sweep import sweep
 
@@ -121,6 +121,22 @@ def test_a_run_folder_that_is_told_of_is_looked_at_as_watch_does(tmp_path: Path,
     first, second = (door.outcome(answer)["outcome"] for answer in told)
     assert first.startswith("waiting: ")
     assert second.startswith("done: ")
+
+
+def test_a_run_and_its_experiment_may_be_told_in_any_order(tmp_path: Path, door: Doorway) -> None:
+    lab = TinyLab(tmp_path / "lab")
+    run = lab.run.rename(door.landing / lab.run.name)
+    event = {"kind": "run_folder_complete", "data": {"folder": str(run / "RTAComplete.txt")}}
+    door.post("/events", event, "a")
+    collect(door.home)
+    looked = door.post("/events", event, "b")
+    study = {"experiment": "tiny-study", "samples": [{"name": "alpha"}, {"name": "beta"}]}
+    announced = door.post("/experiments", study, "c")
+    collect(door.home)
+    assert door.outcome(announced)["state"] == "done"
+    assert door.outcome(looked)["outcome"].startswith("done: ")
+    with door.home.records.read() as session:
+        assert set(session.scalars(select(DatasetRow.state))) == {"assigned"}
 
 
 def test_a_folder_elsewhere_is_not_looked_at(tmp_path: Path, door: Doorway) -> None:
