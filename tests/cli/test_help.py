@@ -37,7 +37,6 @@ GROUPS = {
     "reference": {"add", "list"},
     "workflow": {"add", "list", "lint", "inputs"},
     "rules": {"show", "test"},
-    "db": {"upgrade", "backup", "check", "copy"},
     "token": {"add", "list", "revoke"},
 }
 PROGRAM = """
