@@ -148,8 +148,7 @@ class RunInFull(Run):
         """Return a run in full."""
         named = found.model_dump(include={"reference", "rule", "generation", "asked_by", "replaced_by"})
         return cls(
-            **found.line.model_dump(),
-            **named,
+            **(found.line.model_dump() | named),
             tries=tuple(Attempt.of(attempt) for attempt in found.attempts),
             inputs=tuple(File.of(file) for file in found.inputs),
             outputs=tuple(File.of(file) for file in found.outputs),

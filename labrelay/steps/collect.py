@@ -47,6 +47,10 @@ class Worked:
     refused: int = 0
     waiting: int = 0
 
+    def __add__(self, other: Worked) -> Worked:
+        """Return both together."""
+        return Worked(self.done + other.done, self.refused + other.refused, self.waiting + other.waiting)
+
 
 @dataclass
 class Collected:
@@ -82,11 +86,11 @@ def collect(home: Home) -> Collected:
         LabrelayError: An engine could not be asked; what the others say was settled before.
     """
     # Only here: telling of a run folder may start the whole main job, which collects in its end.
-    from labrelay.steps.messages import work_off
+    from labrelay.steps.messages import look_at_folders, work_off
 
     told = work_off(home)
     outcome = _settled(home)
-    outcome.told = told
+    outcome.told = told + look_at_folders(home)
     for error in outcome.silent.values():
         raise error
     return outcome

@@ -1,4 +1,4 @@
-"""What came through the front door is worked off: announcements first, then what happened.
+"""What came through the front door is worked off: announcements first, run folders last.
 
 The door has answered already, so whatever becomes of a message is written beside it, in one sentence for who sent it.
 Each has its own transaction and its own failure; one that nobody can understand never holds up the others.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from labrelay.model.announcement import (
     ANNOUNCED,
@@ -38,6 +39,7 @@ from labrelay.steps.watch import watch_folder
 
 log = logging.getLogger(__name__)
 PAGE = 200
+TRANSIENT = (OSError, OperationalError, InterfaceError)  # the disk's or the database's, and no fault of the message
 
 Told = TypeVar("Told", bound=BaseModel)
 Handler = Callable[[Home, int, InboxMessage], str | None]
@@ -45,34 +47,42 @@ Handler = Callable[[Home, int, InboxMessage], str | None]
 
 
 def work_off(home: Home) -> Worked:
-    """Work off every message of the front door once; one that the disk or a busy store stopped waits for the next time.
+    """Work off what came through the front door, but for run folders; see `look_at_folders`.
 
-    Cost: one query when nothing waits; else one transaction a message.
+    What the disk or a busy store stopped waits for the next time. Cost: one query when nothing waits; else one
+    transaction a message.
     """
+    return _each(home, lambda message: message.payload.get("kind") != FOLDER_COMPLETE)
+
+
+def look_at_folders(home: Home) -> Worked:
+    """Look at the run folders that were told of, and process those that are ready.
+
+    That may take as long as the main job, so who settles other things does it in the end; by then, experiments that
+    were announced together with a run are known.
+    """
+    return _each(home, lambda message: message.payload.get("kind") == FOLDER_COMPLETE)
+
+
+def _each(home: Home, wanted: Callable[[InboxMessage], bool]) -> Worked:
     done, last = Worked(), 0
-    later: list[tuple[int, InboxMessage]] = []
     while True:
         with home.records.read() as session:
             page = inbox.waiting(session, PAGE, door=True, after=last)
         if not page:
-            break
+            return done
         last = page[-1][0]
         for number, message in page:
-            # a run that was told of together with its experiment finds its samples announced
-            if message.payload.get("kind") == FOLDER_COMPLETE:
-                later.append((number, message))
-            else:
+            if wanted(message):
                 _work_off(home, number, message, done)
-    for number, message in later:
-        _work_off(home, number, message, done)
-    return done
 
 
 def _work_off(home: Home, number: int, message: InboxMessage, done: Worked) -> None:
     try:
         _settle(home, number, message, done)
-    except LabrelayError as error:  # what became of it could not be written: it is done again, which changes nothing
-        log.warning("message %d waits: %s", number, error)
+    except (LabrelayError, *TRANSIENT) as error:
+        # Also when only what became of it could not be written: it is done again, which changes nothing.
+        log.warning("message %d waits: %s", number, error if isinstance(error, LabrelayError) else type(error).__name__)
         done.waiting += 1
 
 
@@ -86,6 +96,8 @@ def _settle(home: Home, number: int, message: InboxMessage, done: Worked) -> Non
         if error.retryable:
             raise
         _refuse(home, number, done, on_one_line(str(error)))
+    except TRANSIENT:
+        raise
     except Exception as error:
         # It comes from outside: what nobody has thought of stops this message, and never the ones behind it.
         log.exception("message %d cannot be worked off", number)

@@ -27,7 +27,7 @@ from labrelay.steps.eln import reconcile
 from labrelay.steps.eln_news import pull
 from labrelay.steps.home import Home
 from labrelay.steps.imports import STILL_GOING, import_reads
-from labrelay.steps.messages import work_off
+from labrelay.steps.messages import look_at_folders, work_off
 from labrelay.steps.trail import keep_anchored
 from labrelay.stores.durable import remove_stale_temps
 
@@ -96,7 +96,8 @@ def sweep(home: Home) -> Swept:
     a listing of the stores' staging folders.
     """
     swept = Swept()
-    for part in (_free, _work_off, _hear, _settle_runs, _rerun, _import_again, _notebook, _reap, _anchor):
+    parts = (_free, _work_off, _hear, _settle_runs, _rerun, _import_again, _notebook, _reap, _anchor, _look_at_folders)
+    for part in parts:
         _try(swept, partial(part, home, swept))
     return swept
 
@@ -116,7 +117,11 @@ def _free(home: Home, swept: Swept) -> None:
 
 
 def _work_off(home: Home, swept: Swept) -> None:
-    swept.told = work_off(home).done
+    swept.told += work_off(home).done
+
+
+def _look_at_folders(home: Home, swept: Swept) -> None:
+    swept.told += look_at_folders(home).done
 
 
 def _hear(home: Home, swept: Swept) -> None:

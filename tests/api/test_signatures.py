@@ -11,6 +11,9 @@ import time
 import pytest
 from doorway import NEXT_SECRET, SECRET, STUDY, Doorway, signed_headers
 
+from labrelay.steps.doctor import _settings
+from labrelay.steps.settings import load_settings
+
 BODY = json.dumps({"kind": "experiment", "data": STUDY}).encode()
 HEADERS = ("Labrelay-Id", "Labrelay-Timestamp", "Labrelay-Signature")
 
@@ -106,3 +109,14 @@ def test_no_secret_and_nothing_of_a_body_is_logged_or_answered(
     assert "CANARY" not in logged
     assert "CANARY" not in "".join(answer.text for answer in answers if "CANARY" not in str(answer.request.url))
     assert "Traceback" not in "".join(answer.text for answer in answers)
+
+
+def test_secrets_may_come_in_the_environment_and_are_never_shown(
+    door: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABRELAY_HOOKS", json.dumps({"notebook": {"secrets": ["e" * 32]}}))
+    settings = load_settings(door.home.path)
+    assert settings.hooks["notebook"].secrets[0].get_secret_value() == "e" * 32
+    assert "lims" in settings.hooks  # beside those of the file
+    shown = repr(settings) + settings.model_dump_json() + str(_settings(settings, door.home.path))
+    assert not [secret for secret in (SECRET, NEXT_SECRET, "e" * 32) if secret in shown]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from doorway import STUDY, Doorway, signed_headers
 from sqlalchemy import select
 from tiny_run import TinyLab
 
 from labrelay.cli.main import labrelay
-from labrelay.records import inbox
+from labrelay.model import faults
+from labrelay.records import audit, inbox
 from labrelay.records.database import account
 from labrelay.records.inbox import InboxMessage
-from labrelay.records.schema import AuditRow, ExperimentRow, SampleRow
+from labrelay.records.schema import AuditRow, DatasetRow, ExperimentRow, SampleRow
 from labrelay.steps.collect import collect
 from labrelay.steps.sweep import sweep
 
@@ -119,6 +124,22 @@ def test_a_run_folder_that_is_told_of_is_looked_at_as_watch_does(tmp_path: Path,
     assert second.startswith("done: ")
 
 
+def test_a_run_and_its_experiment_may_be_told_in_any_order(tmp_path: Path, door: Doorway) -> None:
+    lab = TinyLab(tmp_path / "lab")
+    run = lab.run.rename(door.landing / lab.run.name)
+    event = {"kind": "run_folder_complete", "data": {"folder": str(run / "RTAComplete.txt")}}
+    door.post("/events", event, "a")
+    collect(door.home)
+    looked = door.post("/events", event, "b")
+    study = {"experiment": "tiny-study", "samples": [{"name": "alpha"}, {"name": "beta"}]}
+    announced = door.post("/experiments", study, "c")
+    collect(door.home)
+    assert door.outcome(announced)["state"] == "done"
+    assert door.outcome(looked)["outcome"].startswith("done: ")
+    with door.home.records.read() as session:
+        assert set(session.scalars(select(DatasetRow.state))) == {"assigned"}
+
+
 def test_a_folder_elsewhere_is_not_looked_at(tmp_path: Path, door: Doorway) -> None:
     (door.landing / "link").symlink_to(tmp_path)
     outside = [str(tmp_path), "/etc/passwd", "relative", f"{door.landing}/../home", str(door.landing), "/no/such"]
@@ -173,3 +194,39 @@ def test_status_says_how_many_messages_wait(door: Doorway) -> None:
     collect(door.home)
     done = CliRunner().invoke(labrelay, ["--home", str(door.home.path), "status"])
     assert "nothing needs you" in done.output
+
+
+@pytest.mark.parametrize("action", ["enospc", "eio"])
+def test_a_disk_that_is_full_leaves_messages_waiting(
+    door: Doorway, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [door.post("/experiments", {"experiment": f"e{number}"}, f"k{number}") for number in range(3)]
+    monkeypatch.setattr(faults, "_passed", {})
+    monkeypatch.setenv("LABRELAY_FAULT", f"records.commit:2:{action}")
+    worked = collect(door.home).told
+    assert (worked.done, worked.refused, worked.waiting) == (2, 0, 1)
+    assert [door.outcome(answer)["state"] for answer in answers] == ["done", "waiting", "done"]
+    monkeypatch.delenv("LABRELAY_FAULT")
+    assert collect(door.home).told.done == 1
+    assert door.outcome(answers[1])["state"] == "done"
+
+
+@pytest.mark.parametrize("point", ["records.commit:2", "messages.announced:2", "messages.finished:1"])
+def test_a_collect_that_is_killed_announces_nothing_twice(door: Doorway, point: str) -> None:
+    answers = [door.post("/experiments", {**STUDY, "experiment": f"e{number}"}, f"k{number}") for number in range(3)]
+    unknown = door.post("/events", {"kind": "tea_is_ready"}, "tea")
+    killed = os.fork()
+    if killed == 0:
+        door.home.records.engine.dispose(close=False)
+        os.environ["LABRELAY_FAULT"] = f"{point}:kill"
+        faults._passed.clear()
+        with suppress(BaseException):
+            collect(door.home)
+        os._exit(0)
+    assert os.waitpid(killed, 0)[1] == signal.SIGKILL
+    collect(door.home)
+    assert [door.outcome(answer)["state"] for answer in (*answers, unknown)] == ["done", "done", "done", "refused"]
+    with door.home.records.read() as session:
+        announced = session.scalars(select(AuditRow.action).where(AuditRow.action.like("%announced"))).all()
+        assert list(audit.broken_links(session)) == []
+    assert sorted(announced) == ["experiment.announced"] * 3 + ["sample.announced"] * 6
