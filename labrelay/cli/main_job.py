@@ -329,6 +329,7 @@ def _waits(found: Overview) -> None:
         _count(found.failed, "workflow run", "failed: labrelay runs list --failed"),
         _count(found.unrecorded, "run", "ended and not recorded: labrelay sweep"),
         _count(found.stale, "result", "out of date: labrelay reprocess --plan"),
+        *(f"{h.plan} is held: {h.why}; labrelay reprocess --resume {h.plan}" for h in found.held_plans[:SHOWN]),
         _count(found.told, "message of lab software", "waiting: labrelay sweep", "messages of lab software"),
         _count(found.messages, "message", "waiting: labrelay deliver"),
         _count(found.dead_messages, "message", "given up: labrelay deliver says why"),

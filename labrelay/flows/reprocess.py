@@ -21,7 +21,7 @@ def reprocess(
     at_most: Count = 50,
     only_plan: bool = False,
     wait_for_results: bool = False,
-    plans: list[Text] | None = None,
+    plans: tuple[Text, ...] = (),
 ) -> State[Reprocessed]:
     """Rerun exactly what is out of date: a new workflow version, reference or rule, corrected or topped-up samples.
 
@@ -30,14 +30,14 @@ def reprocess(
         at_most: Most workflow runs of the new plan; the others stay for the next time.
         only_plan: Say what is out of date and why, and start nothing.
         wait_for_results: Keep this flow until the plans have ended or are held.
-        plans: Ids of plans that were started: only these go on, and nothing new is planned.
+        plans: Ids of plans that were started; with any, only these go on and nothing new is planned.
 
     Returns:
         Failed when something out of date could not be planned; `Reprocessed` either way.
     """
     planned, outcome = Plan(), Reprocessed()
     with opened(home) as h:
-        if plans is not None:
+        if plans:
             outcome = step("go on", steps.work_all, h, plans, wait=wait_for_results)
         else:
             planned = step("plan", comparing.plan, h)
@@ -45,7 +45,7 @@ def reprocess(
                 outcome = step("submit", steps.reprocess, h, planned, at_most, wait=wait_for_results)
     if planned.items or planned.problems:
         publish_plan(planned, outcome)
-    words = "" if plans is not None else f"{planned.sentence}; "
+    words = "" if plans else f"{planned.sentence}; "
     words += f"{outcome.new} submitted, {len(outcome.held)} held back"
     if outcome.state == "held":
         words += f"; {outcome.plan} is held: {printable(outcome.reason or '', 400)}"

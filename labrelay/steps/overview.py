@@ -11,7 +11,7 @@ from labrelay.model.errors import LabrelayError
 from labrelay.model.problem import Frozen
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
-from labrelay.records import inbox, outbox, runs
+from labrelay.records import inbox, outbox, plans, runs
 from labrelay.records.eln.registry import ARCHIVE
 from labrelay.records.schema import DatasetRow, InstrumentRunRow, OutboxRow, WorkflowRunRow
 from labrelay.steps.collect import by_engine
@@ -62,6 +62,13 @@ class Unstarted(Frozen):
     why: str
 
 
+class HeldPlan(Frozen):
+    """A plan of reruns that has stopped until a person has looked, and why."""
+
+    plan: str
+    why: str
+
+
 class Overview(Frozen):
     """How a home stands.
 
@@ -79,6 +86,7 @@ class Overview(Frozen):
         dead_messages: Messages that were given up.
         told: Messages of lab software that nobody has worked off.
         notebook: What waits between us and the notebook; None where none is set.
+        held_plans: Plans of reruns that have stopped, the newest first.
     """
 
     states: dict[str, int]
@@ -94,10 +102,11 @@ class Overview(Frozen):
     dead_messages: int
     told: int
     notebook: ElnStatus | None = None
+    held_plans: tuple[HeldPlan, ...] = ()
 
 
 def overview(home: Home) -> Overview:
-    """Return how a home stands. Cost: twelve queries and one look at the engine, whatever the number of runs."""
+    """Return how a home stands. Cost: thirteen queries and one look at the engine, whatever the number of runs."""
     with home.records.read() as session:
         states = _states(session)
         attempts = runs.live_attempts(session)
@@ -114,6 +123,7 @@ def overview(home: Home) -> Overview:
         stale = _count(session, WorkflowRunRow.stale.is_not(None), WorkflowRunRow.recorded_at.is_not(None), current)
         messages = outbox.waiting(session)
         told_us = inbox.count_waiting(session)
+        held = tuple(HeldPlan(plan=row.id, why=row.reason or "") for row in plans.newest(session, SHOWN, ("held",)))
     told, unasked = _told(home, [(a.engine, a.external_id) for a in attempts[:SHOWN]])
     return Overview(
         states=states,
@@ -129,6 +139,7 @@ def overview(home: Home) -> Overview:
         dead_messages=messages.get("dead", 0),
         told=told_us,
         notebook=None if home.settings.eln == ARCHIVE else eln_status(home),
+        held_plans=held,
     )
 
 

@@ -33,6 +33,7 @@ GROUPS = {
     "aws": {"policies"},
     "db": {"upgrade", "backup", "check", "copy"},
     "runs": {"list", "show", "logs", "cancel", "retry"},
+    "reprocess": {"stale", "status"},
     "results": {"list", "show", "get", "export"},
     "reads": {"list", "uris", "activate", "export", "upload"},
     "reference": {"add", "list"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from labrelay.records.schema_reruns import ReprocessItemRow
 from labrelay.records.stale import Wanted
 from labrelay.steps import reprocess_run
 from labrelay.steps.home import Home, open_home
+from labrelay.steps.overview import overview
 from labrelay.steps.reprocess import plan
 from labrelay.steps.reprocess_plans import Made, make, status
 from labrelay.steps.reprocess_run import advance, drop, reprocess, resume, start, work, work_on_plans
@@ -200,10 +200,13 @@ def test_equal_failures_in_a_row_hold_the_plan_and_resuming_forgets_them(lab: La
     assert (held.state, held.new, len(held.held)) == ("held", 0, 2)
     assert "2 reruns failed alike" in (held.reason or "")
     assert [said.split(" (")[0] for said in notices(lab, "plan-held")] == ["2 reruns failed alike"]
+    (waits,) = overview(lab.home).held_plans
+    assert (waits.plan, waits.why) == (plan_id, held.reason)
     with pytest.raises(UsageError, match="is held: 2 reruns failed alike"):
         start(lab.home, plan_id)
     assert work(lab.home, plan_id).new == 0
     resume(lab.home, plan_id)
+    assert overview(lab.home).held_plans == ()
     assert work(lab.home, plan_id).new == 1
 
 
@@ -338,30 +341,35 @@ POINTS = [
 
 
 def test_a_kill_at_any_point_loses_and_doubles_nothing(lab: Lab, tmp_path: Path) -> None:
-    shown = made(lab)
-    assert shown.id is not None
-    lab.home.records.engine.dispose()
     passed = 0
-    for point in POINTS:
-        copy, ledger = tmp_path / point, tmp_path / f"{point}.starts"
-        shutil.copytree(lab.home.path, copy)
+    for number, point in enumerate(POINTS, 1):
+        lab.definition(version=f"1.{number}")
+        shown = made(lab)
+        assert shown.id is not None
+        before = {row.id for row in lab.rows()}
+        lab.home.records.engine.dispose()
+        ledger = tmp_path / f"{number}.starts"
         name, _, nth = point.partition(":")
-        passed += in_child(copy, ledger, shown.id, f"{name}:{nth or 1}:kill") == -signal.SIGKILL
-        opened = open_home(copy)
-        opened.engine = Ledger(ledger)
-        start(opened, shown.id)
-        work(opened, shown.id)
-        sweep(opened)
-        with opened.records.read() as session:
-            new = session.scalars(select(WorkflowRunRow.id).where(WorkflowRunRow.recorded_at.is_(None))).all()
-            asked = select(ReprocessItemRow.run_id).where(ReprocessItemRow.state == "submitted")
-            assert sorted(session.scalars(asked)) == sorted(new), point
-            assert session.scalar(select(func.count()).select_from(AttemptRow)) == 6, point
-            assert list(audit.broken_links(session)) == [], point
-        opened.close()
-        started = ledger.read_text().split()
-        assert len(set(started)) == len(new) == 2, point
+        passed += in_child(lab.home.path, ledger, shown.id, f"{name}:{nth or 1}:kill") == -signal.SIGKILL
+        lab.home.engine = Ledger(ledger)
+        start(lab.home, shown.id)
+        work(lab.home, shown.id)
+        sweep(lab.home)
+        new = {row.id for row in lab.rows()} - before
+        with lab.home.records.read() as session:
+            item = ReprocessItemRow
+            submitted = select(item.run_id).where(item.plan_id == shown.id, item.state == "submitted")
+            assert set(session.scalars(submitted)) == new, point
+            attempts = select(func.count()).select_from(AttemptRow).where(AttemptRow.run_id.in_(new))
+            assert session.scalar(attempts) == len(new) == 2, point
+        assert len(set(ledger.read_text().split())) == 2, point
+        for _ in range(2):
+            lab.end()
+            work(lab.home, shown.id)
+        assert counts(lab, shown.id) == {"done": 4}, point
     assert passed == len(POINTS)
+    with lab.home.records.read() as session:
+        assert list(audit.broken_links(session)) == []
 
 
 def test_two_processes_on_one_plan_submit_each_run_once(lab: Lab, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from labrelay.records import intake
 from labrelay.records.notify import compose
 from labrelay.records.outbox import Message
 from labrelay.records.qc_context import SeriesWanted
+from labrelay.records.report.svg import ticks_between
+from labrelay.records.report.trend_page import tick_text
 from labrelay.records.schema import OutboxRow
 from labrelay.records.schema_reruns import QCContextRow
 from labrelay.steps.announce import announce
@@ -145,10 +147,16 @@ def test_the_page_holds_all_it_needs_and_shows_what_signals(home: Home, tmp_path
     ).path.read_text()
     assert page.count('class="outside"') == 1
     assert page.count('class="missing"') == 1
-    assert ">62.5</text>" in page  # a tick that is not a whole number is not rounded to one
     assert "1 signal, 1 value missing" in page
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_ticks_are_round_lie_within_the_axis_and_are_written_as_what_they_are() -> None:
+    assert [tick_text(tick) for tick in ticks_between(84.0, 94.9)] == ["85", "87.5", "90", "92.5"]
+    assert [tick_text(tick) for tick in ticks_between(9.1e5, 1.52e6, 3)] == ["1 M", "1.25 M", "1.5 M"]
+    assert tick_text(40_000) == "40 k"
+    assert ticks_between(3.0, 3.0) == [3.0]
 
 
 def test_a_processed_run_is_in_the_trends_of_its_instrument_and_its_workflow(

@@ -104,7 +104,7 @@ def figure(plot: Plot, number: int = 0) -> Figure:
     parts = [text(LEFT - 48, 14, unit_sign(plot.unit), "strong")]
     for tick in ticks_between(low, high, 5):
         parts += [line(LEFT, up(tick), WIDTH - RIGHT - EDGE + 8, up(tick), "grid")]
-        parts += [text(LEFT - 8, up(tick) + 4, _tick(tick), "end")]
+        parts += [text(LEFT - 8, up(tick) + 4, tick_text(tick), "end")]
     parts += [*_limits(plot, across, up), *_curve(plot, across, up), *_dots(plot, across, up), *_dates(plot, across)]
     signals = sum(each.signal for each in plot.judged)
     missing = sum(each.value is None for each in plot.judged)
@@ -201,7 +201,7 @@ def _dates(plot: Plot, across: Scale) -> Iterator[Markup]:
         before = day
 
 
-def _tick(value: float) -> str:
+def tick_text(value: float) -> str:
     """Return a tick's number, short: `92.5`, `400 k`, `1.2 M`."""
     for size, letter in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
         if abs(value) >= size:
