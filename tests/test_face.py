@@ -18,7 +18,6 @@ ORDER = (
     *("announce", "ingest", "process", "collect", "submit", "runs", "results", "search", "lineage"),
     *("read_sets", "read_uris", "upload_reads", "reprocess_plan", "stale", "reprocess", "trends"),
     *("lineage_page", "explain"),
-    *("read_sets", "read_uris", "upload_reads"),
 )
 HEAVY = {"pydantic", "numpy", "pysam", "Bio", "WDL", "sqlalchemy", "prefect", "rich", "rocrate", "httpx", "click"}
 

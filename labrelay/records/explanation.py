@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from labrelay.model.problem import Frozen
-from labrelay.model.qc import Threshold, Verdict
+from labrelay.model.qc import Override, Threshold, Verdict
 from labrelay.model.states import RunState
 
 
@@ -182,10 +182,12 @@ class Explanation(Frozen):
     """One workflow run, explained; see the module.
 
     Attributes:
-        state, verdict: As recorded; `overruled` says that the verdict is another one than that of the metrics.
+        state, verdict: As recorded.
+        overruled: Who set the verdict in place of the one that the numbers gave, and why.
         failure: Why it failed, one sentence.
         stale: Why the result is out of date.
         replaced_by: The run whose result counts instead.
+        replaces: The runs whose older results it takes the place of; `because` says why there is a new one.
         sources: The reads by instrument run.
         others: Files that went in and are neither reads of an instrument run nor the reference.
         file: The output that was asked about.
@@ -196,10 +198,12 @@ class Explanation(Frozen):
     experiment: str
     state: RunState
     verdict: Verdict
-    overruled: bool = False
+    overruled: Override | None = None
     failure: str | None = None
     stale: str | None = None
     replaced_by: str | None = None
+    replaces: tuple[str, ...] = ()
+    because: str | None = None
     samples: tuple[SampleUsed, ...] = ()
     sources: tuple[ReadsSource, ...] = ()
     others: tuple[ReadsFile, ...] = ()

@@ -78,14 +78,14 @@ def _verdict(told: Explanation) -> Iterator[str]:
         why = f": {told.failure}" if told.failure else ""
         yield f"There is no result: the run is {told.state.value}{why}."
         return
-    if not told.metrics:
-        yield "The workflow gives no numbers that could be judged."
-        return
     judged = [metric for metric in told.metrics if metric.limits is not None]
-    if not judged:
+    if told.overruled is not None:
+        who, was = told.overruled, told.overruled.computed.value
+        yield f"The verdict is {told.verdict.value}, set by {who.by} in place of {was}: {who.reason}."
+    elif not told.metrics:
+        yield "The workflow gives no numbers that could be judged."
+    elif not judged:
         yield "No limits are set for this workflow, so nothing was judged."
-    elif told.overruled:
-        yield f"The verdict is {told.verdict.value}, which is not what the numbers say: a person set it."
     else:
         yield f"The verdict is {told.verdict.value}."
     for bad in (Verdict.FAIL, Verdict.WARN, Verdict.PASS):
@@ -181,6 +181,8 @@ def _who(told: Explanation) -> Iterator[str]:
     by = "by hand" if asked.rule in (None, BY_HAND) else f"by the routing rule “{asked.rule}”"
     again = ", computed again on purpose" if asked.generation else ""
     yield f"{asked.by} asked for it {by} on {day_and_time(asked.at)}{again}."
+    if told.replaces:
+        yield f"It takes the place of {_several(told.replaces)}: {told.because}."
     for sample in told.samples[:SHOWN]:
         if sample.newest != sample.revision:
             yield f"It used revision {sample.revision} of sample {sample.name}, which is at {sample.newest} now."

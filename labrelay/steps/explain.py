@@ -17,7 +17,7 @@ from labrelay.steps.results import run_of_sample
 
 
 def explain(home: Home, text: str, metric: str | None = None) -> Explanation:
-    """Return what explains a result, read from one consistent state. Cost: some sixteen queries, whatever its size.
+    """Return what explains a result, read from one consistent state. Cost: some twenty queries, whatever its size.
 
     Args:
         home: Where.

@@ -229,5 +229,5 @@ def _reference(home: Home, run: WorkflowRunRow, inputs: Sequence[ResultFile]) ->
 
 def _task(row: TaskRow) -> TaskReport:
     values = {name: getattr(row, name) for name in TaskReport.model_fields if hasattr(row, name)}
-    io = {"inputs": row.inputs or {}, "outputs": row.outputs or {}}  # none in rows of before revision 0008
+    io = {"inputs": row.inputs or {}, "outputs": row.outputs or {}}  # none in rows of before revision 0009
     return TaskReport.model_validate(values | io | {"started": row.started_at, "ended": row.ended_at})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -27,8 +27,8 @@ LATE = "viral_variants 1.1.0 is asked for, it was made with viral_variants 1.0.0
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    db = seed.open_database(tmp_path_factory.mktemp("store"))
+def store(new_url: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Database:
+    db = seed.open_database(new_url(tmp_path_factory.mktemp("store")))
     seed.seed(db, 40, outputs=4)
     with db.write() as session:
         rows = session.scalars(select(WorkflowRunRow).order_by(WorkflowRunRow.result_path)).all()
