@@ -18,12 +18,13 @@ from sqlalchemy import select
 
 from labrelay.model.errors import UsageError
 from labrelay.records import experiments
-from labrelay.records.database import Database, sqlite_url
+from labrelay.records.database import Database
 from labrelay.records.delivery import Undeliverable
 from labrelay.records.eln import registry
 from labrelay.records.eln.port import Account, Notebook
 from labrelay.records.eln.telling import tell
-from labrelay.records.schema import ElnPartRow, LinkRow
+from labrelay.records.schema import LinkRow
+from labrelay.records.schema_notebook import ElnPartRow
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting per-request cookies:DeprecationWarning")
 
@@ -43,18 +44,10 @@ def elabftw() -> Iterator[tuple[Any, Notebook, Any]]:
         yield fake, registry.open_notebook("elabftw", account), Hands(fake)
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(sqlite_url(tmp_path / "records.sqlite"))
-    opened.ensure()
-    with opened.write() as session:
-        experiments.announce(session, made.EXPERIMENT, [], correct=False)
-    yield opened
-    opened.close()
-
-
 @pytest.mark.parametrize("service", [benchling, elabftw])
 def test_an_entry_follows_the_records_through_faults_and_people(service: Any, db: Database, tmp_path: Path) -> None:
+    with db.write() as session:
+        experiments.announce(session, made.EXPERIMENT, [], correct=False)
     with service() as (fake, notebook, hands):
         first = tell(db, notebook, made.EXPERIMENT, [made.status("received")])
         assert first.written == ["status"]
