@@ -1,4 +1,4 @@
-"""The tables about notebooks: what was heard from their entries, and what was written into them."""
+"""The tables about notebooks and people: what was heard from and written into entries, and verdicts that people set."""
 
 from __future__ import annotations
 
@@ -48,3 +48,16 @@ class ElnCursorRow(Base):
     system: Mapped[str] = mapped_column(primary_key=True)
     cursor: Mapped[str]
     at: Mapped[str]
+
+
+class OverrideRow(Base):
+    """A verdict that a person set on a result, numbered from 1; the newest counts, `computed` is what was judged."""
+
+    __tablename__ = "verdict_override"
+    run_id: Mapped[str] = mapped_column(ForeignKey("workflow_run.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    verdict: Mapped[str]
+    computed: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[str]
+    by: Mapped[str]
