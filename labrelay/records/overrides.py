@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from labrelay.model.qc import Override, Verdict
 from labrelay.records import audit
 from labrelay.records.database import actor, now
-from labrelay.records.schema import OverrideRow, WorkflowRunRow
+from labrelay.records.schema import WorkflowRunRow
+from labrelay.records.schema_overrides import OverrideRow
 
 
 def override(session: Session, run: WorkflowRunRow, verdict: Verdict, reason: str) -> Override:
