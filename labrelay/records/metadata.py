@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labrelay.records import schema, schema_notebook, schema_reruns, search_schema
+from labrelay.records import schema, schema_notebook, schema_overrides, schema_reruns, search_schema
 
 TABLES = schema.Base.metadata
-__all__ = ["TABLES", "schema_notebook", "schema_reruns", "search_schema"]
+__all__ = ["TABLES", "schema_notebook", "schema_overrides", "schema_reruns", "search_schema"]

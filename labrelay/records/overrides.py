@@ -11,7 +11,7 @@ from labrelay.model.qc import Override, Verdict
 from labrelay.records import audit
 from labrelay.records.database import actor, now
 from labrelay.records.schema import WorkflowRunRow
-from labrelay.records.schema_notebook import OverrideRow
+from labrelay.records.schema_overrides import OverrideRow
 
 
 def override(session: Session, run: WorkflowRunRow, verdict: Verdict, reason: str) -> Override:

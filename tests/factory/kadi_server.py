@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -16,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import postgres
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-kadi" / "bin" / "python"
 APP = ROOT / "tests" / "tools" / "kadi_app.py"
 SECONDS = 120.0
-UNPRIVILEGED = "postgres"  # initdb refuses root
 
 
 class NotHere(Exception):
@@ -41,24 +40,10 @@ class Kadi:
         return httpx.Client(base_url=f"{self.url}/api", headers=headers, timeout=30)
 
 
-def postgres_programs() -> Path:
-    """Return the folder of PostgreSQL's server programs.
-
-    Raises:
-        NotHere: There are none.
-    """
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
-    if not found:
-        raise NotHere("PostgreSQL's server is not installed (Debian: postgresql)")
-    return found[-1].parent
-
-
 def missing() -> str | None:
     """Return what this machine lacks for the server, or None."""
-    try:
-        postgres_programs()
-    except NotHere as error:
-        return str(error)
+    if (reason := postgres.missing()) is not None:
+        return reason
     if shutil.which("redis-server") is None:
         return "redis-server is not installed (Debian: redis-server)"
     if not PYTHON.exists():
@@ -76,34 +61,21 @@ def kadi_server() -> Iterator[Kadi]:
     lacking = missing()
     if lacking is not None:
         raise NotHere(lacking)
-    # Not below pytest's folders: PostgreSQL's user may not go through them, and a socket's path has to be short.
     folder = Path(tempfile.mkdtemp(prefix="kadi-"))
-    folder.chmod(0o755)
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        database = stack.enter_context(postgres(folder / "pg"))
+        database = stack.enter_context(_database())
         redis = stack.enter_context(_redis(folder))
         yield stack.enter_context(_kadi(folder, database, redis))
 
 
 @contextmanager
-def postgres(folder: Path, database: str = "kadi") -> Iterator[str]:
-    """Run a PostgreSQL of its own, reached by a socket in `folder`, and yield the URL of a new database in it."""
-    programs = postgres_programs()
-    folder.mkdir()
-    user = UNPRIVILEGED if os.getuid() == 0 else None
-    if user is not None:
-        shutil.chown(folder, user)
-    data = folder / "data"
-    asked = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run(asked, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
-    options = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=", "max_connections=60"]
-    options.append(f"unix_socket_directories={folder}")
-    command = [programs / "postgres", "-D", data, *(part for option in options for part in ("-c", option))]
-    with _child(command, folder / "log", signal.SIGINT, user=user):
-        asked = [programs / "createdb", "-h", folder, "-U", "postgres", database]
-        _until(lambda: subprocess.run(asked, capture_output=True, cwd=folder).returncode == 0, "PostgreSQL")
-        yield f"postgresql://postgres@/{database}?host={folder}"
+def _database() -> Iterator[str]:
+    cluster = postgres.Cluster()
+    try:
+        yield cluster.tcp_url(cluster.create())
+    finally:
+        cluster.stop()
 
 
 @contextmanager
@@ -127,18 +99,15 @@ def _kadi(folder: Path, database: str, redis: str) -> Iterator[Kadi]:
 
 
 @contextmanager
-def _child(
-    command: Sequence[object], log: Path, stop: signal.Signals = signal.SIGTERM, user: str | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+def _child(command: Sequence[object], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "KADI_"))}
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            [str(part) for part in command], stdout=out, stderr=out, cwd=log.parent, env=environment, user=user
-        )
+        arguments = [str(part) for part in command]
+        process = subprocess.Popen(arguments, stdout=out, stderr=out, cwd=log.parent, env=environment)
     try:
         yield process
     finally:
-        process.send_signal(stop)
+        process.terminate()
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:

@@ -29,6 +29,7 @@ from labrelay.steps.override import override_verdict
 from labrelay.steps.process import process
 from labrelay.steps.results import show_result
 from labrelay.steps.sweep import sweep
+from labrelay.steps.verify import verify_run
 
 SETTINGS = 'sandbox = "host"\neln = "fake"\neln_url = "https://notebook.test"\neln_token = "secret"\nbase_url = "https://lab.test"\n'
 
@@ -338,6 +339,7 @@ def test_an_overridden_verdict_is_on_record_and_shown_with_what_was_computed(
     assert "enough for the question" in (shown.folder / "report.html").read_text()
     table = (home.path / "results" / EXPERIMENT / "results.csv").read_text()
     assert "enough for the question (computed: warn)" in table
+    assert verify_run(home, run_id).differing == ()
     again = override_verdict(home, "beta", Verdict.FAIL, "not after all")[1]
     assert again.computed is Verdict.WARN
     with home.records.read() as session:

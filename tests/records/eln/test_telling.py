@@ -1,7 +1,6 @@
 """The entry of an experiment becomes what it should say, whatever people, kills and a bad line do meanwhile."""
 
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 
 import parts as made
@@ -11,7 +10,7 @@ from sqlalchemy import select
 
 from labrelay.model.experiment import Experiment
 from labrelay.records import experiments
-from labrelay.records.database import Database, sqlite_url
+from labrelay.records.database import Database
 from labrelay.records.delivery import Undeliverable
 from labrelay.records.eln import book
 from labrelay.records.eln.decide import Action, Written, decide
@@ -23,14 +22,10 @@ EXPERIMENT = made.EXPERIMENT
 POINTS = ("eln.made", "eln.linked", "eln.intended", "eln.written")
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(sqlite_url(tmp_path / "records.sqlite"))
-    opened.ensure()
-    with opened.write() as session:
+@pytest.fixture(autouse=True)
+def _announced(db: Database) -> None:
+    with db.write() as session:
         experiments.announce(session, EXPERIMENT, [], correct=False)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
