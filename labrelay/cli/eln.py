@@ -133,6 +133,7 @@ def reconcile(experiment: str | None) -> int:
 @click.argument("experiment")
 @click.argument("part")
 @click.option("--keep", type=click.Choice(["ours", "theirs"]), required=True, help="whose shall stand there")
+@json_option
 def settle(experiment: str, part: str, keep: Literal["ours", "theirs"]) -> None:
     """Settle a PART that a person changed: ours is written over it, or it is left to people from now on.
 
@@ -141,7 +142,9 @@ def settle(experiment: str, part: str, keep: Literal["ours", "theirs"]) -> None:
     from labrelay.steps.eln import settle as run
 
     done = run(current_home(), experiment, part, keep)
-    if done is None:
+    if wants_json():
+        emit({"experiment": experiment, "part": part, "keep": keep, "written": list(done.written) if done else []})
+    elif done is None:
         click.echo(f"{part} of {experiment} is left to people")
     else:
         click.echo(f"{part} of {experiment}: {', '.join(done.written) or 'nothing'} written")
@@ -150,9 +153,13 @@ def settle(experiment: str, part: str, keep: Literal["ours", "theirs"]) -> None:
 @eln.command()
 @click.argument("experiment")
 @click.argument("entry")
+@json_option
 def link(experiment: str, entry: str) -> None:
     """Say that ENTRY (its id in the notebook) is the entry of EXPERIMENT."""
     from labrelay.steps.eln import link as run
 
     run(current_home(), experiment, entry)
+    if wants_json():
+        emit({"experiment": experiment, "entry": entry})
+        return
     click.echo(f"{experiment} is entry {entry} of the notebook; hear it with: labrelay eln pull")
