@@ -10,9 +10,14 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from labrelay.model.errors import Denied
+
+if TYPE_CHECKING:
+    from labrelay.records.eln.benchling_keys import AppKeys
 
 WINDOW_SECONDS = 300
 _ID = re.compile(r"[\x21-\x7e]{1,200}\Z")
@@ -63,6 +68,22 @@ def github(signed: Signed, secrets: Sequence[bytes], _moment: float) -> str:
     return "sha256:" + hashlib.sha256(signed.body).hexdigest()
 
 
+def benchling(signed: Signed, apps: Sequence[bytes], moment: float) -> str:
+    """Verify `webhook-id`, `webhook-timestamp` and `webhook-signature` by the keys that Benchling publishes for an app.
+
+    Raises:
+        Undeliverable: Benchling does not give the keys; the same message may be sent again.
+    """
+    return _keys_of(apps[0].decode()).verify(signed.body, signed.headers, datetime.fromtimestamp(moment, UTC))
+
+
+@cache
+def _keys_of(app: str) -> AppKeys:
+    from labrelay.records.eln.benchling_keys import AppKeys  # its cryptography is for those who have Benchling
+
+    return AppKeys(app)
+
+
 def _refuse_unsigned(text: bytes, given: Sequence[str], secrets: Sequence[bytes]) -> None:
     right = False
     for secret in secrets:
@@ -78,4 +99,4 @@ def _mac(secret: bytes, text: bytes) -> str:
 
 
 # A further scheme is one function and one line here; what is done with its messages, one in `steps/messages.py`.
-SCHEMES: dict[str, Scheme] = {"labrelay": labrelay, "github": github}
+SCHEMES: dict[str, Scheme] = {"labrelay": labrelay, "github": github, "benchling": benchling}

@@ -138,7 +138,7 @@ def _signing(home: Home, source: str) -> tuple[str, list[bytes]]:
         raise HTTPException(
             404, f"no webhook called {printable(source, 60)} is set up here: docs/front-door.md says how"
         )
-    return hook.scheme, [secret.get_secret_value().encode() for secret in hook.secrets]
+    return hook.scheme, hook.signers
 
 
 async def _take(request: Request, response: Response, message: InboxMessage) -> Accepted:

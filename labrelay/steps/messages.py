@@ -33,6 +33,7 @@ from labrelay.records.experiments import Announced
 from labrelay.records.inbox import InboxMessage
 from labrelay.steps.announce import refuse_differing
 from labrelay.steps.collect import Worked
+from labrelay.steps.eln_news import pull
 from labrelay.steps.eln_signs import sign_announced
 from labrelay.steps.home import Home
 from labrelay.steps.watch import watch_folder
@@ -151,6 +152,22 @@ def _look_at_folder(home: Home, _number: int, message: InboxMessage) -> str:
     return f"{seen.state.value}: {seen.reason}"
 
 
+def _hear_notebook(home: Home, number: int, message: InboxMessage) -> str | None:
+    """Ask the notebook what is new: its webhook says that something is, and its own answer is what counts.
+
+    Whatever waits of the same source was told before we ask, so that one look is enough for all of it.
+    """
+    with home.records.read() as session:
+        waits = [n for n, other in inbox.waiting(session, PAGE, door=True) if other.source == message.source]
+    if number not in waits:
+        return None
+    done = pull(home)
+    told = f"{counted(done.heard, 'entry', 'entries')} heard, {len(done.waiting)} waiting"
+    with home.records.write() as session:
+        inbox.finish(session, waits, outcome=told)
+    return None
+
+
 def _read(shape: type[Told], value: object) -> Told:
     """Return the message's content; the door has checked it, but an older one may have checked less."""
     try:
@@ -167,4 +184,5 @@ HANDLERS: dict[tuple[str, str | None], Handler] = {
     (EVENT, FOLDER_COMPLETE): _look_at_folder,
     (OURS, EXPERIMENT): _announce,
     (OURS, FOLDER_COMPLETE): _look_at_folder,
+    ("benchling", None): _hear_notebook,
 }

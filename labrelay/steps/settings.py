@@ -11,7 +11,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from labrelay.model.errors import RefusedInput, UsageError
@@ -25,12 +34,29 @@ Sandbox = Literal["auto", "bwrap", "host", "docker", "podman", "apptainer", "udo
 
 
 class Hook(BaseModel):
-    """Who may call `/api/hooks/NAME`: how they sign, and with which secrets (two live ones, to change them)."""
+    """Who may call `/api/hooks/NAME`: how they sign, and with which secrets (two live ones, to change them).
+
+    Benchling signs with keys that it publishes for an app: it has no secret of ours, and `app` says whose keys count.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scheme: str = Field("labrelay", description="how the messages are signed")
-    secrets: tuple[SecretStr, ...] = Field(min_length=1, max_length=2)
+    secrets: tuple[SecretStr, ...] = Field((), max_length=2)
+    app: str | None = Field(None, pattern=r"^appdef_[A-Za-z0-9]{1,60}$", description="benchling: the app's definition")
+
+    @model_validator(mode="after")
+    def _either(self) -> Hook:
+        if self.scheme == "benchling" and (self.app is None or self.secrets):
+            raise ValueError('the scheme benchling needs app = "appdef_…" and no secrets')
+        if self.scheme != "benchling" and (self.app is not None or not self.secrets):
+            raise ValueError(f"the scheme {self.scheme} needs one or two secrets and no app")
+        return self
+
+    @property
+    def signers(self) -> list[bytes]:
+        """What the scheme verifies by: the secrets, or the app whose keys Benchling publishes."""
+        return [self.app.encode()] if self.app else [secret.get_secret_value().encode() for secret in self.secrets]
 
     @field_validator("secrets")
     @classmethod

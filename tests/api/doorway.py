@@ -26,6 +26,9 @@ secrets = ["{SECRET}", "{NEXT_SECRET}"]
 [hooks.forge]
 scheme = "github"
 secrets = ["{SECRET}"]
+[hooks.bench]
+scheme = "benchling"
+app = "appdef_Tests1"
 """
 STUDY = {"experiment": "study-7", "samples": [{"name": "alpha", "assay": "wgs"}, {"name": "beta", "aliases": ["b1"]}]}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import ENVIRONMENT, serving
+from door_process import ENVIRONMENT, serving
 
 from labrelay.api.signatures import SCHEMES
 from labrelay.steps.home import init_home

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
+from door_process import serving
 from doorway import STUDY, make_home, signed_headers
-from served import serving
 from sqlalchemy import func, select
 
 from labrelay.cli.main import labrelay
@@ -134,7 +134,7 @@ def test_a_scheme_that_there_is_not_is_said_at_the_start(home: Home) -> None:
     text = (home.path / "labrelay.toml").read_text().replace('scheme = "github"', 'scheme = "gitbuh"')
     (home.path / "labrelay.toml").write_text(text)
     done = CliRunner().invoke(labrelay, ["--home", str(home.path), "serve", "--port", "0"])
-    assert "the webhook forge has no scheme gitbuh to be signed by: github, labrelay" in str(done.exception)
+    assert "the webhook forge has no scheme gitbuh to be signed by: benchling, github, labrelay" in str(done.exception)
 
 
 def test_a_short_secret_is_refused_and_not_repeated(home: Home) -> None:

@@ -189,7 +189,7 @@ def test_a_misspelt_field_is_a_mistake_and_the_fields_are_named(labrelay: Comman
     said = labrelay("search", "wrokflow:count_reads")
     assert said.code == 2
     assert "did you mean workflow:count_reads?" in said.sentence
-    assert "assay, experiment, platform, project, role, state, verdict, workflow" in said.sentence
+    assert "assay, experiment, month, platform, project, role, stale, state, verdict, workflow" in said.sentence
     assert labrelay("search", "workflow:count_reads", "--json").json["totals"] == {"workflow run": 2}
     for text in ('"wrokflow:count_reads"', "chr1:200", "http://x"):
         assert labrelay("search", text).out == f"nothing fits {text}\n"

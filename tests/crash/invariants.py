@@ -35,13 +35,14 @@ from labrelay.records.schema import (
     ReadSetRow,
     WorkflowRunRow,
 )
+from labrelay.records.search_schema import DERIVED
 from labrelay.steps.home import Home, open_home
 from labrelay.steps.trail import verify_trail
 from labrelay.stores.folder import FolderObjectStore
 from labrelay.stores.manifest import Manifest
 
 # Tables whose number of rows may differ between a run with crashes and one without: each try leaves its own trace.
-TRACES = {"audit_event", "attempt", "task", "cost", "lease"}
+TRACES = {"audit_event", "attempt", "task", "cost", "lease", *DERIVED}
 LEFTOVER = re.compile(r"\.(tmp|new)-")
 
 

@@ -15,7 +15,8 @@ from labrelay.steps.announce import announce
 from labrelay.steps.direct import submit_direct
 from labrelay.steps.home import Home
 from labrelay.steps.process import process
-from labrelay.steps.reprocess import plan, reprocess
+from labrelay.steps.reprocess import plan
+from labrelay.steps.reprocess_run import reprocess
 from labrelay.steps.results import results_table
 
 DEFINITION = """name = "count_reads"
