@@ -14,7 +14,6 @@ from labrelay.model.errors import Conflict, MissingTool, StorageFailed, UsageErr
 from labrelay.records.database import Database
 from labrelay.stores.durable import fsync_dir, storage_errors
 
-PAGES = 2_000  # copied at a time, so that a writer has to wait for a moment only
 TEMP = ".part"
 
 
@@ -53,7 +52,8 @@ def _of_sqlite(db: Database, part: Path) -> None:
     source = sqlite3.connect(str(db.engine.url.database))
     copy = sqlite3.connect(part)
     try:
-        source.backup(copy, pages=PAGES)
+        # In one step: a reader of the WAL blocks no writer, and a copy in steps begins anew with each commit of others.
+        source.backup(copy)
         # A copy in WAL mode would be two files; the program that opens it turns WAL on again.
         copy.execute("PRAGMA journal_mode=DELETE")
         found = copy.execute("PRAGMA quick_check(1)").fetchone()[0]

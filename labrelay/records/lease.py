@@ -7,6 +7,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
 from uuid import uuid4
 
 from sqlalchemy import select, update
@@ -91,15 +93,30 @@ def _until(seconds: int) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
 
 
+@cache
+def machine() -> str:
+    """Return a name for where process numbers mean the same: host, start of the system, and namespace of processes.
+
+    Containers may share a host's name, and each counts its processes from 1.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    started = boot.read_text().split("-", 1)[0] if boot.exists() else "0"
+    try:
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        namespace = 0
+    return f"{socket.gethostname()}/{started}/{namespace}"
+
+
 def new_holder() -> str:
     """Return a name for one holding by this process: machine, pid, and digits that no other holding has."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+    return f"{machine()}:{os.getpid()}:{uuid4().hex[:8]}"
 
 
 def is_alive(holder: str) -> bool:
-    """Tell whether a holder's process lives; one on another machine counts as alive, since nobody here can know."""
+    """Tell whether a holder's process lives; one elsewhere counts as alive, since nobody here can know."""
     host, pid, _nonce = holder.rsplit(":", 2)
-    if host != socket.gethostname():
+    if host != machine():
         return True
     try:
         os.kill(int(pid), 0)

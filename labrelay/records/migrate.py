@@ -31,7 +31,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         if connection.dialect.name == "postgresql":
             from labrelay.records import postgres
 
-            postgres.collate(connection)
+            postgres.collate(connection, list(TABLES.tables))
         audit_guards.make(connection)
         after = MigrationContext.configure(connection).get_current_revision()
         if before not in (None, after):

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from labrelay.model.qc import Override, Verdict
 from labrelay.records import audit
-from labrelay.records.database import actor, now
+from labrelay.records.database import now
 from labrelay.records.schema import WorkflowRunRow
 from labrelay.records.schema_overrides import OverrideRow
 
@@ -19,7 +19,7 @@ def override(session: Session, run: WorkflowRunRow, verdict: Verdict, reason: st
     last = of_runs(session, [run.id]).get(run.id)
     computed = last.computed if last else Verdict(run.verdict)
     number = 1 + (session.scalar(select(func.max(OverrideRow.number)).where(OverrideRow.run_id == run.id)) or 0)
-    made = Override(verdict=verdict, computed=computed, reason=reason, at=now(), by=actor())
+    made = Override(verdict=verdict, computed=computed, reason=reason, at=now(), by=audit.signature())
     session.add(OverrideRow(run_id=run.id, number=number, **made.model_dump(mode="json")))
     run.verdict = verdict.value
     audit.record(session, "verdict.overridden", run.id, verdict=verdict.value, computed=computed.value, reason=reason)

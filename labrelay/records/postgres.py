@@ -10,10 +10,11 @@ the lock; what it then tries to commit is refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 
 from labrelay.model.errors import Busy, LabrelayError, MissingTool, StorageFailed, UsageError
 
@@ -58,6 +59,8 @@ def open_engine(url: str, busy_seconds: int) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
         if connection.get_execution_options().get("labrelay_write"):
+            # Each statement sees what was committed before it: a snapshot would be taken before the lock was had.
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS})")
         else:
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -65,19 +68,20 @@ def open_engine(url: str, busy_seconds: int) -> Engine:
     return engine
 
 
-def collate(connection: Connection) -> None:
-    """Have all our texts compared byte by byte, as SQLite does, whatever language the database was made for.
+def collate(connection: Connection, tables: Collection[str]) -> None:
+    """Have all texts of these tables compared byte by byte, as SQLite does, whatever the database's own language is.
 
     Times and ids are compared as text; a language's own order would skip signs in them. Done after every migration,
     for what it added.
     """
     columns = text(
         "SELECT table_name, column_name, data_type, character_maximum_length FROM information_schema.columns "
-        "WHERE table_schema = current_schema() AND data_type IN ('text', 'character varying') "
-        "AND collation_name IS DISTINCT FROM 'C' ORDER BY table_name, ordinal_position"
+        "WHERE table_schema = current_schema() AND table_name = ANY(:ours) "
+        "AND data_type IN ('text', 'character varying') AND collation_name IS DISTINCT FROM 'C' "
+        "ORDER BY table_name, ordinal_position"
     )
     wanted: dict[str, list[str]] = {}
-    for table, column, kind, length in connection.execute(columns):
+    for table, column, kind, length in connection.execute(columns, {"ours": list(tables)}):
         size = f"({length})" if length else ""
         wanted.setdefault(table, []).append(f'ALTER COLUMN "{column}" TYPE {kind}{size} COLLATE "C"')
     for table, changes in wanted.items():
@@ -100,7 +104,10 @@ def explain(error: DBAPIError, busy_seconds: int) -> LabrelayError | None:
         return StorageFailed(
             f"the metadata store could not be written ({said}): free space there, then repeat the command"
         )
-    if not code or code.startswith(SERVER_GONE) or error.connection_invalidated:
+    if isinstance(error, DataError):
+        return UsageError(f"the metadata store does not take a value ({said}): correct it where it comes from")
+    unanswered = not code and isinstance(error, OperationalError | InterfaceError)
+    if unanswered or code.startswith(SERVER_GONE) or error.connection_invalidated:
         return StorageFailed(
             f"the metadata store does not answer or broke off ({said}): see that its server runs and repeat the "
             "command; what was under way is either there whole or not at all"

@@ -59,4 +59,6 @@ def explain(error: DBAPIError, busy_seconds: int) -> LabrelayError | None:
         return StorageFailed(
             f"the metadata store could not be written ({said}): free space or mend the rights, then repeat the command"
         )
+    if "not a database" in said or "malformed" in said:
+        return StorageFailed(f"the file of the metadata store is damaged ({said}): restore it from a backup")
     return None

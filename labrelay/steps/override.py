@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from labrelay.model.errors import UsageError
 from labrelay.model.faults import faultpoint
-from labrelay.model.files import FileRole
-from labrelay.model.ids import derived_id
 from labrelay.model.qc import Override, Verdict
-from labrelay.records import intake, outbox, overrides
-from labrelay.records.database import now
-from labrelay.records.schema import CrateRow, WorkflowRunRow
-from labrelay.records.upsert import insert_missing
+from labrelay.records import outbox, overrides
+from labrelay.records.schema import WorkflowRunRow
 from labrelay.steps.documents import write_documents
 from labrelay.steps.gather import recorded_result
 from labrelay.steps.home import Home
-from labrelay.steps.record import PROFILE
+from labrelay.steps.record import put_crate
 from labrelay.steps.results import show_result
 
 LONGEST_REASON = 1_000
@@ -60,7 +56,4 @@ def _write_again(home: Home, run_id: str) -> None:
     crate = write_documents(home, result, path)
     faultpoint("override.documents_written")
     with home.records.write() as session:
-        intake.add_files(session, [(crate, FileRole.CRATE.value, None)])
-        session.query(CrateRow).where(CrateRow.run_id == run_id).delete()
-        made = {"id": derived_id("crt", run_id, crate.version), "run_id": run_id, "file_id": crate.id}
-        insert_missing(session, CrateRow, [made | {"profile": PROFILE, "created_at": now()}])
+        put_crate(session, result, crate)

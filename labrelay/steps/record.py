@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
 from labrelay.model.errors import NotFound, RunFailed
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef, FileRole
@@ -142,6 +145,15 @@ def _described(home: Home, file: OutputFile, ref: FileRef, definition: Definitio
     return made.model_copy(update={"task": file.task})
 
 
+def put_crate(session: Session, result: Result, crate: FileRef) -> None:
+    """Write which crate a result has in the caller's transaction; one of before gives way to it."""
+    intake.add_files(session, [(crate, FileRole.CRATE.value, None)])
+    made = {"id": derived_id("crt", result.run_id, crate.version), "run_id": result.run_id, "file_id": crate.id}
+    session.execute(delete(CrateRow).where(CrateRow.run_id == result.run_id, CrateRow.id != made["id"]))
+    more = {"profile": PROFILE, "created_at": now(), "keywords": _keywords(result)}
+    insert_missing(session, CrateRow, [made | more])
+
+
 def _commit(home: Home, run: WorkflowRunRow, token: str, result: Result, crate: FileRef, verdict: Verdict) -> bool:
     """Write outputs, lineage, tasks, metrics, verdict, crate, audit and messages in one transaction."""
     with home.records.write() as session:
@@ -149,14 +161,10 @@ def _commit(home: Home, run: WorkflowRunRow, token: str, result: Result, crate: 
         if _settled(row):
             return False
         intake.add_files(session, [(f.ref, f.role.value, None) for f in result.outputs])
-        intake.add_files(session, [(crate, FileRole.CRATE.value, None)])
         runs.add_io(session, run.id, "out", [(f.name, f.index, f.ref.id, f.task) for f in result.outputs])
         runs.add_report(session, token, result.report)
         intake.add_metrics(session, run.id, result.metrics, result.verdicts)
-        made = {"id": derived_id("crt", run.id, crate.version), "run_id": run.id, "file_id": crate.id}
-        insert_missing(
-            session, CrateRow, [made | {"profile": PROFILE, "created_at": now(), "keywords": _keywords(result)}]
-        )
+        put_crate(session, result, crate)
         row.verdict, row.recorded_at = verdict.value, now()
         superseded.replace(session, result.replaces, run.id)
         follow_result(home, session, result)

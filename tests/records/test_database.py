@@ -110,3 +110,21 @@ def test_a_full_disk_is_said_and_nothing_half_written_stays(tmp_path: Path) -> N
     with Database(url).read() as session:
         assert session.query(LinkRow).count() == 0
         assert session.execute(text("PRAGMA integrity_check")).scalar() == "ok"
+
+
+@pytest.mark.parametrize("content", [b"this is no database" * 400, None])
+def test_a_damaged_file_is_said_with_what_to_do(db: Database, content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.sqlite"
+    db.close()
+    raw = bytearray(Path(str(db.engine.url.database)).read_bytes())
+    raw[4096 * 2 :] = b"\xff" * (len(raw) - 4096 * 2)
+    path.write_bytes(content or bytes(raw))
+    damaged = Database(sqlite_url(path))
+    with pytest.raises(StorageFailed, match="restore it from a backup"):
+        look_at(damaged)
+
+
+def look_at(db: Database) -> None:
+    db.version()
+    with db.read() as session:
+        session.query(LinkRow).count()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ from labrelay.records.backup import backup
 from labrelay.records.copying import copy_into
 from labrelay.records.database import Database
 from labrelay.records.metadata import TABLES
-from labrelay.records.schema import OutboxRow
+from labrelay.records.schema import LinkRow, OutboxRow
 from labrelay.records.search_schema import DERIVED
 from labrelay.records.sqlite import sqlite_url
 
@@ -83,6 +85,35 @@ def test_a_backup_made_while_others_write_holds_all_that_was_there_and_is_sound(
     assert sum(before.values()) > 30
     copy.close()
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_a_backup_of_a_file_ends_however_busy_another_process_is(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "busy.sqlite")
+    db = Database(url)
+    db.ensure()
+    with db.write() as session:
+        session.add_all(LinkRow(entity_id=f"e{n}", system="s" * 4000, external_id="1", at="t") for n in range(3000))
+    code = """
+        import sys, time
+        from labrelay.records.database import Database
+        from labrelay.records.schema import LinkRow
+        db = Database(sys.argv[1])
+        for n in range(100_000):
+            with db.write() as s: s.add(LinkRow(entity_id=f"w{n}", system="w", external_id="1", at="t"))
+            if n == 0: print("writing", flush=True)
+            time.sleep(0.005)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout
+        assert writer.stdout.readline() == "writing\n"
+        done = threading.Thread(target=backup, args=(db, tmp_path / "copy.sqlite"), daemon=True)
+        done.start()
+        done.join(30)
+        assert writer.poll() is None
+        writer.kill()
+    assert not done.is_alive()
+    assert counts(Database(sqlite_url(tmp_path / "copy.sqlite")))["link"] >= 3000
 
 
 def test_a_backup_replaces_nothing_and_needs_something_to_back_up(

@@ -9,19 +9,20 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import seed
 from cutting_proxy import CuttingProxy
 from postgres import Cluster
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from labrelay.model.errors import Busy, MissingTool, StorageFailed, UsageError
 from labrelay.model.experiment import Experiment, Sample
+from labrelay.records import audit, experiments, postgres, runs
 from labrelay.records import database as database_module
-from labrelay.records import experiments, postgres, runs
 from labrelay.records.database import Database
 from labrelay.records.schema import AttemptRow, LinkRow, WorkflowRunRow
 
@@ -55,6 +56,40 @@ def test_texts_sort_by_their_bytes_whatever_language_the_database_speaks(cluster
         session.add_all([link("run_a"), link("RUN_B"), link("run-c"), link("ä")])
     assert names(db) == ["RUN_B", "run-c", "run_a", "ä"]
     db.close()
+
+
+def test_what_is_not_ours_in_the_same_schema_stays_as_it_is(cluster: Cluster) -> None:
+    name = cluster.create()
+    cluster.execute("CREATE TABLE other_app (note text); CREATE VIEW lab_notes AS SELECT note FROM other_app", name)
+    db = Database(cluster.url(name))
+    db.ensure()
+    query = "SELECT collation_name FROM information_schema.columns WHERE table_name = 'other_app'"
+    with db.read() as session:
+        assert session.scalar(text(query)) is None
+    db.close()
+
+
+def test_writers_queue_whatever_isolation_the_server_begins_with(cluster: Cluster) -> None:
+    name = cluster.create("empty")
+    cluster.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+    stores = [Database(cluster.url(name)) for _ in range(3)]
+
+    def write(db: Database) -> None:
+        for number in range(10):
+            with db.write() as session:
+                seed.audit_something(session, f"run_{number}")
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(write, stores))
+    with stores[0].read() as session:
+        assert (audit.count(session), list(audit.broken_links(session))) == (30, [])
+    for each in stores:
+        each.close()
+
+
+def test_a_value_that_no_column_takes_is_no_fault_of_the_server(db: Database) -> None:
+    with pytest.raises(UsageError, match="does not take a value"), db.write() as session:
+        session.execute(insert(LinkRow), {"entity_id": "a\x00b", "system": "s", "external_id": "1", "at": "t"})
 
 
 def test_a_reader_sees_one_state_however_much_is_written_meanwhile(db: Database) -> None:

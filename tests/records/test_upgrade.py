@@ -1,11 +1,14 @@
 """Databases that earlier releases wrote open, are brought up to date, and say what they said."""
 
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres import Cluster
+from sqlalchemy import MetaData, insert, select
 
-from labrelay.records import audit
+from labrelay.records import audit, migrate
 from labrelay.records.database import HEAD, Database
 from labrelay.records.lineage import lineage
 from labrelay.records.schema import FileRow, SampleRow, WorkflowRunRow
@@ -15,13 +18,45 @@ from labrelay.records.sqlite import sqlite_url
 WRITTEN = sorted((Path(__file__).parents[1] / "data" / "databases").glob("*.sqlite.gz"))
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(params=WRITTEN, ids=lambda path: path.name.split(".")[0])
-def db(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+def db(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> Iterator[Database]:
     path = tmp_path / "labrelay.sqlite"
     path.write_bytes(gzip.decompress(request.param.read_bytes()))
     opened = Database(sqlite_url(path))
+    if kind == "postgres":
+        opened = moved(opened, Database(request.getfixturevalue("cluster").url(new_database(request))))
     opened.ensure()
-    return opened
+    yield opened
+    opened.close()
+
+
+def new_database(request: pytest.FixtureRequest) -> str:
+    cluster: Cluster = request.getfixturevalue("cluster")
+    return cluster.create()
+
+
+def moved(old: Database, new: Database) -> Database:
+    """Return a store on PostgreSQL as a release of that revision would have left it: its tables, then its rows."""
+    revision = old.version()
+    assert revision is not None
+    migrate.upgrade(new.engine, revision)
+    tables = MetaData()
+    tables.reflect(old.engine)
+    names = [name for name in tables.tables if name != "alembic_version" and not name.startswith("search_")]
+    with old.engine.connect() as source, new.engine.connect() as target, target.begin():
+        for table in (each for each in tables.sorted_tables if each.name in names):
+            order = table.c.seq if table.name == "audit_event" else table.primary_key.columns[0]
+            rows = [dict(row) for row in source.execute(select(table).order_by(order)).mappings()]
+            if rows:
+                target.execute(insert(table), rows)
+    migrate.index_all(new.engine)
+    old.close()
+    return new
 
 
 def test_there_is_a_database_of_this_revision() -> None:

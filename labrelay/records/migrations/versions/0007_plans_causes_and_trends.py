@@ -104,15 +104,19 @@ def _instrument_runs() -> list[dict[str, str]]:
 def _workflow_runs() -> list[dict[str, str]]:
     bind = op.get_bind()
     sources: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    # What an instrument wrote can be large: each is read once, one at a time, and only two words of it are kept.
+    written = sa.text("SELECT id, platform, content, created_at FROM instrument_run")
+    instruments_of = {
+        id: (_instrument(content, platform), _began(content, created))
+        for id, platform, content, created in bind.execute(written.execution_options(yield_per=100))
+    }
     origins = (
-        "SELECT DISTINCT run_io.run_id, i.platform, i.content, i.created_at FROM run_io "
+        "SELECT DISTINCT run_io.run_id, instrument_run_id FROM run_io "
         "JOIN dataset_file ON dataset_file.file_id = run_io.file_id JOIN dataset ON dataset.id = dataset_id "
-        "JOIN instrument_run i ON i.id = instrument_run_id WHERE direction = 'in'"
+        "WHERE direction = 'in'"
     )
-    if bind.dialect.name == "postgresql":
-        origins = origins.replace("i.content", "CAST(i.content AS TEXT)")  # json values cannot be compared there
-    for run_id, platform, content, created in bind.execute(sa.text(origins)):
-        sources[run_id].add((_instrument(content, platform), _began(content, created)))
+    for run_id, instrument_run_id in bind.execute(sa.text(origins)):
+        sources[run_id].add(instruments_of[instrument_run_id])
     samples: dict[str, set[tuple[str, str]]] = defaultdict(set)
     members = "SELECT run_id, name, assay FROM workflow_run_sample JOIN sample ON sample.id = sample_id"
     for run_id, name, assay in bind.execute(sa.text(members)):
