@@ -8,6 +8,11 @@ ROOT = Path(__file__).parent.parent
 RUNS = (
     ["fastq_pass", "--rounds", "3"],
     ["records_queries"],
+    ["instant_runs", "--runs", "200"],
+    ["records_at_scale", "--runs", "10000"],
+    ["stale_set"],
+    ["audit_trail"],
+    ["front_door"],
     ["stale_set"],
     ["engine_overhead", "--samples", "10", "--rounds", "1"],
     ["nextflow_overhead", "--runs", "2"],

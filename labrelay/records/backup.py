@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -49,23 +50,27 @@ def backup(db: Database, path: Path) -> int:
 
 
 def _of_sqlite(db: Database, part: Path) -> None:
-    source = sqlite3.connect(str(db.engine.url.database))
-    copy = sqlite3.connect(part)
-    try:
+    with closing(sqlite3.connect(str(db.engine.url.database))) as source:
+        try:
+            found = _copied(source, part)
+        except sqlite3.Error as error:
+            said = str(error).splitlines()[0]
+            raise StorageFailed(
+                f"the backup could not be made ({said}): free space or mend the rights, then repeat"
+            ) from error
+    if found != "ok":
+        said = found.splitlines()[0]
+        raise StorageFailed(f"the metadata store itself is damaged ({said}): restore an older backup")
+
+
+def _copied(source: sqlite3.Connection, part: Path) -> str:
+    """Copy the database and return what SQLite finds wrong with the copy, or `ok`."""
+    with closing(sqlite3.connect(part)) as copy:
         # In one step: a reader of the WAL blocks no writer, and a copy in steps begins anew with each commit of others.
         source.backup(copy)
         # A copy in WAL mode would be two files; the program that opens it turns WAL on again.
         copy.execute("PRAGMA journal_mode=DELETE")
-        found = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.Error as error:
-        raise StorageFailed(
-            f"the backup could not be made ({error}): free space or mend the rights, then repeat"
-        ) from error
-    finally:
-        copy.close()
-        source.close()
-    if found != "ok":
-        raise StorageFailed(f"the metadata store itself is damaged ({found}): restore an older backup")
+        return str(copy.execute("PRAGMA quick_check(1)").fetchone()[0])
 
 
 def _of_postgres(db: Database, part: Path) -> None:

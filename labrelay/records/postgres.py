@@ -22,7 +22,7 @@ IDLE_SECONDS = 60  # a transaction in which nothing happens for so long is ended
 WRITERS = 0x6C6162  # the number of the lock that writers take, "lab"
 URL_FORMS = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
 SERVER_GONE = ("08", "57P", "25P03")  # classes and codes: the connection broke, the server stops, we were idle too long
-ACCESS_REFUSED = ("28", "3D000")  # authentication, no such database
+ACCESS_REFUSED = ("28", "3D000", "42501")  # authentication, no such database, no right to do it
 NO_ROOM = ("53100", "53200", "25006", "58030")  # disk full, memory, read only, input or output error
 
 
@@ -99,7 +99,10 @@ def explain(error: DBAPIError, busy_seconds: int) -> LabrelayError | None:
             "run the command again later"
         )
     if code.startswith(ACCESS_REFUSED) or _refused_at_the_door(code, said):
-        return UsageError(f"the metadata store refuses us ({said}): mend database_url in labrelay.toml")
+        return UsageError(
+            f"the metadata store refuses us ({said}): mend its URL, our password (PGPASSWORD, ~/.pgpass), "
+            "or the account's rights: it has to own the database"
+        )
     if code in NO_ROOM:
         return StorageFailed(
             f"the metadata store could not be written ({said}): free space there, then repeat the command"
@@ -117,4 +120,6 @@ def explain(error: DBAPIError, busy_seconds: int) -> LabrelayError | None:
 
 def _refused_at_the_door(code: str, said: str) -> bool:
     """Tell whether a connection that never came to be failed for who or what we asked for; libpq gives no code then."""
-    return not code and any(words in said for words in ("authentication failed", "does not exist", "no pg_hba.conf"))
+    return not code and any(
+        words in said for words in ("authentication failed", "does not exist", "no pg_hba.conf", "no password supplied")
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import text
 
+from labrelay.model.errors import LabrelayError
 from labrelay.model.problem import Frozen
 from labrelay.model.words import counted
 from labrelay.records import audit, audit_guards
@@ -28,11 +29,16 @@ class Verdict(Frozen):
 
 
 def look(db: Database, *, thorough: bool = False) -> Iterator[Verdict]:
-    """Yield what there is to say. Cost: one pass over the audit trail; `thorough` reads the whole store.
+    """Yield what there is to say. Cost: one pass over the audit trail; `thorough` reads the whole store."""
+    try:
+        yield from _look(db, thorough=thorough)
+    except LabrelayError as error:
+        on_file = db.engine.dialect.name == "sqlite"
+        fix = "restore a backup" if on_file else "look after the server, and our URL, password and rights"
+        yield Verdict(what="records", said=str(error).splitlines()[0], fix=fix)
 
-    Raises:
-        LabrelayError: The store cannot be read.
-    """
+
+def _look(db: Database, *, thorough: bool) -> Iterator[Verdict]:
     found = db.version()
     if found is None or found < HEAD:
         said = f"revision {found or 'none'}; the next command brings it to {HEAD}"

@@ -178,3 +178,31 @@ def test_missing_tables_and_rows_that_others_name_are_found(full: Database, requ
     said = " ".join(bad(full))
     assert "3 of dataset.sample_id" in said
     assert "link" in said.partition("references")[0]
+
+
+def test_a_damaged_file_is_a_finding_and_no_backup_of_it_is_made(full: Database, tmp_path: Path) -> None:
+    if full.engine.dialect.name != "sqlite":
+        return
+    full.close()
+    raw = bytearray(Path(str(full.engine.url.database)).read_bytes())
+    raw[4096 * 20 : 4096 * 40] = b"\xff" * 4096 * 20
+    (tmp_path / "damaged.sqlite").write_bytes(raw)
+    (tmp_path / "no-database.sqlite").write_text("hello")
+    for name in ("damaged", "no-database"):
+        db = Database(sqlite_url(tmp_path / f"{name}.sqlite"))
+        assert [found.fix for found in soundness.look(db, thorough=True)] == ["restore a backup"]
+        with pytest.raises(StorageFailed) as refused:
+            backup(db, tmp_path / "copy")
+        assert "\n" not in str(refused.value)
+        assert not (tmp_path / "copy").exists()
+
+
+def test_an_account_without_rights_is_told_so(cluster: Cluster) -> None:
+    name = cluster.create()
+    cluster.execute("CREATE ROLE stranger LOGIN", name)
+    db = Database(cluster.url(name).replace("lab@", "stranger@"))
+    with pytest.raises(UsageError, match="it has to own the database"):
+        db.ensure()
+    db.close()
+    cluster.execute(f"DROP DATABASE {name}")
+    cluster.execute("DROP ROLE stranger")

@@ -209,7 +209,7 @@ def _count(db: Database, table: type[WorkflowRunRow | AttemptRow]) -> int:
 def test_what_it_refuses_us_for_is_the_users_to_mend(cluster: Cluster, tmp_path: Path) -> None:
     for wrong in (cluster.url("nowhere"), cluster.url("empty").replace("lab@", "nobody@")):
         db = Database(wrong)
-        with pytest.raises(UsageError, match=r"refuses us \(.*mend database_url"):
+        with pytest.raises(UsageError, match=r"refuses us \(.*mend its URL"):
             db.version()
     db = Database(f"postgresql://lab@/empty?host={tmp_path}")
     with pytest.raises(StorageFailed, match="does not answer"):
