@@ -36,6 +36,10 @@ NORMAL, ARCHIVED, DELETED = 1, 2, 3  # states of experiments and of uploads
 ALL_STATES = f"{NORMAL},{ARCHIVED},{DELETED}"
 NUMBER = re.compile(r"[0-9]{1,18}")
 Entity = Mapping[str, Any]
+# Without its text or its fields an experiment of ours would be made, or written, as if they were empty.
+LISTED = {"id": int, "metadata": str | dict | None}
+CHANGED = LISTED | {"modified_at": str, "body": str | None}
+WHOLE = LISTED | {"body": str | None, "uploads": [{"id": int, "real_name": str}]}
 
 
 def open_notebook(account: Account) -> Notebook:
@@ -83,8 +87,8 @@ class ELabFTW:
     def check(self) -> list[Problem]:
         """Ask who we are and for one experiment; whether the key may write is seen only by writing."""
         try:
-            self._rest.ask("GET", "/users/me")
-            self._rest.ask("GET", "/experiments", params={"limit": 1})
+            self._rest.ask("GET", "/users/me", shape=dict)
+            self._rest.ask("GET", "/experiments", params={"limit": 1}, shape=[LISTED])
         except Undeliverable as error:
             return [Problem(code="ELN_ACCOUNT", message=str(error))]
         return []
@@ -93,7 +97,7 @@ class ELabFTW:
         """Look for the experiment whose extra field holds our identifier, also a deleted one; the oldest counts."""
         query = f'extrafield:"{IDENTIFIER}":"{identifier}"'
         params = {"extended": query, "state": ALL_STATES, "scope": 3, "full": 1, "limit": PAGE_SIZE}
-        listed = self._rest.ask("GET", "/experiments", params=params).body or []
+        listed = self._rest.ask("GET", "/experiments", params=params, shape=[LISTED]).body
         # The search also finds words that begin alike.
         found = [one for one in listed if extra_field(one, IDENTIFIER) == identifier]
         found.sort(key=lambda one: (one.get("state") == DELETED, one["id"]))
@@ -147,7 +151,7 @@ class ELabFTW:
         """Return the tagged experiments that were changed since; times are the server's own and only compared."""
         found, newest = [], cursor or ""
         for entity in self._changed():
-            changed = str(entity.get("modified_at") or "")
+            changed = entity["modified_at"]
             if cursor and changed < cursor:  # of the same second: may repeat
                 break
             newest = max(newest, changed)
@@ -167,7 +171,7 @@ class ELabFTW:
         }
         offset = 0
         while True:
-            listed = self._rest.ask("GET", "/experiments", params=params | {"offset": offset}).body or []
+            listed = self._rest.ask("GET", "/experiments", params=params | {"offset": offset}, shape=[CHANGED]).body
             yield from listed
             if len(listed) < PAGE_SIZE:
                 return
@@ -181,7 +185,7 @@ class ELabFTW:
     def _entity(self, external_id: str) -> Entity | None:
         if not NUMBER.fullmatch(external_id):
             return None
-        answer = self._rest.ask("GET", f"/experiments/{external_id}", known=(404,))
+        answer = self._rest.ask("GET", f"/experiments/{external_id}", known=(404,), shape=WHOLE)
         return answer.body if answer.status != 404 else None
 
     def _entry(self, entity: Entity) -> Entry:
@@ -205,7 +209,7 @@ def _parts(entity: Entity) -> dict[str, PartThere]:
         if digest is not None:
             parts[part] = PartThere(digest=digest, text=text.part_text(body, part)[:SHOWN])
     # Of files of one name the newest counts; a replaced one is archived, a removed one deleted.
-    for upload in sorted(entity.get("uploads") or [], key=lambda one: one["id"]):
+    for upload in sorted(entity["uploads"], key=lambda one: one["id"]):
         if upload.get("state") == NORMAL:
             found = PartThere(digest=_file_digest(upload), external_id=str(upload["id"]))
             parts[f"{FILE}{upload['real_name']}"] = found

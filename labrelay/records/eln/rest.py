@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import UnionType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from labrelay.records.delivery import LATER, Undeliverable, wait_seconds
 
 TIMEOUT = 30.0  # seconds for each of connect, write and read
 LARGEST_ANSWER = 32 << 20  # bytes
+# What JSON has to look like: an object with at least these keys, a list of such things, or a type.
+Shape = Mapping[str, Any] | list[Any] | type | UnionType
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,14 @@ class Rest:
         # Redirects are not followed: they would carry the token to a host that nobody named.
         self._client = httpx.Client(base_url=url, headers=dict(headers), timeout=TIMEOUT, follow_redirects=False)
 
-    def ask(self, method: str, path: str, *, known: Collection[int] = (), **more: Any) -> Answer:
+    def ask(self, method: str, path: str, *, known: Collection[int] = (), shape: Shape = object, **more: Any) -> Answer:
         """Send one request.
 
         Args:
             method: `GET`, `POST` …
             path: Below the API's address.
             known: Statuses outside 2xx that the caller handles itself.
+            shape: Of the body of a 2xx; the caller uses nothing that it does not name.
             more: What `httpx.Client.request` takes: params, json, content, headers.
 
         Raises:
@@ -66,8 +70,10 @@ class Rest:
             said = f"{self.title} at {self.host} did not answer ({type(error).__name__}); it is tried again"
             raise Undeliverable(said, retry=True) from None
         if response.is_success or response.status_code in known:
-            location = response.headers.get("location", "")
-            return Answer(response.status_code, self._body(response), location)
+            body = self._body(response)
+            if response.is_success and not fits(body, shape):
+                raise self._no_answer(response.status_code, "something else than its API says")
+            return Answer(response.status_code, body, response.headers.get("location", ""))
         raise refused(self.title, self.host, response.status_code, response.headers, detail_of(response.content))
 
     def fetch(self, path: str, largest: int = 5 << 20) -> bytes:
@@ -98,15 +104,24 @@ class Rest:
                 raise ValueError
             return json.loads(response.content)
         except (ValueError, RecursionError):
-            raise Undeliverable(
-                f"{self.title} at {self.host} answered {response.status_code} with something else than JSON, "
-                "as a proxy or a login page does: check eln_url; it is tried again",
-                retry=True,
-            ) from None
+            raise self._no_answer(response.status_code, "something else than JSON") from None
+
+    def _no_answer(self, status: int, what: str) -> Undeliverable:
+        said = f"{self.title} at {self.host} answered {status} with {what}, as a proxy or a login page does"
+        return Undeliverable(f"{said}: check eln_url; it is tried again", retry=True)
 
     def close(self) -> None:
         """Close connections."""
         self._client.close()
+
+
+def fits(body: Any, shape: Shape) -> bool:
+    """Return whether parsed JSON has a shape; an object may have more keys."""
+    if isinstance(shape, Mapping):
+        return isinstance(body, dict) and all(key in body and fits(body[key], inner) for key, inner in shape.items())
+    if isinstance(shape, list):
+        return isinstance(body, list) and all(fits(each, shape[0]) for each in body)
+    return isinstance(body, shape)
 
 
 def refused(title: str, host: str, status: int, headers: Mapping[str, str], detail: str = "") -> Undeliverable:
