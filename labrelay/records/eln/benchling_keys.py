@@ -16,11 +16,13 @@ import httpx
 from labrelay.model.errors import Denied, RefusedInput
 from labrelay.records.delivery import Undeliverable
 from labrelay.records.eln.benchling_webhook import Key, keys_url, read_keys, verify
+from labrelay.records.eln.rest import read_up_to
 
 FRESH = 3600.0  # seconds; Benchling asks for six hours at most
 USABLE = 6 * 3600.0  # while Benchling cannot be asked
 NOT_SOONER = 60.0
 LARGEST = 1 << 20  # bytes of a key set
+SECONDS = 10.0  # somebody waits at the door
 Fetch = Callable[[str], bytes]
 
 
@@ -85,14 +87,10 @@ def fetched(url: str) -> bytes:
         Undeliverable: Nobody answered, or not with a key set's size.
     """
     try:
-        with httpx.Client(timeout=10.0) as client, client.stream("GET", url) as response:
-            content = bytearray()
-            for chunk in response.iter_bytes():
-                content += chunk
-                if len(content) > LARGEST:
-                    break
+        with httpx.Client(timeout=SECONDS) as client, client.stream("GET", url) as response:
+            content = read_up_to(response, LARGEST, SECONDS)
             if response.status_code == 200 and len(content) <= LARGEST:
-                return bytes(content)
+                return content
             said = f"answered {response.status_code}"
     except httpx.HTTPError as error:
         said = f"did not answer ({type(error).__name__})"

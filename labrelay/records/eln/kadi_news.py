@@ -19,6 +19,7 @@ from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem
 from labrelay.parsers.announcement import read_announcement
 from labrelay.records.eln.port import Announcement, SampleThere
+from labrelay.records.eln.rest import TooLarge
 from labrelay.records.eln.samples import checked, sample_from
 
 OURS = re.compile(r"exp_[0-9a-f]{16}(-[0-9]+)?\Z")
@@ -43,7 +44,11 @@ def announcement_of(record: dict[str, Any], file_of: Callable[[int, str], bytes 
     if "samples" in named:
         samples = _from_extra(named["samples"], problems)
     else:
-        samples = _from_file(file_of(record["id"], SAMPLE_FILE), problems)
+        try:
+            samples = _from_file(file_of(record["id"], SAMPLE_FILE), problems)
+        except TooLarge as error:
+            samples = ()
+            problems.append(Problem(code="LARGE_FILE", message=str(error), path=SAMPLE_FILE))
     problems += checked(samples)
     told: dict[str, Any] = {
         "name": _text(named.get("experiment")) or record["identifier"],

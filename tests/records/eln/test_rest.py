@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import parts as made
 import pytest
 from contract import HEADING
@@ -14,7 +15,7 @@ from labrelay.records.delivery import Undeliverable
 from labrelay.records.eln.elabftw import ELabFTW
 from labrelay.records.eln.kadi import KadiNotebook
 from labrelay.records.eln.port import Account, Notebook
-from labrelay.records.eln.rest import Rest, fits
+from labrelay.records.eln.rest import Rest, TooLarge, fits
 
 TOKEN = "pat_secret-of-the-lab"
 
@@ -156,3 +157,40 @@ def test_a_file_that_is_too_large_for_a_notebook_is_not_loaded(server: Server, t
     assert len(rest.fetch("/file", largest=2000)) == 2000
     with pytest.raises(Undeliverable, match="more than 1999 bytes"):
         rest.fetch("/file", largest=1999)
+
+
+def trickling(chunks: int, sent: list[int]) -> Rest:
+    """Return a notebook whose answers come in so many pieces; `sent` gets their sizes."""
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(chunks):
+            sent.append(1000)
+            yield b" " * 1000
+
+    rest = Rest("Kadi4Mat", "http://kadi.test", {})
+    answers = httpx.MockTransport(lambda _request: httpx.Response(200, content=pieces()))
+    rest._client = httpx.Client(base_url="http://kadi.test", transport=answers)
+    return rest
+
+
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labrelay.records.eln.rest.LARGEST_ANSWER", 2500)
+    sent: list[int] = []
+    with pytest.raises(Undeliverable, match="answered 200 with more than 2500 bytes"):
+        trickling(50, sent).ask("GET", "/records")
+    assert len(sent) == 3
+    sent.clear()
+    with pytest.raises(TooLarge, match="more than 1500 bytes") as error:
+        trickling(50, sent).fetch("/file", largest=1500)
+    assert (len(sent), error.value.retryable) == (2, False)
+
+
+def test_an_answer_that_never_ends_is_left_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labrelay.records.eln.rest.ANSWER_SECONDS", 0.0)
+    sent: list[int] = []
+    asks: list[Callable[[Rest], object]] = [lambda rest: rest.ask("GET", "/records"), lambda rest: rest.fetch("/file")]
+    for ask in asks:
+        with pytest.raises(Undeliverable, match="did not answer \\(ReadTimeout\\); it is tried again") as error:
+            ask(trickling(50, sent))
+        assert error.value.retryable
+    assert len(sent) < 10
