@@ -97,6 +97,9 @@ class Rest:
                 return response, read_up_to(response, largest, ANSWER_SECONDS)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise Undeliverable(f"eln_url is no address of {self.title}: mend the setting", retry=False) from None
+        except httpx.LocalProtocolError:
+            said = f"what is asked of {self.title} cannot be sent, by a sign that HTTP refuses: check eln_token"
+            raise Undeliverable(said, retry=False) from None
         except httpx.HTTPError as error:
             said = f"{self.title} at {self.host} did not answer ({type(error).__name__}); it is tried again"
             raise Undeliverable(said, retry=True) from None

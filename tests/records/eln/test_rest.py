@@ -106,6 +106,15 @@ def test_an_address_that_is_none_is_a_mistake_in_the_settings() -> None:
     assert not error.value.retryable
 
 
+def test_a_token_that_http_cannot_carry_is_not_tried_again(server: Server) -> None:
+    rest = Rest("Kadi4Mat", f"http://127.0.0.1:{server.server_port}", {"Authorization": f"Bearer {TOKEN}\n"})
+    asks: list[Callable[[], object]] = [lambda: rest.ask("GET", "/records"), lambda: rest.fetch("/file")]
+    for ask in asks:
+        with pytest.raises(Undeliverable, match="check eln_token") as error:
+            ask()
+        assert (error.value.retryable, TOKEN in str(error.value)) == (False, False)
+
+
 def test_a_body_with_a_terminals_escapes_is_shown_as_text(server: Server) -> None:
     server.answer = (400, {}, b'{"description": "it \\u001b[2J said"}')
     assert "it \\x1b[2J said" in str(asked(server))
