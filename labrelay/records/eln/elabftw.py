@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -33,6 +34,8 @@ from labrelay.records.eln.rest import Rest
 
 TITLE_LENGTH, PAGE_SIZE, SHOWN = 255, 50, 500
 NORMAL, ARCHIVED, DELETED = 1, 2, 3  # states of experiments and of uploads
+# Times are the server's local ones: when summer time ends an hour comes twice; a late commit carries an earlier time.
+OVERLAP = timedelta(hours=2)
 ALL_STATES = f"{NORMAL},{ARCHIVED},{DELETED}"
 NUMBER = re.compile(r"[0-9]{1,18}")
 Entity = Mapping[str, Any]
@@ -148,11 +151,11 @@ class ELabFTW:
             self._rest.ask("PATCH", f"/experiments/{external_id}", json={"body": body})
 
     def announced_since(self, cursor: str | None) -> News:
-        """Return the tagged experiments that were changed since; times are the server's own and only compared."""
-        found, newest = [], cursor or ""
+        """Return the tagged experiments that were changed since, and those of the overlap again."""
+        since, found, newest = _before(cursor), [], cursor or ""
         for entity in self._changed():
             changed = entity["modified_at"]
-            if cursor and changed < cursor:  # of the same second: may repeat
+            if changed < since:
                 break
             newest = max(newest, changed)
             if extra_field(entity, IDENTIFIER) is None:
@@ -199,6 +202,14 @@ class ELabFTW:
                 external_id=external_id, state="locked", why=f"locked {entity.get('locked_at') or 'by somebody'}"
             )
         return Entry(external_id=external_id)
+
+
+def _before(cursor: str | None) -> str:
+    """Return the time from which changes are heard once more; before all times when there is none to reckon from."""
+    try:
+        return (datetime.fromisoformat(cursor or "") - OVERLAP).isoformat(" ")
+    except ValueError:
+        return ""
 
 
 def _parts(entity: Entity) -> dict[str, PartThere]:
