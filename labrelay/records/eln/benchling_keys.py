@@ -1,4 +1,4 @@
-"""The keys of a Benchling app, fetched from where Benchling publishes them and kept for an hour: it changes them often.
+"""The keys of a Benchling app, as Benchling publishes them: fetched hourly, used for six hours while it is not there.
 
 `AppKeys.verify` is what answers the door. A signature that fits no kept key may be by one that is new, so it has the
 keys fetched once more, but at most once a minute, whoever sends what.
@@ -84,7 +84,7 @@ def fetched(url: str) -> bytes:
     """Return what stands at an address; redirects are not followed.
 
     Raises:
-        Undeliverable: Nobody answered, or not with a key set's size.
+        Undeliverable: Nobody answered, or not with 200, or with more than a key set has.
     """
     try:
         with httpx.Client(timeout=SECONDS) as client, client.stream("GET", url) as response:
