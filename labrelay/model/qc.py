@@ -16,6 +16,11 @@ class Verdict(StrEnum):
     FAIL = "fail"
     NONE = "none"
 
+    @property
+    def word(self) -> str:
+        """What stands in a cell of a table: nothing where nothing was judged."""
+        return "" if self is Verdict.NONE else self.value
+
 
 class Override(Frozen):
     """A verdict that a person set on a result, with the reason; `computed` is what the thresholds said."""

@@ -6,6 +6,7 @@ Profiles choose adapters. `local` is the embedded default: folders, SQLite, the 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -178,6 +179,16 @@ class Settings(BaseSettings):
                 "leave it out for labrelay.sqlite in the home"
             )
         return url
+
+    @field_validator("eln_token")
+    @classmethod
+    def _that_http_carries(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is None:
+            return None
+        plain = token.get_secret_value().strip()  # a file or a copy often ends with a line break
+        if not re.fullmatch(r"[!-~]+", plain):
+            raise ValueError("a token has only ASCII letters, digits and signs, and no blanks: copy it anew")
+        return SecretStr(plain)
 
     @classmethod
     def settings_customise_sources(

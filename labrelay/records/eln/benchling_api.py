@@ -36,7 +36,7 @@ from benchling_sdk.models import (
 )
 
 from labrelay.model.names import printable
-from labrelay.records.delivery import LATER, Undeliverable
+from labrelay.records.delivery import LATER, Undeliverable, wait_seconds
 from labrelay.records.eln.benchling_content import FieldValue
 
 CALLS, SECONDS = 300, 30.0  # what Benchling grants an app
@@ -83,11 +83,7 @@ class Pace:
 
 def seconds_of(headers: Mapping[str, str]) -> float:
     """Return for how many seconds an answer asks to be left alone, 0 when it does not say."""
-    for name in ("retry-after", "x-rate-limit-reset"):
-        text = headers.get(name, "")
-        if text.isascii() and text.isdigit():
-            return min(float(text[:6]), 86_400.0)
-    return 0.0
+    return wait_seconds(headers.get("retry-after")) or wait_seconds(headers.get("x-rate-limit-reset"))
 
 
 class Api:

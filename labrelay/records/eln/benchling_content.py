@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from labrelay.model.canonical import canonical_json
 from labrelay.model.problem import Frozen
-from labrelay.model.qc import Verdict
 from labrelay.records.eln.port import Judgement, LinksPart, ResultRow, ResultsPart, StatusPart
 
 NOTHING = "–"  # an empty field is a part that is not there
@@ -175,21 +174,17 @@ def _judgement_row(judged: Judgement) -> Row:
     note = ""
     if judged.computed is not judged.verdict or judged.by or judged.reason:
         note = f"{judged.computed.value} by the thresholds; {judged.by or 'a person'}: {judged.reason or 'no reason'}"
-    said = _verdict(judged.verdict)
+    said = judged.verdict.word
     return _row(judged.sample, judged.run, judged.workflow, "verdict", "Verdict", "", "", said, note)
 
 
 def _number_row(row: ResultRow) -> Row:
-    number, said = _number(row.value), _verdict(row.verdict)
+    number, said = _number(row.value), row.verdict.word
     return _row(row.sample, row.run, row.workflow, row.metric, row.label, number, row.unit, said, "")
 
 
 def _row(*cells: str) -> Row:
     return Row(*map(_text, cells))
-
-
-def _verdict(verdict: Verdict) -> str:
-    return "" if verdict is Verdict.NONE else verdict.value
 
 
 def _number(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The keys of a Benchling app, fetched from where Benchling publishes them and kept for an hour: it changes them often.
+"""The keys of a Benchling app, as Benchling publishes them: fetched hourly, used for six hours while it is not there.
 
 `AppKeys.verify` is what answers the door. A signature that fits no kept key may be by one that is new, so it has the
 keys fetched once more, but at most once a minute, whoever sends what.
@@ -16,11 +16,13 @@ import httpx
 from labrelay.model.errors import Denied, RefusedInput
 from labrelay.records.delivery import Undeliverable
 from labrelay.records.eln.benchling_webhook import Key, keys_url, read_keys, verify
+from labrelay.records.eln.rest import read_up_to
 
 FRESH = 3600.0  # seconds; Benchling asks for six hours at most
 USABLE = 6 * 3600.0  # while Benchling cannot be asked
 NOT_SOONER = 60.0
 LARGEST = 1 << 20  # bytes of a key set
+SECONDS = 10.0  # somebody waits at the door
 Fetch = Callable[[str], bytes]
 
 
@@ -82,17 +84,13 @@ def fetched(url: str) -> bytes:
     """Return what stands at an address; redirects are not followed.
 
     Raises:
-        Undeliverable: Nobody answered, or not with a key set's size.
+        Undeliverable: Nobody answered, or not with 200, or with more than a key set has.
     """
     try:
-        with httpx.Client(timeout=10.0) as client, client.stream("GET", url) as response:
-            content = bytearray()
-            for chunk in response.iter_bytes():
-                content += chunk
-                if len(content) > LARGEST:
-                    break
+        with httpx.Client(timeout=SECONDS) as client, client.stream("GET", url) as response:
+            content = read_up_to(response, LARGEST, SECONDS)
             if response.status_code == 200 and len(content) <= LARGEST:
-                return bytes(content)
+                return content
             said = f"answered {response.status_code}"
     except httpx.HTTPError as error:
         said = f"did not answer ({type(error).__name__})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -33,9 +34,15 @@ from labrelay.records.eln.rest import Rest
 
 TITLE_LENGTH, PAGE_SIZE, SHOWN = 255, 50, 500
 NORMAL, ARCHIVED, DELETED = 1, 2, 3  # states of experiments and of uploads
+# Times are the server's local ones: when summer time ends an hour comes twice; a late commit carries an earlier time.
+OVERLAP = timedelta(hours=2)
 ALL_STATES = f"{NORMAL},{ARCHIVED},{DELETED}"
 NUMBER = re.compile(r"[0-9]{1,18}")
 Entity = Mapping[str, Any]
+# Without its text or its fields an experiment of ours would be made, or written, as if they were empty.
+LISTED = {"id": int, "metadata": str | dict | None}
+CHANGED = LISTED | {"modified_at": str, "body": str | None}
+WHOLE = LISTED | {"body": str | None, "uploads": [{"id": int, "real_name": str}]}
 
 
 def open_notebook(account: Account) -> Notebook:
@@ -83,8 +90,8 @@ class ELabFTW:
     def check(self) -> list[Problem]:
         """Ask who we are and for one experiment; whether the key may write is seen only by writing."""
         try:
-            self._rest.ask("GET", "/users/me")
-            self._rest.ask("GET", "/experiments", params={"limit": 1})
+            self._rest.ask("GET", "/users/me", shape=dict)
+            self._rest.ask("GET", "/experiments", params={"limit": 1}, shape=[LISTED])
         except Undeliverable as error:
             return [Problem(code="ELN_ACCOUNT", message=str(error))]
         return []
@@ -93,7 +100,7 @@ class ELabFTW:
         """Look for the experiment whose extra field holds our identifier, also a deleted one; the oldest counts."""
         query = f'extrafield:"{IDENTIFIER}":"{identifier}"'
         params = {"extended": query, "state": ALL_STATES, "scope": 3, "full": 1, "limit": PAGE_SIZE}
-        listed = self._rest.ask("GET", "/experiments", params=params).body or []
+        listed = self._rest.ask("GET", "/experiments", params=params, shape=[LISTED]).body
         # The search also finds words that begin alike.
         found = [one for one in listed if extra_field(one, IDENTIFIER) == identifier]
         found.sort(key=lambda one: (one.get("state") == DELETED, one["id"]))
@@ -144,11 +151,11 @@ class ELabFTW:
             self._rest.ask("PATCH", f"/experiments/{external_id}", json={"body": body})
 
     def announced_since(self, cursor: str | None) -> News:
-        """Return the tagged experiments that were changed since; times are the server's own and only compared."""
-        found, newest = [], cursor or ""
+        """Return the tagged experiments that were changed since, and those of the overlap again."""
+        since, found, newest = _before(cursor), [], cursor or ""
         for entity in self._changed():
-            changed = str(entity.get("modified_at") or "")
-            if cursor and changed < cursor:  # of the same second: may repeat
+            changed = entity["modified_at"]
+            if changed < since:
                 break
             newest = max(newest, changed)
             if extra_field(entity, IDENTIFIER) is None:
@@ -167,7 +174,7 @@ class ELabFTW:
         }
         offset = 0
         while True:
-            listed = self._rest.ask("GET", "/experiments", params=params | {"offset": offset}).body or []
+            listed = self._rest.ask("GET", "/experiments", params=params | {"offset": offset}, shape=[CHANGED]).body
             yield from listed
             if len(listed) < PAGE_SIZE:
                 return
@@ -181,7 +188,7 @@ class ELabFTW:
     def _entity(self, external_id: str) -> Entity | None:
         if not NUMBER.fullmatch(external_id):
             return None
-        answer = self._rest.ask("GET", f"/experiments/{external_id}", known=(404,))
+        answer = self._rest.ask("GET", f"/experiments/{external_id}", known=(404,), shape=WHOLE)
         return answer.body if answer.status != 404 else None
 
     def _entry(self, entity: Entity) -> Entry:
@@ -197,6 +204,14 @@ class ELabFTW:
         return Entry(external_id=external_id)
 
 
+def _before(cursor: str | None) -> str:
+    """Return the time from which changes are heard once more; before all times when there is none to reckon from."""
+    try:
+        return (datetime.fromisoformat(cursor or "") - OVERLAP).isoformat(" ")
+    except ValueError:
+        return ""
+
+
 def _parts(entity: Entity) -> dict[str, PartThere]:
     body = str(entity.get("body") or "")
     parts = {}
@@ -205,7 +220,7 @@ def _parts(entity: Entity) -> dict[str, PartThere]:
         if digest is not None:
             parts[part] = PartThere(digest=digest, text=text.part_text(body, part)[:SHOWN])
     # Of files of one name the newest counts; a replaced one is archived, a removed one deleted.
-    for upload in sorted(entity.get("uploads") or [], key=lambda one: one["id"]):
+    for upload in sorted(entity["uploads"], key=lambda one: one["id"]):
         if upload.get("state") == NORMAL:
             found = PartThere(digest=_file_digest(upload), external_id=str(upload["id"]))
             parts[f"{FILE}{upload['real_name']}"] = found

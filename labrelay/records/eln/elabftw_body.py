@@ -15,7 +15,6 @@ from urllib.parse import unquote
 from markupsafe import Markup, escape
 
 from labrelay.model.canonical import digest
-from labrelay.model.qc import Verdict
 from labrelay.records.eln.port import LINKS, RESULTS, STATUS, LinksPart, ResultsPart, StatusPart
 
 CAPTIONS = {STATUS: "Labrelay: status", RESULTS: "Labrelay: results", LINKS: "Labrelay: links"}
@@ -80,10 +79,10 @@ def _rows(part: StatusPart | ResultsPart | LinksPart) -> list[Row]:
     judged: list[Sequence[str]] = []
     for each in part.judgements:
         note = f"{each.computed.value} by the thresholds; {each.by or 'a person'}: {each.reason}" if each.reason else ""
-        judged.append((each.sample, "Verdict", "", "", _verdict(each.verdict), each.workflow, each.run, note))
+        judged.append((each.sample, "Verdict", "", "", each.verdict.word, each.workflow, each.run, note))
     for row in part.rows:
         value = "" if row.value is None else f"{row.value:.12g}"
-        judged.append((row.sample, row.label, value, row.unit, _verdict(row.verdict), row.workflow, row.run, ""))
+        judged.append((row.sample, row.label, value, row.unit, row.verdict.word, row.workflow, row.run, ""))
     more = judged[MOST_ROWS:]
     rest = (
         [(f"{len(more)} more rows in the attached table, {digest([list(row) for row in more])[:12]}",)] if more else []
@@ -114,10 +113,6 @@ def _flat(rows: Iterable[Sequence[str]]) -> list[Row]:
 
 def _digest(copies: Sequence[Sequence[Row]]) -> str:
     return digest([[list(row) for row in rows] for rows in copies])
-
-
-def _verdict(verdict: Verdict) -> str:
-    return "" if verdict is Verdict.NONE else verdict.value
 
 
 class _Reader(HTMLParser):

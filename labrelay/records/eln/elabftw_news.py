@@ -10,7 +10,7 @@ from labrelay.model.canonical import digest
 from labrelay.parsers.announcement import NAME_COLUMNS
 from labrelay.records.eln.elabftw_body import CAPTIONS, Row, tables
 from labrelay.records.eln.port import Announcement
-from labrelay.records.eln.samples import checked, sample_from
+from labrelay.records.eln.samples import checked, column_key, sample_from
 
 IDENTIFIER = "Labrelay ID"  # the extra field that marks experiments that we made
 PROJECT = "Project"
@@ -64,14 +64,10 @@ def _sample_rows(body: str) -> list[dict[str, str | None]]:
         if found.caption in CAPTIONS.values() or not found.rows:
             continue
         head, *rows = found.rows
-        if any(_key(cell) in NAME_COLUMNS for cell in head):
+        if any(column_key(cell) in NAME_COLUMNS for cell in head):
             return [_by_column(head, row) for row in rows if any(row)]
     return []
 
 
 def _by_column(head: Row, row: Row) -> dict[str, str | None]:
     return {column: row[place] if place < len(row) else None for place, column in enumerate(head) if column}
-
-
-def _key(name: str) -> str:
-    return "_".join(name.replace("-", " ").replace("_", " ").split()).casefold()

@@ -43,12 +43,24 @@ from labrelay.records.eln.port import (
     StatusPart,
 )
 from labrelay.records.eln.render import markdown
-from labrelay.records.eln.rest import Rest
+from labrelay.records.eln.rest import Rest, Shape
 
 TITLE_LENGTH, PAGE_SIZE = 150, 100
 LIMITS = {STATUS: 15_000, RESULTS: 22_000, LINKS: 6_000}  # characters; a description takes 50,000 with people's text
 OVERLAP = timedelta(minutes=1)  # a change that was committed late carries an earlier time
 PATH_ID = re.compile(r"[0-9]{1,18}\Z")
+WITH_ID = {"id": int}
+RECORD = WITH_ID | {
+    "identifier": str,
+    "title": str,
+    "description": str | None,
+    "extras": [{"key": str}],
+    "creator": dict | None,
+    "last_modified": str,
+}
+FILE_THERE = {"id": str, "name": str, "checksum": str | None}
+UPLOAD = {"id": str}
+BINNED = {"items": [{"id": int, "type": str, "identifier": str, "deleted_at": str}]}
 
 
 class KadiNotebook:
@@ -70,23 +82,26 @@ class KadiNotebook:
     def check(self) -> list[Problem]:
         """Ask for the version and the account, and for each right with a request that changes nothing."""
         try:
-            self._rest.ask("GET", "/info")
-            self._rest.ask("GET", "/users/me")
+            self._rest.ask("GET", "/info", shape=dict)
+            self._rest.ask("GET", "/users/me", shape=WITH_ID)
+            return self._check_scopes() + self._check_places()
         except Undeliverable as error:
             return [Problem(code="ELN_ACCOUNT", message=str(error))]
-        problems: list[Problem] = []
+
+    def _check_scopes(self) -> list[Problem]:
+        problems = []
         # A record without a title is refused with 400, after the token's scope was looked at.
         probes: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-            ("GET", "/records", "record.read", {"params": {"per_page": 1}}),
+            ("GET", "/records", "record.read", {"params": {"per_page": 1}, "shape": {"items": [RECORD]}}),
             ("POST", "/records", "record.create", {"json": {}}),
-            ("GET", "/trash", "misc.manage_trash", {"params": {"per_page": 1}}),
+            ("GET", "/trash", "misc.manage_trash", {"params": {"per_page": 1}, "shape": BINNED}),
         )
         for method, path, scope, more in probes:
             answer = self._rest.ask(method, path, known=(400, 401, 403), **more)
             if answer.status in (401, 403):
                 message = f"the token lacks {scope}: make one with this scope in Kadi and put it into eln_token"
                 problems.append(Problem(code="ELN_SCOPE", message=message))
-        return problems + self._check_places()
+        return problems
 
     def _check_places(self) -> list[Problem]:
         problems = []
@@ -102,11 +117,12 @@ class KadiNotebook:
 
     def find(self, identifier: str) -> Entry | None:
         """Look for the record of our identifier, and in the bin."""
-        answer = self._rest.ask("GET", f"/records/identifier/{quote(identifier)}", known=(404,))
+        answer = self._rest.ask("GET", f"/records/identifier/{quote(identifier)}", known=(404,), shape=RECORD)
         if answer.status == 200:
             return self._entry(answer.body)
-        binned = self._rest.ask("GET", "/trash", params={"filter": identifier, "per_page": PAGE_SIZE}, known=(401,))
-        for item in binned.body.get("items", []) if binned.status == 200 else []:
+        params = {"filter": identifier, "per_page": PAGE_SIZE}
+        binned = self._rest.ask("GET", "/trash", params=params, known=(401,), shape=BINNED)
+        for item in binned.body["items"] if binned.status == 200 else []:
             if item["type"] == "record" and item["identifier"] == identifier:
                 return Entry(external_id=str(item["id"]), state="deleted", why=f"on {item['deleted_at'][:10]}")
         return None
@@ -121,12 +137,13 @@ class KadiNotebook:
                 "type": self._options.get("type", "experiment"),
                 "visibility": self._options.get("visibility", "private"),
             }
-            answer = self._rest.ask("POST", "/records", json=values, known=(400, 409))
+            answer = self._rest.ask("POST", "/records", json=values, known=(400, 409), shape=WITH_ID)
             # Where it is not made, another process was quicker, or nobody may see the one that there is.
-            made = answer.status == 201
+            made = answer.status not in (400, 409)
             found = Entry(external_id=str(answer.body["id"])) if made else self.find(identifier)
             if found is None:
-                said = answer.body.get("errors") or answer.body.get("description")
+                body = answer.body if isinstance(answer.body, dict) else {}
+                said = body.get("errors") or body.get("description")
                 text = (
                     f"{self.title} makes no record {identifier} ({said}): look for one in its bin or of another account"
                 )
@@ -150,7 +167,7 @@ class KadiNotebook:
             return Page(entry=record)
         entry = self._entry(record)
         parts = _text_parts(record)
-        for file in self._pages(f"/records/{external_id}/files"):
+        for file in self._pages(f"/records/{external_id}/files", FILE_THERE):
             there = PartThere(digest=f"md5:{file['checksum']}", external_id=file["id"])
             parts[f"{FILE}{file['name']}"] = there
         return Page(entry=entry, parts=parts)
@@ -182,7 +199,9 @@ class KadiNotebook:
 
     def _write_file(self, external_id: str, part: FilePart, expected: str | None) -> None:
         path = f"/records/{external_id}"
-        answer = self._rest.ask("GET", f"{path}/files/name/{quote(part.file_name, safe='')}", known=(404,))
+        answer = self._rest.ask(
+            "GET", f"{path}/files/name/{quote(part.file_name, safe='')}", known=(404,), shape=FILE_THERE
+        )
         file = answer.body if answer.status == 200 else None
         there = None if file is None else PartThere(digest=f"md5:{file['checksum']}")
         if not _is_due(there, self.digest(part), expected, part.name):
@@ -192,11 +211,13 @@ class KadiNotebook:
             raise Undeliverable(f"{part.file_name} has changed while it was delivered; it is tried again", retry=True)
         values = {"size": len(content), "mimetype": part.media_type, "description": part.title}
         if file is None:
-            upload = self._rest.ask("POST", f"{path}/uploads", json=values | {"name": part.file_name}, known=(409,))
+            upload = self._rest.ask(
+                "POST", f"{path}/uploads", json=values | {"name": part.file_name}, known=(409,), shape=UPLOAD
+            )
             if upload.status == 409:
                 raise ChangedThere(part.name)
         else:
-            upload = self._rest.ask("PUT", f"{path}/files/{file['id']}", json=values)
+            upload = self._rest.ask("PUT", f"{path}/files/{file['id']}", json=values, shape=UPLOAD)
         headers = {"Content-Type": "application/octet-stream", "Kadi-MD5-Checksum": part.md5}
         self._rest.ask("PUT", f"{path}/uploads/{upload.body['id']}", content=content, headers=headers)
 
@@ -205,7 +226,7 @@ class KadiNotebook:
         tag = self._options.get("tag", "labrelay")
         since = datetime.fromisoformat(cursor) - OVERLAP if cursor else None
         newest, found = cursor or "", []
-        for record in self._pages("/records", tag=tag, sort="-last_modified"):
+        for record in self._pages("/records", RECORD, tag=tag, sort="-last_modified"):
             if since is not None and datetime.fromisoformat(record["last_modified"]) < since:
                 break
             newest = max(newest, record["last_modified"], key=_moment)
@@ -215,7 +236,7 @@ class KadiNotebook:
 
     def _sample_file(self, record_id: int, name: str) -> bytes | None:
         """Return a file of a record by its name, or None."""
-        answer = self._rest.ask("GET", f"/records/{record_id}/files/name/{quote(name)}", known=(404,))
+        answer = self._rest.ask("GET", f"/records/{record_id}/files/name/{quote(name)}", known=(404,), shape=FILE_THERE)
         if answer.status == 404:
             return None
         return self._rest.fetch(f"/records/{record_id}/files/{answer.body['id']}/download")
@@ -230,13 +251,13 @@ class KadiNotebook:
 
     @cached_property
     def _me(self) -> int:
-        return int(self._rest.ask("GET", "/users/me").body["id"])
+        return int(self._rest.ask("GET", "/users/me", shape=WITH_ID).body["id"])
 
     def _record(self, external_id: str) -> dict[str, Any] | Entry:
         """Return the record, or what the entry is when there is nothing to read."""
         if not PATH_ID.match(external_id):
             return Entry(external_id=external_id, state="deleted", why="Kadi's ids are numbers")
-        answer = self._rest.ask("GET", f"/records/{external_id}", known=(403, 404))
+        answer = self._rest.ask("GET", f"/records/{external_id}", known=(403, 404), shape=RECORD)
         if answer.status == 404:
             return Entry(external_id=external_id, state="deleted")
         if answer.status == 403:
@@ -253,10 +274,11 @@ class KadiNotebook:
                 return Entry(external_id=external_id, state="locked", why="our account may not change it")
         return Entry(external_id=external_id)
 
-    def _pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
-        page = 1
+    def _pages(self, path: str, item: Shape, **params: Any) -> Iterator[dict[str, Any]]:
+        page, shape = 1, {"items": [item], "_pagination": {"total_pages": int}}
         while True:
-            body = self._rest.ask("GET", path, params={**params, "page": page, "per_page": PAGE_SIZE}).body
+            params |= {"page": page, "per_page": PAGE_SIZE}
+            body = self._rest.ask("GET", path, params=params, shape=shape).body
             yield from body["items"]
             if page >= body["_pagination"]["total_pages"]:
                 return

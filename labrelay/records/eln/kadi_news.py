@@ -19,6 +19,7 @@ from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem
 from labrelay.parsers.announcement import read_announcement
 from labrelay.records.eln.port import Announcement, SampleThere
+from labrelay.records.eln.rest import TooLarge
 from labrelay.records.eln.samples import checked, sample_from
 
 OURS = re.compile(r"exp_[0-9a-f]{16}(-[0-9]+)?\Z")
@@ -41,9 +42,13 @@ def announcement_of(record: dict[str, Any], file_of: Callable[[int, str], bytes 
     named = {str(extra["key"]).casefold(): extra for extra in record["extras"] if extra.get("key")}
     problems: list[Problem] = []
     if "samples" in named:
-        samples = tuple(_samples(named["samples"]))
+        samples = _from_extra(named["samples"], problems)
     else:
-        samples = _from_file(file_of(record["id"], SAMPLE_FILE), problems)
+        try:
+            samples = _from_file(file_of(record["id"], SAMPLE_FILE), problems)
+        except TooLarge as error:
+            samples = ()
+            problems.append(Problem(code="LARGE_FILE", message=str(error), path=SAMPLE_FILE))
     problems += checked(samples)
     told: dict[str, Any] = {
         "name": _text(named.get("experiment")) or record["identifier"],
@@ -59,8 +64,18 @@ def announcement_of(record: dict[str, Any], file_of: Callable[[int, str], bytes 
     return Announcement(external_id=str(record["id"]), version=version, at=changed, **told)
 
 
+def _from_extra(extra: Extra, problems: list[Problem]) -> tuple[SampleThere, ...]:
+    try:
+        return tuple(_samples(extra))
+    except (AttributeError, KeyError, TypeError):  # people choose type and form: it must not silence other records
+        message = "the extra samples is no list of names or of dictionaries: give it the type list"
+        problems.append(Problem(code="BAD_SAMPLES", message=message))
+        return ()
+
+
 def _samples(extra: Extra) -> Iterator[SampleThere]:
-    for each in extra.get("value") or []:
+    value = extra.get("value")
+    for each in () if value is None else value:
         if each["type"] == "dict":
             fields = {str(f.get("key")): _text(f) for f in each.get("value") or []}
             yield sample_from({"name": each.get("key"), **fields})

@@ -1,6 +1,6 @@
 """What a notebook (ELN) is to us: entries with named parts that we write, and announcements that we hear.
 
-The core (`records/eln/deliver.py`) decides what to write by comparing digests; an adapter only finds, reads and
+The core (`records/eln/telling.py`) decides what to write by comparing digests; an adapter only finds, reads and
 writes. So an adapter has no memory and keeps four promises, which `tests/records/eln/contract.py` tests on each:
 
 1. `create` twice with the same identifier gives one entry, also when the first answer was lost.
@@ -222,7 +222,7 @@ class Notebook(Protocol):
     """One notebook, spoken to with one account.
 
     Every method but `digest` and `url` asks the notebook, and raises `Undeliverable` when that fails: `retry` after
-    timeouts, 429 (with `retry_after`), 5xx and answers that are no JSON; not after 401, 403 and 4xx of other kinds.
+    timeouts, 429 (with `retry_after`), 5xx and answers of no JSON or another shape; not after 401, 403 and other 4xx.
     """
 
     system: str  # `kadi`, `benchling` …: the key of links, rows and settings

@@ -13,9 +13,14 @@ LONGEST_NAME = 100
 KNOWN = ("barcode", "subject", "assay", "project")
 
 
+def column_key(name: str) -> str:
+    """Return the key of a field or column; case, blanks, `-` and `_` in its name do not matter."""
+    return "_".join(name.replace("-", " ").replace("_", " ").split()).casefold()
+
+
 def sample_from(fields: Mapping[str, str | None]) -> SampleThere:
     """Return the sample that named fields tell of; empty ones are left out, unknown ones become attributes."""
-    values = {_key(name): value.strip() for name, value in fields.items() if value and value.strip()}
+    values = {column_key(name): value.strip() for name, value in fields.items() if value and value.strip()}
     name = next((values[key] for key in NAME_COLUMNS if key in values), "")
     known = {key: values[key] for key in KNOWN if key in values}
     if "barcode" in known:
@@ -41,7 +46,3 @@ def checked(samples: Sequence[SampleThere]) -> list[Problem]:
     repeated = [name for name, count in names.items() if count > 1]
     problems += [Problem(code="DUPLICATE_SAMPLE", message=f"the sample {name} stands there twice") for name in repeated]
     return problems
-
-
-def _key(name: str) -> str:
-    return "_".join(name.replace("-", " ").replace("_", " ").split()).casefold()

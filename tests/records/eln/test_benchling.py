@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import parts as made
@@ -410,4 +412,6 @@ def test_how_long_benchling_wants_to_be_left_alone() -> None:
     assert seconds_of({"x-rate-limit-reset": "21"}) == 21
     assert seconds_of({"retry-after": "3", "x-rate-limit-reset": "21"}) == 3
     assert seconds_of({"x-rate-limit-reset": "soon"}) == 0
+    later = format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)
+    assert 290 < seconds_of({"retry-after": later, "x-rate-limit-reset": "21"}) <= 300
     assert benchling_api.CALLS / benchling_api.SECONDS == 10

@@ -175,11 +175,32 @@ def test_announcements_come_oldest_change_first_over_many_pages(fake: FakeELabFT
         Hands(fake).announce("", f"study {number}", {"a": ""})
     news = notebook.announced_since(None)
     assert [a.name for a in news.announcements] == [f"study {number}" for number in range(120)]
-    before = len(fake.calls)
-    fake.tick(60)
+    fake.tick(86_400)
     Hands(fake).announce("7", "study 6", {"b": ""})
-    assert [a.name for a in notebook.announced_since(news.cursor).announcements][-1] == "study 6"
+    news = notebook.announced_since(news.cursor)
+    assert [a.name for a in news.announcements][-1] == "study 6"
+    before = len(fake.calls)
+    Hands(fake).announce("8", "study 7", {"b": ""})
+    assert [a.name for a in notebook.announced_since(news.cursor).announcements] == ["study 6", "study 7"]
     assert len(fake.calls) - before == 1
+
+
+def test_a_change_in_the_hour_that_comes_twice_when_summer_time_ends_is_heard(
+    fake: FakeELabFTW, notebook: Notebook
+) -> None:
+    old, late = (int(Hands(fake).announce("", name, {"a": ""})) for name in ("old", "late"))
+    fake.experiments[old]["modified_at"] = "2026-10-25 00:30:00"
+    fake.experiments[late]["modified_at"] = "2026-10-25 02:59:59"
+    cursor = notebook.announced_since(None).cursor
+    fake.experiments[late].update(title="late, again", modified_at="2026-10-25 02:00:00")
+    heard = notebook.announced_since(cursor)
+    assert [each.name for each in heard.announcements] == ["late, again"]
+    assert heard.cursor == cursor
+
+
+def test_a_cursor_that_is_no_time_asks_for_all(fake: FakeELabFTW, notebook: Notebook) -> None:
+    Hands(fake).announce("", "study", {"a": ""})
+    assert [each.name for each in notebook.announced_since("soon").announcements] == ["study"]
 
 
 def test_a_table_of_samples_may_have_columns_of_its_own(fake: FakeELabFTW, notebook: Notebook) -> None:

@@ -2,16 +2,20 @@
 
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import parts as made
 import pytest
+from contract import HEADING
 
 from labrelay.records.delivery import Undeliverable
+from labrelay.records.eln.elabftw import ELabFTW
 from labrelay.records.eln.kadi import KadiNotebook
-from labrelay.records.eln.port import Account
-from labrelay.records.eln.rest import Rest
+from labrelay.records.eln.port import Account, Notebook
+from labrelay.records.eln.rest import Rest, TooLarge, fits
 
 TOKEN = "pat_secret-of-the-lab"
 
@@ -20,11 +24,13 @@ class Server(http.server.ThreadingHTTPServer):
     """Answers each request with what is planned."""
 
     answer: tuple[int, dict[str, str], bytes] = (200, {}, b"{}")
+    methods: list[str]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         assert isinstance(self.server, Server)
+        self.server.methods.append(self.command)
         status, headers, body = self.server.answer
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
@@ -32,19 +38,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PATCH(self) -> None:
+        self.do_GET()
+
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    running = Server(("127.0.0.1", 0), Handler)
+    running.methods = []
+    thread = threading.Thread(target=running.serve_forever, args=(0.01,))
     thread.start()
-    yield made
-    made.shutdown()
+    yield running
+    running.shutdown()
     thread.join()
-    made.server_close()
+    running.server_close()
 
 
 def asked(server: Server) -> Undeliverable:
@@ -93,6 +106,15 @@ def test_an_address_that_is_none_is_a_mistake_in_the_settings() -> None:
     assert not error.value.retryable
 
 
+def test_a_token_that_http_cannot_carry_is_not_tried_again(server: Server) -> None:
+    rest = Rest("Kadi4Mat", f"http://127.0.0.1:{server.server_port}", {"Authorization": f"Bearer {TOKEN}\n"})
+    asks: list[Callable[[], object]] = [lambda: rest.ask("GET", "/records"), lambda: rest.fetch("/file")]
+    for ask in asks:
+        with pytest.raises(Undeliverable, match="check eln_token") as error:
+            ask()
+        assert (error.value.retryable, TOKEN in str(error.value)) == (False, False)
+
+
 def test_a_body_with_a_terminals_escapes_is_shown_as_text(server: Server) -> None:
     server.answer = (400, {}, b'{"description": "it \\u001b[2J said"}')
     assert "it \\x1b[2J said" in str(asked(server))
@@ -106,9 +128,78 @@ def test_check_says_what_is_wrong_with_a_server_that_is_not_kadi(server: Server)
     assert TOKEN not in repr(account)
 
 
+@pytest.mark.parametrize("kind", [KadiNotebook, ELabFTW])
+@pytest.mark.parametrize("body", ["{}", "null", "", '"ok"', "[{}]", '{"items": [{}]}', '[{"id": 7}]', '{"id": 7}'])
+def test_an_answer_of_another_shape_says_nothing_of_an_entry(
+    server: Server, kind: Callable[[Account], Notebook], body: str
+) -> None:
+    server.answer = (200, {}, body.encode())
+    notebook = kind(Account(url=f"http://127.0.0.1:{server.server_port}", token=TOKEN))
+    asks: list[Callable[[], object]] = [
+        lambda: notebook.find("exp_1"),
+        lambda: notebook.create("exp_1", HEADING),
+        lambda: notebook.read("7"),
+        lambda: notebook.write("7", made.status("done"), None),
+        lambda: notebook.announced_since(None),
+    ]
+    for ask in asks:
+        with pytest.raises(Undeliverable, match="answered 200 with something else than its API says") as error:
+            ask()
+        assert error.value.retryable
+    assert set(server.methods) == {"GET"}  # nothing was made or written
+    [problem] = notebook.check()
+    assert (problem.code, "check eln_url" in problem.message) == ("ELN_ACCOUNT", True)
+    notebook.close()
+
+
+def test_a_shape_is_held_against_all_of_an_answer() -> None:
+    shape = {"items": [{"id": int, "text": str | None}]}
+    assert fits({"items": [], "more": 1}, shape)
+    assert fits({"items": [{"id": 1, "text": None, "more": []}]}, shape)
+    assert not fits({"items": [{"id": 1, "text": None}, {"id": 2}]}, shape)
+    assert not fits({"items": {"id": 1}}, shape)
+
+
 def test_a_file_that_is_too_large_for_a_notebook_is_not_loaded(server: Server, tmp_path: Path) -> None:
     server.answer = (200, {}, b"x" * 2000)
     rest = Rest("Kadi4Mat", f"http://127.0.0.1:{server.server_port}", {})
     assert len(rest.fetch("/file", largest=2000)) == 2000
     with pytest.raises(Undeliverable, match="more than 1999 bytes"):
         rest.fetch("/file", largest=1999)
+
+
+def trickling(chunks: int, sent: list[int]) -> Rest:
+    """Return a notebook whose answers come in so many pieces; `sent` gets their sizes."""
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(chunks):
+            sent.append(1000)
+            yield b" " * 1000
+
+    rest = Rest("Kadi4Mat", "http://kadi.test", {})
+    answers = httpx.MockTransport(lambda _request: httpx.Response(200, content=pieces()))
+    rest._client = httpx.Client(base_url="http://kadi.test", transport=answers)
+    return rest
+
+
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labrelay.records.eln.rest.LARGEST_ANSWER", 2500)
+    sent: list[int] = []
+    with pytest.raises(Undeliverable, match="answered 200 with more than 2500 bytes"):
+        trickling(50, sent).ask("GET", "/records")
+    assert len(sent) == 3
+    sent.clear()
+    with pytest.raises(TooLarge, match="more than 1500 bytes") as error:
+        trickling(50, sent).fetch("/file", largest=1500)
+    assert (len(sent), error.value.retryable) == (2, False)
+
+
+def test_an_answer_that_never_ends_is_left_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labrelay.records.eln.rest.ANSWER_SECONDS", 0.0)
+    sent: list[int] = []
+    asks: list[Callable[[Rest], object]] = [lambda rest: rest.ask("GET", "/records"), lambda rest: rest.fetch("/file")]
+    for ask in asks:
+        with pytest.raises(Undeliverable, match="did not answer \\(ReadTimeout\\); it is tried again") as error:
+            ask(trickling(50, sent))
+        assert error.value.retryable
+    assert len(sent) < 10
