@@ -23,6 +23,7 @@ WRITERS = 0x6C6162  # the number of the lock that writers take, "lab"
 URL_FORMS = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
 SERVER_GONE = ("08", "57P", "25P03")  # classes and codes: the connection broke, the server stops, we were idle too long
 ACCESS_REFUSED = ("28", "3D000", "42501")  # authentication, no such database, no right to do it
+REFUSED_WORDS = ("authentication failed", "does not exist", "no pg_hba.conf", "no password supplied")
 NO_ROOM = ("53100", "53200", "25006", "58030")  # disk full, memory, read only, input or output error
 
 
@@ -120,6 +121,4 @@ def explain(error: DBAPIError, busy_seconds: int) -> LabrelayError | None:
 
 def _refused_at_the_door(code: str, said: str) -> bool:
     """Tell whether a connection that never came to be failed for who or what we asked for; libpq gives no code then."""
-    return not code and any(
-        words in said for words in ("authentication failed", "does not exist", "no pg_hba.conf", "no password supplied")
-    )
+    return not code and any(words in said for words in REFUSED_WORDS)
