@@ -13,9 +13,7 @@ from labrelay.records.delivery import Undeliverable
 from labrelay.records.outbox import Message
 from labrelay.steps.catalogue import CHANNEL as CATALOGUE
 from labrelay.steps.catalogue import to_catalogue
-from labrelay.steps.documents import publish_experiment
-from labrelay.steps.eln import tell_notebook
-from labrelay.steps.eln_signs import SIGNS
+from labrelay.steps.eln import bring_up_to_date
 from labrelay.steps.home import Home
 from labrelay.steps.notices import ways_of
 from labrelay.steps.run_telling import TO_FILE, TO_HTTP, to_file, to_http
@@ -78,11 +76,7 @@ def _deliver(home: Home, message: Message) -> int:
 
 def _to_eln(home: Home, message: Message) -> bool:
     """Bring an experiment's pages and its notebook entry to what the records say; what was posted is only a sign."""
-    with home.records.read() as session:
-        due = outbox.open_kinds(session, message.channel, message.entity_id) | {message.kind}
-    if not due <= SIGNS:
-        publish_experiment(home, message.entity_id)
-    tell_notebook(home, message.entity_id)
+    bring_up_to_date(home, message.entity_id, {message.kind})
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,7 +21,9 @@ from labrelay.records.eln.port import Notebook
 from labrelay.records.eln.telling import Told, tell
 from labrelay.records.schema_notebook import ElnEntryRow
 from labrelay.steps.assign import find_experiment
+from labrelay.steps.documents import publish_experiment
 from labrelay.steps.eln_parts import wanted_parts
+from labrelay.steps.eln_signs import SIGNS
 from labrelay.steps.home import Home
 
 log = logging.getLogger(__name__)
@@ -85,6 +88,26 @@ def tell_notebook(home: Home, experiment_id: str) -> Told | None:
     return told
 
 
+def bring_up_to_date(home: Home, experiment_id: str, kinds: AbstractSet[str] = frozenset()) -> Told | None:
+    """Bring what is written of an experiment, pages and entry, to what the records say.
+
+    Args:
+        home: Where.
+        experiment_id: Which.
+        kinds: Of the messages that are told with it, beside those that wait or were given up.
+
+    Raises:
+        StorageFailed: The disk did not take a page.
+        Undeliverable: The notebook did not take the entry; says whether to try again.
+        Busy: Another process is at this entry.
+    """
+    with home.records.read() as session:
+        due = outbox.open_kinds(session, "eln", experiment_id) | kinds
+    if not due <= SIGNS:
+        publish_experiment(home, experiment_id)
+    return tell_notebook(home, experiment_id)
+
+
 def reconcile(home: Home, experiment: str | None = None, most: int | None = None) -> Reconciled:
     """Compare entries with the records and repair what is missing or old; people's edits stay.
 
@@ -108,7 +131,7 @@ def reconcile(home: Home, experiment: str | None = None, most: int | None = None
     outcome = Reconciled()
     for experiment_id in dict.fromkeys(wanted):
         try:
-            told = tell_notebook(home, experiment_id)
+            told = bring_up_to_date(home, experiment_id)
         except LabrelayError as error:
             outcome.problems.append(str(error))
             if isinstance(error, Undeliverable) and error.retryable:
@@ -150,9 +173,13 @@ def settle(home: Home, experiment: str, part: str, keep: Keep) -> Told | None:
     with home.records.write() as session:
         _decide(session, notebook.system, experiment_id, part, keep, there)
         audit.record(session, "eln.settled", experiment_id, system=notebook.system, part=part, keep=keep)
-        if (part, keep) == (book.ENTRY, "theirs"):
-            outbox.told(session, "eln", experiment_id, outbox.newest(session))  # what was given up is not wanted
+        newest = outbox.newest(session)
     faultpoint("eln.settled")
+    if (part, keep) == (book.ENTRY, "theirs"):
+        # What was given up is not wanted in the entry; the pages in the home are wanted all the same.
+        bring_up_to_date(home, experiment_id)
+        with home.records.write() as session:
+            outbox.told(session, "eln", experiment_id, newest)
     return tell_notebook(home, experiment_id) if keep == "ours" else None
 
 

@@ -190,6 +190,35 @@ def test_what_was_given_up_is_told_by_the_next_comparison(
     assert eln.status(home).dead == 0
 
 
+def override_and_pages(home: Home) -> str:
+    """Set beta's verdict, which posts that the pages are to be written again; return the results table of now."""
+    override_verdict(home, "beta", Verdict.FAIL, "a swapped tube")
+    return (home.path / "results" / EXPERIMENT / "results.csv").read_text()
+
+
+def test_a_comparison_that_comes_before_the_delivery_writes_the_pages_as_well(
+    home: Home, lab: TinyLab, hands: Hands
+) -> None:
+    announce(home, lab.table)
+    process(home, lab.run)
+    assert "a swapped tube" not in override_and_pages(home)
+    assert eln.reconcile(home).problems == []
+    assert eln.status(home).messages == 0
+    assert "a swapped tube" in (home.path / "results" / EXPERIMENT / "results.csv").read_text()
+    assert [j["verdict"] for j in part(hands, "results")["judgements"]] == ["pass", "fail"]
+
+
+def test_an_entry_that_is_left_to_people_costs_no_page(home: Home, lab: TinyLab, hands: Hands) -> None:
+    announce(home, lab.table)
+    process(home, lab.run)
+    hands.close("1", "deleted")
+    assert "was deleted there" in eln.reconcile(home).problems[0]
+    assert "a swapped tube" not in override_and_pages(home)
+    eln.settle(home, EXPERIMENT, "entry", "theirs")
+    assert eln.status(home).messages + eln.status(home).dead == 0
+    assert "a swapped tube" in (home.path / "results" / EXPERIMENT / "results.csv").read_text()
+
+
 def test_a_persons_edit_is_shown_by_status_and_settled_by_one_command(
     home: Home, lab: TinyLab, hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
