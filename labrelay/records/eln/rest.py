@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from labrelay.model.names import printable
-from labrelay.records.delivery import LATER, Undeliverable, wait_seconds
+from labrelay.records.delivery import DOWN, LATER, Undeliverable, wait_seconds
 
 TIMEOUT = 30.0  # seconds for each of connect, write and read
 LARGEST_ANSWER = 32 << 20  # bytes
@@ -64,7 +64,7 @@ class Rest:
             raise Undeliverable(f"eln_url is no address of {self.title}: mend the setting", retry=False) from None
         except httpx.HTTPError as error:
             said = f"{self.title} at {self.host} did not answer ({type(error).__name__}); it is tried again"
-            raise Undeliverable(said, retry=True) from None
+            raise Undeliverable(said, retry=True, down=True) from None
         if response.is_success or response.status_code in known:
             location = response.headers.get("location", "")
             return Answer(response.status_code, self._body(response), location)
@@ -87,7 +87,7 @@ class Rest:
                         raise Undeliverable(f"a file in {self.title} has more than {largest} bytes", retry=False)
         except httpx.HTTPError as error:
             said = f"{self.title} at {self.host} did not answer ({type(error).__name__}); it is tried again"
-            raise Undeliverable(said, retry=True) from None
+            raise Undeliverable(said, retry=True, down=True) from None
         return bytes(content)
 
     def _body(self, response: httpx.Response) -> Any:
@@ -119,7 +119,8 @@ def refused(title: str, host: str, status: int, headers: Mapping[str, str], deta
         return Undeliverable(f"{title} at {host} denies our account the right{said}: grant it there", retry=False)
     if status in LATER or status >= 500:
         text = f"{title} at {host} answered {status}{said}; it is tried again"
-        return Undeliverable(text, retry=True, retry_after=wait_seconds(headers.get("retry-after")))
+        wait = wait_seconds(headers.get("retry-after"))
+        return Undeliverable(text, retry=True, retry_after=wait, down=status in DOWN)
     if 300 <= status < 400:
         return Undeliverable(f"{title} at {host} sends us elsewhere ({status}): check eln_url", retry=False)
     return Undeliverable(f"{title} at {host} answered {status}{said}", retry=False)
