@@ -13,12 +13,14 @@ from sqlalchemy.orm import Session
 from labrelay.model.errors import LabrelayError, NotFound, UsageError
 from labrelay.model.faults import faultpoint
 from labrelay.model.problem import Frozen, Problem
-from labrelay.records import audit, outbox
+from labrelay.records import audit, lease, outbox
 from labrelay.records.delivery import Undeliverable
 from labrelay.records.eln import book
 from labrelay.records.eln.book import PartLine
 from labrelay.records.eln.port import Notebook
-from labrelay.records.eln.telling import Told, tell
+from labrelay.records.eln.telling import Told, entry_held, tell_held
+from labrelay.records.lease import Lease
+from labrelay.records.schema import ExperimentRow
 from labrelay.records.schema_notebook import ElnEntryRow
 from labrelay.steps.assign import find_experiment
 from labrelay.steps.documents import publish_experiment
@@ -80,8 +82,16 @@ def tell_notebook(home: Home, experiment_id: str) -> Told | None:
     notebook = home.notebook
     if notebook is None:
         return None
+    with home.records.read() as session:
+        name = session.get_one(ExperimentRow, experiment_id).name
+    with entry_held(home.records, notebook, name) as held:
+        return _tell_held(home, notebook, experiment_id, held)
+
+
+def _tell_held(home: Home, notebook: Notebook, experiment_id: str, held: Lease) -> Told:
+    # Worked out under the lease: what another worker made of older records is not written over what it says now.
     experiment, parts = wanted_parts(home, experiment_id)
-    told = tell(home.records, notebook, experiment, parts)
+    told = tell_held(home.records, notebook, experiment, parts, held)
     if told.news:
         log.warning("people changed %s in the entry of %s: labrelay eln status", ", ".join(told.news), experiment.name)
     faultpoint("eln.told")
@@ -157,30 +167,43 @@ def settle(home: Home, experiment: str, part: str, keep: Keep) -> Told | None:
     Raises:
         UsageError: No notebook is set, or there is nothing to settle.
         NotFound: There is no such experiment.
-        Undeliverable: The notebook did not answer; the decision is kept and carried out by the next delivery.
+        Undeliverable: The notebook did not answer; a decision that was written is carried out by the next delivery.
+        Busy: Another process is at this entry.
     """
     notebook = notebook_or_refuse(home)
     with home.records.read() as session:
-        experiment_id = find_experiment(session, experiment).id
+        row = find_experiment(session, experiment)
+        experiment_id, name = row.id, row.name
+    with entry_held(home.records, notebook, name) as held:
+        newest = _settle_held(home, notebook, experiment_id, part, keep, held)
+        faultpoint("eln.settled")
+        if keep == "ours":
+            return _tell_held(home, notebook, experiment_id, held)
+    if part == book.ENTRY:
+        # What was given up is not wanted in the entry; the pages in the home are wanted all the same.
+        bring_up_to_date(home, experiment_id)
+        with home.records.write() as session:
+            outbox.told(session, "eln", experiment_id, newest)
+    return None
+
+
+def _settle_held(home: Home, notebook: Notebook, experiment_id: str, part: str, keep: Keep, held: Lease) -> int:
+    """Write the decision, and return the newest message of that moment."""
+    with home.records.read() as session:
         external_id = book.link_of(session, notebook.system, experiment_id)
         row = book.parts_of(session, notebook.system, experiment_id).get(part)
+        name = session.get_one(ExperimentRow, experiment_id).name
     if row is None or row.state == book.OK:
-        raise UsageError(f"{part} of {experiment} has nothing to settle: `labrelay eln status` lists what has")
+        raise UsageError(f"{part} of {name} has nothing to settle: `labrelay eln status` lists what has")
     there = None
     if keep == "ours" and part != book.ENTRY and external_id is not None:
         page = notebook.read(external_id)
         there = page.parts[part].digest if part in page.parts else None
     with home.records.write() as session:
+        lease.confirm(session, held)
         _decide(session, notebook.system, experiment_id, part, keep, there)
         audit.record(session, "eln.settled", experiment_id, system=notebook.system, part=part, keep=keep)
-        newest = outbox.newest(session)
-    faultpoint("eln.settled")
-    if (part, keep) == (book.ENTRY, "theirs"):
-        # What was given up is not wanted in the entry; the pages in the home are wanted all the same.
-        bring_up_to_date(home, experiment_id)
-        with home.records.write() as session:
-            outbox.told(session, "eln", experiment_id, newest)
-    return tell_notebook(home, experiment_id) if keep == "ours" else None
+        return outbox.newest(session)
 
 
 def _decide(session: Session, system: str, experiment_id: str, part: str, keep: Keep, there: str | None) -> None:

@@ -23,6 +23,7 @@ from labrelay.records.database import now
 from labrelay.records.eln import book
 from labrelay.records.eln.port import Announcement, News, Notebook
 from labrelay.records.experiments import Announced
+from labrelay.records.lease import Lease
 from labrelay.records.schema import ExperimentRow, LinkRow, SampleRow
 from labrelay.records.schema_notebook import ElnCursorRow, ElnEntryRow
 from labrelay.records.upsert import insert_missing
@@ -52,24 +53,25 @@ def pull(home: Home) -> Pulled:
     Raises:
         UsageError: No notebook is set.
         Undeliverable: It did not answer as it should.
-        Busy: Another process pulls.
+        Busy: Another process pulls, or has taken over because this one slept past its lease.
     """
     notebook = notebook_or_refuse(home)
-    with lease.held(home.records, f"the news of {notebook.title}"):
+    with lease.held(home.records, f"the news of {notebook.title}") as held:
         outcome = Pulled()
         with home.records.read() as session:
             row = session.get(ElnCursorRow, notebook.system)
             cursor = row.cursor if row else None
-        _hear(home, notebook.system, notebook.announced_since(cursor), outcome)
+        _hear(home, notebook.system, notebook.announced_since(cursor), held, outcome)
         faultpoint("eln.heard")
         for external_id in _due(home, notebook.system):
-            _take_over(home, notebook, external_id, outcome)
+            _take_over(home, notebook, external_id, held, outcome)
         return outcome
 
 
-def _hear(home: Home, system: str, news: News, outcome: Pulled) -> None:
+def _hear(home: Home, system: str, news: News, held: Lease, outcome: Pulled) -> None:
     """Write the newest announcement of each entry, and how far the notebook was heard."""
     with home.records.write() as session:
+        lease.confirm(session, held)
         for told in news.announcements:
             values = {"system": system, "external_id": told.external_id, "version": told.version, "heard_at": now()}
             content = told.model_dump(mode="json")
@@ -89,10 +91,11 @@ def _due(home: Home, system: str) -> list[str]:
         return list(session.scalars(query.order_by(ElnEntryRow.heard_at, ElnEntryRow.external_id)))
 
 
-def _take_over(home: Home, notebook: Notebook, external_id: str, outcome: Pulled) -> None:
+def _take_over(home: Home, notebook: Notebook, external_id: str, held: Lease, outcome: Pulled) -> None:
     """Take one entry over in one transaction; what cannot be taken over waits with its reason."""
     try:
         with home.records.write() as session:
+            lease.confirm(session, held)
             row = session.get_one(ElnEntryRow, (notebook.system, external_id))
             told = Announcement.model_validate(row.content)
             if faults := errors_of(told.problems):
@@ -112,6 +115,7 @@ def _take_over(home: Home, notebook: Notebook, external_id: str, outcome: Pulled
             raise
         reason = on_one_line(str(error))
         with home.records.write() as session:
+            lease.confirm(session, held)
             session.get_one(ElnEntryRow, (notebook.system, external_id)).problem = reason
         outcome.waiting.append((external_id, reason))
 

@@ -15,12 +15,20 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "records" / "eln"))
 from fake import FakeNotebook, Hands, killed_at
 
 from labrelay.cli.main import labrelay as command
-from labrelay.model.errors import RefusedInput, UsageError
+from labrelay.model.errors import Busy, RefusedInput, UsageError
 from labrelay.model.qc import Verdict
-from labrelay.records import audit
+from labrelay.records import audit, lease
 from labrelay.records.delivery import Undeliverable
-from labrelay.records.schema import AuditRow, ExperimentRow, OutboxRow, SampleRevisionRow, SampleRow, WorkflowRunRow
-from labrelay.steps import eln
+from labrelay.records.schema import (
+    AuditRow,
+    ExperimentRow,
+    LeaseRow,
+    OutboxRow,
+    SampleRevisionRow,
+    SampleRow,
+    WorkflowRunRow,
+)
+from labrelay.steps import eln, eln_news
 from labrelay.steps.announce import announce
 from labrelay.steps.deliver import deliver
 from labrelay.steps.eln_news import pull
@@ -80,6 +88,12 @@ def part(hands: Hands, name: str) -> Any:
 def announce_more(home: Home, lab: TinyLab) -> None:
     """Announce one sample more, so that the entry has to say something else."""
     announce(home, announcement(lab.root / "more.csv", ("gamma",)))
+
+
+def lose_leases(home: Home) -> None:
+    """What sixty seconds of sleep do."""
+    with home.records.write() as session:
+        session.execute(update(LeaseRow).values(until="2000-01-01"))
 
 
 def due_now(home: Home) -> None:
@@ -337,6 +351,70 @@ def test_a_sample_that_is_gone_from_the_entry_stays_here(home: Home, hands: Hand
     pull(home)
     hands.announce("7", "study-7", {"s1": ""})
     assert pull(home).left == ["s2 is no longer in Fake notebook 7; it stays here"]
+
+
+def test_a_pull_that_slept_past_its_lease_does_not_put_the_older_over_the_newer(
+    home: Home, hands: Hands, notebook: FakeNotebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands.announce("7", "study-7", {"s1": "ACGTACGT"})
+    real = notebook.announced_since
+
+    def sleeps(cursor: str | None) -> Any:
+        heard = real(cursor)
+        monkeypatch.setattr(notebook, "announced_since", real)
+        lose_leases(home)
+        hands.announce("7", "study-7", {"s1": "ACGTACGA"})
+        assert len(pull(home).taken) == 1
+        return heard
+
+    monkeypatch.setattr(notebook, "announced_since", sleeps)
+    with pytest.raises(Busy, match="taken over"):
+        pull(home)
+    assert pull(home).taken == []
+    with home.records.read() as session:
+        assert [row.content["barcode"] for row in session.scalars(select(SampleRevisionRow))] == ["ACGTACGA"]
+
+
+def test_a_pull_that_sleeps_between_hearing_and_taking_over_stops(
+    home: Home, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands.announce("7", "study-7", {"s1": ""})
+
+    def sleeps(point: str) -> None:
+        if point == "eln.heard":
+            lose_leases(home)
+            lease.acquire(home.records, "the news of Fake notebook")
+
+    monkeypatch.setattr(eln_news, "faultpoint", sleeps)
+    with pytest.raises(Busy, match="taken over"):
+        pull(home)
+    with home.records.read() as session:
+        assert session.scalars(select(ExperimentRow)).all() == []
+
+
+def test_what_an_entry_shall_say_is_worked_out_by_one_worker_at_a_time(
+    home: Home, lab: TinyLab, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announce(home, lab.table)
+    deliver(home)
+    real, others = eln.wanted_parts, []
+
+    def sleeps(home: Home, experiment_id: str) -> Any:
+        made = real(home, experiment_id)
+        if not others:
+            announce_more(home, lab)
+            others.append(experiment_id)
+            with pytest.raises(Busy, match="being worked on"):
+                eln.tell_notebook(home, experiment_id)
+            with pytest.raises(Busy, match="being worked on"):
+                eln.settle(home, EXPERIMENT, "status", "ours")
+        return made
+
+    monkeypatch.setattr(eln, "wanted_parts", sleeps)
+    eln.reconcile(home)
+    deliver(home)
+    assert others
+    assert lines(hands)["gamma"] == "announced"
 
 
 @pytest.mark.parametrize("point", ["eln.heard", "eln.taken_over"])
