@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from labrelay.model.errors import LabrelayError, NotFound, UsageError
 from labrelay.model.faults import faultpoint
+from labrelay.model.names import printable
 from labrelay.model.problem import Frozen, Problem
 from labrelay.records import audit, lease, outbox
 from labrelay.records.delivery import Undeliverable
 from labrelay.records.eln import book
 from labrelay.records.eln.book import PartLine
-from labrelay.records.eln.port import Notebook
+from labrelay.records.eln.port import Notebook, PartThere
 from labrelay.records.eln.telling import Told, entry_held, tell_held
 from labrelay.records.lease import Lease
 from labrelay.records.schema import ExperimentRow
@@ -165,7 +166,8 @@ def settle(home: Home, experiment: str, part: str, keep: Keep) -> Told | None:
         keep: `ours` writes ours over it (an entry is made anew); `theirs` leaves it to people from now on.
 
     Raises:
-        UsageError: No notebook is set, or there is nothing to settle.
+        UsageError: No notebook is set, there is nothing to settle, the entry is locked, or the part was changed again
+            since it was looked at; what it reads now is said.
         NotFound: There is no such experiment.
         Undeliverable: The notebook did not answer; a decision that was written is carried out by the next delivery.
         Busy: Another process is at this entry.
@@ -195,15 +197,35 @@ def _settle_held(home: Home, notebook: Notebook, experiment_id: str, part: str, 
         name = session.get_one(ExperimentRow, experiment_id).name
     if row is None or row.state == book.OK:
         raise UsageError(f"{part} of {name} has nothing to settle: `labrelay eln status` lists what has")
-    there = None
-    if keep == "ours" and part != book.ENTRY and external_id is not None:
-        page = notebook.read(external_id)
-        there = page.parts[part].digest if part in page.parts else None
+    if (part, keep, row.state) == (book.ENTRY, "ours", book.LOCKED):
+        raise UsageError(row.text or f"the entry of {name} is locked in {notebook.title}: unlock it there")
+    page = notebook.read(external_id) if keep == "ours" and external_id is not None else None
+    there = page.parts.get(part) if page is not None else None
+    if there is not None and there.digest != row.saw:
+        _show(home, notebook, experiment_id, part, there, held)
+        reads = f" and reads now: {printable(there.text, book.SHOWN)}" if there.text else ""
+        raise UsageError(
+            f"{part} of {name} was changed in {notebook.title} after it was last looked at{reads}; "
+            "the same command again writes ours over it"
+        )
     with home.records.write() as session:
         lease.confirm(session, held)
-        _decide(session, notebook.system, experiment_id, part, keep, there)
+        if page is not None and part == book.ENTRY and page.entry.state != "deleted":
+            book.close_entry(
+                session, notebook.system, experiment_id, book.OK, None
+            )  # it is there: taken back, not made
+        else:
+            _decide(session, notebook.system, experiment_id, part, keep, there.digest if there else None)
         audit.record(session, "eln.settled", experiment_id, system=notebook.system, part=part, keep=keep)
         return outbox.newest(session)
+
+
+def _show(home: Home, notebook: Notebook, experiment_id: str, part: str, there: PartThere, held: Lease) -> None:
+    """Write what is there now as what people were shown."""
+    with home.records.write() as session:
+        lease.confirm(session, held)
+        row = book.part_row(session, notebook.system, experiment_id, part)
+        row.saw, row.text = there.digest, printable(there.text, book.SHOWN) or None
 
 
 def _decide(session: Session, system: str, experiment_id: str, part: str, keep: Keep, there: str | None) -> None:

@@ -253,6 +253,40 @@ def test_a_persons_edit_is_shown_by_status_and_settled_by_one_command(
     assert settled.detail == {"system": "fake", "part": "status", "keep": "ours"}
 
 
+def test_an_edit_that_nobody_was_shown_is_shown_before_it_is_written_over(
+    home: Home, lab: TinyLab, hands: Hands, notebook: FakeNotebook
+) -> None:
+    announce(home, lab.table)
+    deliver(home)
+    hands.edit("1", "status")
+    announce_more(home, lab)
+    deliver(home)
+    with notebook.state() as state:
+        state["entries"]["1"]["parts"]["status"] = "a second edit"
+    with pytest.raises(UsageError, match="after it was last looked at and reads now: a second edit; the same command"):
+        eln.settle(home, EXPERIMENT, "status", "ours")
+    assert hands.entries()["1"]["parts"]["status"] == "a second edit"
+    [shown] = eln.status(home).parts
+    assert (shown.state, shown.text) == ("conflict", "a second edit")
+    eln.settle(home, EXPERIMENT, "status", "ours")
+    assert lines(hands)["gamma"] == "announced"
+
+
+def test_a_locked_entry_is_not_made_anew(home: Home, lab: TinyLab, hands: Hands) -> None:
+    announce(home, lab.table)
+    deliver(home)
+    hands.close("1", "locked")
+    announce_more(home, lab)
+    deliver(home)
+    with pytest.raises(UsageError, match="refuses changes: unlock it there"):
+        eln.settle(home, EXPERIMENT, "entry", "ours")
+    eln.settle(home, EXPERIMENT, "entry", "theirs")
+    hands.close("1", "open")
+    eln.settle(home, EXPERIMENT, "entry", "ours")
+    assert list(hands.entries()) == ["1"]
+    assert lines(hands)["gamma"] == "announced"
+
+
 def test_a_part_that_is_left_to_people_is_not_written_again(home: Home, lab: TinyLab, hands: Hands) -> None:
     announce(home, lab.table)
     deliver(home)
