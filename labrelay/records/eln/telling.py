@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from shlex import quote
 
 from sqlalchemy.orm import Session
 
@@ -153,7 +154,8 @@ class _Telling:
             state = book.DELETED
             why = (
                 f"the entry of {name} in {title} was deleted there{said}: "
-                f"`labrelay eln settle {name} entry --keep ours` makes a new one, `--keep theirs` leaves it at that"
+                f"`labrelay eln settle {quote(name)} entry --keep ours` makes a new one, "
+                "`--keep theirs` leaves it at that"
             )
         elif entry.state == "locked":
             state = book.LOCKED
