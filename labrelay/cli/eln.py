@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -63,7 +64,7 @@ def told(found: ElnStatus) -> list[str]:
     """Return what waits for a person, one sentence each with what to do."""
     lines = []
     for part in found.parts:
-        settle = f"labrelay eln settle {part.experiment} {part.part} --keep ours|theirs"
+        settle = f"labrelay eln settle {quote(part.experiment)} {quote(part.part)} --keep ours|theirs"
         match part.state:
             case "conflict":
                 said = f": {part.text}" if part.text else ""

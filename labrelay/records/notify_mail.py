@@ -56,7 +56,9 @@ def send_mail(notice: Notice, ways: Ways, name: str) -> None:
         raise Undeliverable(text, retry=False) from None
     except OSError as error:  # smtplib's other errors are of this kind too
         reason = error.strerror or type(error).__name__
-        raise Undeliverable(f"the mail server {server.host} cannot be reached: {reason}", retry=True) from None
+        raise Undeliverable(
+            f"the mail server {server.host} cannot be reached: {reason}", retry=True, down=True
+        ) from None
     if refused:
         # Those who got it would get it again with every new try, so this is for a person to mend.
         raise Undeliverable(f"{_refused(refused, len(ways.mail_to))}; the others have it", retry=False)

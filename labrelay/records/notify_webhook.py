@@ -32,7 +32,9 @@ def send_webhook(notice: Notice, url: str) -> None:
         ):
             status, headers = response.status_code, response.headers
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Undeliverable(f"the webhook at {host} did not answer ({type(error).__name__})", retry=True) from None
+        raise Undeliverable(
+            f"the webhook at {host} did not answer ({type(error).__name__})", retry=True, down=True
+        ) from None
     if not 200 <= status < 300:
         raise judge(status, headers, f"the webhook at {host}", "webhook_url")
 

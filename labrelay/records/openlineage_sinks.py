@@ -90,7 +90,9 @@ def post(event: Event, url: str, key: str | None) -> None:
         ):
             status, answered = response.status_code, response.headers
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Undeliverable(f"OpenLineage at {host} did not answer ({type(error).__name__})", retry=True) from None
+        raise Undeliverable(
+            f"OpenLineage at {host} did not answer ({type(error).__name__})", retry=True, down=True
+        ) from None
     if not 200 <= status < 300:
         raise judge(status, answered, f"OpenLineage at {host}", "openlineage_url")
 

@@ -7,6 +7,7 @@ else when its lease has run out. A worker that slept past its lease cannot settl
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,8 +46,12 @@ def post(session: Session, channel: str, entity_id: str, kind: str, dedup: str, 
     insert_missing(session, OutboxRow, [values | rest])
 
 
-def claim(db: Database, limit: int = 20) -> list[Message]:
-    """Take up to `limit` due messages, at most one per entity and channel, each the oldest open one of its entity."""
+def claim(db: Database, limit: int = 20, without: Collection[str] = ()) -> list[Message]:
+    """Take up to `limit` due messages, at most one per entity and channel, each the oldest open one of its entity.
+
+    Those that are due the longest and were tried the least come first, so that some that fail again and again do not
+    keep back the others; none of the channels `without`.
+    """
     holder, moment = lease.new_holder(), now()
     earlier = aliased(OutboxRow)
     blocked = select(earlier.id).where(
@@ -58,7 +63,10 @@ def claim(db: Database, limit: int = 20) -> list[Message]:
     with db.write() as session:
         free_dead(session)
         query = select(OutboxRow).where(OutboxRow.state == "pending", OutboxRow.not_before <= moment, ~blocked.exists())
-        rows = session.scalars(query.order_by(OutboxRow.id).limit(limit)).all()
+        query = query.where(OutboxRow.channel.not_in(without)).order_by(
+            OutboxRow.not_before, OutboxRow.tries, OutboxRow.id
+        )
+        rows = session.scalars(query.limit(limit)).all()
         for row in rows:
             row.state, row.lease_holder, row.lease_until = "sending", holder, _later(LEASE_SECONDS)
             row.tries += 1
@@ -136,6 +144,25 @@ def fail(
         _settle(db, message, state="pending", not_before=_later(pause), error=reason)
     else:
         _settle(db, message, state="dead", error=reason)
+
+
+def put_off(db: Database, failed: Message, *, down: bool) -> None:
+    """Put back, untried, what was claimed of a message's channel together with it.
+
+    Args:
+        db: The records.
+        failed: The message that could not be told, put back already.
+        down: Nothing of the channel can be told: all that is due waits as long as this one does.
+    """
+    others = (OutboxRow.channel == failed.channel) & (OutboxRow.id != failed.id)
+    claimed = others & (OutboxRow.state == "sending") & (OutboxRow.lease_holder == failed.lease_holder)
+    with db.write() as session:
+        back = {"state": "pending", "lease_until": None, "lease_holder": None, "tries": OutboxRow.tries - 1}
+        session.execute(update(OutboxRow).where(claimed).values(back))
+        until = session.scalar(select(OutboxRow.not_before).where(OutboxRow.id == failed.id))
+        if down and until is not None:
+            due = others & (OutboxRow.state == "pending") & (OutboxRow.not_before < until)
+            session.execute(update(OutboxRow).where(due).values(not_before=until))
 
 
 def open_kinds(session: Session, channel: str, entity_id: str) -> set[str]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from labrelay.model.errors import LabrelayError
 from labrelay.model.faults import faultpoint
 from labrelay.records import notify, outbox
-from labrelay.records.delivery import Undeliverable
+from labrelay.records.delivery import Troubles, Undeliverable
 from labrelay.records.outbox import Message
 from labrelay.steps.catalogue import CHANNEL as CATALOGUE
 from labrelay.steps.catalogue import to_catalogue
-from labrelay.steps.documents import publish_experiment
-from labrelay.steps.eln import tell_notebook
-from labrelay.steps.eln_signs import SIGNS
+from labrelay.steps.eln import bring_up_to_date
 from labrelay.steps.home import Home
 from labrelay.steps.notices import ways_of
 from labrelay.steps.run_telling import TO_FILE, TO_HTTP, to_file, to_http
@@ -36,14 +35,21 @@ class Delivered:
 def deliver(home: Home) -> Delivered:
     """Deliver all due messages. Cost: one outside call a message, none with a transaction open.
 
-    A channel that fails puts its message back with a growing pause and does not hold up the others.
+    A channel that fails puts its message back with a growing pause and does not hold up the others; one whose other
+    side takes nothing just now is left alone for the rest of this delivery.
     """
-    outcome = Delivered()
-    while claimed := outbox.claim(home.records):
+    outcome, left_alone = Delivered(), set[str]()
+    troubles: defaultdict[str, Troubles] = defaultdict(Troubles)
+    while claimed := outbox.claim(home.records, without=left_alone):
         for message in claimed:
             # Those before it may have been slow: the whole batch would outlive its lease, and be told twice.
-            if outbox.prolong(home.records, message):
-                outcome.confirmed += _deliver(home, message)
+            if message.channel in left_alone or not outbox.prolong(home.records, message):
+                continue
+            confirmed, error = _deliver(home, message)
+            outcome.confirmed += confirmed
+            if troubles[message.channel].end_it(error):
+                left_alone.add(message.channel)
+                outbox.put_off(home.records, message, down=isinstance(error, Undeliverable) and error.down)
     with home.records.read() as session:
         counts = outbox.waiting(session)
     outcome.waiting, outcome.dead = counts.get("pending", 0) + counts.get("sending", 0), counts.get("dead", 0)
@@ -52,8 +58,8 @@ def deliver(home: Home) -> Delivered:
     return outcome
 
 
-def _deliver(home: Home, message: Message) -> int:
-    """Deliver one message and settle it; return how many messages that has told."""
+def _deliver(home: Home, message: Message) -> tuple[int, Exception | None]:
+    """Deliver one message and settle it; return how many messages that has told, and what went wrong."""
     with home.records.read() as session:
         newest = outbox.newest(session)
     try:
@@ -63,26 +69,22 @@ def _deliver(home: Home, message: Message) -> int:
         after = error.retry_after if isinstance(error, Undeliverable) else 0.0
         patient = message.channel in PATIENT
         outbox.fail(home.records, message, str(error), retry=retry, after=after, patient=patient)
-        return 0
+        return 0, error
     except Exception as error:
         # A bug met in one message must not keep the others from being told, nor be met again at every turn.
         _log.exception("the message %s of %s could not be told", message.id, message.channel)
         reason = f"an unexpected error stopped it ({type(error).__name__}): see the log"
         outbox.fail(home.records, message, reason, retry=True)
-        return 0
+        return 0, error
     faultpoint("deliver.told")
     outbox.confirm(home.records, message)
     # what was told just now covers the messages that waited behind it
-    return 1 + (outbox.confirm_older(home.records, message, newest) if covered else 0)
+    return 1 + (outbox.confirm_older(home.records, message, newest) if covered else 0), None
 
 
 def _to_eln(home: Home, message: Message) -> bool:
     """Bring an experiment's pages and its notebook entry to what the records say; what was posted is only a sign."""
-    with home.records.read() as session:
-        due = outbox.open_kinds(session, message.channel, message.entity_id) | {message.kind}
-    if not due <= SIGNS:
-        publish_experiment(home, message.entity_id)
-    tell_notebook(home, message.entity_id)
+    bring_up_to_date(home, message.entity_id, {message.kind})
     return True
 
 

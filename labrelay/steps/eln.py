@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,16 +12,21 @@ from sqlalchemy.orm import Session
 
 from labrelay.model.errors import LabrelayError, NotFound, UsageError
 from labrelay.model.faults import faultpoint
+from labrelay.model.names import printable
 from labrelay.model.problem import Frozen, Problem
-from labrelay.records import audit, outbox
-from labrelay.records.delivery import Undeliverable
+from labrelay.records import audit, lease, outbox
+from labrelay.records.delivery import Troubles
 from labrelay.records.eln import book
 from labrelay.records.eln.book import PartLine
-from labrelay.records.eln.port import Notebook
-from labrelay.records.eln.telling import Told, tell
+from labrelay.records.eln.port import Notebook, PartThere
+from labrelay.records.eln.telling import Told, entry_held, tell_held
+from labrelay.records.lease import Lease
+from labrelay.records.schema import ExperimentRow
 from labrelay.records.schema_notebook import ElnEntryRow
 from labrelay.steps.assign import find_experiment
+from labrelay.steps.documents import publish_experiment
 from labrelay.steps.eln_parts import wanted_parts
+from labrelay.steps.eln_signs import SIGNS
 from labrelay.steps.home import Home
 
 log = logging.getLogger(__name__)
@@ -77,12 +83,40 @@ def tell_notebook(home: Home, experiment_id: str) -> Told | None:
     notebook = home.notebook
     if notebook is None:
         return None
+    with home.records.read() as session:
+        name = session.get_one(ExperimentRow, experiment_id).name
+    with entry_held(home.records, notebook, name) as held:
+        return _tell_held(home, notebook, experiment_id, held)
+
+
+def _tell_held(home: Home, notebook: Notebook, experiment_id: str, held: Lease) -> Told:
+    # Worked out under the lease: what another worker made of older records is not written over what it says now.
     experiment, parts = wanted_parts(home, experiment_id)
-    told = tell(home.records, notebook, experiment, parts)
+    told = tell_held(home.records, notebook, experiment, parts, held)
     if told.news:
         log.warning("people changed %s in the entry of %s: labrelay eln status", ", ".join(told.news), experiment.name)
     faultpoint("eln.told")
     return told
+
+
+def bring_up_to_date(home: Home, experiment_id: str, kinds: AbstractSet[str] = frozenset()) -> Told | None:
+    """Bring what is written of an experiment, pages and entry, to what the records say.
+
+    Args:
+        home: Where.
+        experiment_id: Which.
+        kinds: Of the messages that are told with it, beside those that wait or were given up.
+
+    Raises:
+        StorageFailed: The disk did not take a page.
+        Undeliverable: The notebook did not take the entry; says whether to try again.
+        Busy: Another process is at this entry.
+    """
+    with home.records.read() as session:
+        due = outbox.open_kinds(session, "eln", experiment_id) | kinds
+    if not due <= SIGNS:
+        publish_experiment(home, experiment_id)
+    return tell_notebook(home, experiment_id)
 
 
 def reconcile(home: Home, experiment: str | None = None, most: int | None = None) -> Reconciled:
@@ -105,21 +139,38 @@ def reconcile(home: Home, experiment: str | None = None, most: int | None = None
         else:
             # What was given up may have no entry yet.
             wanted = [*outbox.given_up(session, "eln"), *book.linked(session, notebook.system, most)]
-    outcome = Reconciled()
+    outcome, troubles = Reconciled(), Troubles()
     for experiment_id in dict.fromkeys(wanted):
-        try:
-            told = tell_notebook(home, experiment_id)
-        except LabrelayError as error:
-            outcome.problems.append(str(error))
-            if isinstance(error, Undeliverable) and error.retryable:
-                break  # who does not answer now will not answer for the next one either
-            continue
+        error = _compare(home, notebook, experiment_id, newest, outcome)
+        if troubles.end_it(error):
+            break  # who does not answer now will not answer for the next one either
+    return outcome
+
+
+def _compare(home: Home, notebook: Notebook, experiment_id: str, newest: int, outcome: Reconciled) -> Exception | None:
+    """Compare one entry and repair it, and return what went wrong; either way others come before it the next time."""
+    error: Exception | None = None
+    try:
+        told = bring_up_to_date(home, experiment_id)
         outcome.looked += 1
         outcome.repaired += len(told.written) if told else 0
         outcome.conflicts += len(told.conflicts) if told else 0
-        with home.records.write() as session:
+    except LabrelayError as failed:
+        error = failed
+        outcome.problems.append(str(failed))
+    except Exception as failed:
+        # An answer of a kind that nobody thought of, in one entry, must not keep the others from being compared.
+        error = failed
+        log.exception("the entry of %s could not be compared", experiment_id)
+        outcome.problems.append(
+            f"the entry of {experiment_id} could not be compared: an unexpected error stopped it "
+            f"({type(failed).__name__}), see the log"
+        )
+    with home.records.write() as session:
+        book.looked(session, notebook.system, experiment_id)
+        if error is None:
             outbox.told(session, "eln", experiment_id, newest)
-    return outcome
+    return error
 
 
 def settle(home: Home, experiment: str, part: str, keep: Keep) -> Told | None:
@@ -132,28 +183,66 @@ def settle(home: Home, experiment: str, part: str, keep: Keep) -> Told | None:
         keep: `ours` writes ours over it (an entry is made anew); `theirs` leaves it to people from now on.
 
     Raises:
-        UsageError: No notebook is set, or there is nothing to settle.
+        UsageError: No notebook is set, there is nothing to settle, the entry is locked, or the part was changed again
+            since it was looked at; what it reads now is said.
         NotFound: There is no such experiment.
-        Undeliverable: The notebook did not answer; the decision is kept and carried out by the next delivery.
+        Undeliverable: The notebook did not answer; a decision that was written is carried out by the next delivery.
+        Busy: Another process is at this entry.
     """
     notebook = notebook_or_refuse(home)
     with home.records.read() as session:
-        experiment_id = find_experiment(session, experiment).id
+        row = find_experiment(session, experiment)
+        experiment_id, name = row.id, row.name
+    with entry_held(home.records, notebook, name) as held:
+        newest = _settle_held(home, notebook, experiment_id, part, keep, held)
+        faultpoint("eln.settled")
+        if keep == "ours":
+            return _tell_held(home, notebook, experiment_id, held)
+    if part == book.ENTRY:
+        # What was given up is not wanted in the entry; the pages in the home are wanted all the same.
+        bring_up_to_date(home, experiment_id)
+        with home.records.write() as session:
+            outbox.told(session, "eln", experiment_id, newest)
+    return None
+
+
+def _settle_held(home: Home, notebook: Notebook, experiment_id: str, part: str, keep: Keep, held: Lease) -> int:
+    """Write the decision, and return the newest message of that moment."""
+    with home.records.read() as session:
         external_id = book.link_of(session, notebook.system, experiment_id)
         row = book.parts_of(session, notebook.system, experiment_id).get(part)
+        name = session.get_one(ExperimentRow, experiment_id).name
     if row is None or row.state == book.OK:
-        raise UsageError(f"{part} of {experiment} has nothing to settle: `labrelay eln status` lists what has")
-    there = None
-    if keep == "ours" and part != book.ENTRY and external_id is not None:
-        page = notebook.read(external_id)
-        there = page.parts[part].digest if part in page.parts else None
+        raise UsageError(f"{part} of {name} has nothing to settle: `labrelay eln status` lists what has")
+    if (part, keep, row.state) == (book.ENTRY, "ours", book.LOCKED):
+        raise UsageError(row.text or f"the entry of {name} is locked in {notebook.title}: unlock it there")
+    page = notebook.read(external_id) if keep == "ours" and external_id is not None else None
+    there = page.parts.get(part) if page is not None else None
+    if there is not None and there.digest != row.saw:
+        _show(home, notebook, experiment_id, part, there, held)
+        reads = f" and reads now: {printable(there.text, book.SHOWN)}" if there.text else ""
+        raise UsageError(
+            f"{part} of {name} was changed in {notebook.title} after it was last looked at{reads}; "
+            "the same command again writes ours over it"
+        )
     with home.records.write() as session:
-        _decide(session, notebook.system, experiment_id, part, keep, there)
+        lease.confirm(session, held)
+        if page is not None and part == book.ENTRY and page.entry.state != "deleted":
+            book.close_entry(
+                session, notebook.system, experiment_id, book.OK, None
+            )  # it is there: taken back, not made
+        else:
+            _decide(session, notebook.system, experiment_id, part, keep, there.digest if there else None)
         audit.record(session, "eln.settled", experiment_id, system=notebook.system, part=part, keep=keep)
-        if (part, keep) == (book.ENTRY, "theirs"):
-            outbox.told(session, "eln", experiment_id, outbox.newest(session))  # what was given up is not wanted
-    faultpoint("eln.settled")
-    return tell_notebook(home, experiment_id) if keep == "ours" else None
+        return outbox.newest(session)
+
+
+def _show(home: Home, notebook: Notebook, experiment_id: str, part: str, there: PartThere, held: Lease) -> None:
+    """Write what is there now as what people were shown."""
+    with home.records.write() as session:
+        lease.confirm(session, held)
+        row = book.part_row(session, notebook.system, experiment_id, part)
+        row.saw, row.text = there.digest, printable(there.text, book.SHOWN) or None
 
 
 def _decide(session: Session, system: str, experiment_id: str, part: str, keep: Keep, there: str | None) -> None:

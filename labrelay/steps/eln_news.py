@@ -7,7 +7,9 @@ change.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
 from sqlalchemy import or_, select
@@ -23,6 +25,7 @@ from labrelay.records.database import now
 from labrelay.records.eln import book
 from labrelay.records.eln.port import Announcement, News, Notebook
 from labrelay.records.experiments import Announced
+from labrelay.records.lease import Lease
 from labrelay.records.schema import ExperimentRow, LinkRow, SampleRow
 from labrelay.records.schema_notebook import ElnCursorRow, ElnEntryRow
 from labrelay.records.upsert import insert_missing
@@ -30,6 +33,7 @@ from labrelay.steps.eln import notebook_or_refuse
 from labrelay.steps.eln_signs import sign
 from labrelay.steps.home import Home
 
+log = logging.getLogger(__name__)
 EDITABLE = ("title", "owner", "project")
 
 
@@ -52,24 +56,25 @@ def pull(home: Home) -> Pulled:
     Raises:
         UsageError: No notebook is set.
         Undeliverable: It did not answer as it should.
-        Busy: Another process pulls.
+        Busy: Another process pulls, or has taken over because this one slept past its lease.
     """
     notebook = notebook_or_refuse(home)
-    with lease.held(home.records, f"the news of {notebook.title}"):
+    with lease.held(home.records, f"the news of {notebook.title}") as held:
         outcome = Pulled()
         with home.records.read() as session:
             row = session.get(ElnCursorRow, notebook.system)
             cursor = row.cursor if row else None
-        _hear(home, notebook.system, notebook.announced_since(cursor), outcome)
+        _hear(home, notebook.system, notebook.announced_since(cursor), held, outcome)
         faultpoint("eln.heard")
         for external_id in _due(home, notebook.system):
-            _take_over(home, notebook, external_id, outcome)
+            _take_over(home, notebook, external_id, held, outcome)
         return outcome
 
 
-def _hear(home: Home, system: str, news: News, outcome: Pulled) -> None:
+def _hear(home: Home, system: str, news: News, held: Lease, outcome: Pulled) -> None:
     """Write the newest announcement of each entry, and how far the notebook was heard."""
     with home.records.write() as session:
+        lease.confirm(session, held)
         for told in news.announcements:
             values = {"system": system, "external_id": told.external_id, "version": told.version, "heard_at": now()}
             content = told.model_dump(mode="json")
@@ -89,10 +94,11 @@ def _due(home: Home, system: str) -> list[str]:
         return list(session.scalars(query.order_by(ElnEntryRow.heard_at, ElnEntryRow.external_id)))
 
 
-def _take_over(home: Home, notebook: Notebook, external_id: str, outcome: Pulled) -> None:
+def _take_over(home: Home, notebook: Notebook, external_id: str, held: Lease, outcome: Pulled) -> None:
     """Take one entry over in one transaction; what cannot be taken over waits with its reason."""
     try:
         with home.records.write() as session:
+            lease.confirm(session, held)
             row = session.get_one(ElnEntryRow, (notebook.system, external_id))
             told = Announcement.model_validate(row.content)
             if faults := errors_of(told.problems):
@@ -103,7 +109,7 @@ def _take_over(home: Home, notebook: Notebook, external_id: str, outcome: Pulled
             gone = _gone(session, experiment_id, told)
             book.link(session, notebook.system, experiment_id, external_id, notebook.url(external_id))
             row.applied, row.problem = told.version, None
-            sign(home, session, "announced", [experiment_id], told.version)
+            sign(home, session, "announced", [experiment_id], told.version, now())
         outcome.taken.append(changed)
         outcome.left += [f"{name} is no longer in {notebook.title} {external_id}; it stays here" for name in gone]
         faultpoint("eln.taken_over")
@@ -111,9 +117,24 @@ def _take_over(home: Home, notebook: Notebook, external_id: str, outcome: Pulled
         if error.retryable:
             raise
         reason = on_one_line(str(error))
-        with home.records.write() as session:
-            session.get_one(ElnEntryRow, (notebook.system, external_id)).problem = reason
-        outcome.waiting.append((external_id, reason))
+    except Exception as error:
+        # Met in one entry, it must not keep the others from being taken over.
+        log.exception("the entry %s in %s could not be taken over", external_id, notebook.title)
+        reason = (
+            f"the entry {external_id} in {notebook.title} could not be taken over: an unexpected error stopped it "
+            f"({type(error).__name__}), see the log"
+        )
+    else:
+        return
+    _wait(home, notebook, external_id, reason, held)
+    outcome.waiting.append((external_id, reason))
+
+
+def _wait(home: Home, notebook: Notebook, external_id: str, reason: str, held: Lease) -> None:
+    """Write why an entry was not taken over."""
+    with home.records.write() as session:
+        lease.confirm(session, held)
+        session.get_one(ElnEntryRow, (notebook.system, external_id)).problem = reason
 
 
 def _experiment_id(session: Session, notebook: Notebook, told: Announcement, known: str | None) -> str:
@@ -135,7 +156,7 @@ def _experiment_id(session: Session, notebook: Notebook, told: Announcement, kno
         other = f"the entry {linked} announces one of this name" if linked else "one of this name is known here"
         raise Conflict(
             f"the entry {told.external_id} in {notebook.title} announces {name}, and {other}: when they are the same, "
-            f"`labrelay eln link {name} {told.external_id}`; else name it differently there"
+            f"`labrelay eln link {quote(name)} {quote(told.external_id)}`; else name it differently there"
         )
     return Experiment(name=name).id
 

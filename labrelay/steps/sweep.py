@@ -6,11 +6,11 @@ and does not stop the others.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import ParamSpec, Protocol, runtime_checkable
 
 from sqlalchemy import select
 
@@ -31,6 +31,8 @@ from labrelay.steps.messages import look_at_folders, work_off
 from labrelay.steps.trail import keep_anchored
 from labrelay.stores.durable import remove_stale_temps
 
+P = ParamSpec("P")
+_log = logging.getLogger(__name__)
 ENTRIES_COMPARED = 50  # in one sweep: all of a large lab's have their turn in a few
 WRITTEN_IN_PLACE = ("results", "eln", "bundles")
 LEFT_ALONE = timedelta(minutes=1)  # an import that began just now has its own process at it
@@ -98,15 +100,22 @@ def sweep(home: Home) -> Swept:
     swept = Swept()
     parts = (_free, _work_off, _hear, _settle_runs, _rerun, _import_again, _notebook, _reap, _anchor, _look_at_folders)
     for part in parts:
-        _try(swept, partial(part, home, swept))
+        _try(swept, part, home, swept)
     return swept
 
 
-def _try(swept: Swept, part: Callable[[], None]) -> None:
+def _try(swept: Swept, part: Callable[P, None], *given: P.args, **named: P.kwargs) -> None:
     try:
-        part()
+        part(*given, **named)
     except LabrelayError as error:
         swept.problems.append(str(error))
+    except Exception as error:
+        # A bug, or an answer of a kind that nobody thought of, in one part must not stop the others at every sweep.
+        name = part.__name__.strip("_").replace("_", " ")
+        _log.exception("the sweep's part %s was stopped", name)
+        swept.problems.append(
+            f"the sweep's part {name} was stopped by an unexpected error ({type(error).__name__}): see the log"
+        )
 
 
 def _free(home: Home, swept: Swept) -> None:
@@ -186,7 +195,7 @@ def _import_again(home: Home, swept: Swept) -> None:
     with home.records.read() as session:
         instrument_runs = session.scalars(left).all()
     for run_id in instrument_runs:
-        _try(swept, partial(_import_run, home, swept, run_id))
+        _try(swept, _import_run, home, swept, run_id)
 
 
 def _import_run(home: Home, swept: Swept, instrument_run_id: str) -> None:
@@ -201,12 +210,16 @@ def _notebook(home: Home, swept: Swept) -> None:
     """Hear what the notebook announces, then compare the entries that were looked at longest ago."""
     if home.settings.eln == ARCHIVE:
         return
-    pulled = pull(home)
-    swept.announced = len(pulled.taken)
-    swept.problems += [reason for _entry, reason in pulled.waiting]
+    _try(swept, _pull, home, swept)
     compared = reconcile(home, most=ENTRIES_COMPARED)
     swept.entries = compared.repaired
     swept.problems += compared.problems
+
+
+def _pull(home: Home, swept: Swept) -> None:
+    pulled = pull(home)
+    swept.announced = len(pulled.taken)
+    swept.problems += [reason for _entry, reason in pulled.waiting]
 
 
 def _reap(home: Home, swept: Swept) -> None:

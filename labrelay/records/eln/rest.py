@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from labrelay.model.names import printable
-from labrelay.records.delivery import LATER, Undeliverable, wait_seconds
+from labrelay.records.delivery import DOWN, LATER, Undeliverable, wait_seconds
 
 TIMEOUT = 30.0  # seconds for each of connect, write and read
 LARGEST_ANSWER = 32 << 20  # bytes
@@ -102,7 +102,7 @@ class Rest:
             raise Undeliverable(said, retry=False) from None
         except httpx.HTTPError as error:
             said = f"{self.title} at {self.host} did not answer ({type(error).__name__}); it is tried again"
-            raise Undeliverable(said, retry=True) from None
+            raise Undeliverable(said, retry=True, down=True) from None
 
     def _body(self, status: int, content: bytes) -> Any:
         if len(content) > LARGEST_ANSWER:
@@ -156,7 +156,8 @@ def refused(title: str, host: str, status: int, headers: Mapping[str, str], deta
         return Undeliverable(f"{title} at {host} denies our account the right{said}: grant it there", retry=False)
     if status in LATER or status >= 500:
         text = f"{title} at {host} answered {status}{said}; it is tried again"
-        return Undeliverable(text, retry=True, retry_after=wait_seconds(headers.get("retry-after")))
+        wait = wait_seconds(headers.get("retry-after"))
+        return Undeliverable(text, retry=True, retry_after=wait, down=status in DOWN)
     if 300 <= status < 400:
         return Undeliverable(f"{title} at {host} sends us elsewhere ({status}): check eln_url", retry=False)
     return Undeliverable(f"{title} at {host} answered {status}{said}", retry=False)

@@ -1,7 +1,7 @@
 """Our sections in a text that people write as well: found by their headings, replaced in place, the rest untouched.
 
 A section begins with its heading and ends with its closing line. Where a person took the closing line away, it ends
-before the next heading of the first or second level, so that nothing of theirs is ever taken for ours.
+behind the lines that look like ours, so that nothing of theirs is ever taken for ours.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ from labrelay.records.eln.port import LINKS, RESULTS, STATUS
 
 HEADINGS: Mapping[str, str] = {STATUS: "Status", RESULTS: "Results", LINKS: "Links"}
 OTHER_HEADING = re.compile(r"#{1,2}\s")
+MORE_NUMBERS = "more numbers stand in the attached table."
+# What `render` and `cut` write: rows of tables, links, and how much was left out.
+OUR_LINE = re.compile(
+    rf"\s*$|\|.*\|\s*$|- \[.*\]\(<[^<>]*>\)\s*$|\d+ {re.escape(MORE_NUMBERS)}$|… and \d+ more lines\.$"
+)
 
 
 def opening(part: str) -> str:
@@ -79,12 +84,11 @@ def _span(lines: list[str], part: str) -> tuple[int, int] | None:
     start = next((i for i, line in enumerate(lines) if line.strip() == opening(part)), None)
     if start is None:
         return None
-    for place in range(start + 1, len(lines)):
+    end = next((i for i in range(start + 1, len(lines)) if OTHER_HEADING.match(lines[i])), len(lines))
+    for place in range(start + 1, end):
         if lines[place].strip() == closing(part):
             return start, place + 1
-        if OTHER_HEADING.match(lines[place]):
-            return start, place
-    return start, len(lines)
+    return start, next((i for i in range(start + 1, end) if not OUR_LINE.match(lines[i])), end)
 
 
 def _place(lines: list[str], part: str) -> int:

@@ -7,8 +7,12 @@ our own writing is not taken for a person's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from shlex import quote
+
+from sqlalchemy.orm import Session
 
 from labrelay.model.experiment import Experiment
 from labrelay.model.faults import faultpoint
@@ -18,6 +22,7 @@ from labrelay.records.delivery import Undeliverable
 from labrelay.records.eln import book
 from labrelay.records.eln.decide import Action, decide
 from labrelay.records.eln.port import ChangedThere, Entry, Heading, Notebook, Page, Part, PartName
+from labrelay.records.lease import Lease
 
 LOOKS = 3  # at an entry that people change while we write
 
@@ -48,15 +53,36 @@ def tell(db: Database, notebook: Notebook, experiment: Experiment, parts: Sequen
         Undeliverable: The notebook did not take it, or a person has closed the entry; says whether to try again.
         Busy: Another process is at this entry.
     """
-    with lease.held(db, f"the entry of {experiment.name} in {notebook.title}"):
-        return _Telling(db, notebook, experiment, parts).run()
+    with entry_held(db, notebook, experiment.name) as held:
+        return tell_held(db, notebook, experiment, parts, held)
+
+
+def entry_held(db: Database, notebook: Notebook, name: str) -> AbstractContextManager[Lease]:
+    """Hold the entry of the experiment of this name: what it shall say is worked out and decided by one at a time.
+
+    Raises:
+        Busy: Another process is at this entry.
+    """
+    return lease.held(db, f"the entry of {name} in {notebook.title}")
+
+
+def tell_held(db: Database, notebook: Notebook, experiment: Experiment, parts: Sequence[Part], held: Lease) -> Told:
+    """Do what `tell` does, for a caller that holds the entry since before it worked out the parts.
+
+    Raises:
+        Undeliverable: As `tell`.
+        Busy: The lease has run out and another process has taken over; nothing more was written.
+    """
+    return _Telling(db, notebook, experiment, parts, held).run()
 
 
 class _Telling:
-    """One telling under its lease."""
+    """One telling under its lease, which is confirmed by every write, here and there."""
 
-    def __init__(self, db: Database, notebook: Notebook, experiment: Experiment, parts: Sequence[Part]) -> None:
-        self.db, self.notebook, self.experiment = db, notebook, experiment
+    def __init__(
+        self, db: Database, notebook: Notebook, experiment: Experiment, parts: Sequence[Part], held: Lease
+    ) -> None:
+        self.db, self.notebook, self.experiment, self.held = db, notebook, experiment, held
         digests = {part.name: notebook.digest(part) for part in parts}
         self.wanted = {name: digest for name, digest in digests.items() if digest is not None}
         self.parts = {part.name: part for part in parts if part.name in self.wanted}
@@ -80,6 +106,18 @@ class _Telling:
             retry=True,
         )
 
+    @contextmanager
+    def _write_held(self) -> Iterator[Session]:
+        """Open a transaction that does not commit when another process has taken over."""
+        with self.db.write() as session:
+            lease.confirm(session, self.held)
+            yield session
+
+    def _still_held(self) -> None:
+        """Prolong the lease before the notebook is written, or raise when another process has taken over."""
+        with self._write_held():
+            pass
+
     def _entry(self) -> str | None:
         """Return the entry's id: on record, found by our identifier, or new; None when it was left to people."""
         with self.db.read() as session:
@@ -95,9 +133,12 @@ class _Telling:
             owner=self.experiment.owner,
             project=self.experiment.project,
         )
-        entry = self.notebook.find(identifier) or self.notebook.create(identifier, heading)
+        entry = self.notebook.find(identifier)
+        if entry is None:
+            self._still_held()
+            entry = self.notebook.create(identifier, heading)
         faultpoint("eln.made")
-        with self.db.write() as session:
+        with self._write_held() as session:
             url = self.notebook.url(entry.external_id)
             book.link(session, self.system, self.experiment.id, entry.external_id, url)
             book.part_row(session, self.system, self.experiment.id, book.ENTRY).wrote = identifier
@@ -113,7 +154,8 @@ class _Telling:
             state = book.DELETED
             why = (
                 f"the entry of {name} in {title} was deleted there{said}: "
-                f"`labrelay eln settle {name} entry --keep ours` makes a new one, `--keep theirs` leaves it at that"
+                f"`labrelay eln settle {quote(name)} entry --keep ours` makes a new one, "
+                "`--keep theirs` leaves it at that"
             )
         elif entry.state == "locked":
             state = book.LOCKED
@@ -124,7 +166,7 @@ class _Telling:
             row = book.parts_of(session, self.system, self.experiment.id).get(book.ENTRY)
             known = (row.state, row.text) if row else (book.OK, None)
         if known != (state, why):
-            with self.db.write() as session:
+            with self._write_held() as session:
                 book.close_entry(session, self.system, self.experiment.id, state, why)
         if why is not None:
             raise Undeliverable(why, retry=False)
@@ -134,7 +176,7 @@ class _Telling:
         actions = self._actions(page)
         by_action = {action: [n for n, each in actions.items() if each is action] for action in Action}
         fine, changed, due = by_action[Action.NOTE], by_action[Action.CONFLICT], by_action[Action.WRITE]
-        with self.db.write() as session:
+        with self._write_held() as session:
             book.note(session, self.system, self.experiment.id, page, {name: self.wanted[name] for name in fine})
             news = book.dispute(session, self.system, self.experiment.id, page, changed)
             book.intend(session, self.system, self.experiment.id, page, {name: self.wanted[name] for name in due})
@@ -162,6 +204,7 @@ class _Telling:
                     "it is looked at again",
                     retry=True,
                 )
+            self._still_held()
             try:
                 self.notebook.write(external_id, self.parts[name], expected)
             except Undeliverable as error:

@@ -122,12 +122,12 @@ def test_samples_come_from_an_attached_table_too(kadi: Kadi, bench: Bench) -> No
 
 
 def test_a_section_that_lost_its_end_does_not_swallow_what_follows() -> None:
-    text_there = sections.with_section("Mine before.", "status", "ours").replace(sections.closing("status"), "")
+    text_there = sections.with_section("Mine before.", "status", "| ours |").replace(sections.closing("status"), "")
     grown = f"{text_there}\n\n# Mine after\n\nkept"
-    again = sections.with_section(grown, "status", "newer")
+    again = sections.with_section(grown, "status", "| newer |")
     assert again.startswith("Mine before.")
     assert again.endswith("# Mine after\n\nkept")
-    assert sections.body_of(again, "status") == "newer"
+    assert sections.body_of(again, "status") == "| newer |"
 
 
 @pytest.fixture

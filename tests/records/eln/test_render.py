@@ -60,6 +60,26 @@ def test_sections_written_in_any_order_keep_what_people_wrote(before: str, after
         assert each in text
 
 
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("name", ["status", "results", "links"])
+def test_a_section_without_its_closing_line_ends_behind_our_own_lines(name: str, long: bool) -> None:
+    many = made.results()
+    part = {"status": made.status("done", "failed"), "results": many, "links": made.links()}[name]
+    if long and name == "results":
+        part = many.model_copy(update={"rows": many.rows * 200})
+    body = sections.cut(markdown(part), 40_000)
+    if long and name != "results":
+        body = sections.cut("\n".join([body] * 50), 1500)
+    text = sections.with_section("Mine before.", name, body)
+    for theirs in ("\n\nA paragraph of mine.\n\n| my | table |", "\n- my list\n  goes on", "\n### Mine"):
+        grown = text.replace(sections.closing(name), "").rstrip() + theirs
+        assert sections.body_of(grown, name) == body
+        again = sections.with_section(grown, name, "| newer |")
+        assert again.endswith(theirs.strip("\n"))
+        assert again.startswith("Mine before.")
+        assert sections.body_of(again, name) == "| newer |"
+
+
 def test_our_sections_stand_in_one_order_whatever_was_written_first() -> None:
     text = ""
     for name in ("links", "results", "status"):

@@ -11,7 +11,7 @@ import parts as made
 import pytest
 from contract import HEADING
 
-from labrelay.records.delivery import Undeliverable
+from labrelay.records.delivery import Undeliverable, judge
 from labrelay.records.eln.elabftw import ELabFTW
 from labrelay.records.eln.kadi import KadiNotebook
 from labrelay.records.eln.port import Account, Notebook
@@ -91,6 +91,18 @@ def test_each_answer_is_a_sentence_and_says_whether_to_try_again(
     assert (error.retryable, error.retry_after) == (retry, after)
     assert words in str(error)
     assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(("status", "down"), [(429, True), (503, True), (500, False), (403, False)])
+def test_an_answer_says_whether_anything_else_would_be_taken(server: Server, status: int, down: bool) -> None:
+    server.answer = (status, {}, b"{}")
+    assert asked(server).down is down
+    assert judge(status, {}, "the backend", "openlineage_url").down is down
+
+
+def test_a_notebook_that_does_not_answer_takes_nothing_else(server: Server) -> None:
+    server.server_close()
+    assert asked(server).down
 
 
 def test_a_notebook_that_nobody_runs_is_tried_again(server: Server) -> None:

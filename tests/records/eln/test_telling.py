@@ -1,21 +1,24 @@
 """The entry of an experiment becomes what it should say, whatever people, kills and a bad line do meanwhile."""
 
 import functools
+import json
 from pathlib import Path
+from typing import Any
 
 import parts as made
 import pytest
 from fake import FakeNotebook, Hands, killed_at
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from labrelay.model.errors import Busy
 from labrelay.model.experiment import Experiment
-from labrelay.records import experiments
+from labrelay.records import experiments, lease
 from labrelay.records.database import Database
 from labrelay.records.delivery import Undeliverable
 from labrelay.records.eln import book
 from labrelay.records.eln.decide import Action, Written, decide
 from labrelay.records.eln.telling import Told, tell
-from labrelay.records.schema import LinkRow
+from labrelay.records.schema import LeaseRow, LinkRow
 from labrelay.records.schema_notebook import ElnPartRow
 
 EXPERIMENT = made.EXPERIMENT
@@ -154,6 +157,51 @@ def test_an_answer_that_may_come_later_stops_at_once(db: Database, notebook: Fak
     assert (stopped.value.retryable, stopped.value.retry_after) == (True, 7)
     assert told(db, notebook, "received").written == ["results"]
     assert hands.writes() == ["status", "results"]
+
+
+def lose_lease(db: Database) -> None:
+    """What sixty seconds of sleep do."""
+    with db.write() as session:
+        session.execute(update(LeaseRow).values(until="2000-01-01"))
+
+
+@pytest.mark.parametrize("asleep", ["read", "write", "digest"])
+def test_a_worker_that_slept_past_its_lease_writes_nothing_more(
+    db: Database, notebook: FakeNotebook, hands: Hands, asleep: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(db, notebook, "received")
+    slow, newer = FakeNotebook(notebook.file.parent), FakeNotebook(notebook.file.parent)
+    real, slept = getattr(slow, asleep), []
+
+    def sleeps(*given: Any) -> Any:
+        answer = None if asleep == "write" else real(*given)
+        if not slept:
+            slept.append(lose_lease(db))
+            told(db, newer, "received", "done")
+        return real(*given) if asleep == "write" else answer
+
+    monkeypatch.setattr(slow, asleep, sleeps)
+    with pytest.raises(Busy, match="taken over by another worker"):
+        told(db, slow, "received", "running")
+    assert [line["state"] for line in json.loads(hands.entries()["1"]["parts"]["status"])["lines"]] == [
+        "received",
+        "done",
+    ]
+    assert states(db)["status"] == "ok"
+    assert told(db, newer, "received", "done", "more").conflicts == []
+
+
+def test_a_worker_that_slept_before_it_made_the_entry_makes_none(
+    db: Database, notebook: FakeNotebook, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleeps(_identifier: str) -> None:
+        lose_lease(db)
+        lease.acquire(db, "the entry of tiny-study in Fake notebook")
+
+    monkeypatch.setattr(notebook, "find", sleeps)
+    with pytest.raises(Busy, match="taken over"):
+        told(db, notebook, "received")
+    assert hands.entries() == {}
 
 
 @pytest.mark.parametrize("point", POINTS)
