@@ -20,7 +20,7 @@ from labrelay.model.problem import Frozen
 from labrelay.model.runs import RunInput, WorkflowVersion
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
-from labrelay.records import audit, plans, stale
+from labrelay.records import audit, plans, stale, superseded
 from labrelay.records.runs import Intent
 from labrelay.records.schema import (
     CostRow,
@@ -278,12 +278,9 @@ def _mark(session: Session, row: WorkflowRunRow, reason: str | None) -> None:
 
 
 def _replace(session: Session, row: WorkflowRunRow, by: str) -> None:
-    row.replaced_by = by
     # A rule that was changed and changed back makes the first result the current one again.
-    instead = session.get_one(WorkflowRunRow, by)
-    instead.replaced_by = None
-    _mark(session, instead, None)
-    audit.record(session, "workflow_run.replaced", row.id, by=by)
+    superseded.replace(session, [row.id], by, again=True)
+    _mark(session, session.get_one(WorkflowRunRow, by), None)
 
 
 def _item(
