@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from labrelay.model.canonical import digest
-from labrelay.model.errors import NotFound
+from labrelay.model.errors import Busy, NotFound
 from labrelay.model.ids import derived_id
 from labrelay.model.problem import Frozen
 from labrelay.model.states import RunState
@@ -220,6 +220,22 @@ def set_items(session: Session, plan_id: str, run_ids: Sequence[str], state: Ite
     for start in range(0, len(run_ids), CHUNK):
         these = ReprocessItemRow.run_id.in_(run_ids[start : start + CHUNK])
         session.execute(update(ReprocessItemRow).where(ReprocessItemRow.plan_id == plan_id, these).values(**told))
+
+
+def take_items(session: Session, plan_id: str, run_ids: Sequence[str]) -> None:
+    """Write that these runs of a plan are submitted.
+
+    Raises:
+        Busy: The plan is not run any more, or has one of them no longer waiting; the transaction must not commit.
+    """
+    state = session.scalar(select(ReprocessPlanRow.state).where(ReprocessPlanRow.id == plan_id))
+    mine, taken = (ReprocessItemRow.plan_id == plan_id, ReprocessItemRow.state == "planned"), 0
+    for start in range(0, len(run_ids) if state == "running" else 0, CHUNK):
+        these = ReprocessItemRow.run_id.in_(run_ids[start : start + CHUNK])
+        statement = update(ReprocessItemRow).where(*mine, these).values(state="submitted", at=now())
+        taken += getattr(session.execute(statement), "rowcount", 0)
+    if taken != len(run_ids):
+        raise Busy(f"the plan {plan_id} was changed meanwhile ({state}), so nothing of it was submitted: try again")
 
 
 def move(session: Session, row: ReprocessPlanRow, state: PlanState, reason: str | None = None) -> None:
