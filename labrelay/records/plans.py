@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from labrelay.model.canonical import digest
@@ -84,13 +84,15 @@ def store(
     session: Session, items: Sequence[PlannedItem], bounds: Bounds, asked: dict[str, Any], expected: dict[str, Any]
 ) -> str:
     """Write a plan that nobody has started and return its id; shown again unchanged, it is the same plan."""
+    moment = now()
     content = digest([[[item.run_id, *item.replaces] for item in items], bounds.model_dump(mode="json")])
     waiting = select(ReprocessPlanRow).where(ReprocessPlanRow.digest == content, ReprocessPlanRow.state == "planned")
     found = session.scalar(waiting)
     if found is not None:
         found.asked, found.expected = asked, expected
+        session.execute(delete(ReprocessItemRow).where(ReprocessItemRow.plan_id == found.id))
+        _add_items(session, found.id, items, moment)
         return found.id
-    moment = now()
     plan_id = derived_id("pln", content, moment)
     session.add(
         ReprocessPlanRow(
@@ -106,12 +108,16 @@ def store(
             created_by=actor(),
         )
     )
+    _add_items(session, plan_id, items, moment)
+    return plan_id
+
+
+def _add_items(session: Session, plan_id: str, items: Sequence[PlannedItem], moment: str) -> None:
     rows = [
         {**item.model_dump(mode="json"), "plan_id": plan_id, "position": place, "state": "planned", "at": moment}
         for place, item in enumerate(items)
     ]
     insert_missing(session, ReprocessItemRow, rows)
-    return plan_id
 
 
 def find(session: Session, text: str) -> ReprocessPlanRow:
