@@ -309,20 +309,18 @@ def _show_items(line: PlanLine) -> None:
 @_narrowing
 @json_option
 def stale(cause: str | None, workflow: str | None, experiment: str | None, since: str | None) -> None:
-    """List what was marked out of date, by cause, in one query; `--plan` compares anew and marks."""
-    from labrelay.records.stale import CAUSES, Wanted
+    """List what was marked out of date, by cause; `--plan` compares anew and marks."""
+    from labrelay.records.stale import CAUSES, Wanted, by_cause
     from labrelay.records.stale import stale as marked
 
     wanted = Wanted.model_validate({"cause": cause, "workflow": workflow, "experiment": experiment, "since": since})
     with current_home().records.read() as session:
-        found = marked(session, wanted)
+        found, counts = marked(session, wanted), by_cause(session, wanted)
     if wants_json():
         emit([each._asdict() for each in found])
         return
-    for name, words in CAUSES.items():
-        count = sum(each.cause == name for each in found)
-        if count:
-            click.echo(f"{words} ({name}): {counted(count, 'result')}")
+    for name, count in counts.items():
+        click.echo(f"{CAUSES[name]} ({name}): {counted(count, 'result')}")
     rows = [(each.run_id, each.cause, each.since[:10], each.sentence) for each in found[:SHOWN]]
     table(
         ["run", "cause", "since", "why"], rows, "nothing is marked out of date: labrelay reprocess --plan compares anew"
