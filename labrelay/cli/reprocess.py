@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from labrelay.cli.main_job import say, warn_root
 from labrelay.cli.show import current_home, emit, json_option, records, since_option, table, wants_json
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 SHOWN = 50
 CAUSE_NAMES = ("workflow", "reference", "rule", "sample", "reads")
+NEW_PLAN = ("cause", "workflow", "experiment", "since", "limit", "budget", "at_once", "stop_after")
+TAKEN = {
+    "only_plan": NEW_PLAN,
+    "run_id": ("wait",),
+    "resume_id": ("budget", "wait"),
+    "drop_id": (),
+}  # what goes with each of the four things
 
 
 def _narrowing(command: Callable[..., int | None]) -> Callable[..., int | None]:
@@ -78,6 +86,7 @@ def reprocess(
         return None
     if sum(map(bool, (only_plan, run_id, resume_id, drop_id))) > 1:
         raise click.UsageError("--plan, --run, --resume and --drop are four things: ask for one of them")
+    _refuse_others(ctx)
     from labrelay.records.plans import Bounds
     from labrelay.records.stale import Wanted
 
@@ -88,6 +97,18 @@ def reprocess(
     wanted = Wanted.model_validate({"cause": cause, "workflow": workflow, "experiment": experiment, "since": since})
     bounds = Bounds(runs=limit, usd=budget, at_once=at_once, stop_after=stop_after)
     return _plan(wanted, bounds) if only_plan else _plan_and_run(wanted, bounds, wait)
+
+
+def _refuse_others(ctx: click.Context) -> None:
+    """Refuse what does not go with the thing that is asked for: a bound that holds nothing must not look like one."""
+    for asked, taken in TAKEN.items():
+        others = [name for name in (*NEW_PLAN, "wait") if name not in taken]
+        given = [name for name in others if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+        if ctx.params[asked] and given:
+            names = ", ".join("--" + name.replace("_", "-") for name in given)
+            what = asked.removesuffix("_id").removeprefix("only_")
+            why = "a kept plan has its bounds from when it was made" if given != ["wait"] else "it does not wait"
+            raise click.UsageError(f"{names} does not go with --{what}: {why}")
 
 
 def _plan(wanted: Wanted, bounds: Bounds) -> int:
@@ -288,20 +309,18 @@ def _show_items(line: PlanLine) -> None:
 @_narrowing
 @json_option
 def stale(cause: str | None, workflow: str | None, experiment: str | None, since: str | None) -> None:
-    """List what was marked out of date, by cause, in one query; `--plan` compares anew and marks."""
-    from labrelay.records.stale import CAUSES, Wanted
+    """List what was marked out of date, by cause; `--plan` compares anew and marks."""
+    from labrelay.records.stale import CAUSES, Wanted, by_cause
     from labrelay.records.stale import stale as marked
 
     wanted = Wanted.model_validate({"cause": cause, "workflow": workflow, "experiment": experiment, "since": since})
     with current_home().records.read() as session:
-        found = marked(session, wanted)
+        found, counts = marked(session, wanted), by_cause(session, wanted)
     if wants_json():
         emit([each._asdict() for each in found])
         return
-    for name, words in CAUSES.items():
-        count = sum(each.cause == name for each in found)
-        if count:
-            click.echo(f"{words} ({name}): {counted(count, 'result')}")
+    for name, count in counts.items():
+        click.echo(f"{CAUSES[name]} ({name}): {counted(count, 'result')}")
     rows = [(each.run_id, each.cause, each.since[:10], each.sentence) for each in found[:SHOWN]]
     table(
         ["run", "cause", "since", "why"], rows, "nothing is marked out of date: labrelay reprocess --plan compares anew"

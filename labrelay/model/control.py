@@ -76,7 +76,11 @@ def limits(earlier: Sequence[float | None]) -> Limits | None:
 
 def known(values: Sequence[float | None]) -> list[float]:
     """Return the newest 100 of the values that there are; one that is not finite is no value."""
-    return [value for value in values[-WINDOW:] if value is not None and isfinite(value)]
+    return _finite(values)[-WINDOW:]
+
+
+def _finite(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None and isfinite(value)]
 
 
 def judge(earlier: Sequence[float | None], value: float | None) -> Judged:
@@ -91,12 +95,16 @@ def judge(earlier: Sequence[float | None], value: float | None) -> Judged:
 
 def chart(values: Sequence[float | None]) -> list[Judged]:
     """Return each value beside the limits that those before it give, oldest first."""
-    return [judge(values[max(0, place - WINDOW) : place], value) for place, value in enumerate(values)]
+    judged, earlier = list[Judged](), list[float]()
+    for value in values:
+        judged.append(judge(earlier[-WINDOW:], value))
+        earlier += _finite([value])
+    return judged
 
 
 def begins(earlier: Sequence[float | None], judged: Judged) -> bool:
     """Tell whether a judged value is news: outside, or the first that shows a shift."""
     if judged.outside or not judged.shift:
         return judged.outside
-    before = known(earlier)
+    before = _finite(earlier)  # not only those that limits need: the value before has its own hundred
     return not judge(before[:-1], before[-1]).shift

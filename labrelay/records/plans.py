@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from labrelay.model.canonical import digest
-from labrelay.model.errors import NotFound
+from labrelay.model.errors import Busy, NotFound
 from labrelay.model.ids import derived_id
 from labrelay.model.problem import Frozen
 from labrelay.model.states import RunState
@@ -84,13 +84,15 @@ def store(
     session: Session, items: Sequence[PlannedItem], bounds: Bounds, asked: dict[str, Any], expected: dict[str, Any]
 ) -> str:
     """Write a plan that nobody has started and return its id; shown again unchanged, it is the same plan."""
+    moment = now()
     content = digest([[[item.run_id, *item.replaces] for item in items], bounds.model_dump(mode="json")])
     waiting = select(ReprocessPlanRow).where(ReprocessPlanRow.digest == content, ReprocessPlanRow.state == "planned")
     found = session.scalar(waiting)
     if found is not None:
         found.asked, found.expected = asked, expected
+        session.execute(delete(ReprocessItemRow).where(ReprocessItemRow.plan_id == found.id))
+        _add_items(session, found.id, items, moment)
         return found.id
-    moment = now()
     plan_id = derived_id("pln", content, moment)
     session.add(
         ReprocessPlanRow(
@@ -106,12 +108,16 @@ def store(
             created_by=actor(),
         )
     )
+    _add_items(session, plan_id, items, moment)
+    return plan_id
+
+
+def _add_items(session: Session, plan_id: str, items: Sequence[PlannedItem], moment: str) -> None:
     rows = [
         {**item.model_dump(mode="json"), "plan_id": plan_id, "position": place, "state": "planned", "at": moment}
         for place, item in enumerate(items)
     ]
     insert_missing(session, ReprocessItemRow, rows)
-    return plan_id
 
 
 def find(session: Session, text: str) -> ReprocessPlanRow:
@@ -220,6 +226,22 @@ def set_items(session: Session, plan_id: str, run_ids: Sequence[str], state: Ite
     for start in range(0, len(run_ids), CHUNK):
         these = ReprocessItemRow.run_id.in_(run_ids[start : start + CHUNK])
         session.execute(update(ReprocessItemRow).where(ReprocessItemRow.plan_id == plan_id, these).values(**told))
+
+
+def take_items(session: Session, plan_id: str, run_ids: Sequence[str]) -> None:
+    """Write that these runs of a plan are submitted.
+
+    Raises:
+        Busy: The plan is not run any more, or has one of them no longer waiting; the transaction must not commit.
+    """
+    state = session.scalar(select(ReprocessPlanRow.state).where(ReprocessPlanRow.id == plan_id))
+    mine, taken = (ReprocessItemRow.plan_id == plan_id, ReprocessItemRow.state == "planned"), 0
+    for start in range(0, len(run_ids) if state == "running" else 0, CHUNK):
+        these = ReprocessItemRow.run_id.in_(run_ids[start : start + CHUNK])
+        statement = update(ReprocessItemRow).where(*mine, these).values(state="submitted", at=now())
+        taken += getattr(session.execute(statement), "rowcount", 0)
+    if taken != len(run_ids):
+        raise Busy(f"the plan {plan_id} was changed meanwhile ({state}), so nothing of it was submitted: try again")
 
 
 def move(session: Session, row: ReprocessPlanRow, state: PlanState, reason: str | None = None) -> None:

@@ -8,6 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from labrelay.records.runs import last_attempt
 from labrelay.records.schema import (
     AttemptRow,
     DatasetFileRow,
@@ -65,12 +66,14 @@ class RunFacts:
 
 
 def facts_of(session: Session, run_id: str, token: str) -> RunFacts:
-    """Return what is known of an attempt. Cost: four queries, whatever the number of files."""
+    """Return what is known of an attempt. Cost: five queries, whatever the number of files."""
     run = session.get_one(WorkflowRunRow, run_id)
     attempt = session.get_one(AttemptRow, token)
     version = session.get_one(WorkflowVersionRow, run.workflow_digest)
     experiment = session.get_one(ExperimentRow, run.experiment_id)
     files = _files(session, run_id)
+    # What the run says of its end is said of its last attempt.
+    last = last_attempt(session, run_id).token == token
     return RunFacts(
         run_id=run_id,
         token=token,
@@ -83,8 +86,8 @@ def facts_of(session: Session, run_id: str, token: str) -> RunFacts:
         title=str(version.content.get("title") or version.name),
         engine=attempt.engine,
         started=attempt.created_at,
-        ended=run.ended_at,
-        failure=run.failure or attempt.message,
+        ended=run.ended_at if last else attempt.state_at,
+        failure=(run.failure if last else None) or attempt.message,
         inputs=tuple(file for direction, file in files if direction == "in"),
         outputs=tuple(file for direction, file in files if direction == "out"),
         datasets=_datasets(session, run_id),

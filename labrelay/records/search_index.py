@@ -45,13 +45,6 @@ def settle(session: Session, most: int = MOST) -> int:
     return done
 
 
-def mark_all(session: Session, entity_id: Any) -> None:
-    """Mark all things of a table as changed, by its column of ids, in one statement; `settle` then indexes them."""
-    known = select(SearchDirtyRow.entity_id)
-    rows = select(entity_id).where(entity_id.not_in(known))
-    session.execute(insert(SearchDirtyRow).from_select(["entity_id"], rows))
-
-
 def _index(session: Session, ids: Sequence[str]) -> None:
     made = documents(session, ids)
     before = {row.entity_id: row for row in session.execute(_known(ids))}

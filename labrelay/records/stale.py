@@ -127,7 +127,7 @@ def mark(
         before: From `known`.
     """
     moment = now()
-    ids = [run_id for run_id in marks if run_id in before]
+    ids = list(marks)
     for start in range(0, len(ids), CHUNK):
         session.execute(delete(StaleCauseRow).where(StaleCauseRow.run_id.in_(ids[start : start + CHUNK])))
     insert_missing(

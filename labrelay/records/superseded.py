@@ -46,8 +46,22 @@ def superseded_by(session: Session, run: WorkflowRunRow) -> Superseded:
     return Superseded(replaces=tuple(replaced), because="; ".join(told) or AGAIN)
 
 
-def replace(session: Session, old: Sequence[str], new: str) -> None:
-    """Write that a result has taken the place of others; what was replaced before stays as it is."""
+def replace(session: Session, old: Sequence[str], new: str, *, again: bool = False) -> None:
+    """Write that a result has taken the place of others; what was replaced before stays as it is.
+
+    A result whose own place is taken takes none: two that replace each other would both be gone.
+
+    Args:
+        session: In a writing transaction.
+        old: Ids of the runs with the older results.
+        new: Of the run with the result that counts.
+        again: The new one counts again where it was replaced, since the rules ask for it today.
+    """
+    counts = session.get_one(WorkflowRunRow, new)
+    if again:
+        counts.replaced_by = None
+    elif counts.replaced_by is not None:
+        return
     query = select(WorkflowRunRow).where(
         WorkflowRunRow.id.in_(old), WorkflowRunRow.id != new, WorkflowRunRow.replaced_by.is_(None)
     )

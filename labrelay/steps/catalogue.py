@@ -54,7 +54,7 @@ def post_result(home: Home, session: Session, run_id: str, dedup: str) -> None:
     outbox.post(session, CHANNEL, run_id, "result", f"{CHANNEL}:result:{dedup}")
     replaced = select(WorkflowRunRow.id).where(WorkflowRunRow.replaced_by == run_id)
     for old in session.scalars(replaced):
-        outbox.post(session, CHANNEL, old, "result", f"{CHANNEL}:replaced:{old}:{run_id}")
+        outbox.post(session, CHANNEL, old, "result", f"{CHANNEL}:replaced:{old}:{dedup}")
 
 
 def to_catalogue(home: Home, message: Message) -> bool:

@@ -93,7 +93,7 @@ def _to_people(home: Home, message: Message) -> bool:
     return False
 
 
-PATIENT = frozenset({"eln"})  # a notebook that is down for days is told afterwards all the same
+PATIENT = frozenset({"eln", CATALOGUE, TO_HTTP})  # what is down for days is told afterwards all the same
 # A channel tells one message; True says that with it all that waited for this entity was told.
 CHANNELS: dict[str, Callable[[Home, Message], bool]] = {
     "eln": _to_eln,

@@ -7,6 +7,7 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.qc import Override, Verdict
 from labrelay.records import outbox, overrides
 from labrelay.records.schema import WorkflowRunRow
+from labrelay.steps.catalogue import post_result
 from labrelay.steps.documents import write_documents
 from labrelay.steps.gather import recorded_result
 from labrelay.steps.home import Home
@@ -43,6 +44,7 @@ def override_verdict(home: Home, text: str, verdict: Verdict, reason: str) -> tu
         if last is None or (last.verdict, last.reason) != (verdict, said):
             last = overrides.override(session, run, verdict, said)
             outbox.post(session, "eln", run.experiment_id, "override", f"eln:override:{run_id}:{last.at}", run=run_id)
+            post_result(home, session, run_id, f"override:{run_id}:{last.at}")
     faultpoint("override.recorded")
     _write_again(home, run_id)
     return run_id, last

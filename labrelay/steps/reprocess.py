@@ -20,7 +20,8 @@ from labrelay.model.problem import Frozen
 from labrelay.model.runs import RunInput, WorkflowVersion
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
-from labrelay.records import audit, plans, stale
+from labrelay.records import audit, plans, stale, superseded
+from labrelay.records.database import now
 from labrelay.records.runs import Intent
 from labrelay.records.schema import (
     CostRow,
@@ -35,6 +36,7 @@ from labrelay.records.schema import (
 )
 from labrelay.records.stale import Cause, Wanted
 from labrelay.steps.assign import find_experiment
+from labrelay.steps.catalogue import post_result
 from labrelay.steps.expected_cost import ExpectedCost, cost_sentence, expected_costs
 from labrelay.steps.expected_time import By, expected_seconds
 from labrelay.steps.home import Home
@@ -164,7 +166,7 @@ def _compare(home: Home, session: Session, made: Plan, current: set[str], wanted
         _mark(session, row, "; ".join(reason.phrase for reason in why) or None)
         standing = there.get(new.run_id) if new is not None else None
         if why and new is not None and standing and standing.recorded and standing.state is RunState.COMPLETE:
-            _replace(session, row, new.run_id)
+            _replace(home, session, row, new.run_id)
             marks.setdefault(new.run_id, {})
             made.replaced += 1
         elif why and _is_wanted(row, old, before, mine, wanted):
@@ -277,13 +279,11 @@ def _mark(session: Session, row: WorkflowRunRow, reason: str | None) -> None:
         audit.record(session, "workflow_run.stale" if reason else "workflow_run.current", row.id, reason=reason)
 
 
-def _replace(session: Session, row: WorkflowRunRow, by: str) -> None:
-    row.replaced_by = by
+def _replace(home: Home, session: Session, row: WorkflowRunRow, by: str) -> None:
     # A rule that was changed and changed back makes the first result the current one again.
-    instead = session.get_one(WorkflowRunRow, by)
-    instead.replaced_by = None
-    _mark(session, instead, None)
-    audit.record(session, "workflow_run.replaced", row.id, by=by)
+    superseded.replace(session, [row.id], by, again=True)
+    _mark(session, session.get_one(WorkflowRunRow, by), None)
+    post_result(home, session, by, f"again:{by}:{row.id}:{now()}")
 
 
 def _item(

@@ -122,7 +122,7 @@ def make(home: Home, planned: Plan, bounds: Bounds | None = None, wanted: Wanted
     bounds = bounds or Bounds()
     items = _items(planned)
     if bounds.usd is not None:
-        _see_prices(items)
+        see_prices(items, "bound the number of runs with --limit")
     taken, why = _within(items, bounds)
     left = items[len(taken) :]
     expected = _expected(planned, taken, bounds).model_copy(update={"left_out": len(left), "left_out_why": why})
@@ -135,12 +135,17 @@ def make(home: Home, planned: Plan, bounds: Bounds | None = None, wanted: Wanted
     return made
 
 
-def _see_prices(items: Sequence[PlannedItem]) -> None:
+def see_prices(items: Sequence[PlannedItem | Step], instead: str) -> None:
+    """Refuse a budget in money where nobody knows what a run will cost.
+
+    Raises:
+        UsageError: No price was known of some of these when the plan was made; `instead` says what to do.
+    """
     unknown = [item for item in items if item.usd is None]
     if unknown:
         raise UsageError(
-            f"what {counted(len(unknown), 'run')} will cost is not known (no run of {unknown[0].workflow} has a price "
-            "on record), so no budget in money can hold: bound the number of runs with --limit"
+            f"what {counted(len(unknown), 'run')} will cost is not known (no run of {unknown[0].workflow} had a price "
+            f"on record when the plan was made), so no budget in money can hold: {instead}"
         )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
@@ -23,7 +24,6 @@ from labrelay.records import lease, plans
 from labrelay.records.database import now
 from labrelay.records.lease import Lease
 from labrelay.records.plans import Bounds, Step
-from labrelay.records.runs import Intent
 from labrelay.records.schema import WorkflowRunRow
 from labrelay.records.schema_reruns import ReprocessPlanRow
 from labrelay.records.stale import Wanted
@@ -31,12 +31,11 @@ from labrelay.steps.admission import Decision, Known, decide
 from labrelay.steps.collect import wait_for
 from labrelay.steps.home import Home
 from labrelay.steps.notices import notify
-from labrelay.steps.reprocess import Plan, intents_after, today_of
-from labrelay.steps.reprocess_plans import Made, as_planned, bounds_of, conditions, make
-from labrelay.steps.staleness import Asked, reasons
-from labrelay.steps.submit import Composer, Submitted, commit_intents
+from labrelay.steps.plan_changes import asked_now, changed_since, changes_of, told_of
+from labrelay.steps.reprocess import Plan
+from labrelay.steps.reprocess_plans import Made, bounds_of, conditions, make, see_prices
+from labrelay.steps.submit import Submitted, commit_intents
 
-TOLD = 3  # changes that fit into a sentence
 BUSY_SECONDS = 1.0
 
 
@@ -124,18 +123,22 @@ def start(home: Home, text: str) -> str:
         Conflict: It has gone out of date; the sentence says what changed.
         UsageError: It is held, or it has ended.
         NotFound: There is no such plan.
+        Busy: A worker moves it on just now.
     """
-    with home.records.read() as session:
-        row = plans.find(session, text)
-        waiting = [step for step in plans.steps(session, row.id) if step.state == "planned"]
+    with _held(home, text) as plan_id:
+        return _start(home, plan_id)
+
+
+def _start(home: Home, plan_id: str) -> str:
+    row, waiting = _waiting(home, plan_id)
     if row.state == "running":
         return row.id
     if row.state != "planned":
         raise UsageError(_not_started(row))
-    changed = _changed(home, row.id, waiting)
+    changed = changed_since(home, row.id, waiting)
     if changed:
         raise Conflict(
-            f"the plan {row.id} has gone out of date: {_told(changed, waiting)}; make a new one with `labrelay "
+            f"the plan {row.id} has gone out of date: {told_of(changed, waiting)}; make a new one with `labrelay "
             f"reprocess --plan`, or run what is left of this one with `labrelay reprocess --resume {row.id}`"
         )
     _begin(home, row.id)
@@ -146,15 +149,22 @@ def resume(home: Home, text: str, budget_usd: float | None = None) -> str:
     """Go on with a plan that is held, or out of date, without those of its runs that are not asked for any more.
 
     Raises:
-        UsageError: It has ended.
+        UsageError: It has ended, or a budget in money cannot hold, since no price is known.
         NotFound: There is no such plan.
+        Busy: A worker moves it on just now.
     """
-    with home.records.read() as session:
-        row = plans.find(session, text)
-        waiting = [step for step in plans.steps(session, row.id) if step.state == "planned"]
+    with _held(home, text) as plan_id:
+        return _resume(home, plan_id, budget_usd)
+
+
+def _resume(home: Home, plan_id: str, budget_usd: float | None) -> str:
+    row, waiting = _waiting(home, plan_id)
     if row.state in ("done", "dropped"):
         raise UsageError(_not_started(row))
-    changed = _changed(home, row.id, waiting)
+    changed = changed_since(home, row.id, waiting)
+    if budget_usd is not None:
+        left = [step for step in waiting if step.run_id not in changed]
+        see_prices(left, f"drop it with `labrelay reprocess --drop {row.id}` and make a new plan with --limit")
     with home.records.write() as session:
         row = session.get_one(ReprocessPlanRow, row.id)
         for run_id, why in changed.items():
@@ -172,15 +182,36 @@ def drop(home: Home, text: str) -> str:
     Raises:
         UsageError: It has ended.
         NotFound: There is no such plan.
+        Busy: A worker moves it on just now.
     """
-    with home.records.write() as session:
-        row = plans.find(session, text)
+    with _held(home, text) as plan_id, home.records.write() as session:
+        row = session.get_one(ReprocessPlanRow, plan_id)
         if row.state in ("done", "dropped"):
             raise UsageError(_not_started(row))
         left = [step.run_id for step in plans.steps(session, row.id) if step.state == "planned"]
         plans.set_items(session, row.id, left, "skipped", failure="the plan was dropped")
         plans.move(session, row, "dropped", f"{counted(len(left), 'run')} left out")
     return row.id
+
+
+def _lease_of(plan_id: str) -> str:
+    return f"the plan {plan_id}"
+
+
+@contextmanager
+def _held(home: Home, text: str) -> Iterator[str]:
+    """Find a plan and keep workers from moving it on meanwhile."""
+    with home.records.read() as session:
+        plan_id = plans.find(session, text).id
+    with lease.held(home.records, _lease_of(plan_id)):
+        yield plan_id
+
+
+def _waiting(home: Home, plan_id: str) -> tuple[ReprocessPlanRow, list[Step]]:
+    """Return a plan and those of its runs that are not submitted yet."""
+    with home.records.read() as session:
+        steps = plans.steps(session, plan_id)
+        return session.get_one(ReprocessPlanRow, plan_id), [step for step in steps if step.state == "planned"]
 
 
 def work(home: Home, plan_id: str, *, wait: bool = False) -> Reprocessed:
@@ -233,7 +264,7 @@ def advance(home: Home, plan_id: str) -> Reprocessed:
     Raises:
         Busy: Another worker moves it on just now.
     """
-    with lease.held(home.records, f"the plan {plan_id}") as held:
+    with lease.held(home.records, _lease_of(plan_id)) as held:
         return _Advance(home, plan_id, held).run()
 
 
@@ -273,10 +304,10 @@ class _Advance:
         return decision, steps
 
     def _submit(self, steps: Sequence[Step]) -> None:
-        asked, problems = _asked_now(self.home, steps)
+        asked, problems = asked_now(self.home, steps)
         changed = [step for step in steps if step.run_id not in asked]
         if changed:
-            told = _told(_changes(self.home, self.plan_id, changed, list(asked.values()), problems), changed)
+            told = told_of(changes_of(self.home, self.plan_id, changed, list(asked.values()), problems), changed)
             with self.home.records.write() as session:
                 lease.confirm(session, self.lease)
                 row = session.get_one(ReprocessPlanRow, self.plan_id)
@@ -288,7 +319,7 @@ class _Advance:
 
         def submitted(session: Session) -> None:
             lease.confirm(session, self.lease)
-            plans.set_items(session, self.plan_id, run_ids, "submitted")
+            plans.take_items(session, self.plan_id, run_ids)
 
         commit_intents(self.home, [asked[run_id] for run_id in run_ids], self.outcome, submitted)
         self.outcome.live += run_ids
@@ -299,50 +330,6 @@ class _Advance:
         plans.move(session, row, state, reason)
         dedup = f"{row.id}:{row.resumed_at or ''}"
         notify(self.home, session, row.id, f"plan-{state}", dedup, plan=row.id, reason=reason)
-
-
-def _asked_now(home: Home, steps: Sequence[Step]) -> tuple[dict[str, Intent], list[str]]:
-    """Return what the rules ask for now after the instrument runs of these items, by run id, and what is wrong."""
-    composer, problems = Composer(home), list[str]()
-    found: dict[str, Intent] = {}
-    for origin in dict.fromkeys(step.origin for step in steps):
-        found |= {intent.run_id: intent for intent in intents_after(home, composer, origin, problems)}
-    return found, problems
-
-
-def _changed(home: Home, plan_id: str, waiting: Sequence[Step]) -> dict[str, str]:
-    """Return what has changed since the plan was shown, for those of its runs that are not asked for any more."""
-    asked, problems = _asked_now(home, waiting)
-    gone = [step for step in waiting if step.run_id not in asked]
-    return _changes(home, plan_id, gone, list(asked.values()), problems) if gone else {}
-
-
-def _changes(
-    home: Home, plan_id: str, gone: Sequence[Step], intents: Sequence[Intent], problems: Sequence[str]
-) -> dict[str, str]:
-    now_asked, changes = Asked(intents), dict[str, str]()
-    with home.records.read() as session:
-        shown = plans.asked_of(session, plan_id, [step.run_id for step in gone])
-        today = today_of(home, session)
-    for step in gone:
-        was = as_planned(step.run_id, shown[step.run_id])
-        told = [reason.phrase for reason in reasons(was, now_asked.replacement(was), today, "planned")]
-        wrong = [problem for problem in problems if problem.startswith(f"{step.subject}: ")]
-        changes[step.run_id] = "; ".join(told or wrong) or "no rule asks for it any more"
-    return changes
-
-
-def _told(changed: Mapping[str, str], steps: Sequence[Step]) -> str:
-    """Return what has changed as one sentence, the most frequent first."""
-    subjects = {step.run_id: step.subject for step in steps}
-    first: dict[str, str] = {}
-    for run_id, why in changed.items():
-        first.setdefault(why, subjects.get(run_id, run_id))
-    often = Counter(changed.values()).most_common(TOLD)
-    told = [f"{why} ({first[why]}{f' and {n - 1} more' if n > 1 else ''})" for why, n in often]
-    more = f" and {len(first) - TOLD} other changes" if len(first) > TOLD else ""
-    verb = "is" if len(changed) == 1 else "are"
-    return f"{counted(len(changed), 'run')} of it {verb} not asked for any more, because {'; '.join(told)}{more}"
 
 
 def _known(session: Session, row: ReprocessPlanRow, steps: Sequence[Step]) -> Known:

@@ -56,6 +56,7 @@ WRONG = {
     ("submit", "count_reads", "--set", "pause"): "--set pause is not NAME=VALUE",
     ("submit", "count_reads", "--inputs", "/no/such/file"): "there is no file /no/such/file",
     ("submit", "count_reads", "--reference", "x"): "--reference goes with --sample",
+    ("reprocess", "--resume", "pln_1", "--budget", "5"): "pln_1: there is no such plan",
     ("lineage", "nobody"): "nobody",
     ("assign", "nothing", "alpha"): "there is no dataset nothing",
     ("announce", "/no/such/file.csv"): "/no/such/file.csv",
@@ -116,3 +117,19 @@ def test_a_file_of_inputs_that_is_no_json_object_is_refused(
     assert said.code == 2
     assert "in.json" in said.err
     assert "Traceback" not in said.err
+
+
+TOO_MUCH = {
+    ("reprocess", "--run", "pln_1", "--budget", "5", "--at-once", "20"): "--budget, --at-once does not go with --run",
+    ("reprocess", "--run", "pln_1", "--cause", "sample"): "--cause does not go with --run",
+    ("reprocess", "--resume", "pln_1", "--limit", "1"): "--limit does not go with --resume",
+    ("reprocess", "--drop", "pln_1", "--budget", "5"): "--budget does not go with --drop",
+    ("reprocess", "--plan", "--wait"): "--wait does not go with --plan: it does not wait",
+}
+
+
+@pytest.mark.parametrize("words", TOO_MUCH, ids=" ".join)
+def test_an_option_that_would_hold_nothing_is_refused(labrelay: Command, words: tuple[str, ...]) -> None:
+    said = labrelay(*words)
+    assert (said.code, said.out) == (2, "")
+    assert TOO_MUCH[words] in said.err

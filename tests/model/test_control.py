@@ -47,6 +47,22 @@ def test_only_the_newest_hundred_values_count() -> None:
     assert (found.points, round(found.centre, 2)) == (100, 50.81)
 
 
+def test_missing_values_do_not_push_known_ones_out_of_the_hundred() -> None:
+    values = [*FLOW, *[None] * 100, 90.0]
+    found = limits(values[:-1])
+    assert found is not None
+    assert (found.points, chart(values)[-1].outside) == (10, True)
+
+
+def test_news_is_told_by_the_same_limits_as_the_chart_when_there_are_more_than_a_hundred_values() -> None:
+    # The value before is judged by its own hundred, of which this oldest one is the first.
+    values = [-60.0, *[0.0, 1.0] * 46, 0.3, *[0.6] * 8]
+    assert len(values) == 102
+    judged = chart(values)
+    assert [each.shift for each in judged[-2:]] == [True, True]
+    assert not begins(values[:-1], judged[-1])
+
+
 def test_eight_in_a_row_on_one_side_are_a_shift_and_the_first_of_them_is_the_news() -> None:
     values = FLOW + [51.5, 51.6] * 6
     judged = chart(values)

@@ -16,13 +16,17 @@ from tiny_run import TinyLab
 
 from labrelay.emulator.faults import Plan, read_plan
 from labrelay.model.errors import Conflict, NotFound, UsageError
+from labrelay.model.qc import Verdict
 from labrelay.records import outbox
+from labrelay.records.catalog.datazone import DataZone
+from labrelay.records.catalog.datazone_setup import Undelivered
 from labrelay.records.schema import ExperimentRow, LinkRow, OutboxRow, SampleRow, WorkflowRunRow
 from labrelay.steps import catalogue
 from labrelay.steps.announce import announce
 from labrelay.steps.catalogue import catalogue_of, post_result, publish, publish_all
 from labrelay.steps.deliver import deliver
 from labrelay.steps.home import Home, init_home, open_home
+from labrelay.steps.override import override_verdict
 from labrelay.steps.process import process
 
 SETTINGS = """sandbox = "host"
@@ -145,6 +149,29 @@ def test_a_result_that_was_replaced_says_by_which(home: Home, lab: Zone) -> None
     assert form_of(lab, first.asset_id)["supersededBy"] == new
     assert asset["revision"] == "3"  # created, joined to lineage, superseded
     assert asset["listing"]["listingStatus"] == "ACTIVE"
+
+
+def test_a_revision_whose_listing_failed_is_published_by_the_next_try(
+    home: Home, lab: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(home)
+    publish(home, run)
+    with home.records.write() as session:
+        session.execute(update(WorkflowRunRow).where(WorkflowRunRow.id == run).values(verdict="fail"))
+
+    def down(_self: DataZone, _asset: object) -> None:
+        raise Undelivered("throttled")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DataZone, "_list", down)
+        with pytest.raises(Undelivered):
+            publish(home, run)
+    assert [told.changed for _entry, told in publish(home, run)] == [False, True]
+    [_, (_, told)] = publish(home, run)
+    assert not told.changed
+    listing = lab.do("get_listing", identifier=told.listing_id)["item"]["assetListing"]
+    assert listing["assetRevision"] == told.revision
+    assert {term["name"] for term in listing["glossaryTerms"]} >= {"verdict: fail"}
 
 
 def test_an_asset_whose_id_or_answer_was_lost_is_found_again(home: Home, lab: Zone) -> None:
@@ -305,7 +332,16 @@ def test_the_main_job_publishes_and_tells_without_being_asked(lab: Zone, tmp_pat
     assert catalogue.recorded(home) == [run.id]
     found = session_words(home, "Counted reads")
     assert found == {"workflow run": 1}
+    override_verdict(home, run.id, Verdict.FAIL, "the wrong tube")
+    assert deliver(home).waiting == 0
+    [asset] = (row.external_id for row in links_of(home) if row.entity_id == run.id)
+    assert form_of(lab, asset)["verdict"] == "fail"
     home.close()
+
+
+def links_of(home: Home) -> list[LinkRow]:
+    with home.records.read() as session:
+        return list(session.scalars(select(LinkRow).where(LinkRow.system == "datazone")))
 
 
 def session_words(home: Home, text: str) -> dict[str, int]:

@@ -227,6 +227,30 @@ def test_nothing_is_queued_where_no_way_is_set(make_home: Callable[..., Home]) -
         assert session.scalars(select(OutboxRow)).all() == []
 
 
+def test_an_attempt_that_was_tried_again_is_told_with_its_own_end_and_reason(make_home: Callable[[str], Home]) -> None:
+    home, run, token = home_with(make_home, 'openlineage_file = "told.jsonl"\n')
+    ended = "2026-11-28T12:00:00.000000+00:00"
+    with home.records.write() as session:
+        session.execute(update(AttemptRow).values(message="the node went away", state_at=ended, state="SYSTEM_ERROR"))
+        tell_run(home, session, run, token, FAIL)
+        runs.retry(session, session.get_one(WorkflowRunRow, run))
+        row = session.get_one(WorkflowRunRow, run)
+        row.failure, row.ended_at = "its second failure", "2026-11-28T15:00:00.000000+00:00"
+    deliver(home)
+    [line] = (home.path / "told.jsonl").read_text().splitlines()
+    event = json.loads(line)
+    assert (event["eventTime"], event["run"]["facets"]["errorMessage"]["message"]) == (ended, "the node went away")
+
+
+def test_a_backend_that_is_down_for_days_is_told_afterwards(make_home: Callable[[str], Home], backend: Backend) -> None:
+    home, run, token = home_with(make_home, f'openlineage_url = "{backend.url}"\n')
+    backend.status = 503
+    tell(home, run, token, START)
+    with home.records.write() as session:
+        session.execute(update(OutboxRow).values(tries=100))
+    assert (deliver(home).waiting, len(backend.events)) == (1, 1)
+
+
 def test_a_failure_is_told_with_its_reason(make_home: Callable[[str], Home]) -> None:
     home, run, token = home_with(make_home, 'openlineage_file = "told.jsonl"\n')
     with home.records.write() as session:

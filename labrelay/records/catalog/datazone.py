@@ -59,7 +59,7 @@ class DataZone:
         ]
 
     def publish(self, entry: Entry, known: str | None) -> Published:
-        """Publish an entry, or its new content. Cost: two calls when nothing changed, up to five when it did.
+        """Publish an entry, or its new content. Cost: three calls when nothing changed, up to five when it did.
 
         Raises:
             Undelivered: DataZone did not take it, which may pass.
@@ -74,7 +74,7 @@ class DataZone:
         if told.digest_of(asset) != entry.digest or not told.is_linked(asset, entry):
             asset, changed = self._revise(asset, entry, ready), True
         listing = asset.get("listing") or {}
-        if changed or listing.get("listingStatus") == "INACTIVE" or not listing:
+        if changed or listing.get("listingStatus") == "INACTIVE" or not self._is_listed(asset, listing):
             listing, changed = self._list(asset), True
         return Published(
             asset_id=asset["id"], revision=asset["revision"], listing_id=listing["listingId"], changed=changed
@@ -158,6 +158,17 @@ class DataZone:
             "formsInput": told.forms(entry, ready.form_revision, linked=linked),
             **({"glossaryTerms": named} if named else {}),
         }
+
+    def _is_listed(self, asset: Mapping[str, Any], listing: Mapping[str, Any]) -> bool:
+        """Tell whether the newest revision is the one that is published: the call after a revision may have failed."""
+        if not listing:
+            return False
+        try:
+            with aws_errors("look up a listing in DataZone", Undelivered):
+                found = self._client.get_listing(domainIdentifier=self._domain, identifier=listing["listingId"])
+        except NotFound:
+            return False
+        return bool(found.get("item", {}).get("assetListing", {}).get("assetRevision") == asset["revision"])
 
     def _list(self, asset: Mapping[str, Any]) -> dict[str, Any]:
         with aws_errors("list an asset in DataZone", Undelivered):
