@@ -36,7 +36,7 @@ from labrelay.steps.collect import Worked
 from labrelay.steps.eln_news import pull
 from labrelay.steps.eln_signs import sign_announced
 from labrelay.steps.home import Home
-from labrelay.steps.watch import watch_folder
+from labrelay.steps.watch import NO_PATHS, watch_folder
 
 log = logging.getLogger(__name__)
 PAGE = 200
@@ -97,8 +97,10 @@ def _settle(home: Home, number: int, message: InboxMessage, done: Worked) -> Non
         if error.retryable:
             raise
         _refuse(home, number, done, on_one_line(str(error)))
-    except TRANSIENT:
-        raise
+    except TRANSIENT as error:
+        if not isinstance(error, OSError) or error.errno not in NO_PATHS:
+            raise
+        _refuse(home, number, done, f"a path in it is none: {error.strerror}")
     except Exception as error:
         # It comes from outside: what nobody has thought of stops this message, and never the ones behind it.
         log.exception("message %d cannot be worked off", number)

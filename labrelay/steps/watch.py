@@ -5,6 +5,7 @@ Each look costs a listing, no more, while a folder changes or after it was done;
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from labrelay.steps.readiness import FolderState, Readiness, judge, resting
 
 _log = logging.getLogger(__name__)
 _REFUSED = "refused: "
+NO_PATHS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.ENOTDIR})  # will never be a folder
+_PASSING = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN})  # a disk or a share that may answer the next time
 
 
 class Seen(Frozen):
@@ -99,12 +102,15 @@ def watch_folder(home: Home, folder: Path) -> Seen:
     Raises:
         UsageError: It lies below no landing folder, or does not look like an instrument run.
         RefusedInput: What lies in it cannot be listed safely.
+        OSError: The disk or the share did not answer; the next look may.
     """
-    child = _landed(home, folder)
     try:
+        child = _landed(home, folder)
         listing = walk(child)
     except OSError as error:
-        raise UsageError(f"the folder {printable(str(child))} cannot be listed: {error.strerror}") from None
+        if error.errno in _PASSING:
+            raise
+        raise UsageError(f"the folder {printable(str(folder), 300)} cannot be listed: {error.strerror}") from None
     if not any(platform.detect(listing) for platform in platforms()):
         raise UsageError(f"the folder {printable(str(child))} does not look like an instrument run")
     found = _Found(child, _content(listing))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -22,6 +25,7 @@ from labrelay.records import audit, inbox
 from labrelay.records.database import account
 from labrelay.records.inbox import InboxMessage
 from labrelay.records.schema import AuditRow, DatasetRow, ExperimentRow, SampleRow
+from labrelay.steps import messages, watch
 from labrelay.steps.collect import collect
 from labrelay.steps.sweep import sweep
 
@@ -151,6 +155,32 @@ def test_a_folder_elsewhere_is_not_looked_at(tmp_path: Path, door: Doorway) -> N
     assert collect(door.home).told.refused == len(outside)
     errors = [door.outcome(answer)["error"] for answer in told]
     assert all("is no folder below a landing folder" in error for error in errors), errors
+
+
+def test_a_path_that_can_be_none_is_refused_and_a_disk_that_does_not_answer_is_asked_again(
+    door: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(code: int) -> Callable[..., Any]:
+        def fail(*_: Any) -> Any:
+            raise OSError(code, os.strerror(code))
+
+        return fail
+
+    (door.landing / "run").mkdir()
+    long = door.post("/events", {"kind": "run_folder_complete", "data": {"folder": f"{door.landing}/{'x' * 300}"}}, "a")
+    gone = door.post("/events", {"kind": "run_folder_complete", "data": {"folder": f"{door.landing}/run"}}, "b")
+    monkeypatch.setattr(watch, "walk", failing(errno.EIO))
+    worked = collect(door.home).told
+    assert (worked.done, worked.refused, worked.waiting) == (1, 1, 1)
+    assert "File name too long" in door.outcome(long)["error"]
+    assert door.outcome(gone)["state"] == "waiting"
+    monkeypatch.setattr(watch, "walk", failing(errno.EACCES))
+    assert collect(door.home).told.refused == 1
+    assert "Permission denied" in door.outcome(gone)["error"]
+    study = door.post("/experiments", STUDY, "c")
+    monkeypatch.setattr(messages, "sign_announced", failing(errno.ENAMETOOLONG))
+    assert collect(door.home).told.refused == 1
+    assert "File name too long" in door.outcome(study)["error"]
 
 
 def test_the_sweep_works_off_messages_too(door: Doorway) -> None:
