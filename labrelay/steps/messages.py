@@ -145,6 +145,8 @@ def _announce(home: Home, number: int, message: InboxMessage) -> None:
 def _sentence(outcome: Announced) -> str:
     counts = (("added", outcome.added), ("corrected", outcome.corrected), ("as before", outcome.unchanged))
     told = ", ".join(f"{counted(len(names), 'sample')} {word}" for word, names in counts if names)
+    if outcome.fields:
+        told = ", ".join(part for part in (told, f"its {' and '.join(outcome.fields)} corrected") if part)
     return f"{outcome.experiment.id}: {told or 'announced without samples'}"
 
 

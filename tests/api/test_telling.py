@@ -93,6 +93,28 @@ def test_samples_that_differ_refuse_the_whole_announcement_unless_it_is_a_correc
     assert samples(door) == {"alpha": ("rna", 2), "beta": (None, 1), "gamma": (None, 1)}
 
 
+def test_another_title_owner_or_project_is_refused_unless_it_is_a_correction(each_door: Doorway) -> None:
+    door = each_door
+    first = {**STUDY, "title": "first", "project": "p1"}
+    door.post("/experiments", first, "first")
+    changed = {**STUDY, "title": "second", "project": "p2", "owner": "ann"}
+    refused = door.post("/experiments", changed, "second")
+    silent = door.post("/experiments", STUDY, "third")
+    assert collect(door.home).told.refused == 1
+    assert "3 values were announced with other content before (the experiment's title" in door.outcome(refused)["error"]
+    assert door.outcome(silent)["state"] == "done"
+    corrected = door.post("/experiments", {**changed, "correction": "the wrong study"}, "fourth")
+    door.post("/experiments", changed, "fifth")
+    assert collect(door.home).told.refused == 0
+    assert door.outcome(corrected)["outcome"].endswith("its title and owner and project corrected")
+    with door.home.records.read() as session:
+        row = session.scalars(select(ExperimentRow)).one()
+        assert (row.title, row.owner, row.project) == ("second", "ann", "p2")
+        details = session.scalars(select(AuditRow.detail).where(AuditRow.action == "experiment.changed")).all()
+    assert [detail["before"] for detail in details] == [{"title": "first", "owner": None, "project": "p1"}]
+    assert details[0]["after"] == {"title": "second", "owner": "ann", "project": "p2"}
+
+
 def test_a_message_that_nobody_understands_holds_up_no_other(door: Doorway) -> None:
     poison = [
         InboxMessage(source="token:x", message_id="1", payload={}),
