@@ -124,12 +124,12 @@ def watch_folder(home: Home, folder: Path) -> Seen:
 def _landed(home: Home, folder: Path) -> Path:
     """Return the child of a landing folder that this path is or lies in; what lies elsewhere is not even looked at."""
     given = folder.resolve()
-    for landing in home.settings.landing:
-        root = landing.resolve()
-        if folder.is_absolute() and given != root and given.is_relative_to(root):
-            child = root / given.relative_to(root).parts[0]
-            if child.is_dir() and not child.name.startswith("."):
-                return child
+    roots = [root for landing in home.settings.landing if given.is_relative_to(root := landing.resolve())]
+    root = max(roots, key=lambda each: len(each.parts), default=given)  # one landing folder may lie in another
+    if folder.is_absolute() and given != root:
+        child = root / given.relative_to(root).parts[0]
+        if child.is_dir() and not child.name.startswith("."):
+            return child
     raise UsageError(f"{printable(str(folder))} is no folder below a landing folder: the setting `landing` names those")
 
 

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from labrelay.model import faults
 from labrelay.records import audit, inbox
 from labrelay.records.database import account
 from labrelay.records.inbox import InboxMessage
-from labrelay.records.schema import AuditRow, DatasetRow, ExperimentRow, SampleRow
+from labrelay.records.schema import AuditRow, DatasetRow, ExperimentRow, InboxRow, SampleRow
 from labrelay.steps import messages, watch
 from labrelay.steps.collect import collect
 from labrelay.steps.sweep import sweep
@@ -140,23 +141,55 @@ def test_an_event_cannot_announce(door: Doorway) -> None:
     assert samples(door) == {}
 
 
-def test_a_run_folder_that_is_told_of_is_looked_at_as_watch_does(tmp_path: Path, door: Doorway) -> None:
+def test_a_run_folder_that_is_told_of_is_looked_at_as_watch_does_until_it_is_ready(
+    tmp_path: Path, door: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab = TinyLab(tmp_path / "lab")
     run = lab.run.rename(door.landing / lab.run.name)
-    told = [door.post("/events", {"kind": "run_folder_complete", "data": {"folder": str(run)}}, key) for key in "ab"]
-    assert collect(door.home).told.refused == 0
-    first, second = (door.outcome(answer)["outcome"] for answer in told)
-    assert first.startswith("waiting: ")
-    assert second.startswith("done: ")
+    walked: list[Path] = []
+    real = watch.walk
+    monkeypatch.setattr(watch, "walk", lambda folder: walked.append(folder) or real(folder))
+    told = [door.post("/events", {"kind": "run_folder_complete", "data": {"folder": str(run)}}, key) for key in "abc"]
+    worked = collect(door.home).told
+    assert (worked.done, worked.refused, worked.waiting) == (0, 0, 3)
+    assert walked == [run]
+    first = door.outcome(told[0])
+    assert (first["state"], first["outcome"][:9]) == ("waiting", "waiting: ")
+    worked = collect(door.home).told
+    assert (worked.done, worked.waiting) == (3, 0)
+    assert {door.outcome(answer)["outcome"][:6] for answer in told} == {"done: "}
+
+
+def test_a_folder_that_is_not_ready_within_a_day_is_waited_for_no_more(tmp_path: Path, door: Doorway) -> None:
+    lab = TinyLab(tmp_path / "lab")
+    run = lab.run.rename(door.landing / lab.run.name)
+    (run / "RTAComplete.txt").unlink()
+    event = {"kind": "run_folder_complete", "data": {"folder": str(run)}}
+    old, new = door.post("/events", event, "a"), door.post("/events", event, "b")
+    yesterday = (datetime.now(UTC) - timedelta(hours=25)).isoformat(timespec="microseconds")
+    with door.home.records.write() as session:
+        session.get_one(InboxRow, int(old.json()["id"].removeprefix("msg_"))).received_at = yesterday
+    worked = collect(door.home).told
+    assert (worked.done, worked.waiting) == (1, 1)
+    assert (door.outcome(old)["state"], door.outcome(new)["state"]) == ("done", "waiting")
+    assert door.outcome(old)["outcome"].startswith("waiting: ")
+
+
+def test_a_landing_folder_in_another_has_runs_of_its_own(door: Doorway) -> None:
+    run = door.landing / "runs" / "fc1"
+    run.mkdir(parents=True)
+    (door.landing / "other").mkdir()
+    door.home.settings = door.home.settings.model_copy(update={"landing": [door.landing, run.parent]})
+    assert watch._landed(door.home, run / "RunInfo.xml") == run
+    assert watch._landed(door.home, door.landing / "other") == door.landing / "other"
 
 
 def test_a_run_and_its_experiment_may_be_told_in_any_order(tmp_path: Path, door: Doorway) -> None:
     lab = TinyLab(tmp_path / "lab")
     run = lab.run.rename(door.landing / lab.run.name)
     event = {"kind": "run_folder_complete", "data": {"folder": str(run / "RTAComplete.txt")}}
-    door.post("/events", event, "a")
+    looked = door.post("/events", event, "a")
     collect(door.home)
-    looked = door.post("/events", event, "b")
     study = {"experiment": "tiny-study", "samples": [{"name": "alpha"}, {"name": "beta"}]}
     announced = door.post("/experiments", study, "c")
     collect(door.home)
