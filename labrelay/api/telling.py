@@ -16,7 +16,7 @@ from labrelay.api.body import JSON, MIB, body_of, parse, shaped
 from labrelay.api.problems import responses
 from labrelay.api.shapes import Accepted, MessageState
 from labrelay.api.signatures import SCHEMES, Signed
-from labrelay.model.announcement import ANNOUNCED, EVENT, EXPERIMENT, KIND_PATTERN, OURS, Announcement, Event
+from labrelay.model.announcement import ANNOUNCED, EVENT, EXPERIMENT, KIND_PATTERN, Announcement, Event
 from labrelay.model.errors import Denied
 from labrelay.model.names import printable
 from labrelay.records import inbox
@@ -24,6 +24,7 @@ from labrelay.records.inbox import InboxMessage
 from labrelay.records.schema import InboxRow
 from labrelay.records.tokens import Token
 from labrelay.steps.home import Home
+from labrelay.steps.messages import HANDLERS
 
 log = logging.getLogger(__name__)
 router = APIRouter(dependencies=[Depends(known_parameters)])
@@ -103,7 +104,7 @@ async def hook(
             f"this is not a message that {source} has signed within the last five minutes",
             {"WWW-Authenticate": "Signature"},
         ) from None
-    if scheme == OURS:
+    if (scheme, None) not in HANDLERS:  # its bodies are events
         event = await run_in_threadpool(_event, raw)
         payload: dict[str, Any] = {"scheme": scheme, "kind": event.kind, "data": dict(event.data)}
     else:

@@ -149,8 +149,9 @@ def _handler_of(message: InboxMessage) -> Handler:
     scheme = str(message.payload.get("scheme"))
     handler = HANDLERS.get((scheme, message.payload.get("kind"))) or HANDLERS.get((scheme, None))
     if handler is None:
-        kind = printable(str(message.payload.get("kind")), 60)
-        raise UsageError(f"nothing is done with messages of the kind {kind} here: this Labrelay may be too old for it")
+        kind = message.payload.get("kind")
+        what = f"the scheme {printable(scheme, 60)}" if kind is None else f"the kind {printable(str(kind), 60)}"
+        raise UsageError(f"nothing is done with messages of {what} here: this Labrelay may be too old for it")
     return handler
 
 
@@ -217,5 +218,7 @@ HANDLERS: dict[tuple[str, str | None], Handler] = {
     (EVENT, FOLDER_COMPLETE): _look_at_folder,
     (OURS, EXPERIMENT): _announce,
     (OURS, FOLDER_COMPLETE): _look_at_folder,
+    ("github", EXPERIMENT): _announce,
+    ("github", FOLDER_COMPLETE): _look_at_folder,
     ("benchling", None): _hear_notebook,
 }
