@@ -15,7 +15,6 @@ from labrelay.records.database import actor, now
 from labrelay.records.schema import ExperimentRow, SampleRevisionRow, SampleRow
 from labrelay.records.upsert import insert_missing
 
-
 EDITABLE = ("title", "owner", "project")  # what may be corrected of an experiment
 
 
