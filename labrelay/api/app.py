@@ -16,6 +16,7 @@ from labrelay.model.announcement import Announcement, Event
 from labrelay.model.errors import UsageError
 from labrelay.model.names import printable
 from labrelay.steps.home import Home
+from labrelay.steps.messages import HANDLERS
 
 BUSY_SECONDS = 5  # somebody waits for an answer: after these it is 503, try again
 REFERENCE = "#/components/schemas/{model}"
@@ -25,12 +26,17 @@ def make_app(home: Home) -> FastAPI:
     """Return the app; it serves this home, which the caller closes in the end.
 
     Raises:
-        UsageError: The settings name a scheme of webhooks that there is not.
+        UsageError: The settings name a scheme of webhooks that there is not, or with whose messages nothing is done.
     """
     for name, hook in home.settings.hooks.items():
         if hook.scheme not in SCHEMES:
             there = ", ".join(sorted(SCHEMES))
             raise UsageError(f"the webhook {name} has no scheme {printable(hook.scheme, 60)} to be signed by: {there}")
+        if not any(scheme == hook.scheme for scheme, _kind in HANDLERS):
+            raise UsageError(
+                f"the webhook {name} has the scheme {hook.scheme}, with whose messages nothing is done here: "
+                "give it another, or give the scheme a line in labrelay/steps/messages.py"
+            )
     home.records.hurry(BUSY_SECONDS)
     app = _Door(
         title="Labrelay",

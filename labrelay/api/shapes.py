@@ -46,7 +46,7 @@ class MessageState(Shape):
     state: Literal["waiting", "done", "refused"] = Field(description="`waiting` until a collect has worked it off")
     received_at: datetime = Field(description="when it was taken, UTC")
     done_at: datetime | None = Field(description="when it was worked off, UTC")
-    outcome: str | None = Field(description="what came of it, one sentence")
+    outcome: str | None = Field(description="what came of it, or what it waits for, one sentence")
     error: str | None = Field(description="why it was refused, one sentence")
 
     @classmethod

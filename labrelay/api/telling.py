@@ -16,7 +16,7 @@ from labrelay.api.body import JSON, MIB, body_of, parse, shaped
 from labrelay.api.problems import responses
 from labrelay.api.shapes import Accepted, MessageState
 from labrelay.api.signatures import SCHEMES, Signed
-from labrelay.model.announcement import ANNOUNCED, EVENT, EXPERIMENT, KIND_PATTERN, OURS, Announcement, Event
+from labrelay.model.announcement import ANNOUNCED, EVENT, EXPERIMENT, KIND_PATTERN, Announcement, Event
 from labrelay.model.errors import Denied
 from labrelay.model.names import printable
 from labrelay.records import inbox
@@ -24,6 +24,7 @@ from labrelay.records.inbox import InboxMessage
 from labrelay.records.schema import InboxRow
 from labrelay.records.tokens import Token
 from labrelay.steps.home import Home
+from labrelay.steps.messages import HANDLERS
 
 log = logging.getLogger(__name__)
 router = APIRouter(dependencies=[Depends(known_parameters)])
@@ -62,7 +63,7 @@ async def announce(
     raw: Annotated[bytes, Depends(body_of(LARGE))],
 ) -> Accepted:
     """Announce an experiment with its samples, before the instrument runs."""
-    value = parse(raw)
+    value = await run_in_threadpool(parse, raw)
     await run_in_threadpool(shaped, Announcement, value)
     payload = {"scheme": ANNOUNCED, "kind": EXPERIMENT, "data": value}
     return await _take(request, response, InboxMessage(source=_source(token), message_id=key, payload=payload))
@@ -77,7 +78,7 @@ async def tell(
     raw: Annotated[bytes, Depends(body_of(LIMIT))],
 ) -> Accepted:
     """Tell that something happened, such as that a run folder is complete."""
-    event = shaped(Event, parse(raw))
+    event = await run_in_threadpool(_event, raw)
     payload = {"scheme": EVENT, "kind": event.kind, "data": dict(event.data)}
     return await _take(request, response, InboxMessage(source=_source(token), message_id=key, payload=payload))
 
@@ -103,12 +104,11 @@ async def hook(
             f"this is not a message that {source} has signed within the last five minutes",
             {"WWW-Authenticate": "Signature"},
         ) from None
-    value = parse(raw)
-    if scheme == OURS:
-        event = shaped(Event, value)
+    if (scheme, None) not in HANDLERS:  # its bodies are events
+        event = await run_in_threadpool(_event, raw)
         payload: dict[str, Any] = {"scheme": scheme, "kind": event.kind, "data": dict(event.data)}
     else:
-        payload = {"scheme": scheme, "kind": None, "data": value}
+        payload = {"scheme": scheme, "kind": None, "data": await run_in_threadpool(parse, raw)}
     message = InboxMessage(source=f"{inbox.HOOK}{source}", message_id=message_id, payload=payload)
     return await _take(request, response, message)
 
@@ -126,6 +126,10 @@ def message(
         if row is None or not seen:
             raise HTTPException(404, f"there is no message {id} that this token may see")
         return MessageState.of(row)
+
+
+def _event(raw: bytes) -> Event:
+    return shaped(Event, parse(raw))
 
 
 def _source(token: Token) -> str:

@@ -72,8 +72,9 @@ class Announcement(Frozen):
     samples: tuple[AnnouncedSample, ...] = Field((), max_length=MAX_SAMPLES, description="its samples, or some of them")
     correction: Words | None = Field(
         None,
-        description="why samples differ from what was announced before; without it such samples refuse the whole "
-        "announcement, with it each gets a new revision and its results become stale",
+        description="why samples, or the experiment's title, owner or project, differ from what was announced before; "
+        "without it they refuse the whole announcement, with it each such sample gets a new revision and its results "
+        "become stale",
     )
 
     @model_validator(mode="after")

@@ -15,16 +15,19 @@ from labrelay.records.database import actor, now
 from labrelay.records.schema import ExperimentRow, SampleRevisionRow, SampleRow
 from labrelay.records.upsert import insert_missing
 
+EDITABLE = ("title", "owner", "project")  # what may be corrected of an experiment
+
 
 @dataclass
 class Announced:
-    """What an announcement changed, by sample name."""
+    """What an announcement changed, by sample name; `fields` of the experiment were announced otherwise before."""
 
     experiment: Experiment
     added: list[str] = field(default_factory=list)
     corrected: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     differing: list[str] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)
 
 
 def announce(
@@ -34,14 +37,16 @@ def announce(
 
     A sample that is there with other content is left alone and named in `differing`, unless `correct`: then it gets
     the next revision, the old one stays on record, and what was computed from it becomes stale (by its revision).
+    So with the experiment's title, owner and project, of which None says nothing; they have no revisions.
     """
     made = insert_missing(
         session, ExperimentRow, [dict(experiment.model_dump(), id=experiment.id, created_at=now(), created_by=actor())]
     )
     if made:
         audit.record(session, "experiment.announced", experiment.id)
-    known = {row.id: row for row in session.scalars(select(SampleRow).where(SampleRow.experiment_id == experiment.id))}
     outcome = Announced(experiment)
+    _edit(session, experiment, outcome, reason, correct=correct)
+    known = {row.id: row for row in session.scalars(select(SampleRow).where(SampleRow.experiment_id == experiment.id))}
     for sample in samples:
         row = known.get(sample.id)
         if row is None:
@@ -99,6 +104,21 @@ def index_of(session: Session, experiment_id: str | None = None) -> SampleIndex:
         if sample.barcode:
             index.by_barcode[sample.barcode.upper()].append(sample)
     return index
+
+
+def _edit(session: Session, experiment: Experiment, outcome: Announced, reason: str | None, *, correct: bool) -> None:
+    row = session.get_one(ExperimentRow, experiment.id)
+    said = {name: value for name in EDITABLE if (value := getattr(experiment, name))}
+    new = {name: value for name, value in said.items() if getattr(row, name) != value}
+    outcome.fields = list(new)
+    if not correct:
+        outcome.differing += [f"the experiment's {name}" for name in new]
+    elif new:
+        before = {name: getattr(row, name) for name in new}
+        for name, value in new.items():
+            setattr(row, name, value)
+        changed = {"fields": sorted(new), "before": before, "after": new}
+        audit.record(session, "experiment.changed", row.id, **changed, reason=reason)
 
 
 def _content(sample: Sample) -> dict[str, object]:

@@ -199,7 +199,7 @@ def _ran(session: Session, attempt: AttemptRow) -> Ran:
     query = select(*columns, TaskRow.instance_type).where(TaskRow.token == attempt.token)
     tasks = session.execute(query.order_by(TaskRow.started_at, TaskRow.name)).all()
     report: Mapping[str, Any] = attempt.report or {}
-    bad = (RunState.COMPLETE.value, RunState.CANCELED.value)
+    bad = (RunState.EXECUTOR_ERROR.value, RunState.SYSTEM_ERROR.value)
     return Ran(
         place=attempt.engine,
         engine=report.get("engine"),
@@ -207,7 +207,7 @@ def _ran(session: Session, attempt: AttemptRow) -> Ran:
         tools=report.get("tools") or {},
         tasks=len(tasks),
         cached=sum(task.cached for task in tasks),
-        failed=tuple(task.name for task in tasks if task.state not in bad),
+        failed=tuple(task.name for task in tasks if task.state in bad),
         held_by=_each([task.ran_in for task in tasks]),
         declared=_each([task.declared_image for task in tasks]),
         machines=_each([task.instance_type for task in tasks]),
@@ -219,8 +219,9 @@ def _each(values: Sequence[str | None]) -> tuple[str, ...]:
 
 
 def _took(session: Session, run_id: str, report: Mapping[str, Any]) -> Took:
-    rows = session.execute(select(CostRow.unit, CostRow.quantity, CostRow.amount).where(CostRow.run_id == run_id)).all()
-    billed = [row.amount for row in rows if row.amount is not None]
+    query = select(CostRow.unit, CostRow.quantity, CostRow.amount, CostRow.currency).where(CostRow.run_id == run_id)
+    rows = session.execute(query).all()
+    billed = [row.amount for row in rows if row.amount is not None and row.currency == "USD"]
     cpu = [row.quantity for row in rows if row.unit == "s"]
     started, ended = report.get("started"), report.get("ended")
     seconds = None
@@ -229,7 +230,8 @@ def _took(session: Session, run_id: str, report: Mapping[str, Any]) -> Took:
     return Took(
         seconds=seconds,
         cpu_seconds=sum(cpu) if cpu else None,
-        usd=sum(billed) if billed else None,
+        # Where one item has no price, or one in another currency, the sum would say too little.
+        usd=sum(billed) if billed and len(billed) == len(rows) else None,
     )
 
 

@@ -89,7 +89,9 @@ def changes(
             yield Change(what="sample", phrase=f"sample {name} was corrected: revision {revision}, it was {was}")
     yield from _tools(earlier.report.get("tools") or {}, tools)
     if earlier.run.engine != run.engine:
-        yield Change(what="place", phrase=f"it ran on {run.engine}, the one before on {earlier.run.engine}")
+        verb = "ran" if RunState(run.state).terminal else "runs"
+        phrase = f"it {verb} on {run.engine}, the one before on {earlier.run.engine}"
+        yield Change(what="place", phrase=phrase)
     if earlier.run.rule != run.rule:
         yield Change(what="rule", phrase=f"it was asked for {_by(run.rule)}, the one before {_by(earlier.run.rule)}")
 

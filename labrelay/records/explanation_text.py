@@ -148,11 +148,12 @@ def _files(files: tuple[ReadsFile, ...]) -> Iterator[str]:
 
 def _reference(told: Explanation) -> Iterator[str]:
     if told.reference is None:
-        yield "No reference was used."
+        yield f"No reference {'was' if told.state.terminal else 'is'} used."
         return
     name = f"{told.reference.name} ({told.reference.id})" if told.reference.name else told.reference.id
     file = told.reference.file
-    yield f"The reads were compared with {name}{f', sha256 {file.sha256}' if file else ''}."
+    verb = {"ran": "were", "runs": "are", "is to run": "are to be", "was to run": "were to be"}[_ran(told)]
+    yield f"The reads {verb} compared with {name}{f', sha256 {file.sha256}' if file else ''}."
 
 
 def _workflow(told: Explanation) -> Iterator[str]:
@@ -193,8 +194,10 @@ def _where(told: Explanation) -> Iterator[str]:
     engine = f" by {ran.engine}" if ran.engine else ""
     held = f", held by {ran.sandbox}" if ran.sandbox else ""
     attempt = f", at attempt {told.asked.attempt}" if told.asked.attempt > 1 else ""
-    yield f"It ran on {PLACES.get(ran.place, ran.place)}{engine}{held}{attempt}."
+    yield f"It {_ran(told)} on {PLACES.get(ran.place, ran.place)}{engine}{held}{attempt}."
     yield from _tasks(told)
+    if not told.state.terminal:
+        return
     took = told.took
     parts = [
         f"{duration_text(took.seconds)} by the clock" if took.seconds is not None else "",
@@ -203,6 +206,15 @@ def _where(told: Explanation) -> Iterator[str]:
     ]
     if any(parts):
         yield f"It took {', '.join(part for part in parts if part)}."
+
+
+def _ran(told: Explanation) -> str:
+    if told.state in (RunState.QUEUED, RunState.INITIALIZING):
+        return "is to run"
+    if not told.state.terminal:
+        return "runs"
+    never = told.state is RunState.CANCELED and not told.ran.tasks and told.took.seconds is None
+    return "was to run" if never else "ran"
 
 
 def _tasks(told: Explanation) -> Iterator[str]:

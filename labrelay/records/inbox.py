@@ -93,3 +93,19 @@ def finish(session: Session, numbers: Sequence[int], error: str | None = None, o
     for start in range(0, len(numbers), 500):
         these = InboxRow.id.in_(numbers[start : start + 500])
         session.execute(update(InboxRow).where(these).values(done_at=now(), **texts))
+
+
+def put_off(session: Session, numbers: Sequence[int], outcome: str, before: str) -> int:
+    """Say what was seen of messages that are not worked off yet, and return how many wait still.
+
+    Those that were received before a time have waited enough: they are finished with it.
+    """
+    count = 0
+    for start in range(0, len(numbers), 500):
+        these = InboxRow.id.in_(numbers[start : start + 500])
+        old = list(session.scalars(select(InboxRow.id).where(these, InboxRow.received_at < before)))
+        finish(session, old, outcome=outcome)
+        wait = (these, InboxRow.done_at.is_(None))
+        session.execute(update(InboxRow).where(*wait).values(outcome=printable(outcome, 400)))
+        count += session.scalar(select(func.count()).select_from(InboxRow).where(*wait)) or 0
+    return count

@@ -3,6 +3,7 @@
     SMP00042              what has a word that begins so, whatever its case and accents
     "clinic 3" measles    both; quotes keep words together
     state:COMPLETE verdict:fail workflow:viral_variants    fields, as the facets name them
+    assay:"measles amplicon"    a field with a blank in its value
 
 A full-text index answers (`search_engine`); what is called exactly so comes first, then what begins so, then the
 newest. What the index cannot find, because it stands in the middle of a word, is looked for in the names of all but
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, func, literal, select, union_all
+from sqlalchemy import ColumnElement, and_, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from labrelay.model.errors import UsageError
@@ -42,7 +43,7 @@ FACETS_OF: dict[Kind, tuple[str, ...]] = {
 }
 KINDS: tuple[Kind, ...] = tuple(FACETS_OF)
 FIELDS = frozenset(FACETS)
-_TOKEN = re.compile(r'"([^"]*)"|(\S+)')
+_TOKEN = re.compile(rf'(?i:({"|".join(FACETS)}):"([^"]*[^"\s][^"]*)"|"([^"]*)"|(\S+))')
 _LIKE_A_FIELD = re.compile(r"[A-Za-z_]{3,20}\Z")  # `chr1:200` and `C:` are words
 _ID = re.compile(r"[a-z]{3}_[0-9a-f]{1,16}\Z")
 _LAST = "\U0010ffff"  # sorts after every other character
@@ -130,14 +131,14 @@ def refuse_unknown_fields(text: str) -> None:
         UsageError: An unquoted `name:value` names no field; the sentence has those that there are.
     """
     for match in _TOKEN.finditer(text[:MAX_TEXT]):
-        name, colon, value = (match[2] or "").partition(":")
+        name, colon, value = (match[4] or "").partition(":")
         if not _LIKE_A_FIELD.match(name) or not colon or not value or value.startswith("//") or name.lower() in FIELDS:
             continue
         close = get_close_matches(name.lower(), FIELDS, 1)
         guess = f"did you mean {close[0]}:{value}? " if close else ""
         raise UsageError(
             f"{printable(name)}: is no field to search by: {guess}The fields are {', '.join(sorted(FIELDS))}; "
-            f"'\"{printable(match[2])}\"', with both quotes, looks for the text as it is"
+            f"'\"{printable(match[4])}\"', with both quotes, looks for the text as it is"
         )
 
 
@@ -149,7 +150,10 @@ def parse(text: str) -> Question:
     plain = "".join(c if c.isprintable() else " " for c in text[:MAX_TEXT])
     words, named = [], {}
     for match in _TOKEN.finditer(plain):
-        quoted, token = match[1], match[2]
+        field, given, quoted, token = match.groups()
+        if field:
+            named[field.lower()] = given.strip()
+            continue
         name, colon, value = (token or "").partition(":")
         if token and colon and value and name.lower() in FIELDS:
             named[name.lower()] = value
@@ -160,7 +164,7 @@ def parse(text: str) -> Question:
 
 def _browse(session: Session, kinds: Sequence[Kind], fields: Mapping[str, str], most: int) -> Found:
     """Answer a search without words from the kept counts. Cost: one query of the groups, one or two of hits a kind."""
-    groups = _groups(session, and_(SearchGroupRow.count > 0, SearchGroupRow.kind.in_(kinds), _have(fields)))
+    groups = _groups(session, and_(SearchGroupRow.count > 0, SearchGroupRow.kind.in_(kinds), _have(session, fields)))
     counts = {key: row.count for key, row in groups.items()}
     totals: dict[str, int] = dict.fromkeys(kinds, 0)
     for row in groups.values():
@@ -241,11 +245,12 @@ def _beginning(
     for k in kinds:
         near = select(row.id, row.group_id, column.label("text")).where(column >= begin, column < begin + _LAST)
         near = near.where(row.kind == k) if column is row.name_key else near.where(_of_kind(k))
+        near = near.where(*_in_groups(session, question.fields))
         parts.append(select(near.order_by(column).limit(COUNTED).subquery()))
     part = union_all(*parts).subquery()
     query = select(part.c.id, part.c.group_id, SearchGroupRow.kind)
     query = query.join(SearchGroupRow, SearchGroupRow.id == part.c.group_id)
-    query = query.where(_have(question.fields)).order_by(part.c.text, part.c.id.desc())
+    query = query.order_by(part.c.text, part.c.id.desc())
     return [(found[0], found[1], found[2]) for found in session.execute(query)] if kinds else []
 
 
@@ -260,9 +265,9 @@ def _inside_names(session: Session, kinds: Sequence[Kind], question: Question) -
     for k in (k for k in kinds if k != "file"):
         # By the index of names alone; the rows of what was found are read afterwards.
         inside = [row.name_key.contains(word.casefold(), autoescape=True) for word in question.words]
-        part = select(row.id).where(row.kind == k, *inside).order_by(row.id.desc()).limit(COUNTED + 1)
-        query = select(row.id, row.group_id).join(SearchGroupRow, SearchGroupRow.id == row.group_id)
-        query = query.where(row.id.in_(part), _have(question.fields)).order_by(row.id.desc())
+        part = select(row.id).where(row.kind == k, *inside, *_in_groups(session, question.fields))
+        part = part.order_by(row.id.desc()).limit(COUNTED + 1)
+        query = select(row.id, row.group_id).where(row.id.in_(part)).order_by(row.id.desc())
         found[k] = [(pair[0], pair[1]) for pair in session.execute(query)]
     return found
 
@@ -307,9 +312,22 @@ def _ranked(hits: Iterable[Hit], question: Question, kinds: Sequence[Kind]) -> t
     return tuple(sorted(hits, key=place))
 
 
-def _have(fields: Mapping[str, str]) -> ColumnElement[bool]:
-    named = [func.lower(getattr(SearchGroupRow, name)) == value.lower() for name, value in fields.items()]
+def _have(session: Session, fields: Mapping[str, str]) -> ColumnElement[bool]:
+    """Return which groups have these values, whatever their case. Cost: one query of the groups a field."""
+    named = []
+    for name, value in fields.items():
+        column = getattr(SearchGroupRow, name)
+        # SQLite knows no case but that of ASCII.
+        spelt = [each for each in session.scalars(select(column).distinct()) if each.casefold() == value.casefold()]
+        named.append(column.in_(spelt))
     return and_(literal(True), *named)
+
+
+def _in_groups(session: Session, fields: Mapping[str, str]) -> list[ColumnElement[bool]]:
+    """Return the condition that a document has these fields, before anything is cut off; none without fields."""
+    if not fields:
+        return []
+    return [SearchDocumentRow.group_id.in_(select(SearchGroupRow.id).where(_have(session, fields)))]
 
 
 def _groups(session: Session, where: ColumnElement[bool]) -> dict[int, Any]:

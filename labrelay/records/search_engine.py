@@ -24,6 +24,22 @@ WATCHED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("workflow_run", ("state", "verdict", "stale", "replaced_by", "recorded_at", "failure", "result_path")),
     ("file", ("role",)),
 )
+# What stands in the documents of other things as well: (table, columns, queries of those things' ids).
+SHARED: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    (
+        "experiment",
+        ("name", "project"),
+        (
+            "SELECT id FROM sample WHERE experiment_id = NEW.id",
+            "SELECT id FROM workflow_run WHERE experiment_id = NEW.id",
+        ),
+    ),
+    (
+        "sample",
+        ("name", "assay", "project"),
+        ("SELECT run_id FROM workflow_run_sample WHERE sample_id = NEW.id",),
+    ),
+)
 KINDS = ("experiment", "sample", "instrument run", "workflow run", "file")
 BEGINNINGS = 4  # beginnings of words up to so many letters are in the index themselves
 OWN_NAMES = ("vector", "ix_search_document_vector")  # what PostgreSQL has beside the tables of the schema
@@ -154,6 +170,13 @@ def _create_sqlite() -> Iterator[str]:
         ):
             trigger = f"CREATE TRIGGER IF NOT EXISTS search_{name}_{verb} AFTER {event} ON {name}"
             yield f"{trigger} BEGIN {mark.format(row=row)} END"
+    for name, columns, others in SHARED:
+        changed = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in columns)
+        marks = " ".join(f"INSERT OR IGNORE INTO search_dirty (entity_id) {query};" for query in others)
+        yield (
+            f"CREATE TRIGGER IF NOT EXISTS search_{name}_shared AFTER UPDATE OF {', '.join(columns)} ON {name} "
+            f"WHEN {changed} BEGIN {marks} END"
+        )
 
 
 def _create_postgres() -> Iterator[str]:
@@ -171,4 +194,16 @@ def _create_postgres() -> Iterator[str]:
         yield (
             f"CREATE TRIGGER search_{name} AFTER INSERT OR UPDATE{of} OR DELETE ON {name} "
             "FOR EACH ROW EXECUTE FUNCTION labrelay_search_mark()"
+        )
+    for name, columns, others in SHARED:
+        changed = " OR ".join(f"OLD.{column} IS DISTINCT FROM NEW.{column}" for column in columns)
+        marks = " ".join(f"INSERT INTO search_dirty (entity_id) {query} ON CONFLICT DO NOTHING;" for query in others)
+        yield (
+            f"CREATE OR REPLACE FUNCTION labrelay_search_mark_{name}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN {marks} RETURN NULL; END $$"
+        )
+        yield f"DROP TRIGGER IF EXISTS search_{name}_shared ON {name}"
+        yield (
+            f"CREATE TRIGGER search_{name}_shared AFTER UPDATE OF {', '.join(columns)} ON {name} "
+            f"FOR EACH ROW WHEN ({changed}) EXECUTE FUNCTION labrelay_search_mark_{name}()"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from labrelay.model.errors import Conflict, UsageError
@@ -12,6 +12,7 @@ from labrelay.model.words import counted
 from labrelay.parsers.announcement import AnnouncedRow, read_announcement
 from labrelay.records import experiments
 from labrelay.records.experiments import Announced
+from labrelay.records.schema import ExperimentRow
 from labrelay.steps.eln_signs import sign_announced
 from labrelay.steps.home import Home
 
@@ -37,7 +38,10 @@ def announce(
     outcomes = []
     with home.records.write() as session:
         for name, rows in by_experiment.items():
-            wanted = Experiment(name=name, project=_common(row.project for row in rows))
+            wanted = Experiment(name=name)
+            # The column is the samples': it names a new experiment's project, and some rows say nothing of an old one.
+            if session.get(ExperimentRow, wanted.id) is None:
+                wanted = wanted.model_copy(update={"project": _common(row.project for row in rows)})
             samples = [_sample(wanted, row) for row in rows]
             outcomes.append(experiments.announce(session, wanted, samples, correct=correct, reason=reason))
         refuse_differing(outcomes, "add --correct with a --reason")
@@ -46,7 +50,7 @@ def announce(
     return outcomes
 
 
-def refuse_differing(outcomes: Iterable[Announced], instead: str) -> None:
+def refuse_differing(outcomes: Sequence[Announced], instead: str) -> None:
     """Refuse, in the transaction that announced, what differs from what was announced before.
 
     Args:
@@ -54,14 +58,15 @@ def refuse_differing(outcomes: Iterable[Announced], instead: str) -> None:
         instead: How the caller says that it is a correction.
 
     Raises:
-        Conflict: There are such samples.
+        Conflict: There are such samples, or such an experiment.
     """
     differing = [name for outcome in outcomes for name in outcome.differing]
     if differing:
-        count = counted(len(differing), "sample was", "samples were")
+        noun = "value" if any(outcome.fields for outcome in outcomes) else "sample"
+        count = counted(len(differing), f"{noun} was", f"{noun}s were")
         raise Conflict(
             f"{count} announced with other content before ({', '.join(differing[:5])}): "
-            f"{instead} to raise their revision; nothing was changed"
+            f"{instead} to correct them; nothing was changed"
         )
 
 

@@ -5,6 +5,7 @@ Each look costs a listing, no more, while a folder changes or after it was done;
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from labrelay.steps.readiness import FolderState, Readiness, judge, resting
 
 _log = logging.getLogger(__name__)
 _REFUSED = "refused: "
+NO_PATHS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.ENOTDIR})  # will never be a folder
+_PASSING = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN})  # a disk or a share that may answer the next time
 
 
 class Seen(Frozen):
@@ -99,12 +102,15 @@ def watch_folder(home: Home, folder: Path) -> Seen:
     Raises:
         UsageError: It lies below no landing folder, or does not look like an instrument run.
         RefusedInput: What lies in it cannot be listed safely.
+        OSError: The disk or the share did not answer; the next look may.
     """
-    child = _landed(home, folder)
     try:
+        child = _landed(home, folder)
         listing = walk(child)
     except OSError as error:
-        raise UsageError(f"the folder {printable(str(child))} cannot be listed: {error.strerror}") from None
+        if error.errno in _PASSING:
+            raise
+        raise UsageError(f"the folder {printable(str(folder), 300)} cannot be listed: {error.strerror}") from None
     if not any(platform.detect(listing) for platform in platforms()):
         raise UsageError(f"the folder {printable(str(child))} does not look like an instrument run")
     found = _Found(child, _content(listing))
@@ -118,12 +124,12 @@ def watch_folder(home: Home, folder: Path) -> Seen:
 def _landed(home: Home, folder: Path) -> Path:
     """Return the child of a landing folder that this path is or lies in; what lies elsewhere is not even looked at."""
     given = folder.resolve()
-    for landing in home.settings.landing:
-        root = landing.resolve()
-        if folder.is_absolute() and given != root and given.is_relative_to(root):
-            child = root / given.relative_to(root).parts[0]
-            if child.is_dir() and not child.name.startswith("."):
-                return child
+    roots = [root for landing in home.settings.landing if given.is_relative_to(root := landing.resolve())]
+    root = max(roots, key=lambda each: len(each.parts), default=given)  # one landing folder may lie in another
+    if folder.is_absolute() and given != root:
+        child = root / given.relative_to(root).parts[0]
+        if child.is_dir() and not child.name.startswith("."):
+            return child
     raise UsageError(f"{printable(str(folder))} is no folder below a landing folder: the setting `landing` names those")
 
 

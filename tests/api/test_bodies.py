@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx
 import pytest
 from doorway import STUDY, Doorway
 
 from labrelay.api import body as bodies
+from labrelay.api import telling
 from labrelay.api.problems import MEDIA_TYPE
 
 MIB = 1024 * 1024
@@ -35,6 +37,7 @@ MIB = 1024 * 1024
         (b'{"experiment": ' + b"[" * 51 + b"]" * 51 + b"}", "deeper than 50"),
         (b'{"experiment": ' * 200_000, "deeper than 50"),
         (b"[" * 900_000, "deeper than 50"),
+        (b'{"a": [' + b"[]," * 500_000 + b"[]]}", "more than 500,000"),
     ],
 )
 def test_what_is_no_strict_json_is_refused(door: Doorway, content: bytes, words: str) -> None:
@@ -43,6 +46,25 @@ def test_what_is_no_strict_json_is_refused(door: Doorway, content: bytes, words:
     assert (answer.status_code, answer.headers["content-type"]) == (400, MEDIA_TYPE)
     assert words in answer.json()["detail"]
     assert door.rows() == 0
+
+
+def test_no_body_is_parsed_where_all_others_wait(door: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
+    looped: list[bool] = []
+
+    def noted(raw: bytes) -> dict[str, Any]:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            looped.append(False)
+        else:
+            looped.append(True)
+        return bodies.parse(raw)
+
+    monkeypatch.setattr(telling, "parse", noted)
+    assert door.post("/experiments", {"experiment": "x"}).status_code == 202
+    assert door.post("/events", {"kind": "x"}, "key-2").status_code == 202
+    assert door.hook({"kind": "x"}).status_code == 202
+    assert looped == [False, False, False]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,18 @@ import json
 import logging
 import time
 
+import httpx
 import pytest
 from doorway import NEXT_SECRET, SECRET, STUDY, Doorway, signed_headers
 
+from labrelay.api.app import make_app
+from labrelay.model.errors import UsageError
+from labrelay.records import inbox
+from labrelay.records.inbox import InboxMessage
+from labrelay.records.schema import InboxRow
+from labrelay.steps.collect import collect
 from labrelay.steps.doctor import _settings
+from labrelay.steps.messages import HANDLERS
 from labrelay.steps.settings import load_settings
 
 BODY = json.dumps({"kind": "experiment", "data": STUDY}).encode()
@@ -78,6 +86,35 @@ def test_the_scheme_of_github_knows_a_message_by_its_content(door: Doorway) -> N
     wrong = {**headers, "X-Hub-Signature-256": signature[:-1] + "!"}
     assert door.client.post("/api/hooks/forge", content=BODY, headers=wrong).status_code == 401
     assert door.client.post("/api/hooks/forge", content=BODY + b" ", headers=headers).status_code == 401
+
+
+def test_the_scheme_of_github_announces_and_tells_as_ours_does(door: Doorway) -> None:
+    def send(value: object) -> httpx.Response:
+        body = json.dumps(value).encode()
+        signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        headers = {"Content-Type": "application/json", "X-Hub-Signature-256": signature}
+        return door.client.post("/api/hooks/forge", content=body, headers=headers)
+
+    announced, odd = send({"kind": "experiment", "data": STUDY}), send({"kind": "push"})
+    assert send({"ref": "refs/heads/main"}).status_code == 422
+    collect(door.home)
+    assert "2 samples added" in door.outcome(announced)["outcome"]
+    assert "messages of the kind push" in door.outcome(odd)["error"]
+
+
+def test_a_webhook_of_a_scheme_with_whose_messages_nothing_is_done_is_refused_when_the_door_opens(
+    door: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("experiment", "run_folder_complete"):
+        monkeypatch.delitem(HANDLERS, ("github", kind))
+    with pytest.raises(UsageError, match="the webhook forge has the scheme github, with whose messages nothing is"):
+        make_app(door.home)
+    old = InboxMessage(source="hook:forge", message_id="1", payload={"scheme": "github", "kind": None, "data": {}})
+    with door.home.records.write() as session:
+        number = inbox.post(session, old).number
+    collect(door.home)
+    with door.home.records.read() as session:
+        assert "messages of the scheme github here" in str(session.get_one(InboxRow, number).error)
 
 
 def test_a_body_is_not_parsed_before_its_signature_is_right(door: Doorway) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -21,7 +25,8 @@ from labrelay.model import faults
 from labrelay.records import audit, inbox
 from labrelay.records.database import account
 from labrelay.records.inbox import InboxMessage
-from labrelay.records.schema import AuditRow, DatasetRow, ExperimentRow, SampleRow
+from labrelay.records.schema import AuditRow, DatasetRow, ExperimentRow, InboxRow, SampleRow
+from labrelay.steps import messages, watch
 from labrelay.steps.collect import collect
 from labrelay.steps.sweep import sweep
 
@@ -89,6 +94,28 @@ def test_samples_that_differ_refuse_the_whole_announcement_unless_it_is_a_correc
     assert samples(door) == {"alpha": ("rna", 2), "beta": (None, 1), "gamma": (None, 1)}
 
 
+def test_another_title_owner_or_project_is_refused_unless_it_is_a_correction(each_door: Doorway) -> None:
+    door = each_door
+    first = {**STUDY, "title": "first", "project": "p1"}
+    door.post("/experiments", first, "first")
+    changed = {**STUDY, "title": "second", "project": "p2", "owner": "ann"}
+    refused = door.post("/experiments", changed, "second")
+    silent = door.post("/experiments", STUDY, "third")
+    assert collect(door.home).told.refused == 1
+    assert "3 values were announced with other content before (the experiment's title" in door.outcome(refused)["error"]
+    assert door.outcome(silent)["state"] == "done"
+    corrected = door.post("/experiments", {**changed, "correction": "the wrong study"}, "fourth")
+    door.post("/experiments", changed, "fifth")
+    assert collect(door.home).told.refused == 0
+    assert door.outcome(corrected)["outcome"].endswith("its title and owner and project corrected")
+    with door.home.records.read() as session:
+        row = session.scalars(select(ExperimentRow)).one()
+        assert (row.title, row.owner, row.project) == ("second", "ann", "p2")
+        details = session.scalars(select(AuditRow.detail).where(AuditRow.action == "experiment.changed")).all()
+    assert [detail["before"] for detail in details] == [{"title": "first", "owner": None, "project": "p1"}]
+    assert details[0]["after"] == {"title": "second", "owner": "ann", "project": "p2"}
+
+
 def test_a_message_that_nobody_understands_holds_up_no_other(door: Doorway) -> None:
     poison = [
         InboxMessage(source="token:x", message_id="1", payload={}),
@@ -114,23 +141,55 @@ def test_an_event_cannot_announce(door: Doorway) -> None:
     assert samples(door) == {}
 
 
-def test_a_run_folder_that_is_told_of_is_looked_at_as_watch_does(tmp_path: Path, door: Doorway) -> None:
+def test_a_run_folder_that_is_told_of_is_looked_at_as_watch_does_until_it_is_ready(
+    tmp_path: Path, door: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab = TinyLab(tmp_path / "lab")
     run = lab.run.rename(door.landing / lab.run.name)
-    told = [door.post("/events", {"kind": "run_folder_complete", "data": {"folder": str(run)}}, key) for key in "ab"]
-    assert collect(door.home).told.refused == 0
-    first, second = (door.outcome(answer)["outcome"] for answer in told)
-    assert first.startswith("waiting: ")
-    assert second.startswith("done: ")
+    walked: list[Path] = []
+    real = watch.walk
+    monkeypatch.setattr(watch, "walk", lambda folder: walked.append(folder) or real(folder))
+    told = [door.post("/events", {"kind": "run_folder_complete", "data": {"folder": str(run)}}, key) for key in "abc"]
+    worked = collect(door.home).told
+    assert (worked.done, worked.refused, worked.waiting) == (0, 0, 3)
+    assert walked == [run]
+    first = door.outcome(told[0])
+    assert (first["state"], first["outcome"][:9]) == ("waiting", "waiting: ")
+    worked = collect(door.home).told
+    assert (worked.done, worked.waiting) == (3, 0)
+    assert {door.outcome(answer)["outcome"][:6] for answer in told} == {"done: "}
+
+
+def test_a_folder_that_is_not_ready_within_a_day_is_waited_for_no_more(tmp_path: Path, door: Doorway) -> None:
+    lab = TinyLab(tmp_path / "lab")
+    run = lab.run.rename(door.landing / lab.run.name)
+    (run / "RTAComplete.txt").unlink()
+    event = {"kind": "run_folder_complete", "data": {"folder": str(run)}}
+    old, new = door.post("/events", event, "a"), door.post("/events", event, "b")
+    yesterday = (datetime.now(UTC) - timedelta(hours=25)).isoformat(timespec="microseconds")
+    with door.home.records.write() as session:
+        session.get_one(InboxRow, int(old.json()["id"].removeprefix("msg_"))).received_at = yesterday
+    worked = collect(door.home).told
+    assert (worked.done, worked.waiting) == (1, 1)
+    assert (door.outcome(old)["state"], door.outcome(new)["state"]) == ("done", "waiting")
+    assert door.outcome(old)["outcome"].startswith("waiting: ")
+
+
+def test_a_landing_folder_in_another_has_runs_of_its_own(door: Doorway) -> None:
+    run = door.landing / "runs" / "fc1"
+    run.mkdir(parents=True)
+    (door.landing / "other").mkdir()
+    door.home.settings = door.home.settings.model_copy(update={"landing": [door.landing, run.parent]})
+    assert watch._landed(door.home, run / "RunInfo.xml") == run
+    assert watch._landed(door.home, door.landing / "other") == door.landing / "other"
 
 
 def test_a_run_and_its_experiment_may_be_told_in_any_order(tmp_path: Path, door: Doorway) -> None:
     lab = TinyLab(tmp_path / "lab")
     run = lab.run.rename(door.landing / lab.run.name)
     event = {"kind": "run_folder_complete", "data": {"folder": str(run / "RTAComplete.txt")}}
-    door.post("/events", event, "a")
+    looked = door.post("/events", event, "a")
     collect(door.home)
-    looked = door.post("/events", event, "b")
     study = {"experiment": "tiny-study", "samples": [{"name": "alpha"}, {"name": "beta"}]}
     announced = door.post("/experiments", study, "c")
     collect(door.home)
@@ -151,6 +210,32 @@ def test_a_folder_elsewhere_is_not_looked_at(tmp_path: Path, door: Doorway) -> N
     assert collect(door.home).told.refused == len(outside)
     errors = [door.outcome(answer)["error"] for answer in told]
     assert all("is no folder below a landing folder" in error for error in errors), errors
+
+
+def test_a_path_that_can_be_none_is_refused_and_a_disk_that_does_not_answer_is_asked_again(
+    door: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(code: int) -> Callable[..., Any]:
+        def fail(*_: Any) -> Any:
+            raise OSError(code, os.strerror(code))
+
+        return fail
+
+    (door.landing / "run").mkdir()
+    long = door.post("/events", {"kind": "run_folder_complete", "data": {"folder": f"{door.landing}/{'x' * 300}"}}, "a")
+    gone = door.post("/events", {"kind": "run_folder_complete", "data": {"folder": f"{door.landing}/run"}}, "b")
+    monkeypatch.setattr(watch, "walk", failing(errno.EIO))
+    worked = collect(door.home).told
+    assert (worked.done, worked.refused, worked.waiting) == (1, 1, 1)
+    assert "File name too long" in door.outcome(long)["error"]
+    assert door.outcome(gone)["state"] == "waiting"
+    monkeypatch.setattr(watch, "walk", failing(errno.EACCES))
+    assert collect(door.home).told.refused == 1
+    assert "Permission denied" in door.outcome(gone)["error"]
+    study = door.post("/experiments", STUDY, "c")
+    monkeypatch.setattr(messages, "sign_announced", failing(errno.ENAMETOOLONG))
+    assert collect(door.home).told.refused == 1
+    assert "File name too long" in door.outcome(study)["error"]
 
 
 def test_the_sweep_works_off_messages_too(door: Doorway) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import hostile
 import pytest
 import seed
-from sqlalchemy import event, select
+from sqlalchemy import delete, event, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.experiment import Experiment, Sample
@@ -28,7 +28,7 @@ from labrelay.records.explain import explain
 from labrelay.records.explanation import Explanation
 from labrelay.records.explanation_text import sentences, title
 from labrelay.records.runs import Intent
-from labrelay.records.schema import SampleRow, WorkflowRunRow
+from labrelay.records.schema import CostRow, SampleRow, WorkflowRunRow
 
 START = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 TASK = TaskReport(
@@ -230,6 +230,45 @@ def test_a_run_that_was_never_started_is_explained_too(make_lab: MakeLab) -> Non
     told = lab.explain(intent.run_id)
     assert "There is no result: the run is QUEUED." in said(told)
     assert told.took.seconds is None
+
+
+@pytest.mark.parametrize(
+    ("state", "ran", "compared"),
+    [
+        (RunState.QUEUED, "It is to run on this machine", "The reads are to be compared with ref_1"),
+        (RunState.RUNNING, "It runs on this machine", "The reads are compared with ref_1"),
+        (RunState.CANCELED, "It was to run on this machine", "The reads were to be compared with ref_1"),
+        (RunState.COMPLETE, "It ran on this machine", "The reads were compared with ref_1"),
+    ],
+)
+def test_what_is_still_to_come_is_not_told_as_done(make_lab: MakeLab, state: RunState, ran: str, compared: str) -> None:
+    lab = make_lab()
+    intent = lab._intent(seed.WORKFLOW, {}, {"reference_id": "ref_1"})
+    with lab.db.write() as session:
+        runs.intend(session, intent)
+        session.get_one(WorkflowRunRow, intent.run_id).state = state.value
+    text = said(lab.explain(intent.run_id))
+    assert ran in text
+    assert compared in text
+    assert ("It took" in text) is state.terminal
+
+
+def test_a_task_that_runs_or_waits_has_not_failed(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    states = (RunState.RUNNING, RunState.QUEUED, RunState.UNKNOWN, RunState.SYSTEM_ERROR)
+    tasks = tuple(TASK.model_copy(update={"name": state.value.lower(), "state": state}) for state in states)
+    assert lab.explain(lab.run(tasks=tasks)).ran.failed == ("system_error",)
+
+
+def test_a_sum_that_leaves_something_out_is_no_sum(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    run_id = lab.run()
+    for amount, currency, usd in ((0.5, "USD", 1.5), (None, None, None), (0.5, "EUR", None)):
+        with lab.db.write() as session:
+            session.execute(delete(CostRow))
+            for item, price, of in (("a", 1.0, "USD"), ("b", amount, currency)):
+                session.add(CostRow(run_id=run_id, item=item, quantity=1, unit="h", amount=price, currency=of))
+        assert lab.explain(run_id).took.usd == usd
 
 
 def test_what_changed_since_the_result_before_is_named_with_the_numbers_that_moved(make_lab: MakeLab) -> None:

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.records import experiments, migrate, search_index
 from labrelay.records.database import Database
-from labrelay.records.schema import CrateRow, FileRow, LinkRow, RunIORow, SampleRow, WorkflowRunRow
-from labrelay.records.search import COUNTED, Found, search
+from labrelay.records.schema import CrateRow, ExperimentRow, FileRow, LinkRow, RunIORow, SampleRow, WorkflowRunRow
+from labrelay.records.search import COUNTED, Found, _beginning, parse, search
 from labrelay.records.search_schema import SearchDirtyRow, SearchDocumentRow, SearchGroupRow
 from labrelay.records.search_words import body_of, words_of
 from labrelay.records.sqlite import sqlite_url
@@ -161,6 +161,46 @@ def test_what_is_called_so_is_first_then_what_begins_so(few: Database) -> None:
 def test_the_middle_of_a_word_is_found_in_names_when_nothing_else_is(few: Database) -> None:
     assert totals(few, "MP0000") == {"sample": 3, "workflow run": 3}
     assert totals(few, "utpu") == {}  # files are found by their words
+
+
+def test_values_of_fields_are_compared_whatever_their_case_and_may_have_blanks(few: Database) -> None:
+    experiment = Experiment(name="outbreak-000")
+    changed = Sample(experiment_id=experiment.id, name="SMP00001", assay="Östrogen panel", project="Öko")
+    with few.write() as session:
+        experiments.announce(session, experiment, [changed], correct=True, reason="it was wrong")
+    for question in ("project:ÖKO", "SMP00001 project:öko", 'assay:"östrogen PANEL"', '00001 Assay:"Östrogen panel"'):
+        assert totals(few, question).get("sample") == 1, question
+    assert totals(few, 'assay:"measles amplicon"')["sample"] == 2
+
+
+def test_what_others_say_of_a_changed_sample_or_experiment_changes_too(few: Database) -> None:
+    experiment = Experiment(name="outbreak-000", project="rubella")
+    changed = Sample(experiment_id=experiment.id, name="SMP00001", assay="other panel", project="rubella")
+    with few.write() as session:
+        experiments.announce(session, experiment, [changed], correct=True, reason="it was wrong")
+    assert totals(few, 'assay:"other panel"') == {"sample": 1, "workflow run": 1}
+    assert totals(few, "project:rubella")["workflow run"] == 3
+    with few.write() as session:
+        session.execute(update(ExperimentRow).values(name="renamed"))
+        session.execute(update(SampleRow).where(SampleRow.name == "SMP00002").values(name="ZZZ77777"))
+    assert totals(few, "experiment:renamed") == {"sample": 3}
+    assert totals(few, "renamed") == {"experiment": 1, "sample": 3, "workflow run": 3}
+    assert totals(few, "ZZZ77777")["workflow run"] == 1
+    with few.read() as session:
+        assert counted(session) == kept(session)
+
+
+def test_fields_narrow_before_anything_is_cut_off(few: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labrelay.records.search.COUNTED", 1)
+    with few.write() as session:
+        oldest = session.scalars(select(WorkflowRunRow.id).order_by(WorkflowRunRow.result_path)).all()
+        session.execute(update(WorkflowRunRow).where(WorkflowRunRow.id == oldest[0]).values(verdict="fail"))
+        last = session.scalars(select(WorkflowRunRow.id).order_by(WorkflowRunRow.id)).all()[-1]
+        session.execute(update(WorkflowRunRow).where(WorkflowRunRow.id == last).values(state="CANCELED"))
+    assert totals(few, "utbreak verdict:fail") == {"workflow run": 1}
+    with few.read() as session:
+        found = _beginning(session, SearchDocumentRow.entity_id, "run_", ["workflow run"], parse("state:CANCELED"))
+    assert len(found) == 1
 
 
 def test_counts_say_where_they_stop(few: Database, monkeypatch: pytest.MonkeyPatch) -> None:

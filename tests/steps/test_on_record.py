@@ -8,15 +8,19 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from shell import Said, shell
+from sqlalchemy import select
 from tiny_run import TinyLab, announcement, make_definition
 
 from labrelay.records import anchors, audit
+from labrelay.records.schema import ExperimentRow
 from labrelay.steps import trail
+from labrelay.steps.announce import announce
 from labrelay.steps.deliver import deliver
 from labrelay.steps.process import take_in
 from labrelay.steps.route import route
@@ -35,6 +39,18 @@ def lab(tmp_path: Path) -> TinyLab:
 @pytest.fixture
 def labrelay(lab: TinyLab, monkeypatch: pytest.MonkeyPatch) -> Command:
     return shell(monkeypatch, lab.home)
+
+
+def test_a_table_adds_samples_of_another_project_and_leaves_the_experiments(lab: TinyLab) -> None:
+    table = lab.home / "more.csv"
+    with closing(lab.open()) as home:
+        for rows in ("a,p1", "b,p2"):
+            table.write_text(f"experiment,sample,project\nstudy,{rows}\n")
+            announce(home, table)
+        table.write_text("experiment,sample\nstudy,c\n")
+        announce(home, table)
+        with home.records.read() as session:
+            assert session.scalars(select(ExperimentRow.project)).all() == ["p1"]
 
 
 def on_record(labrelay: Command, action: str) -> list[dict[str, Any]]:
