@@ -6,7 +6,7 @@ import base64
 import json
 import string
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -24,6 +24,19 @@ from labrelay.records.eln.benchling_webhook import MOST_SIGNATURES, keys_url, re
 
 NOW = datetime.now(UTC).replace(microsecond=0)  # the client of Benchling has no other clock
 BODY = '{"message": {"type": "v2.entity.registered", "name": "Probe α"}}'.encode()
+
+
+class StoppedClock(datetime):
+    """The time at which the messages of these tests are signed, however long the tests before them take."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        return NOW.astimezone(tz)
+
+
+@pytest.fixture(autouse=True)
+def _clock_of_benchlings_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchling_sdk.apps.helpers.webhook_helpers.datetime", StoppedClock)
 
 
 class Signer:
