@@ -19,6 +19,7 @@ from labrelay.model.qc import QCMetric, Verdict
 from labrelay.model.runs import RunReport, TaskReport, WorkflowVersion
 from labrelay.model.states import RunState
 from labrelay.records import experiments, intake, overrides, runs
+from labrelay.records.explain import OF_THE_RUN
 from labrelay.records.result import InstrumentSource, ReferenceUsed, Result, ResultFile
 from labrelay.records.schema import (
     DatasetFileRow,
@@ -37,8 +38,6 @@ from labrelay.records.superseded import superseded_by
 from labrelay.steps.bundles import definition_of
 from labrelay.steps.home import Home
 from labrelay.workflows.definition import Definition
-
-OF_THE_RUN = ("run_id", "platform", "instrument_model", "instrument_serial", "flow_cell", "started")
 
 
 def gather(
