@@ -27,16 +27,18 @@ def audit() -> None:
 
 
 @audit.command("list")
-@click.option("--entity", metavar="ID", help="what it is about: exp_…, smp_…, ins_…, run_…")
+@click.option("--entity", metavar="ID|NAME", help="what it is about: exp_…, smp_…, ins_…, run_…, or a name")
 @click.option("--since", type=MOMENT, help="a day or a time, UTC")
 @click.option("--limit", type=click.IntRange(1), help=f"the newest so many (else {SHOWN}, with --since all)")
 @json_option
 def list_(entity: str | None, since: datetime | None, limit: int | None) -> int:
     """List decisions: who did what when, the oldest first."""
     from labrelay.records import audit as trail
+    from labrelay.records.lineage import resolve
 
     with current_home().records.read() as session:
-        events = trail.history(session, entity, _utc(since), limit or (SHOWN if since is None else None))
+        about = entity if entity is None or trail.concerns(session, entity) else resolve(session, entity)
+        events = trail.history(session, about, _utc(since), limit or (SHOWN if since is None else None))
     if wants_json():
         emit([event.model_dump() for event in events])
         return 0
@@ -51,7 +53,8 @@ def list_(entity: str | None, since: datetime | None, limit: int | None) -> int:
         }
         for event in events
     ]
-    records(["row", "when", "who", "what", "which", "detail"], rows, "nothing is on record")
+    nothing = "nothing is on record" + (f" about {printable(entity)}" if entity else "")
+    records(["row", "when", "who", "what", "which", "detail"], rows, nothing)
     return 0
 
 
@@ -107,7 +110,7 @@ def anchor() -> int:
 
 
 @click.command("verify")
-@click.argument("run", metavar="RUN", required=False)
+@click.argument("run", metavar="RUN|SAMPLE|FILE|PATH", required=False)
 @click.option("--all", "everything", is_flag=True, help="all recorded results, replaced ones too")
 @click.option("--since", type=MOMENT, help="those recorded since a day or a time, UTC")
 @click.option("--inputs", is_flag=True, help="look at what went in as well")

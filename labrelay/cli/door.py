@@ -44,6 +44,8 @@ def serve(host: str, port: int) -> None:
 
     try:
         run(home, host, port, ready)
+    except KeyboardInterrupt:
+        pass  # before requests were answered: closing is what was asked for
     finally:
         home.close()
     if not wants_json():

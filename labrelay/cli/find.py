@@ -106,7 +106,7 @@ def search(text: tuple[str, ...], kind: Literal["sample"] | None, limit: int) ->
     `role:NAME`, `experiment:NAME`, `assay:NAME`, `project:NAME`, `stale:yes`, `month:2026-11`. To find nothing is an
     answer too: exit code 0.
     """
-    from labrelay.records.search import refuse_unknown_fields
+    from labrelay.records.search import refuse_unknown_fields, unknown_values
     from labrelay.records.search import search as find
 
     asked = " ".join(text)
@@ -114,11 +114,14 @@ def search(text: tuple[str, ...], kind: Literal["sample"] | None, limit: int) ->
     refuse_unknown_fields(asked)
     with home.records.read() as session:
         found = find(session, asked, kind, limit)
+        unknown = [] if found.hits else unknown_values(session, asked)
     if wants_json():
         emit(found.model_dump(mode="json"))
         return
     rows = [(hit.kind, hit.name, hit.state, hit.detail, hit.at[:16].replace("T", " "), hit.id) for hit in found.hits]
     table(["kind", "name", "state", "detail", "since (UTC)", "id"], rows, f"nothing fits {printable(asked)}")
+    for sentence in unknown:
+        click.echo(sentence)
     more = sum(found.totals.values()) - len(found.hits)
     if more > 0 or found.more:
         there = ", ".join(_counted(count, name, name in found.more) for name, count in found.totals.items() if count)

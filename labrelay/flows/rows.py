@@ -59,7 +59,7 @@ def _part(session: Session, ids: Sequence[str]) -> Iterable[RunRow]:
     of_samples = select(WorkflowRunSampleRow.run_id, SampleRow.name).join(
         SampleRow, SampleRow.id == WorkflowRunSampleRow.sample_id
     )
-    for run_id, name in session.execute(of_samples.where(WorkflowRunSampleRow.run_id.in_(ids))).tuples():
+    for run_id, name in session.execute(of_samples.where(WorkflowRunSampleRow.run_id.in_(ids))):
         names[run_id].append(name)
     judged: dict[str, list[str]] = defaultdict(list)
     metrics = select(MetricRow).where(MetricRow.owner_id.in_(ids), MetricRow.verdict != Verdict.NONE.value)
@@ -68,7 +68,7 @@ def _part(session: Session, ids: Sequence[str]) -> Iterable[RunRow]:
     query = select(WorkflowRunRow, WorkflowVersionRow).join(
         WorkflowVersionRow, WorkflowVersionRow.digest == WorkflowRunRow.workflow_digest
     )
-    for run, version in session.execute(query.where(WorkflowRunRow.id.in_(ids))).tuples():
+    for run, version in session.execute(query.where(WorkflowRunRow.id.in_(ids))):
         who = names[run.id]
         yield RunRow(
             run_id=run.id,

@@ -157,6 +157,11 @@ def history(
     return [Event.model_validate({name: getattr(row, name) for name in Event.model_fields}) for row in reversed(rows)]
 
 
+def concerns(session: Session, entity_id: str) -> bool:
+    """Return whether anything on record is about what has exactly this id or word."""
+    return session.scalar(select(AuditRow.seq).where(AuditRow.entity_id == entity_id).limit(1)) is not None
+
+
 def count(session: Session) -> int:
     """Return the number of audit rows."""
     return session.scalar(select(func.count()).select_from(AuditRow)) or 0

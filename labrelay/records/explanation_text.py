@@ -109,10 +109,11 @@ def _limits(metric: Judged) -> str:
 
 
 def _stale(told: Explanation) -> Iterator[str]:
-    if told.stale:
-        yield f"It is out of date: {told.stale}; see `labrelay reprocess --plan`."
     if told.replaced_by:
-        yield f"The result of {told.replaced_by} counts in its place."
+        why = f", since {told.stale}" if told.stale else ""
+        yield f"The result of {told.replaced_by} counts in its place{why}: `labrelay explain {told.replaced_by}`."
+    elif told.stale:
+        yield f"It is out of date: {told.stale}; see `labrelay reprocess --plan`."
 
 
 def _reads(told: Explanation) -> Iterator[str]:

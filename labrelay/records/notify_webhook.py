@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx
-
-from labrelay.records.delivery import Undeliverable, judge
 from labrelay.records.notify import Notice
+from labrelay.records.posting import host_of, post_json
 
-TIMEOUT = 10.0  # seconds for each of connect, write and read
+SETTING = "webhook_url"
 TEAMS_HOSTS = (".webhook.office.com", ".logic.azure.com", ".api.powerplatform.com")
 
 
 def send_webhook(notice: Notice, url: str) -> None:
-    """Post a notice; redirects are not followed, because they would carry it to a host that nobody named.
+    """Post a notice.
 
     Args:
         notice: What.
         url: A secret: it stands in no error and no log.
 
     Raises:
-        Undeliverable: It was not taken; `retryable` after 408, 425, 429, 5xx and when nobody answered.
+        Undeliverable: It was not taken; see `post_json`.
     """
-    host = _host(url)
-    try:
-        with (
-            httpx.Client(timeout=TIMEOUT, follow_redirects=False) as client,
-            client.stream("POST", url, json=body(notice, host)) as response,
-        ):
-            status, headers = response.status_code, response.headers
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Undeliverable(
-            f"the webhook at {host} did not answer ({type(error).__name__})", retry=True, down=True
-        ) from None
-    if not 200 <= status < 300:
-        raise judge(status, headers, f"the webhook at {host}", "webhook_url")
+    post_json(url, body(notice, host_of(url, SETTING)), "the webhook", SETTING)
 
 
 def body(notice: Notice, host: str) -> dict[str, Any]:
@@ -54,13 +39,3 @@ def body(notice: Notice, host: str) -> dict[str, Any]:
 def escape_slack(text: str) -> str:
     """Return the text with Slack's three control characters escaped, so that `<!channel>` and links are letters."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _host(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise Undeliverable("webhook_url is no https:// address: mend the setting", retry=False)
-    return parts.hostname

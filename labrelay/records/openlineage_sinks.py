@@ -8,14 +8,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
 
-import httpx
-
-from labrelay.records.delivery import Undeliverable, judge
+from labrelay.records.posting import post_json
 from labrelay.stores.durable import fsync_dir, make_dirs, storage_errors, write_all
 
-TIMEOUT = 10.0
 Event = Mapping[str, Any]
 
 
@@ -71,7 +67,7 @@ def _has(handle: BinaryIO, line: bytes) -> bool:
 
 
 def post(event: Event, url: str, key: str | None) -> None:
-    """Post an event to a backend; redirects are not followed.
+    """Post an event to a backend.
 
     Args:
         event: As JSON.
@@ -79,29 +75,6 @@ def post(event: Event, url: str, key: str | None) -> None:
         key: A secret that goes along as bearer; it stands in no error.
 
     Raises:
-        Undeliverable: It was not taken; `retryable` after 408, 425, 429, 5xx and when nobody answered.
+        Undeliverable: It was not taken; see `post_json`.
     """
-    host = _host(url)
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    try:
-        with (
-            httpx.Client(timeout=TIMEOUT, follow_redirects=False) as client,
-            client.stream("POST", url, json=dict(event), headers=headers) as response,
-        ):
-            status, answered = response.status_code, response.headers
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Undeliverable(
-            f"OpenLineage at {host} did not answer ({type(error).__name__})", retry=True, down=True
-        ) from None
-    if not 200 <= status < 300:
-        raise judge(status, answered, f"OpenLineage at {host}", "openlineage_url")
-
-
-def _host(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise Undeliverable("openlineage_url is no http:// or https:// address: mend the setting", retry=False)
-    return parts.hostname
+    post_json(url, dict(event), "OpenLineage", "openlineage_url", {"Authorization": f"Bearer {key}"} if key else {})

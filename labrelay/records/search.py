@@ -38,7 +38,7 @@ FACETS_OF: dict[Kind, tuple[str, ...]] = {
     "experiment": ("project", "month"),
     "sample": ("project", "assay", "experiment", "month"),
     "instrument run": ("platform", "state", "month"),
-    "workflow run": ("project", "assay", "workflow", "state", "verdict", "stale", "month"),
+    "workflow run": ("project", "assay", "experiment", "workflow", "state", "verdict", "stale", "month"),
     "file": ("role", "month"),
 }
 KINDS: tuple[Kind, ...] = tuple(FACETS_OF)
@@ -140,6 +140,19 @@ def refuse_unknown_fields(text: str) -> None:
             f"{printable(name)}: is no field to search by: {guess}The fields are {', '.join(sorted(FIELDS))}; "
             f"'\"{printable(match[4])}\"', with both quotes, looks for the text as it is"
         )
+
+
+def unknown_values(session: Session, text: str) -> list[str]:
+    """Return a sentence for each field of a search whose value nothing has, with the values that there are."""
+    told = []
+    for name, value in parse(text).fields.items():
+        column = getattr(SearchGroupRow, name)
+        query = select(column).where(SearchGroupRow.count > 0, column != "").distinct().order_by(column)
+        values = list(session.scalars(query.limit(MAX_LIMIT)))
+        if facet_word(name, value) not in {facet_word(name, each) for each in values}:
+            known = ", ".join(values[:12]) + (" …" if len(values) > 12 else "") or "nothing so far"
+            told.append(printable(f"nothing has {name}:{value}; {name} is one of: {known}", 400))
+    return told
 
 
 def parse(text: str) -> Question:

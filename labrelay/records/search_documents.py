@@ -100,6 +100,7 @@ def _workflow_runs(session: Session, ids: Sequence[str]) -> Iterator[Document]:
             row.created_at,
             project=row.project or projects.get(row.id),
             assay=assays.get(row.id),
+            experiment=row.experiment,
             workflow=row.workflow,
             state=row.state,
             verdict=row.verdict,

@@ -25,6 +25,7 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.records import anchors, soundness
 from labrelay.records.database import HEAD, Database
+from labrelay.steps.adapters import notebook_of
 from labrelay.steps.home import DATABASE, database_url
 from labrelay.steps.rules import load_rules
 from labrelay.steps.settings import FILE, Settings, load_settings
@@ -88,6 +89,7 @@ def examine(home: Path) -> tuple[list[Setting], list[Finding]]:
             lambda: _disk(home),
             lambda: _landing(known),
             lambda: _library(home, known),
+            lambda: iter([_notebook(known)]),
         ]
     for check in checks:
         findings += check()
@@ -248,6 +250,18 @@ def _landing(settings: Settings) -> Iterator[Finding]:
             yield _ok("landing", str(folder))
         else:
             yield _broken("landing", f"{folder} is no folder that this account may read", f"mend `landing` in {FILE}")
+
+
+def _notebook(settings: Settings) -> Finding:
+    """Say which notebook is told; it is not asked, since looking changes nothing and needs no network."""
+    try:
+        opened = notebook_of(settings)
+    except LabrelayError as error:
+        return _broken("notebook", str(error), f"mend `eln` in {FILE}")
+    if opened is None:
+        return _ok("notebook", "none is told; .eln files are written")
+    opened.close()
+    return _ok("notebook", f"{opened.title} at {settings.eln_url}; `labrelay eln check` asks it")
 
 
 def _library(home: Path, settings: Settings) -> Iterator[Finding]:

@@ -14,8 +14,9 @@ from typing import Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from labrelay.model.errors import LabrelayError
+from labrelay.model.errors import LabrelayError, NotFound
 from labrelay.model.faults import faultpoint
+from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.model.runs import RunInput, WorkflowVersion
 from labrelay.model.states import RunState
@@ -137,9 +138,12 @@ def plan(home: Home, wanted: Wanted | None = None) -> Plan:
 
     Raises:
         RefusedInput: `rules.toml` is wrong.
-        NotFound: There is no such experiment.
+        NotFound: There is no such experiment, or no result of such a workflow.
     """
     wanted = wanted or Wanted()
+    if wanted.workflow is not None:
+        with home.records.read() as session:
+            _refuse_unknown(session, wanted.workflow)
     made = Plan()
     intents = _intents(home, made)
     current = {signature(i.workflow.digest, i.parameters, i.inputs) for i in intents}
@@ -151,6 +155,13 @@ def plan(home: Home, wanted: Wanted | None = None) -> Plan:
         made.costs, made.seconds = expected_costs(session, to_run), expected_seconds(session, to_run)
     faultpoint("reprocess.marked")
     return made
+
+
+def _refuse_unknown(session: Session, workflow: str) -> None:
+    names = session.scalars(select(WorkflowVersionRow.name).distinct().order_by(WorkflowVersionRow.name)).all()
+    if workflow not in names:
+        known = ", ".join(names) or "nothing so far"
+        raise NotFound(f"no result was made with a workflow {printable(workflow)}; there are results of: {known}")
 
 
 def _compare(home: Home, session: Session, made: Plan, current: set[str], wanted: Wanted) -> None:

@@ -19,9 +19,10 @@ from labrelay.records.schema import WorkflowRunRow
 from labrelay.records.stored import StoredFile, StoredRun, recorded_page, stored_files, stored_run
 from labrelay.steps.documents import result_folder
 from labrelay.steps.home import Home
-from labrelay.steps.listing import find_run
 from labrelay.steps.looking import Look, Looker, State
+from labrelay.steps.named_result import find_result
 
+NOT_LOOKED_AT = "so report, figures and tables, which only it tells of, were not looked at, nor what lies beside them"
 KEPT = 1_000  # so many results with something wrong are kept of a look at all
 
 
@@ -60,15 +61,16 @@ def verify_run(home: Home, text: str, *, inputs: bool = False, deep: bool = Fals
 
     Args:
         home: Where.
-        text: The workflow run's id, or its beginning.
+        text: As `find_result` takes it: an id, a sample's name, or a path.
         inputs: Look at what went in as well.
         deep: Read everything, also where a store keeps checksums of its own.
 
     Raises:
         NotFound: There is no such run, or it has no recorded result.
+        UsageError: It could mean several results.
     """
     with home.records.read() as session:
-        run = find_run(session, text)
+        run, _file = find_result(home, session, text)
     if run.recorded_at is None or run.state != RunState.COMPLETE.value:
         raise NotFound(f"{run.id} has no recorded result: `labrelay runs show {run.id}` says how it stands")
     found = _look(home, run.id, inputs=inputs, deep=deep)
@@ -145,10 +147,11 @@ def _crate(looker: Looker, run: StoredRun) -> tuple[CrateTold | None, Look]:
         return None, Look(name="crate", path=run.result_path, state=State.MISSING, why="the records have no crate")
     look = looker.at("crate", run.crate)
     if look.state.wrong:
-        return None, look
+        return None, look.model_copy(update={"why": f"{look.why}; {NOT_LOOKED_AT}"})
     told = read_crate(looker.content(run.crate))
     if told is None:
-        return None, look.model_copy(update={"state": State.CHANGED, "why": "it is no crate that can be read"})
+        why = f"it is no crate that can be read; {NOT_LOOKED_AT}"
+        return None, look.model_copy(update={"state": State.CHANGED, "why": why})
     return told, look
 
 

@@ -287,7 +287,10 @@ class FolderObjectStore:
             )
 
     def _gone(self, ref: FileRef) -> str:
-        return f"{ref.key} is not in {self.root} any more; restore it from a copy or take its run in again."
+        return (
+            f"{ref.key} is not in {self.root} any more; restore it from a copy, and see with `labrelay verify --all "
+            "--inputs` what else is missing."
+        )
 
     def _walk(self, folder: Path, prefix: str) -> Iterator[FileRef]:
         with storage_errors(f"list {prefix or 'everything'}", self.root):

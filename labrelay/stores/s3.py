@@ -279,7 +279,8 @@ class S3ObjectStore:
     def _refuse_other(self, ref: FileRef, found: FileRef | None, *, another_version: bool = False) -> None:
         if found is None:
             raise StorageFailed(
-                f"{ref.key} is not in {self.bucket} any more; restore it from a copy or take its run in again."
+                f"{ref.key} is not in {self.bucket} any more; restore it from an earlier version or a copy, "
+                "and see with `labrelay verify --all --inputs` what else is missing."
             )
         if found != ref or another_version:
             raise StorageFailed(self._other(ref))

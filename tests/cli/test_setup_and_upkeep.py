@@ -110,6 +110,22 @@ def test_doctor_sees_rules_that_name_what_is_not_there_and_folders_that_are_gone
         assert words in said.out
 
 
+def test_doctor_names_the_notebook_that_is_told_and_what_its_settings_leave_out(
+    fresh: TinyLab, fresh_labrelay: Command
+) -> None:
+    assert findings(fresh_labrelay("doctor", "--json"))["notebook"]["text"] == "none is told; .eln files are written"
+    (fresh.home / "labrelay.toml").write_text('eln = "kadi"\neln_url = "http://127.0.0.1:9"\neln_token = "t0ken"\n')
+    found = findings(fresh_labrelay("doctor", "--json"))["notebook"]
+    assert (found["health"], found["text"]) == (
+        "ok",
+        "Kadi4Mat at http://127.0.0.1:9; `labrelay eln check` asks it",
+    )
+    (fresh.home / "labrelay.toml").write_text('eln = "kadii"\neln_url = "http://127.0.0.1:9"\neln_token = "t0ken"\n')
+    found = findings(fresh_labrelay("doctor", "--json"))["notebook"]
+    assert found["health"] == "broken"
+    assert "eln in the settings is one of archive, benchling" in found["text"]
+
+
 def test_doctor_says_when_the_disk_is_full(fresh_labrelay: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _path: SimpleNamespace(free=5_000_000, total=10**12))
     said = fresh_labrelay("doctor", "--json")
@@ -122,6 +138,8 @@ def test_upkeep_of_a_home_in_which_all_is_well_does_nothing(labrelay: Command) -
     assert labrelay("deliver").out == "0 messages delivered, 0 waiting, 0 given up\n"
     assert labrelay("reprocess", "--plan").out == "nothing is out of date\n"
     assert labrelay("clean", "--plan").out == "there is nothing to remove\n"
+    typo = labrelay("reprocess", "--plan", "--workflow", "typo")
+    assert (typo.code, typo.err.partition("; ")[2]) == (2, "there are results of: count_reads\n")
     for command in (("sweep",), ("deliver",), ("reprocess",), ("clean",)):
         assert labrelay(*command, "--json").code == 0
 

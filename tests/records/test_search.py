@@ -17,7 +17,7 @@ from labrelay.model.errors import UsageError
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.records import experiments
 from labrelay.records.database import Database
-from labrelay.records.search import Kind, parse, search
+from labrelay.records.search import Kind, parse, search, unknown_values
 
 OUTBREAK = Experiment(name="outbreak-000")
 CAFE = Sample(
@@ -78,12 +78,18 @@ def test_one_word_finds_every_kind_that_has_it(session: Session) -> None:
 
 def test_the_facets_narrow_and_their_counts_are_those_of_the_hits(session: Session) -> None:
     found = search(session, "", "workflow run")
-    assert set(found.facets) == {"project", "assay", "workflow", "state", "verdict", "stale", "month"}
+    assert set(found.facets) == {"project", "assay", "experiment", "workflow", "state", "verdict", "stale", "month"}
     assert {count for values in found.facets.values() for count in values.values()} == {3}
     assert (found.facets["stale"], found.facets["project"]) == ({"no": 3}, {"measles": 3})
     assert search(session, "workflow:viral_variants verdict:PASS").totals == {"workflow run": 3}
     assert search(session, "verdict:fail").hits == ()
     assert search(session, "role:reads").totals["file"] == 6
+
+
+def test_a_value_that_nothing_has_is_told_with_those_that_there_are(session: Session) -> None:
+    [told] = unknown_values(session, "state:COMPLET platform:illumina")
+    assert told == "nothing has state:COMPLET; state is one of: COMPLETE, stored"
+    assert unknown_values(session, "state:complete anything") == []
 
 
 def test_the_limit_cuts_hits_and_not_counts(session: Session) -> None:

@@ -51,6 +51,10 @@ def test_a_run_its_sample_its_path_its_outputs_and_its_crate_are_explained_alike
     assert explain(home, run_id[:14]) == told
     assert explain(home, "tiny-study/alpha/count_reads-1.0.0") == told
     assert explain(home, crate) == told
+    folder = home.path / "results" / "tiny-study/alpha/count_reads-1.0.0"
+    assert explain(home, f"{folder}/") == explain(home, "results/tiny-study/alpha/count_reads-1.0.0") == told
+    by_file = explain(home, str(next(folder.glob("**/metrics.json"))))
+    assert (by_file.run_id, by_file.file and by_file.file.name) == (run_id, "metrics")
     assert told.experiment == "tiny-study"
     assert [file.reads for source in told.sources for file in source.files] == [50, 50]
 

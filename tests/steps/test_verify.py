@@ -133,6 +133,8 @@ def test_a_changed_crate_is_found_and_nothing_that_it_says_is_believed(home: Hom
     found = verify_run(home, run_id)
     assert states(found) == {"ro-crate-metadata.json": State.CHANGED}
     assert {each.name for each in found.files} == {"metrics", "lengths", "crate"}
+    assert str(found.differing[0].why).endswith("were not looked at, nor what lies beside them")
+    assert verify_run(home, "alpha") == verify_run(home, str(folder)) == found
 
 
 def test_a_crate_that_says_something_else_than_the_records_is_found(home: Home, run_id: str) -> None:

@@ -14,6 +14,7 @@ import httpx
 
 from labrelay.model.names import printable
 from labrelay.records.delivery import DOWN, LATER, Undeliverable, wait_seconds
+from labrelay.records.posting import trusted
 
 TIMEOUT = 30.0  # seconds for each of connect, write and read
 LARGEST_ANSWER = 32 << 20  # bytes
@@ -51,9 +52,11 @@ class Rest:
     """
 
     def __init__(self, title: str, url: str, headers: Mapping[str, str]) -> None:
-        self.title, self.host = title, urlsplit(url).hostname or url
+        self.title, self.host = title, urlsplit(url).netloc.rpartition("@")[2] or url
         # Redirects are not followed: they would carry the token to a host that nobody named.
-        self._client = httpx.Client(base_url=url, headers=dict(headers), timeout=TIMEOUT, follow_redirects=False)
+        self._client = httpx.Client(
+            base_url=url, headers=dict(headers), timeout=TIMEOUT, follow_redirects=False, verify=trusted()
+        )
 
     def ask(self, method: str, path: str, *, known: Collection[int] = (), shape: Shape = object, **more: Any) -> Answer:
         """Send one request.
@@ -101,7 +104,7 @@ class Rest:
             said = f"what is asked of {self.title} cannot be sent, by a sign that HTTP refuses: check eln_token"
             raise Undeliverable(said, retry=False) from None
         except httpx.HTTPError as error:
-            said = f"{self.title} at {self.host} did not answer ({type(error).__name__}); it is tried again"
+            said = f"{self.title} at {self.host} did not answer ({type(error).__name__}): is it up, and eln_url right?"
             raise Undeliverable(said, retry=True, down=True) from None
 
     def _body(self, status: int, content: bytes) -> Any:
@@ -114,7 +117,7 @@ class Rest:
 
     def _no_answer(self, status: int, what: str) -> Undeliverable:
         said = f"{self.title} at {self.host} answered {status} with {what}, as a proxy or a login page does"
-        return Undeliverable(f"{said}: check eln_url; it is tried again", retry=True)
+        return Undeliverable(f"{said}: check eln_url", retry=True)
 
     def close(self) -> None:
         """Close connections."""
@@ -155,12 +158,13 @@ def refused(title: str, host: str, status: int, headers: Mapping[str, str], deta
     if status == 403:
         return Undeliverable(f"{title} at {host} denies our account the right{said}: grant it there", retry=False)
     if status in LATER or status >= 500:
-        text = f"{title} at {host} answered {status}{said}; it is tried again"
+        text = f"{title} at {host} answered {status}{said}: wait for it, or ask who runs it"
         wait = wait_seconds(headers.get("retry-after"))
         return Undeliverable(text, retry=True, retry_after=wait, down=status in DOWN)
     if 300 <= status < 400:
         return Undeliverable(f"{title} at {host} sends us elsewhere ({status}): check eln_url", retry=False)
-    return Undeliverable(f"{title} at {host} answered {status}{said}", retry=False)
+    text = f"{title} at {host} answered {status}{said}: `labrelay eln check` says whether our account is well"
+    return Undeliverable(text, retry=False)
 
 
 def detail_of(content: bytes) -> str:

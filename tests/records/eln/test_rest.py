@@ -72,8 +72,8 @@ def asked(server: Server) -> Undeliverable:
 @pytest.mark.parametrize(
     ("answer", "retry", "after", "words"),
     [
-        ((429, {"Retry-After": "17"}, b"{}"), True, 17, "answered 429; it is tried again"),
-        ((500, {}, b"<h1>Oh no</h1>"), True, 0, "answered 500; it is tried again"),
+        ((429, {"Retry-After": "17"}, b"{}"), True, 17, "answered 429: wait for it"),
+        ((500, {}, b"<h1>Oh no</h1>"), True, 0, "answered 500: wait for it"),
         ((503, {"Retry-After": "120"}, b""), True, 120, "answered 503"),
         ((200, {}, b"<html>Log in</html>"), True, 0, "with something else than JSON"),
         ((302, {"Location": "https://elsewhere.test/login"}, b""), False, 0, "sends us elsewhere"),
@@ -211,7 +211,7 @@ def test_an_answer_that_never_ends_is_left_after_a_while(monkeypatch: pytest.Mon
     sent: list[int] = []
     asks: list[Callable[[Rest], object]] = [lambda rest: rest.ask("GET", "/records"), lambda rest: rest.fetch("/file")]
     for ask in asks:
-        with pytest.raises(Undeliverable, match="did not answer \\(ReadTimeout\\); it is tried again") as error:
+        with pytest.raises(Undeliverable, match="did not answer \\(ReadTimeout\\): is it up") as error:
             ask(trickling(50, sent))
         assert error.value.retryable
     assert len(sent) < 10
