@@ -17,6 +17,11 @@ class FileRole(StrEnum):
     INDEX_READS = "index_reads"
     UNDETERMINED = "undetermined"
     ALIGNMENT = "alignment"
+    SIGNAL = "signal"
+    IMAGE = "image"
+    THUMBNAIL = "thumbnail"
+    SPECTRA = "spectra"
+    MEASUREMENT = "measurement"
     SAMPLE_SHEET = "sample_sheet"
     RUN_METADATA = "run_metadata"
     CONVERSION_REPORT = "conversion_report"
@@ -27,6 +32,11 @@ class FileRole(StrEnum):
     REPORT = "report"
     CRATE = "crate"
     OTHER = "other"
+
+
+READ_ROLES = frozenset({FileRole.READS, FileRole.ALIGNMENT})
+# What an instrument gives of a sample: its datasets are made of these, and workflows take them.
+PRIMARY = READ_ROLES | {FileRole.IMAGE, FileRole.SPECTRA, FileRole.MEASUREMENT}
 
 
 class FileRef(Frozen):

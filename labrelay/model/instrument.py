@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from labrelay.model.files import FileRole
+from labrelay.model.files import PRIMARY, FileRole
 from labrelay.model.ids import derived_id
+from labrelay.model.imaging import ImageAt, ImageSet, Plate
 from labrelay.model.problem import Frozen, Problem
 from labrelay.model.qc import QCMetric
 
@@ -56,6 +57,24 @@ class SheetSample(Frozen):
     line: int | None = None
 
 
+class Unit(Frozen):
+    """A part of a run that ends by itself: a PacBio cell, a Nanopore flow cell, a grid square.
+
+    Attributes:
+        name: What the instrument calls it, such as the movie's name.
+        kind: `cell`, `flow cell`, `plate`, `grid square` …
+        completion: Its own three facts.
+        sample: What was in it, where it held one sample.
+        facts: What else is known of it, as text by name.
+    """
+
+    name: str
+    kind: str
+    completion: Completion = Completion()
+    sample: str | None = None
+    facts: dict[str, str] = {}
+
+
 class RunFile(Frozen):
     """A file of the run's folder.
 
@@ -67,6 +86,7 @@ class RunFile(Frozen):
         lane: From 1; None when lanes are merged or unknown.
         read: 1 or 2 for a mate, None for a single file or an index read.
         md5: The supplier's checksum, when one came with it (32 lower-case hexadecimal digits).
+        image: Where on the plate and which plane, of an image file.
     """
 
     path: str
@@ -76,6 +96,7 @@ class RunFile(Frozen):
     lane: int | None = None
     read: int | None = None
     md5: str | None = None
+    image: ImageAt | None = None
 
 
 class Detection(Frozen):
@@ -92,12 +113,19 @@ class InstrumentRun(Frozen):
     Attributes:
         run_id: The id inside the files (Illumina: RunInfo.xml `Run@Id`), not the folder's name.
         folder_name: The folder's name, kept beside it.
-        platform: `illumina`, `delivery` or `reads` so far.
-        started: Zone-aware, or naive when the instrument gives no zone; `started_text` is the raw text.
+        platform: The name of the parser that read it, such as `illumina`, `ont` or `harmony`.
+        software: What wrote the run, with its version.
+        flow_cell, grid: The carrier's id, of sequencers and of electron microscopes; a plate has its own.
+        started, ended: Zone-aware, or naive when the instrument gives no zone; `started_text` is the raw text.
         reads: The recipe, sorted by number.
         samples: The sheet's rows, in order.
         files: Every file that Labrelay would store, sorted by path.
+        units: The parts that end by themselves, where a run has several.
+        plate: Of an imaging run or a plate reader.
+        images: What was taken, one entry an image of five dimensions.
         qc: What the instrument or the converter says about quality.
+        raw: Fields that nothing here models, as text by file and name.
+        personal: Names of people and machines that the files tell, by field; shown only to who asks for them.
         problems: Warnings and errors with file and line; an error means the folder cannot be taken.
     """
 
@@ -106,16 +134,24 @@ class InstrumentRun(Frozen):
     platform: str
     instrument_model: str | None = None
     instrument_serial: str | None = None
+    software: str | None = None
     flow_cell: str | None = None
+    grid: str | None = None
     started: datetime | None = None
     started_text: str | None = None
+    ended: datetime | None = None
     lanes: int | None = None
     reads: tuple[ReadSegment, ...] = ()
     samples: tuple[SheetSample, ...] = ()
     files: tuple[RunFile, ...] = ()
+    units: tuple[Unit, ...] = ()
+    plate: Plate | None = None
+    images: tuple[ImageSet, ...] = ()
     qc: tuple[QCMetric, ...] = ()
     completion: Completion = Completion()
     problems: tuple[Problem, ...] = ()
+    raw: dict[str, dict[str, str]] = {}
+    personal: dict[str, str] = {}
 
     @property
     def id(self) -> str:
@@ -126,6 +162,5 @@ class InstrumentRun(Frozen):
     def sample_labels(self) -> tuple[str, ...]:
         """The samples as the sheet has them, then those that only the names of files tell of; each once."""
         told = [sample.sample_id for sample in self.samples]
-        reads = (FileRole.READS, FileRole.ALIGNMENT)
-        told += [file.sample for file in self.files if file.role in reads and file.sample is not None]
+        told += [file.sample for file in self.files if file.role in PRIMARY and file.sample is not None]
         return tuple(dict.fromkeys(told))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from labrelay.model.files import FileRef
 from labrelay.model.ids import derived_id
+from labrelay.model.imaging import ImageAt
 from labrelay.model.problem import Frozen
+
+READ_TYPES = frozenset({"FASTQ", "BAM", "UBAM", "CRAM"})
 
 
 class FastqStats(Frozen):
@@ -71,14 +74,17 @@ class BamStats(Frozen):
 
 
 class ReadSource(Frozen):
-    """What is asked of a read store: one sample's reads of one lane (or all) as one read set.
+    """One sample's reads of one lane (or all) as one read set, or its images, spectra or measurements as one set.
+
+    Reads go into the read store; the others stay where they were stored, and are told apart by `in_place`.
 
     Attributes:
         sample_id: Our `smp_…` id, or the sheet's id while the run is unassigned.
         subject: The subject (patient, animal, culture) when known.
         name: What a person calls it.
-        file_type: `FASTQ`, `BAM`, `UBAM` or `CRAM`, as HealthOmics names them.
-        files: One file, or R1 then R2.
+        file_type: `FASTQ`, `BAM`, `UBAM` or `CRAM`, as HealthOmics names them; else the role of the files.
+        files: One file, or R1 then R2; of a set in place all, by path.
+        images: Where on a plate each of the files is, in the same order; nothing for reads.
         reference_id: For CRAM and aligned BAM.
     """
 
@@ -88,6 +94,12 @@ class ReadSource(Frozen):
     file_type: str
     files: tuple[FileRef, ...]
     reference_id: str | None = None
+    images: tuple[ImageAt | None, ...] = ()
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it is no reads, so that no read store takes it."""
+        return self.file_type not in READ_TYPES
 
     @property
     def id(self) -> str:

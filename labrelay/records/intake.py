@@ -150,13 +150,14 @@ def add_metrics(
 def add_read_set(session: Session, dataset: DatasetRow, source: ReadSource, store: str, lane: int | None) -> str:
     """Write the intent to import a read set, before the read store is asked; return its id.
 
-    What is known of it in another read store says nothing of this one: it is wanted again.
+    What is known of it in another read store says nothing of this one: it is wanted again. A set in place is there.
     """
     values = {"id": source.id, "dataset_id": dataset.id, "sample_id": dataset.sample_id, "store": store, "lane": lane}
-    rest = {"file_type": source.file_type, "status": "WANTED", "source": source.model_dump(mode="json")}
+    status = "ACTIVE" if source.in_place else "WANTED"
+    rest = {"file_type": source.file_type, "status": status, "source": source.model_dump(mode="json")}
     if not insert_missing(session, ReadSetRow, [values | rest | {"created_at": now()}]):
         elsewhere = (ReadSetRow.id == source.id) & (ReadSetRow.store != store)
-        again = {"store": store, "status": "WANTED", "job_id": None, "reason": None}
+        again = {"store": store, "status": status, "job_id": None, "reason": None}
         session.execute(update(ReadSetRow).where(elsewhere).values(**again))
     return source.id
 

@@ -94,9 +94,11 @@ class Gate:
         return check_mates(first, second, *paths, names=(first_path, second_path), alive=self._alive)
 
     def stats(self, file: RunFile) -> dict[str, Any] | None:
-        """Return what the gate learned of a file, as JSON; None for files without reads."""
+        """Return what the gate learned of a file of reads, and where an image belongs, as JSON; None for others."""
         found = self._stats.get(file.path)
-        return None if found is None else found.model_dump(mode="json")
+        if found is not None:
+            return found.model_dump(mode="json")
+        return None if file.image is None else {"image": file.image.model_dump(mode="json", exclude_none=True)}
 
 
 def _is_fastq(file: RunFile) -> bool:

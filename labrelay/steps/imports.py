@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from labrelay.model.canonical import digest
 from labrelay.model.errors import Busy
 from labrelay.model.faults import faultpoint
-from labrelay.model.files import FileRef, FileRole
+from labrelay.model.files import READ_ROLES, FileRef, FileRole
+from labrelay.model.imaging import ImageAt
 from labrelay.model.reads import ReadSource
 from labrelay.parsers.fastq_names import name_reads
 from labrelay.records import intake
@@ -22,6 +23,7 @@ from labrelay.steps.home import Home
 
 BATCH = 100  # sources in one import job, HealthOmics' limit
 READY = "ACTIVE"
+IMAGES = FileRole.IMAGE.value.upper()
 GOING = ("SUBMITTED", "IN_PROGRESS", "CANCELLING")
 FIRST_WAIT, LONGEST_WAIT = 0.2, 15.0
 STILL_GOING = "this import job still runs; `labrelay sweep` takes it up when it has ended"
@@ -128,19 +130,22 @@ def _wanted(session: Session, home: Home, instrument_run_id: str) -> tuple[list[
         .order_by(DatasetRow.label, DatasetFileRow.lane, DatasetFileRow.read, FileRow.key)
     )
     rows = session.execute(query).all()
-    names = name_reads([file.key for *_rest, file in rows])
+    names = name_reads([file.key for *_rest, file in rows if file.role in READ_ROLES])
     grouped: dict[tuple[str, int | None, str], list[FileRow]] = defaultdict(list)
     owners: dict[str, tuple[DatasetRow, SampleRow]] = {}
     for dataset, sample, link, file in rows:
         owners[dataset.id] = (dataset, sample)
-        name = names.get(file.key)  # mates share a name but for the read number; any other file stands alone
-        grouped[(dataset.id, link.lane, name.mates if name else file.key)].append(file)
+        name = names.get(file.key)  # mates share a name but for the read number; any other file of reads stands alone
+        together = file.role if file.role not in READ_ROLES else name.mates if name else file.key
+        grouped[(dataset.id, link.lane, together)].append(file)
     sources = []
     for (dataset_id, lane, _alone), files in grouped.items():
         dataset, sample = owners[dataset_id]
         source = _source(sample, dataset.label, lane, files)
-        intake.add_read_set(session, dataset, source, home.reads.name, lane)
-        sources.append(source)
+        store = home.objects.name if source.in_place else home.reads.name
+        intake.add_read_set(session, dataset, source, store, lane)
+        if not source.in_place:
+            sources.append(source)
     of_run = select(ReadSetRow.id).join(DatasetRow, DatasetRow.id == ReadSetRow.dataset_id)
     ready = set(
         session.scalars(of_run.where(DatasetRow.instrument_run_id == instrument_run_id, ReadSetRow.status == READY))
@@ -151,12 +156,25 @@ def _wanted(session: Session, home: Home, instrument_run_id: str) -> tuple[list[
 def _source(sample: SampleRow, label: str, lane: int | None, files: Sequence[FileRow]) -> ReadSource:
     refs: tuple[FileRef, ...] = tuple(intake.ref_of(file) for file in files)
     name = label if lane is None else f"{label} lane {lane}"
+    file_type = _file_type(files[0])
     return ReadSource(
-        sample_id=sample.id, subject=sample.subject, name=name, file_type=_file_type(files[0]), files=refs
+        sample_id=sample.id,
+        subject=sample.subject,
+        name=name,
+        file_type=file_type,
+        files=refs,
+        images=tuple(_image(file) for file in files) if file_type == IMAGES else (),
     )
 
 
+def _image(file: FileRow) -> ImageAt | None:
+    told = (file.stats or {}).get("image")
+    return None if told is None else ImageAt.model_validate(told)
+
+
 def _file_type(file: FileRow) -> str:
+    if file.role not in READ_ROLES:
+        return file.role.upper()
     if file.role != FileRole.ALIGNMENT.value:
         return "FASTQ"
     if file.key.lower().endswith(".cram"):

@@ -16,7 +16,7 @@ from threading import Lock
 from labrelay.model.canonical import digest
 from labrelay.model.errors import Conflict, RefusedInput
 from labrelay.model.faults import faultpoint
-from labrelay.model.files import FileRef, FileRole
+from labrelay.model.files import PRIMARY, FileRef, FileRole
 from labrelay.model.instrument import InstrumentRun, RunFile
 from labrelay.model.names import slug
 from labrelay.model.problem import Problem, errors_of
@@ -221,10 +221,10 @@ class _Ingest:
         faultpoint("ingest.recorded")
 
     def _by_label(self) -> dict[str, list[RunFile]]:
-        """Return the files of reads by sample label; a sheet's sample without files is there with none."""
+        """Return the primary files by sample label; a sheet's sample without files is there with none."""
         labels: dict[str, list[RunFile]] = {sample.sample_id: [] for sample in self.run.samples}
         for file in self.run.files:
-            if file.role in (FileRole.READS, FileRole.ALIGNMENT) and file.sample is not None:
+            if file.role in PRIMARY and file.sample is not None:
                 labels.setdefault(file.sample, []).append(file)
         return labels
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 
-from labrelay.model.files import FileRole
+from labrelay.model.files import PRIMARY, FileRole
 from labrelay.model.instrument import InstrumentRun, Known, RunFile, SheetSample
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen, errors_of
@@ -97,7 +97,7 @@ def _missing(run: InstrumentRun) -> str | None:
 def _samples_without_files(run: InstrumentRun) -> Iterator[str]:
     by_sample: dict[str, list[RunFile]] = {}
     for file in run.files:
-        if file.role in (FileRole.READS, FileRole.ALIGNMENT) and file.sample is not None:
+        if file.role in PRIMARY and file.sample is not None:
             by_sample.setdefault(file.sample, []).append(file)
     counted = {m.scope: m.value for m in run.qc if m.name == "reads"}
     asked: dict[tuple[str, int | None], SheetSample] = {(s.sample_id, s.lane): s for s in run.samples}

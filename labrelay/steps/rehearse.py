@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from labrelay.model.errors import LabrelayError, UsageError
-from labrelay.model.files import FileRole
+from labrelay.model.files import PRIMARY
 from labrelay.model.instrument import InstrumentRun, SheetSample
 from labrelay.model.problem import Frozen
 from labrelay.parsers.registry import read_run
@@ -71,7 +71,7 @@ def rehearse(home: Home, folder: Path) -> tuple[InstrumentRun, list[Rehearsed]]:
         names = dict(session.execute(select(ExperimentRow.id, ExperimentRow.name)).all())
     sizes: dict[str, int] = defaultdict(int)
     for file in run.files:
-        if file.role in (FileRole.READS, FileRole.ALIGNMENT):
+        if file.role in PRIMARY:
             sizes[file.sample or ""] += file.size
     said = [_say(found[label], sizes.get(label), run.platform, rules, names, broken) for label in found]
     return run, said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from labrelay.model.errors import LabrelayError, NotFound, UsageError
 from labrelay.model.experiment import Experiment
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef
+from labrelay.model.imaging import ImageAt
 from labrelay.model.names import slug
 from labrelay.model.reads import Reference
 from labrelay.model.runs import RunInput, WorkflowVersion, run_key
@@ -83,7 +85,7 @@ class Composer:
             result_path=result_path(planned.experiment, planned.subject, workflow, planned.label),
             request_inputs=inputs,
             labels={"experiment": planned.experiment.id, "subject": slug(planned.subject)},
-            read_sets=tuple(source.id for reads in planned.samples for source in reads.read_sets),
+            read_sets=tuple(s.id for reads in planned.samples for s in reads.read_sets if not s.in_place),
             priority=rule.priority,
         )
 
@@ -132,12 +134,24 @@ class Composer:
         return ReferenceInputs(fasta=where(reference), fai=where(reference, "fai"), annotation=annotation)
 
     def _sample(self, reads: SampleReads) -> SampleInputs:
-        located = [self.home.reads.locations(source.id) for source in reads.read_sets]
+        located = [self.home.reads.locations(source.id) for source in reads.read_sets if not source.in_place]
+        images = [
+            (str(self.home.objects.local_path(ref) or self.home.objects.uri(ref)), at)
+            for source in reads.read_sets
+            if source.in_place
+            for ref, at in zip_longest(source.files, source.images)
+        ]
         return SampleInputs(
             name=reads.sample.name,
             id=reads.sample.id,
             r1=tuple(paths[0] for paths in located),
             r2=tuple(paths[1] for paths in located if len(paths) > 1),
+            paths=tuple(path for path, _at in images),
+            wells=_told(images, "well"),
+            fields=_told(images, "field"),
+            channels=_told(images, "channel"),
+            planes=_told(images, "z"),
+            times=_told(images, "t"),
         )
 
 
@@ -201,12 +215,20 @@ def result_path(experiment: Experiment, subject: str, workflow: WorkflowVersion,
     return f"{slug(experiment.name)}/{slug(subject)}/{last}"
 
 
+def _told(images: Sequence[tuple[str, ImageAt | None]], name: str) -> tuple[str, ...]:
+    """Return one fact of where each image belongs, as text."""
+    found = [getattr(at, name, None) for _path, at in images]
+    return tuple("" if each is None else str(each) for each in found)
+
+
 def _files(samples: Sequence[SampleReads], reference: Reference | None) -> list[tuple[str, int, FileRef]]:
     """Return the input files with the role and index that lineage and the run's key name them by."""
     files: list[tuple[str, int, FileRef]] = []
     sources = [source for reads in samples for source in reads.read_sets]
-    for index, source in enumerate(sources):
+    for index, source in enumerate(source for source in sources if not source.in_place):
         files += [(f"reads.r{mate}", index, ref) for mate, ref in enumerate(source.files, 1)]
+    in_place = [ref for source in sources if source.in_place for ref in source.files]
+    files += [("images", index, ref) for index, ref in enumerate(in_place)]
     if reference is not None:
         files.append(("reference.fasta", 0, reference.fasta))
     return files

@@ -12,12 +12,24 @@ from labrelay.workflows.definition import COMMAND, NEXTFLOW, Definition, InputSo
 
 
 class SampleInputs(Frozen):
-    """One sample as a workflow sees it; `r1` and `r2` are paths or URIs, one a lane, in the same order."""
+    """One sample as a workflow sees it; all are paths or URIs.
+
+    Attributes:
+        r1, r2: One a lane, in the same order.
+        paths: Of its images.
+        wells, fields, channels, planes, times: Where each image belongs, as text, empty where that is not known.
+    """
 
     name: str
     id: str
     r1: tuple[str, ...] = ()
     r2: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    wells: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    planes: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()
 
 
 class ReferenceInputs(Frozen):
@@ -169,6 +181,7 @@ def _missing(name: str, source: InputSource) -> Problem:
     hints = {
         InputSource.READS_R1: "the sample has no reads",
         InputSource.READS_R2: "the sample has no second mates; this workflow needs paired reads",
+        InputSource.IMAGES_PATHS: "the sample has no images",
         InputSource.REFERENCE_ANNOTATION: "the reference has no annotation; import it from GenBank",
     }
     why = hints.get(source, "the run has no reference; name one in the rule or the command")

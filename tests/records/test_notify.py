@@ -16,8 +16,8 @@ from smtp_sink import SmtpSink, smtp_sink
 from labrelay.records.delivery import Undeliverable
 from labrelay.records.notify import Ways, compose, send
 from labrelay.records.notify_webhook import body
-from labrelay.records.posting import judge
 from labrelay.records.outbox import Message
+from labrelay.records.posting import judge
 
 HOSTILE = "a\x1b[2J\r\nBcc: x@y.example <!channel> & <https://evil.example|click>"
 

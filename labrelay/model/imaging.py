@@ -1,0 +1,88 @@
+"""Plates, wells and images as instruments describe them, in the words of the OME data model."""
+
+from __future__ import annotations
+
+from labrelay.model.problem import Frozen
+
+
+class ImageAt(Frozen):
+    """Where on a plate, and which plane, an image file is; numbers are from 1, None is not said.
+
+    Attributes:
+        well: Row letters and two-digit column, such as `B03` or `AA12`.
+        field: The site within the well.
+        channel, z, t: Of a file that holds one plane; None for one that holds them all.
+        channel_name: As the instrument calls it, such as `DAPI`.
+    """
+
+    well: str | None = None
+    field: int | None = None
+    channel: int | None = None
+    z: int | None = None
+    t: int | None = None
+    channel_name: str | None = None
+
+
+class Plate(Frozen):
+    """A multi-well plate.
+
+    Attributes:
+        id: Its barcode or name as the instrument has it.
+        rows, columns: Of the plate type; None when no file says so.
+        wells: Those that were acquired, such as `B03`, in order of row and column.
+        fields: Sites a well, where it is the same in all.
+    """
+
+    id: str | None = None
+    rows: int | None = None
+    columns: int | None = None
+    wells: tuple[str, ...] = ()
+    fields: int | None = None
+
+
+class Channel(Frozen):
+    """A channel of an image: wavelengths in nanometres, exposure in seconds."""
+
+    name: str | None = None
+    excitation_nm: float | None = None
+    emission_nm: float | None = None
+    exposure_s: float | None = None
+
+
+class ImageSet(Frozen):
+    """One image of five dimensions, in one file or in many.
+
+    Attributes:
+        name: As the instrument or the file calls it.
+        path: The file or folder below the run's root.
+        size_x, size_y, size_z, size_c, size_t: Pixels, planes, channels, time points; None when not said.
+        pixel_type: As OME has it: `uint8`, `uint16`, `float` …
+        pixel_um: Edge of a pixel in the plane, in micrometres.
+        step_um: Between planes, in micrometres.
+        channels: In order.
+        acquired: ISO 8601 as it was written, which may lack a zone.
+        at: Where on the plate it is.
+    """
+
+    name: str
+    path: str
+    size_x: int | None = None
+    size_y: int | None = None
+    size_z: int | None = None
+    size_c: int | None = None
+    size_t: int | None = None
+    pixel_type: str | None = None
+    pixel_um: float | None = None
+    step_um: float | None = None
+    channels: tuple[Channel, ...] = ()
+    acquired: str | None = None
+    at: ImageAt | None = None
+
+
+def well_name(row: int, column: int) -> str:
+    """Return a well's name from its row and column, both from 1: (2, 3) is `B03`, (27, 1) is `AA01`."""
+    letters = ""
+    while row > 0:
+        row, rest = divmod(row - 1, 26)
+        letters = chr(ord("A") + rest) + letters
+    return f"{letters}{column:02d}"

@@ -1,0 +1,64 @@
+"""A folder of plain image files and nothing that explains them but their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from labrelay.model.files import FileRole
+from labrelay.model.imaging import ImageAt, Plate
+from labrelay.model.instrument import Detection, InstrumentRun, RunFile
+from labrelay.parsers.image_names import ImageName, is_image, parse_image_name
+from labrelay.parsers.listing import Entry, Listing
+
+NAME = "images"
+LOOKED_FOR = "*.tif, *.tiff, *.png or *.jpg"
+
+
+def detect(listing: Listing) -> Detection | None:
+    """Say whether the folder holds images at all; every other platform is a better guess."""
+    found = tuple(entry.path for entry in listing.files if is_image(entry.name))[:3]
+    return Detection(platform=NAME, confidence=0.1, evidence=found) if found else None
+
+
+def read(folder: Path, listing: Listing) -> InstrumentRun:
+    """Return the images as a run; a plate, where their names tell one, is its sample, else each file is one.
+
+    Args:
+        folder: As the caller named it; its name is the run's id.
+        listing: Of that folder.
+    """
+    name = folder.resolve().name
+    files = tuple(_file(entry, name) for entry in listing.files)
+    placed = [file.image for file in files if file.role is FileRole.IMAGE and file.image is not None]
+    plates = {file.sample for file in files if file.role is FileRole.IMAGE and file.image is not None}
+    return InstrumentRun(
+        run_id=name,
+        folder_name=name,
+        platform=NAME,
+        files=files,
+        plate=Plate(id=plates.pop(), wells=wells_of(placed)) if len(plates) == 1 else None,
+        problems=listing.problems,
+    )
+
+
+def wells_of(placed: Iterable[ImageAt]) -> tuple[str, ...]:
+    """Return the wells of images, each once, in order of row and column."""
+    wells = {at.well for at in placed if at.well is not None}
+    return tuple(sorted(wells, key=lambda well: (len(well.rstrip("0123456789")), well)))
+
+
+def _file(entry: Entry, folder: str) -> RunFile:
+    if not is_image(entry.name):
+        return RunFile(path=entry.path, size=entry.size, role=FileRole.OTHER)
+    told = parse_image_name(entry.name)
+    if told is None:
+        stem = entry.name.partition(".")[0]
+        return RunFile(path=entry.path, size=entry.size, role=FileRole.IMAGE, sample=stem)
+    return image_file(entry, told, told.plate or folder)
+
+
+def image_file(entry: Entry, told: ImageName, plate: str) -> RunFile:
+    """Return the run's file for an image whose name was understood."""
+    role = FileRole.THUMBNAIL if told.thumbnail else FileRole.IMAGE
+    return RunFile(path=entry.path, size=entry.size, role=role, sample=plate, image=told.at)

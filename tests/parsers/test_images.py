@@ -1,0 +1,58 @@
+"""What the name of an image tells of where it belongs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labrelay.model.files import FileRole
+from labrelay.model.imaging import ImageAt, well_name
+from labrelay.parsers.image_names import parse_image_name
+from labrelay.parsers.registry import detect, read_run
+
+
+@pytest.mark.parametrize(
+    ("name", "plate", "at"),
+    [
+        ("AS_09125_050116030001_D03f00d2.tif", "AS_09125_050116030001", ImageAt(well="D03", field=1, channel=3)),
+        ("r02c03f01p04-ch1sk1fk1fl1.tiff", None, ImageAt(well="B03", field=1, channel=1, z=4, t=1)),
+        ("screen_B02_s1_w2.tif", "screen", ImageAt(well="B02", field=1, channel=2)),
+        ("plate_AB07.tif", "plate", ImageAt(well="AB07")),
+        ("p_D08_T0001F002L01A01Z03C01.tif", "p", ImageAt(well="D08", field=2, channel=1, z=3, t=1)),
+    ],
+)
+def test_the_namings_of_imagers_are_understood(name: str, plate: str | None, at: ImageAt) -> None:
+    told = parse_image_name(name)
+    assert told is not None
+    assert (told.plate, told.at, told.thumbnail) == (plate, at, False)
+
+
+def test_a_name_without_a_pattern_tells_nothing_and_a_thumbnail_is_none_of_the_data() -> None:
+    assert parse_image_name("holiday.tif") is None
+    guid = "1A2B3C4D-0000-0000-0000-123456789ABC"
+    told = parse_image_name(f"plate_B02_s1_w1_thumb{guid}.tif")
+    assert told is not None
+    assert (told.at.well, told.thumbnail) == ("B02", True)
+
+
+def test_wells_are_named_as_on_plates() -> None:
+    assert [well_name(*at) for at in ((1, 1), (8, 12), (16, 24), (26, 1), (27, 1), (32, 48))] == [
+        "A01",
+        "H12",
+        "P24",
+        "Z01",
+        "AA01",
+        "AF48",
+    ]
+
+
+def test_a_folder_of_images_is_a_plate_with_its_wells_in_order(tmp_path: Path) -> None:
+    for name in ("S_B10f00d0.tif", "S_B02f00d0.tif", "S_A03f00d0.tif", "readme.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [found.platform for found in detect(tmp_path)] == ["images"]
+    run = read_run(tmp_path)
+    assert run.plate is not None
+    assert (run.plate.id, run.plate.wells) == ("S", ("A03", "B02", "B10"))
+    assert run.sample_labels == ("S",)
+    assert [file.role for file in run.files] == [FileRole.IMAGE] * 3 + [FileRole.OTHER]

@@ -1,0 +1,108 @@
+"""A folder of a plate's images goes the way of a sequencing run: stored, matched, routed, computed, recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_run import TinyLab
+
+from labrelay.model.errors import RefusedInput
+from labrelay.records.lineage import lineage
+from labrelay.steps.home import Home
+from labrelay.steps.process import process
+from labrelay.steps.results import results_table, show_result
+
+WDL = """version 1.1
+workflow weigh {
+  input { String sample  Array[File]+ images  Array[String]+ wells  Array[String]+ channels }
+  call each { input: sample, images, wells, channels }
+  output { File counts = each.counts }
+}
+task each {
+  input { String sample  Array[File]+ images  Array[String]+ wells  Array[String]+ channels }
+  command <<<
+    set -eu
+    paste ~{write_lines(wells)} ~{write_lines(channels)} > where.txt
+    n=0; total=0
+    for image in ~{sep(" ", images)}; do n=$((n + 1)); total=$((total + $(wc -c < "$image"))); done
+    printf '{"images": %s, "bytes": %s, "where": "%s"}\\n' "$n" "$total" "$(tr '\\t\\n' ': ' < where.txt)" > counts.json
+  >>>
+  output { File counts = "counts.json" }
+  runtime { container: "quay.io/example/shell:1"  cpu: 1  memory: "100 MB" }
+}
+"""
+DEFINITION = """name = "weigh"
+version = "1.0.0"
+title = "Weighed images"
+[inputs.sample]
+from = "sample.name"
+[inputs.images]
+from = "images.paths"
+[inputs.wells]
+from = "images.wells"
+[inputs.channels]
+from = "images.channels"
+[outputs.counts]
+role = "report"
+[metrics.images]
+output = "counts"
+unit = "count"
+"""
+RULES = """[[rule]]
+name = "weigh plates"
+workflow = "weigh"
+[rule.when]
+platform = "images"
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Home:
+    tiny = TinyLab(tmp_path)
+    (tiny.home / "rules.toml").write_text(RULES)
+    folder = tiny.home / "definitions" / "weigh"
+    folder.mkdir()
+    (folder / "main.wdl").write_text(WDL)
+    (folder / "definition.toml").write_text(DEFINITION)
+    return tiny.open()
+
+
+def plate(root: Path) -> Path:
+    folder = root / "screen-7"
+    folder.mkdir()
+    for well, channel, size in (("B02", 0, 10), ("B02", 1, 20), ("C11", 0, 30)):
+        (folder / f"PLATE7_{well}f00d{channel}.tif").write_bytes(b"x" * size)
+    (folder / "notes.txt").write_text("a day in the microscopy room\n")
+    return folder
+
+
+def test_a_plate_becomes_a_dataset_whose_images_a_workflow_takes_with_their_wells(lab: Home, tmp_path: Path) -> None:
+    from labrelay.steps.announce import announce
+
+    table = tmp_path / "plates.csv"
+    table.write_text("sample,experiment,assay,project\nPLATE7,screen,imaging,screen\n")
+    announce(lab, table)
+    done = process(lab, plate(tmp_path))
+    assert (done.stored, done.submitted, done.unassigned, done.failed) == (4, 1, [], [])
+    [row] = results_table(lab)
+    shown = show_result(lab, row.run)
+    told = json.loads(next(Path(shown.folder).glob("counts.json")).read_bytes())
+    assert told == {"images": 3, "bytes": 60, "where": "B02:1 B02:2 C11:1 "}
+    assert [file.name for file in shown.result.inputs] == ["images"] * 3
+    with lab.records.read() as session:
+        up = {node.name for node in lineage(session, row.run, "up").nodes}
+    assert {"PLATE7", "screen-7"} <= up
+    again = process(lab, tmp_path / "screen-7")
+    assert (again.stored, again.imported, again.submitted) == (0, 0, 0)
+    lab.close()
+
+
+def test_a_plate_that_nobody_announced_waits_and_an_empty_folder_is_refused(lab: Home, tmp_path: Path) -> None:
+    done = process(lab, plate(tmp_path))
+    assert [each.label for each in done.unassigned] == ["PLATE7"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RefusedInput, match="no sign of a run"):
+        process(lab, tmp_path / "empty")
+    lab.close()
