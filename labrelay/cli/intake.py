@@ -1,18 +1,13 @@
-"""Commands that take things in: announce, inspect, ingest, assign."""
+"""Commands that take things in: announce, ingest, assign."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from labrelay.cli.show import current_home, emit, json_option, records, size_text, table, wants_json
+from labrelay.cli.show import current_home, emit, json_option, records, wants_json
 from labrelay.model.words import counted
-
-if TYPE_CHECKING:
-    from labrelay.model.instrument import InstrumentRun
 
 FOLDER = click.Path(path_type=Path)
 
@@ -50,60 +45,6 @@ def announce(table_file: Path, experiment: str | None, correct: bool, reason: st
         for o in outcomes
     ]
     records(["experiment", "id", "added", "corrected", "unchanged"], rows, "nothing was announced")
-
-
-@click.command()
-@click.argument("folder", type=FOLDER)
-@json_option
-def inspect(folder: Path) -> None:
-    """Say in one screen what a folder is: run, instrument, samples, files by role, completion, every warning.
-
-    It needs no home and changes nothing.
-    """
-    from labrelay.model.errors import UsageError
-    from labrelay.parsers.registry import detect, read_run
-
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}")
-    run = read_run(folder)
-    if wants_json():
-        emit(run.model_dump(mode="json"))
-        return
-    evidence = next((d.evidence for d in detect(folder) if d.platform == run.platform), ())
-    facts = [
-        ("platform", " ".join(p for p in (run.platform, run.instrument_model, run.instrument_serial) if p)),
-        ("seen by", ", ".join(evidence)),
-        ("run", run.run_id),
-        ("flow cell", run.flow_cell),
-        ("started", run.started_text or run.started),
-        ("recipe", " ".join(f"{r.cycles}{' index' if r.is_index else ''}" for r in run.reads)),
-        *((name, f"{fact.value}{f' ({fact.evidence})' if fact.evidence else ''}") for name, fact in run.completion),
-    ]
-    table(["what", "value"], [(name, str(value) if value else None) for name, value in facts], "")
-    click.echo()
-    roles = sorted({file.role.value for file in run.files})
-    of_role = {role: [f for f in run.files if f.role.value == role] for role in roles}
-    table(["files", "number", "size"], [(r, len(f), size_text(sum(x.size for x in f))) for r, f in of_role.items()], "")
-    click.echo()
-    _show_samples(run)
-    if run.problems:
-        click.echo()
-        for problem in run.problems:
-            click.echo(f"{problem.severity}: {problem}")
-
-
-def _show_samples(run: InstrumentRun) -> None:
-    """Print the sheet's rows, and below them the samples that only the names of files tell of."""
-    files = Counter(file.sample for file in run.files)
-    listed = [(s.sample_id, s.name, s.lane, s.barcode or s.index, s.project, files[s.sample_id]) for s in run.samples]
-    known = {sample.sample_id for sample in run.samples}
-    unlisted = [(label, None, None, None, None, files[label]) for label in run.sample_labels if label not in known]
-    header = ["sample", "name", "lane", "index", "project", "files"]
-    if not listed:
-        header, unlisted_rows = ["sample", "files"], [(row[0], row[-1]) for row in unlisted]
-        table(header, unlisted_rows, "neither a sample sheet nor a file names any sample")
-    else:
-        table(header, [*listed, *unlisted], "")
 
 
 @click.command()

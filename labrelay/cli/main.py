@@ -19,7 +19,7 @@ COMMANDS = {
     "up": ("server", "start the local Prefect server and worker"),
     "down": ("server", "stop what `up` started"),
     "announce": ("intake", "tell of an experiment and its samples (CSV)"),
-    "inspect": ("intake", "say what a folder is, and what is wrong with it"),
+    "inspect": ("inspection", "say what a folder is, and what is wrong with it"),
     "ingest": ("intake", "store an instrument run's files and judge its reads"),
     "assign": ("intake", "say whose reads an unassigned dataset holds"),
     "process": ("main_job", "take an instrument run all the way to its results"),

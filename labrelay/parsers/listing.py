@@ -108,6 +108,23 @@ def walk(folder: Path, limit: int = MAX_FILES) -> Listing:
     return Listing(root, tuple(sorted(state.files)), tuple(sorted(state.problems, key=lambda p: p.path or "")))
 
 
+def single(file: Path) -> Listing:
+    """List one file, as if it lay alone in its folder.
+
+    Raises:
+        RefusedInput: It is no regular file that can be read.
+    """
+    try:
+        place = file.resolve(strict=True)
+        status = place.lstat()
+    except OSError as error:
+        raise RefusedInput(str(file), [_unreadable(str(file), error)]) from error
+    if not stat.S_ISREG(status.st_mode) or not _usable(place.name):
+        message = "it is no regular file with a name that can be kept; name a folder or a plain file"
+        raise RefusedInput(str(file), [Problem(code="UNREADABLE", message=message, path=str(file))])
+    return Listing(place.parent, (Entry(place.name, status.st_size, status.st_mtime_ns),))
+
+
 def _case_twins(state: _Walk) -> None:
     """Warn of names that would be one file on a disk or in a tool that does not tell `a` from `A`."""
     seen: dict[str, str] = {}

@@ -17,7 +17,7 @@ from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
 from labrelay.parsers import delivery, illumina, images, reads
-from labrelay.parsers.listing import MAX_FILES, Listing, walk
+from labrelay.parsers.listing import MAX_FILES, Listing, single, walk
 from labrelay.parsers.text import error
 
 GROUP = "labrelay.parsers"
@@ -62,16 +62,25 @@ def platforms() -> tuple[Platform, ...]:
 
 
 def detect(folder: Path, limit: int = MAX_FILES) -> list[Detection]:
-    """Return what the folder seems to be, the likeliest first; nothing when no platform knows it.
+    """Return what a folder, or one file, seems to be, the likeliest first; nothing when no platform knows it.
 
     Args:
-        folder: The run's root.
+        folder: The run's root, or a file.
         limit: Most files that are listed.
 
     Raises:
-        RefusedInput: `folder` is not a folder that can be read.
+        RefusedInput: It cannot be read.
     """
-    return [found for _, found in _ranked(walk(folder, limit))]
+    return [found for _, found in _ranked(listed(folder, limit))]
+
+
+def listed(place: Path, limit: int = MAX_FILES) -> Listing:
+    """Return the files of a folder, or the one file that is named.
+
+    Raises:
+        RefusedInput: It cannot be read.
+    """
+    return single(place) if place.is_file() else walk(place, limit)
 
 
 def _ranked(listing: Listing) -> list[tuple[Platform, Detection]]:
@@ -80,20 +89,20 @@ def _ranked(listing: Listing) -> list[tuple[Platform, Detection]]:
 
 
 def read_run(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> InstrumentRun:
-    """Return the instrument run in a folder, read as the likeliest platform.
+    """Return the instrument run in a folder, or in one file, read as the likeliest platform.
 
     Whatever is wrong inside the folder stands in the run's problems; an error among them means that the folder cannot
     be taken.
 
     Args:
-        folder: The run's root.
+        folder: The run's root, or a file.
         platform: Read it as this one instead.
         limit: Most files that are listed.
 
     Raises:
         RefusedInput: `folder` cannot be read, or no platform knows it.
     """
-    listing = walk(folder, limit)
+    listing = listed(folder, limit)
     ranked = [(found, seen) for found, seen in _ranked(listing) if platform in (None, seen.platform)]
     if not ranked:
         raise RefusedInput(str(folder), [_unknown(listing, platform), *listing.problems])

@@ -1,0 +1,160 @@
+"""`labrelay inspect`: what a folder or a file of an instrument is, in one screen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from labrelay.cli.show import Cell, emit, json_option, size_text, table, wants_json
+from labrelay.model.names import printable
+from labrelay.model.words import counted
+
+if TYPE_CHECKING:
+    from labrelay.model.imaging import ImageSet
+    from labrelay.model.instrument import Detection, InstrumentRun, Unit
+
+SHOWN = 24  # rows of a table, so that all fits on a screen or two; --json has everything
+
+
+@click.command()
+@click.argument("place", metavar="FOLDER|FILE", type=click.Path(path_type=Path))
+@click.option("--as", "platform", metavar="PLATFORM", help="read it as this one, where it could be several")
+@click.option("--personal", is_flag=True, help="show the names of people and machines that its files tell")
+@json_option
+def inspect(place: Path, platform: str | None, personal: bool) -> None:
+    """Say in one screen what a folder or a file of an instrument is.
+
+    Run, instrument, flow cell, plate or grid; samples, lanes, wells or cells; files by role; whether it is complete, by
+    which evidence; quality; every warning. It needs no home and changes nothing.
+    """
+    from labrelay.model.errors import UsageError
+    from labrelay.parsers.registry import detect, read_run
+
+    if not place.exists():
+        raise UsageError(f"there is no folder or file {place}")
+    run = read_run(place, platform)
+    if wants_json():
+        emit(run.model_dump(mode="json", exclude=None if personal else {"personal"}))
+        return
+    seen = detect(place)
+    table(["what", "value"], [(name, value) for name, value in _facts(run, seen) if value], "")
+    for title, header, rows in _tables(run):
+        if rows:
+            _block(title, header, rows)
+    _samples(run)
+    if personal:
+        _block("personal", ["field", "value"], list(run.personal.items()))
+    elif run.personal:
+        click.echo(f"\n{counted(len(run.personal), 'personal field')} left out: --personal shows them")
+    _problems(run)
+
+
+def _facts(run: InstrumentRun, seen: Sequence[Detection]) -> Iterator[tuple[str, str | None]]:
+    """Yield what is known of the run, each with its heading; what is not known is None."""
+    evidence = next((each.evidence for each in seen if each.platform == run.platform), ())
+    others = [each.platform for each in seen if each.platform != run.platform]
+    yield "platform", " ".join(part for part in (run.platform, run.instrument_model, run.instrument_serial) if part)
+    yield "seen by", ", ".join(evidence)
+    yield "also", f"{', '.join(others)} (--as reads it so)" if others else None
+    yield "run", run.run_id
+    yield "folder", run.folder_name if run.folder_name != run.run_id else None
+    yield "software", run.software
+    yield "flow cell", run.flow_cell
+    yield "grid", run.grid
+    yield "plate", _plate(run)
+    yield "started", _moment(run)
+    yield "ended", run.ended.isoformat() if run.ended else None
+    yield "recipe", " ".join(f"{each.cycles}{' index' if each.is_index else ''}" for each in run.reads)
+    for name, fact in run.completion:
+        yield name, f"{fact.value}{f' ({fact.evidence})' if fact.evidence else ''}"
+
+
+def _moment(run: InstrumentRun) -> str | None:
+    """Return the start as it was read; without a zone that is said."""
+    if run.started is None:
+        return run.started_text
+    zone = "" if run.started.tzinfo else " (without a zone)"
+    told = run.started.isoformat() + zone
+    return told if run.started_text in (None, run.started.isoformat()) else f"{told}, written as {run.started_text}"
+
+
+def _plate(run: InstrumentRun) -> str | None:
+    if run.plate is None:
+        return None
+    size = f"{run.plate.rows} × {run.plate.columns}" if run.plate.rows and run.plate.columns else None
+    wells = counted(len(run.plate.wells), "well") if run.plate.wells else None
+    fields = f"{counted(run.plate.fields, 'field')} each" if run.plate.fields else None
+    return ", ".join(part for part in (run.plate.id, size, wells, fields) if part)
+
+
+def _tables(run: InstrumentRun) -> Iterator[tuple[str, list[str], Sequence[Sequence[Cell]]]]:
+    """Yield title, headings and rows of what a run may have many of."""
+    roles = sorted({file.role.value for file in run.files})
+    of_role = {role: [file for file in run.files if file.role.value == role] for role in roles}
+    yield (
+        "",
+        ["files", "number", "size"],
+        [(role, len(files), size_text(sum(file.size for file in files))) for role, files in of_role.items()],
+    )
+    yield (
+        "",
+        ["part", "kind", "sample", "acquired", "copied", "converted"],
+        [_unit(unit) for unit in run.units],
+    )
+    yield "", ["image", "x, y, z, c, t", "pixel", "µm", "channels", "acquired"], [_image(each) for each in run.images]
+    yield (
+        "",
+        ["quality", "value", "unit", "of"],
+        [(metric.name, metric.value, metric.unit, metric.scope) for metric in run.qc if metric.value is not None],
+    )
+
+
+def _unit(unit: Unit) -> tuple[Cell, ...]:
+    facts = unit.completion
+    return (
+        unit.name,
+        unit.kind,
+        unit.sample,
+        *(each.value.value for each in (facts.acquired, facts.copied, facts.converted)),
+    )
+
+
+def _image(image: ImageSet) -> tuple[Cell, ...]:
+    sizes = (image.size_x, image.size_y, image.size_z, image.size_c, image.size_t)
+    told = " × ".join("?" if each is None else str(each) for each in sizes)
+    channels = ", ".join(each.name or "?" for each in image.channels)
+    return (image.name, told, image.pixel_type, image.pixel_um, channels, image.acquired)
+
+
+def _block(title: str, header: list[str], rows: Sequence[Sequence[Cell]]) -> None:
+    click.echo()
+    table(header, rows[:SHOWN], f"no {title} fields")
+    if len(rows) > SHOWN:
+        click.echo(f"… and {len(rows) - SHOWN:,} more: --json has all")
+
+
+def _samples(run: InstrumentRun) -> None:
+    """Print the sheet's rows, and below them the samples that only the names of files tell of."""
+    files = Counter(file.sample for file in run.files)
+    listed = [(s.sample_id, s.name, s.lane, s.barcode or s.index, s.project, files[s.sample_id]) for s in run.samples]
+    known = {sample.sample_id for sample in run.samples}
+    unlisted = [(label, None, None, None, None, files[label]) for label in run.sample_labels if label not in known]
+    if listed:
+        _block("sample", ["sample", "name", "lane", "index", "project", "files"], [*listed, *unlisted])
+    elif unlisted:
+        _block("sample", ["sample", "files"], [(row[0], row[-1]) for row in unlisted])
+    else:
+        click.echo("\nneither a sample sheet nor a file names any sample")
+
+
+def _problems(run: InstrumentRun) -> None:
+    if run.problems:
+        click.echo()
+    for problem in run.problems[:SHOWN]:
+        click.echo(printable(f"{problem.severity}: {problem}", 500))
+    if len(run.problems) > SHOWN:
+        click.echo(f"… and {counted(len(run.problems) - SHOWN, 'more problem', 'more problems')}: --json has all")

@@ -1,0 +1,49 @@
+"""What `labrelay inspect` says of a folder and of one file, and what it keeps to itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from shell import shell
+
+from labrelay.model.imaging import Channel, ImageSet, Plate
+from labrelay.model.instrument import Completion, Fact, InstrumentRun, Known, Unit
+from labrelay.parsers import registry
+
+
+def test_one_file_is_inspected_as_a_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "S_B02f00d0.tif").write_bytes(b"x")
+    (tmp_path / "other.fastq").write_bytes(b"")
+    said = shell(monkeypatch)("inspect", tmp_path / "S_B02f00d0.tif")
+    assert said.code == 0
+    assert "S, 1 well" in said.out
+    assert "other" not in said.out
+    gone = shell(monkeypatch)("inspect", tmp_path / "gone.tif")
+    assert (gone.code, "there is no folder or file" in gone.err) == (2, True)
+
+
+def test_parts_images_and_the_plate_are_shown_and_names_of_people_only_to_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = InstrumentRun(
+        run_id="R1",
+        folder_name="folder-1",
+        platform="images",
+        software="Imager 3.1",
+        plate=Plate(id="P7", rows=8, columns=12, wells=("A01", "A02"), fields=4),
+        units=(Unit(name="m84", kind="cell", completion=Completion(copied=Fact(value=Known.YES))),),
+        images=(ImageSet(name="i", path="i.tif", size_x=512, size_y=256, channels=(Channel(name="DAPI"), Channel())),),
+        personal={"OperatorName": "J. Doe"},
+    )
+    monkeypatch.setattr(registry, "read_run", lambda *_args: run)
+    (tmp_path / "a.tif").write_bytes(b"x")
+    said = shell(monkeypatch)("inspect", tmp_path)
+    for told in ("P7, 8 × 12, 2 wells, 4 fields each", "Imager 3.1", "folder-1", "512 × 256 × ? × ? × ?", "DAPI, ?"):
+        assert told in said.out
+    [unit] = [line.split() for line in said.out.splitlines() if line.startswith("m84")]
+    assert unit == ["m84", "cell", "–", "unknown", "yes", "unknown"]
+    assert "1 personal field left out" in said.out
+    assert "Doe" not in said.out + shell(monkeypatch)("inspect", tmp_path, "--json").out
+    assert "J. Doe" in shell(monkeypatch)("inspect", tmp_path, "--personal").out
+    assert "J. Doe" in shell(monkeypatch)("inspect", tmp_path, "--personal", "--json").out
