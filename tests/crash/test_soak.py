@@ -10,7 +10,7 @@ import pytest
 
 from .trials import Bench, Trial
 
-TRIALS = int(os.environ.get("LABRELAY_SOAK_TRIALS", "200"))
+TRIALS = int(os.environ.get("LABRELAY_SOAK_TRIALS", "100"))
 SEED = int(os.environ.get("LABRELAY_SOAK_SEED", "20261123"))
 CONTROL_TRIALS = 12
 

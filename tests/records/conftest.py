@@ -33,12 +33,3 @@ def db(new_url: NewUrl, tmp_path: Path) -> Iterator[Database]:
     made = seed.open_database(new_url(tmp_path))
     yield made
     made.close()
-
-
-@pytest.fixture(scope="session")
-def thousand_samples(new_url: NewUrl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A store of 1,000 samples with their runs and 20,000 files; tests read it only."""
-    made = seed.open_database(new_url(tmp_path_factory.mktemp("thousand")))
-    seed.seed(made, 1000)
-    yield made
-    made.close()

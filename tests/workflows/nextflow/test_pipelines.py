@@ -13,6 +13,7 @@ from labrelay.model.errors import MissingTool
 from labrelay.model.runs import EngineStatus, RunReport
 from labrelay.model.states import RunState
 from labrelay.workflows.local.engine import LocalEngine
+from labrelay.workflows.local.processes import started_at
 from tests.workflows.conftest import Lab, eventually, processes_with
 from tests.workflows.nextflow.conftest import DEFINITION, TINY
 
@@ -99,9 +100,9 @@ def test_a_killed_pipeline_goes_on_from_its_finished_tasks_and_publishes_anew(la
     lab.until(token, lambda status: status.tasks_started == 3, SECONDS)
     published = lab.home / "work" / token.rpartition("-")[0] / "nextflow" / "published"
     (published / "loud" / "b.txt").write_text("half a fi")
-    (java,) = [
-        pid for pid in processes_with("nextflow.cli.Launcher") if str(lab.home) in command_of(pid) and is_java(pid)
-    ]
+    started = [pid for pid in processes_with("nextflow.cli.Launcher") if str(lab.home) in command_of(pid)]
+    # A process that Java is just starting has its command line for a moment.
+    java = min((pid for pid in started if is_java(pid)), key=lambda pid: started_at(pid) or 0)
     os.kill(java, signal.SIGKILL)
     lost = lab.wait(token, 30)
     assert lost.state is RunState.SYSTEM_ERROR, lost
