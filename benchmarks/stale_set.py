@@ -22,10 +22,11 @@ from sqlalchemy import func, select
 
 from benchmarks.records_queries import TIMES, measure
 from labrelay.records import plans, qc_context, stale
-from labrelay.records.database import Database, sqlite_url
+from labrelay.records.database import Database
 from labrelay.records.qc_context import Context, SeriesWanted
 from labrelay.records.schema import Base, ExperimentRow, MetricRow, WorkflowRunRow, WorkflowVersionRow
 from labrelay.records.schema_reruns import QCContextRow, StaleCauseRow
+from labrelay.records.sqlite import sqlite_url
 from labrelay.records.stale import Wanted
 from labrelay.records.upsert import insert_missing
 

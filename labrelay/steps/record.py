@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sqlalchemy import delete
@@ -35,6 +36,7 @@ from labrelay.workflows.definition import NEXTFLOW, Definition
 from labrelay.workflows.metrics import read_metrics
 from labrelay.workflows.nextflow.outputs import named_report
 
+STORERS = 8  # outputs that are stored at once
 PROFILE = "https://w3id.org/ro/wfrun/provenance/0.5"
 
 
@@ -120,15 +122,22 @@ def _store_outputs(home: Home, run: WorkflowRunRow, report: RunReport, definitio
     if not report.files and not report.values:
         raise RunFailed(f"{run.id} ended without any output: see its log", run.id)
     names = Counter(Path(file.path).name for file in report.files)
-    stored = []
+    wanted = []
     for file in report.files:
         source = Path(file.path).resolve()
         if not source.is_relative_to(home.path):
             raise RunFailed(f"the output {file.output} of {run.id} lies outside this home: {source}", run.id)
-        ref = home.results.stage(source, f"{run.result_path}/{_file_name(file, names)}").commit()
+        wanted.append((source, f"{run.result_path}/{_file_name(file, names)}"))
+
+    def store(source_and_key: tuple[Path, str]) -> FileRef:
+        ref = home.results.stage(*source_and_key).commit()
         faultpoint("record.output_stored")
-        stored.append(_described(home, file, ref, definition))
-    return stored
+        return ref
+
+    # Each file waits for the disk several times; those that wait at once share the disk's own commit.
+    with ThreadPoolExecutor(STORERS, thread_name_prefix="record") as pool:
+        refs = list(pool.map(store, wanted))
+    return [_described(home, file, ref, definition) for file, ref in zip(report.files, refs, strict=True)]
 
 
 def _file_name(file: OutputFile, names: Mapping[str, int]) -> str:
