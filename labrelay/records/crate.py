@@ -17,12 +17,12 @@ from urllib.parse import quote
 
 from labrelay.model.errors import StorageFailed
 from labrelay.model.files import FileRole
-from labrelay.records.crate_graph import METADATA, CrateGraph, Ref, local_id, relative_to, unique
+from labrelay.records.crate_graph import CrateGraph, Ref, local_id, relative_to, unique
 from labrelay.records.crate_origin import add_origin, add_root
 from labrelay.records.crate_tasks import add_tasks, completed
 from labrelay.records.crate_tools import ENVIRONMENTS, read_source
 from labrelay.records.crate_values import kind_of
-from labrelay.records.documents import Document, media_type, sha256_and_size, utc_text
+from labrelay.records.documents import METADATA, Document, media_type, sha256_and_size, utc_text
 from labrelay.records.result import Result
 from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
 

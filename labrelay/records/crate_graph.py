@@ -19,7 +19,6 @@ from labrelay.records.documents import media_type
 from labrelay.records.result import ResultFile
 
 Ref = dict[str, str]
-METADATA = "ro-crate-metadata.json"
 RUN_TERMS = "https://w3id.org/ro/terms/workflow-run#"
 # Terms of Workflow Run RO-Crate that the context of RO-Crate 1.1 does not know, written out so that a reader needs no
 # second context from the network.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from labrelay.model.files import FileRole
-from labrelay.records.crate_graph import METADATA, CrateGraph, Ref, local_id, one_or_many, unique
+from labrelay.records.crate_graph import CrateGraph, Ref, local_id, one_or_many, unique
 from labrelay.records.crate_tools import software
-from labrelay.records.documents import heading, threshold_text, utc_text
+from labrelay.records.documents import METADATA, heading, threshold_text, utc_text
 from labrelay.records.result import InstrumentSource, Result
 
 NO_LICENCE = "No licence was stated for this data: ask the owner of the experiment before sharing it."

@@ -45,6 +45,7 @@ MEDIA_TYPES: Mapping[str, str] = {
     ".yml": "application/yaml",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+METADATA = "ro-crate-metadata.json"
 UNIT_SIGNS: Mapping[str, str] = {"percent": "%", "x": "×", "phred": "", "count": "", "bp": "bp", "s": "s"}
 
 

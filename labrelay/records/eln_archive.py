@@ -20,9 +20,9 @@ from markupsafe import Markup
 from labrelay.model.experiment import Experiment
 from labrelay.model.names import slug
 from labrelay.model.words import counted
-from labrelay.records.crate_graph import METADATA, CrateGraph, Ref, local_id
+from labrelay.records.crate_graph import CrateGraph, Ref, local_id
 from labrelay.records.crate_origin import NO_LICENCE
-from labrelay.records.documents import Document, number_text, utc_text
+from labrelay.records.documents import METADATA, Document, number_text, utc_text
 from labrelay.records.report.sentences import provenance, sample_names, verdict_reasons
 from labrelay.records.result import Result
 from labrelay.records.tables import Cell, Column, Table, results_table, table_csv

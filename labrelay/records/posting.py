@@ -8,8 +8,6 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from labrelay.records.delivery import Undeliverable, judge
 
 TIMEOUT = 10.0  # seconds for each of connect, write and read
@@ -28,6 +26,8 @@ def post_json(url: str, body: Any, who: str, setting: str, headers: Mapping[str,
     Raises:
         Undeliverable: It was not taken; `retryable` after 408, 425, 429, 5xx and when nobody answered.
     """
+    import httpx  # most deliveries post nothing
+
     at = f"{who} at {host_of(url, setting)}"
     try:
         with (
@@ -59,4 +59,6 @@ def host_of(url: str, setting: str) -> str:
 @cache
 def trusted() -> ssl.SSLContext:
     """Return whose certificates are believed; reading them takes longer than telling a message."""
+    import httpx
+
     return httpx.create_ssl_context()

@@ -7,15 +7,10 @@ from pathlib import Path
 from labrelay.model.files import FileRef
 from labrelay.model.names import slug
 from labrelay.records import experiments
-from labrelay.records.crate import write_crate
-from labrelay.records.crate_graph import METADATA
-from labrelay.records.documents import Document, document, sha256_and_size
-from labrelay.records.eln_archive import ElnResult, write_eln
-from labrelay.records.report.page import write_index, write_report
+from labrelay.records.documents import METADATA, Document, document, sha256_and_size
 from labrelay.records.report_data import load_report_data
 from labrelay.records.result import Result
 from labrelay.records.schema import ExperimentRow, WorkflowRunRow
-from labrelay.records.tables import write_results_csv, write_results_xlsx, write_variants_csv
 from labrelay.records.variant_effects import with_effects
 from labrelay.steps.gather import recorded_result, recorded_runs
 from labrelay.steps.home import Home
@@ -32,6 +27,11 @@ def write_documents(home: Home, result: Result, result_path: str) -> FileRef:
     Raises:
         StorageFailed: The disk did not take a document.
     """
+    # What writes documents is dear to import, and most commands write none.
+    from labrelay.records.crate import write_crate
+    from labrelay.records.report.page import write_report
+    from labrelay.records.tables import write_variants_csv
+
     folder = result_folder(home, result_path)
     data = with_effects(result, load_report_data(result))
     documents = write_report(result, folder, data)
@@ -56,6 +56,10 @@ def publish_experiment(home: Home, experiment_id: str) -> Path:
     Raises:
         StorageFailed: The disk did not take a file.
     """
+    from labrelay.records.eln_archive import ElnResult, write_eln
+    from labrelay.records.report.page import write_index
+    from labrelay.records.tables import write_results_csv, write_results_xlsx
+
     with home.records.read() as session:
         experiment = experiments.experiment_of(session.get_one(ExperimentRow, experiment_id))
         ids = recorded_runs(session, experiment_id)

@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 from labrelay.model.experiment import Experiment
 from labrelay.model.names import slug
 from labrelay.records import experiments
-from labrelay.records.crate_graph import METADATA
-from labrelay.records.documents import Document, document
+from labrelay.records.documents import METADATA, Document, document
 from labrelay.records.eln.port import FILE, FilePart, Link, LinksPart, Part, StatusPart
 from labrelay.records.schema import ExperimentRow
 from labrelay.steps.documents import documents_of, result_folder

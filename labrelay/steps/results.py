@@ -17,10 +17,8 @@ from labrelay.model.qc import Verdict
 from labrelay.model.states import RunState
 from labrelay.records import experiments
 from labrelay.records.documents import Document
-from labrelay.records.eln_archive import ElnResult, write_eln
 from labrelay.records.result import Result
 from labrelay.records.schema import FileRow, MetricRow, RunIORow, WorkflowRunRow
-from labrelay.records.tables import write_results_csv, write_results_xlsx
 from labrelay.steps.assign import find_experiment
 from labrelay.steps.documents import documents_of, result_folder
 from labrelay.steps.gather import recorded_result, recorded_runs
@@ -256,6 +254,9 @@ def export_results(home: Home, experiment: str, target: Path) -> Document:
         NotFound: There is no such experiment, or it has no results.
         StorageFailed: The disk did not take the file.
     """
+    from labrelay.records.eln_archive import ElnResult, write_eln
+    from labrelay.records.tables import write_results_csv, write_results_xlsx
+
     if target.suffix.lower() not in EXPORTS:
         raise UsageError(f"{target} ends in none of {', '.join(EXPORTS)}: the ending says what to write")
     with home.records.read() as session:
