@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 UNAVAILABLE = "the metadata store cannot be reached or is busy, and nothing was taken: send the same again later"
+KINDS = {"missing": "is missing", "extra_forbidden": "is no field that is known here", "json_invalid": "is no JSON"}
 BROKEN = "an unexpected error stopped this request, and the log of the server says which"
 
 
@@ -71,10 +72,12 @@ def sentence_of(errors: Sequence[Any]) -> str:
     """Return what is wrong with a request's parameters or body, without the values that came."""
     if not errors:
         return "the request is not as it has to be"
-    where = ".".join(str(part) for part in errors[0]["loc"])
+    place, *inner = (str(part) for part in errors[0]["loc"])
+    where = ".".join(inner) or f"the {place}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    words = LINE_WORDS if LINE_PATTERN in errors[0]["msg"] else errors[0]["msg"]
-    return f"{where}: {words}{more}"
+    words = LINE_WORDS if LINE_PATTERN in errors[0]["msg"] else str(errors[0]["msg"])
+    told = KINDS.get(errors[0]["type"]) or f"is not as it has to be: {words[:1].lower()}{words[1:]}"
+    return f"{where} {told}{more}; /api/openapi.json says what is taken"
 
 
 def install(app: FastAPI) -> None:

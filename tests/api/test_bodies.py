@@ -70,16 +70,16 @@ def test_no_body_is_parsed_where_all_others_wait(door: Doorway, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({}, "body.experiment"),
-        ({"experiment": ""}, "body.experiment"),
-        ({"experiment": "a\u202e\x1b[2J"}, "body.experiment"),
-        ({"experiment": "x", "sample": []}, "body.sample"),
+        ({}, "experiment"),
+        ({"experiment": ""}, "experiment"),
+        ({"experiment": "a\u202e\x1b[2J"}, "experiment"),
+        ({"experiment": "x", "sample": []}, "sample"),
         ({"experiment": "x", "samples": [{"name": "a"}, {"name": "A"}]}, "same name"),
-        ({"experiment": "x", "samples": [{"name": "a", "barcode": "acgt"}]}, "body.samples.0.barcode"),
-        ({"experiment": "x", "samples": [{"name": "a" * 101}]}, "body.samples.0.name"),
-        ({"experiment": "x", "samples": [{"name": "a"}] * 10_001}, "body.samples"),
-        ({"experiment": 7}, "body.experiment"),
-        ({"experiment": "x", "correction": " "}, "body.correction"),
+        ({"experiment": "x", "samples": [{"name": "a", "barcode": "acgt"}]}, "samples.0.barcode"),
+        ({"experiment": "x", "samples": [{"name": "a" * 101}]}, "samples.0.name"),
+        ({"experiment": "x", "samples": [{"name": "a"}] * 10_001}, "samples"),
+        ({"experiment": 7}, "experiment"),
+        ({"experiment": "x", "correction": " "}, "correction"),
     ],
 )
 def test_what_is_no_announcement_is_refused_by_the_name_of_the_field(door: Doorway, body: object, words: str) -> None:
