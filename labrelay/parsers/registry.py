@@ -7,6 +7,7 @@ somebody else's package joins by the entry-point group `labrelay.parsers` (an ob
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Protocol, runtime_checkable
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.instrument import Detection, InstrumentRun
+from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
 from labrelay.parsers import delivery, illumina, images, reads
@@ -110,10 +112,18 @@ def read_run(folder: Path, platform: str | None = None, limit: int = MAX_FILES) 
 
 
 def _unknown(listing: Listing, platform: str | None) -> Problem:
-    wanted = [known for known in platforms() if platform in (None, known.NAME)]
-    looked = "; ".join(f"{known.NAME}: {known.LOOKED_FOR}" for known in wanted) or f"no platform is called {platform}"
+    known = {each.NAME: each.LOOKED_FOR for each in platforms()}
+    if platform is None:
+        looked = f"of none of {', '.join(known)}: docs/instruments.md says by what each is known"
+    elif platform in known:
+        looked = f"{platform} is known by {known[platform]}"
+    else:
+        looked = f"no platform is called {printable(platform)}; there are {', '.join(known)}"
     inner = next((entry.folder for entry in listing.named("runinfo.xml")), None)
     hint = f"; {inner} looks like a run, so give that folder" if inner else ""
-    return error(
-        "UNKNOWN_FOLDER", f"among its {counted(len(listing.files), 'file')} is no sign of a run ({looked}){hint}"
+    kinds = Counter(
+        entry.name.rpartition(".")[2].lower() if "." in entry.name else "no ending" for entry in listing.files
     )
+    most = ", ".join(f"{count:,} {printable(kind, 20)}" for kind, count in kinds.most_common(4))
+    held = f"{counted(len(listing.files), 'file')} ({most})" if most else "0 files"
+    return error("UNKNOWN_FOLDER", f"among its {held} is no sign of a run ({looked}){hint}")

@@ -48,7 +48,13 @@ def test_an_unknown_folder_is_refused_with_what_was_looked_for(tmp_path: Path, p
     with pytest.raises(RefusedInput) as refused:
         read_run(tmp_path, platform)
     assert refused.value.problems[0].code == "UNKNOWN_FOLDER"
-    assert ("nonsense" if platform == "nonsense" else "RunInfo.xml") in str(refused.value)
+    told = {
+        None: "of none of illumina, ",
+        "illumina": "is known by RunInfo.xml",
+        "nonsense": "no platform is called nonsense",
+    }
+    assert told[platform] in str(refused.value)
+    assert "among its 1 file (1 jpg)" in str(refused.value)
 
 
 def test_the_run_one_level_down_is_named(tmp_path: Path) -> None:
