@@ -8,10 +8,8 @@ from labrelay.model.files import FileRef
 from labrelay.model.names import slug
 from labrelay.records import experiments
 from labrelay.records.documents import METADATA, Document, document, sha256_and_size
-from labrelay.records.report_data import load_report_data
 from labrelay.records.result import Result
 from labrelay.records.schema import ExperimentRow, WorkflowRunRow
-from labrelay.records.variant_effects import with_effects
 from labrelay.steps.gather import recorded_result, recorded_runs
 from labrelay.steps.home import Home
 
@@ -30,7 +28,9 @@ def write_documents(home: Home, result: Result, result_path: str) -> FileRef:
     # What writes documents is dear to import, and most commands write none.
     from labrelay.records.crate import write_crate
     from labrelay.records.report.page import write_report
+    from labrelay.records.report_data import load_report_data
     from labrelay.records.tables import write_variants_csv
+    from labrelay.records.variant_effects import with_effects
 
     folder = result_folder(home, result_path)
     data = with_effects(result, load_report_data(result))
