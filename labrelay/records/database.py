@@ -7,7 +7,7 @@ import pwd
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import ModuleType
 
@@ -27,6 +27,11 @@ AT_THE_END = "labrelay_at_the_end"  # in a session's info: what is called before
 def now() -> str:
     """Return the time as the tables keep it: UTC, ISO 8601, microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def later(seconds: float) -> str:
+    """Return the time so many seconds from now, as the tables keep it."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
 
 
 _acting: ContextVar[str | None] = ContextVar("labrelay_acting", default=None)

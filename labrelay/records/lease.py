@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from uuid import uuid4
@@ -16,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from labrelay.model.errors import Busy
 from labrelay.model.problem import Frozen
-from labrelay.records.database import Database, now
+from labrelay.records.database import Database, later, now
 from labrelay.records.schema import LeaseRow
 
 SECONDS = 60
@@ -45,9 +44,9 @@ def acquire(db: Database, name: str, seconds: int = SECONDS) -> Lease:
             raise Busy(f"{name} is being worked on by {row.holder} until {row.until}: try again after that")
         fence = 1 if row is None else row.fence + 1
         if row is None:
-            session.add(LeaseRow(name=name, holder=holder, fence=fence, until=_until(seconds)))
+            session.add(LeaseRow(name=name, holder=holder, fence=fence, until=later(seconds)))
         else:
-            row.holder, row.fence, row.until = holder, fence, _until(seconds)
+            row.holder, row.fence, row.until = holder, fence, later(seconds)
     return Lease(name=name, holder=holder, fence=fence)
 
 
@@ -58,7 +57,7 @@ def confirm(session: Session, lease: Lease, seconds: int = SECONDS) -> None:
         Busy: Another holder has taken over since (its number is higher); the caller's transaction must not commit.
     """
     mine = (LeaseRow.name == lease.name) & (LeaseRow.holder == lease.holder) & (LeaseRow.fence == lease.fence)
-    done = session.execute(update(LeaseRow).where(mine).values(until=_until(seconds)))
+    done = session.execute(update(LeaseRow).where(mine).values(until=later(seconds)))
     if getattr(done, "rowcount", 0) != 1:
         raise Busy(f"{lease.name} was taken over by another worker; this one has stopped and written nothing more")
 
@@ -87,10 +86,6 @@ def free_dead(session: Session) -> int:
     for row in dead:
         row.until = now()
     return len(dead)
-
-
-def _until(seconds: int) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
 
 
 @cache

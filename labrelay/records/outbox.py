@@ -8,7 +8,6 @@ else when its lease has run out. A worker that slept past its lease cannot settl
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -17,7 +16,7 @@ from sqlalchemy.orm import Session, aliased
 from labrelay.model.faults import faultpoint
 from labrelay.model.problem import Frozen
 from labrelay.records import lease
-from labrelay.records.database import Database, now
+from labrelay.records.database import Database, later, now
 from labrelay.records.schema import OutboxRow
 from labrelay.records.upsert import insert_missing
 
@@ -68,7 +67,7 @@ def claim(db: Database, limit: int = 20, without: Collection[str] = ()) -> list[
         )
         rows = session.scalars(query.limit(limit)).all()
         for row in rows:
-            row.state, row.lease_holder, row.lease_until = "sending", holder, _later(LEASE_SECONDS)
+            row.state, row.lease_holder, row.lease_until = "sending", holder, later(LEASE_SECONDS)
             row.tries += 1
         claimed = [Message.model_validate({n: getattr(row, n) for n in Message.model_fields}) for row in rows]
     faultpoint("outbox.claimed")
@@ -96,10 +95,10 @@ def prolong(db: Database, message: Message) -> bool:
     mine = (OutboxRow.lease_holder == message.lease_holder) & (OutboxRow.state == "sending")
     with db.read() as session:
         until = session.scalar(select(OutboxRow.lease_until).where(mine, OutboxRow.id == message.id))
-    if until is not None and until > _later(0.9 * LEASE_SECONDS):
+    if until is not None and until > later(0.9 * LEASE_SECONDS):
         return True
     with db.write() as session:
-        session.execute(update(OutboxRow).where(mine).values(lease_until=_later(LEASE_SECONDS)))
+        session.execute(update(OutboxRow).where(mine).values(lease_until=later(LEASE_SECONDS)))
         return session.scalar(select(OutboxRow.id).where(mine, OutboxRow.id == message.id)) is not None
 
 
@@ -147,7 +146,7 @@ def fail(
     if retry and (patient or message.tries < MAX_TRIES):
         growing = min(60 * 2 ** min(message.tries - 1, MAX_TRIES), LONGEST_PAUSE if patient else 60 << MAX_TRIES)
         pause = max(growing, int(after))
-        _settle(db, message, state="pending", not_before=_later(pause), error=reason)
+        _settle(db, message, state="pending", not_before=later(pause), error=reason)
     else:
         _settle(db, message, state="dead", error=reason)
 
@@ -202,7 +201,3 @@ def _settle(db: Database, message: Message, **values: Any) -> None:
         cleared = {"lease_until": None, "lease_holder": None}
         mine = (OutboxRow.id == message.id) & (OutboxRow.lease_holder == message.lease_holder)
         session.execute(update(OutboxRow).where(mine).values(**values, **cleared))
-
-
-def _later(seconds: float) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")

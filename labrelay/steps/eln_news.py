@@ -20,7 +20,7 @@ from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.faults import faultpoint
 from labrelay.model.names import on_one_line, printable
 from labrelay.model.problem import errors_of
-from labrelay.records import audit, experiments, lease
+from labrelay.records import experiments, lease
 from labrelay.records.database import now
 from labrelay.records.eln import book
 from labrelay.records.eln.port import Announcement, News, Notebook
@@ -34,7 +34,6 @@ from labrelay.steps.eln_signs import sign
 from labrelay.steps.home import Home
 
 log = logging.getLogger(__name__)
-EDITABLE = ("title", "owner", "project")
 
 
 @dataclass
@@ -164,19 +163,14 @@ def _experiment_id(session: Session, notebook: Notebook, told: Announcement, kno
 def _announce(session: Session, notebook: Notebook, told: Announcement, experiment_id: str) -> Announced:
     row = session.get(ExperimentRow, experiment_id)
     name = row.name if row is not None else printable(told.name.strip(), 200)
-    values: dict[str, Any] = {field: getattr(told, field) for field in EDITABLE}
+    values: dict[str, Any] = {field: getattr(told, field) for field in experiments.EDITABLE}
     experiment = Experiment(name=name, external_id=told.external_id, **values)
     samples = [Sample(experiment_id=experiment_id, **each.model_dump()) for each in told.samples]
     who = f" by {told.by}" if told.by else ""
     reason = f"edited in {notebook.title}, entry {told.external_id}{who}"
     outcome = experiments.announce(session, experiment, samples, correct=True, reason=reason)
     if row is not None:
-        changed = {name: value for name, value in values.items() if value and getattr(row, name) != value}
-        for name, value in changed.items():
-            setattr(row, name, value)
         row.external_id = row.external_id or told.external_id
-        if changed:
-            audit.record(session, "experiment.changed", row.id, fields=sorted(changed), reason=reason)
     return outcome
 
 
