@@ -38,7 +38,7 @@ def sentences(told: Explanation) -> list[Part]:
         ("Asked about", _asked_about(told)),
         ("Verdict", _verdict(told)),
         ("Out of date", _stale(told)),
-        ("Reads", _reads(told)),
+        ("Reads" if all(source.of_reads for source in told.sources) else "Images", _reads(told)),
         ("Reference", _reference(told)),
         ("Workflow", _workflow(told)),
         ("Who and why", _who(told)),
@@ -129,13 +129,16 @@ def _reads(told: Explanation) -> Iterator[str]:
 def _source(source: ReadsSource) -> str:
     machine = " ".join(part for part in (source.model, source.serial) if part) or source.platform
     count = f"{source.reads:,} reads" if source.reads is not None else "reads that were not counted"
+    held = (
+        f"{counted(len(source.files), 'file')} with {count}" if source.of_reads else counted(len(source.files), "image")
+    )
     lanes = (
         f", {'lane' if len(source.lanes) == 1 else 'lanes'} {', '.join(map(str, source.lanes))}" if source.lanes else ""
     )
     cell = f", flow cell {source.flow_cell}" if source.flow_cell else ""
     begun = f", begun {day_and_time(source.started)}" if source.started else ""
     where = f"instrument run {source.run_id} of {machine}{cell}{lanes}{begun}"
-    return f"{counted(len(source.files), 'file')} with {count} from {where}."
+    return f"{held} from {where}."
 
 
 def _files(files: tuple[ReadsFile, ...]) -> Iterator[str]:

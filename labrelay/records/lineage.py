@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from labrelay.model.errors import NotFound, UsageError
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
+from labrelay.model.reads import READ_TYPES
 from labrelay.records.schema import (
     CrateRow,
     DatasetFileRow,
@@ -106,6 +107,7 @@ def _read_set_to_run() -> _Step:
         .join(DatasetFileRow, and_(DatasetFileRow.dataset_id == ReadSetRow.dataset_id, same_lane))
         .join(RunIORow, and_(RunIORow.file_id == DatasetFileRow.file_id, RunIORow.direction == "in"))
         .join(WorkflowRunSampleRow, of_sample)
+        .where(ReadSetRow.file_type.in_(READ_TYPES))
         .distinct()
     )
     return _Step("rds", "run", ReadSetRow.id, RunIORow.run_id, query)  # type: ignore[arg-type]
@@ -113,10 +115,13 @@ def _read_set_to_run() -> _Step:
 
 _STEPS = (
     _step("exp", "smp", SampleRow.experiment_id, SampleRow.id, literal("announced")),
-    _step("smp", "dat", DatasetRow.sample_id, DatasetRow.id, literal("reads of it")),
+    _step("smp", "dat", DatasetRow.sample_id, DatasetRow.id, literal("of it")),
     _step("ins", "dat", DatasetRow.instrument_run_id, DatasetRow.id, literal("measured")),
     _step("dat", "fil", DatasetFileRow.dataset_id, DatasetFileRow.file_id, literal("holds")),
-    _step("dat", "rds", ReadSetRow.dataset_id, ReadSetRow.id, literal("imported")),
+    # Images and their like stay where they lie: the files themselves lead on to the runs.
+    _step(
+        "dat", "rds", ReadSetRow.dataset_id, ReadSetRow.id, literal("imported"), ReadSetRow.file_type.in_(READ_TYPES)
+    ),
     _step("smp", "run", WorkflowRunSampleRow.sample_id, WorkflowRunSampleRow.run_id, literal("sample")),
     _step("fil", "run", RunIORow.file_id, RunIORow.run_id, RunIORow.name, RunIORow.direction == "in"),
     _read_set_to_run(),

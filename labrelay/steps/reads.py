@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from labrelay.model.errors import Busy, NotFound, UsageError
 from labrelay.model.problem import Frozen
-from labrelay.model.reads import ReadSource
+from labrelay.model.reads import READ_TYPES, ReadSource
 from labrelay.model.words import counted
 from labrelay.records import audit
 from labrelay.records.schema import DatasetRow, ExperimentRow, InstrumentRunRow, ReadSetRow, SampleRow
@@ -89,6 +89,7 @@ def read_sets(
         .join(ExperimentRow, ExperimentRow.id == SampleRow.experiment_id)
         .join(DatasetRow, DatasetRow.id == ReadSetRow.dataset_id)
         .join(InstrumentRunRow, InstrumentRunRow.id == DatasetRow.instrument_run_id)
+        .where(ReadSetRow.file_type.in_(READ_TYPES))
         .order_by(ExperimentRow.name, SampleRow.name, ReadSetRow.lane, ReadSetRow.id)
     )
     with home.records.read() as session:

@@ -9,9 +9,12 @@ import pytest
 from tiny_run import TinyLab
 
 from labrelay.model.errors import RefusedInput
+from labrelay.records.explanation_text import sentences
 from labrelay.records.lineage import lineage
+from labrelay.steps.explain import explain
 from labrelay.steps.home import Home
 from labrelay.steps.process import process
+from labrelay.steps.reads import read_sets
 from labrelay.steps.results import results_table, show_result
 
 WDL = """version 1.1
@@ -94,6 +97,9 @@ def test_a_plate_becomes_a_dataset_whose_images_a_workflow_takes_with_their_well
     with lab.records.read() as session:
         up = {node.name for node in lineage(session, row.run, "up").nodes}
     assert {"PLATE7", "screen-7"} <= up
+    assert read_sets(lab) == []
+    [images] = [part for part in sentences(explain(lab, "PLATE7")) if part.heading == "Images"]
+    assert images.sentences[0] == "3 images from instrument run screen-7 of images."
     again = process(lab, tmp_path / "screen-7")
     assert (again.stored, again.imported, again.submitted) == (0, 0, 0)
     lab.close()
