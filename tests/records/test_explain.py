@@ -330,8 +330,8 @@ def test_a_stale_and_replaced_result_says_why_and_what_counts_instead(make_lab: 
         row = session.get_one(WorkflowRunRow, first)
         row.stale, row.replaced_by = "sample SMP was corrected (revision 1, now 2)", second
     text = part(lab.explain(first), "Out of date")
-    assert text.startswith("It is out of date: sample SMP was corrected (revision 1, now 2)")
-    assert f"The result of {second} counts in its place." in text
+    why = "since sample SMP was corrected (revision 1, now 2)"
+    assert text == f"The result of {second} counts in its place, {why}: `labrelay explain {second}`."
     instead = f"It takes the place of {first}: sample SMP was corrected (revision 1, now 2)."
     assert instead in part(lab.explain(second), "Who and why")
 
