@@ -25,6 +25,8 @@ from labrelay.records.schema import (
 )
 from labrelay.records.upsert import insert_missing
 
+IMAGES_KEPT = 500  # a screen has ten thousand that differ in well and field only
+
 
 def see(session: Session, run: InstrumentRun, folder: str) -> InstrumentRunRow:
     """Write the instrument run as it was parsed, or find it; a stored one keeps what was stored."""
@@ -39,8 +41,9 @@ def see(session: Session, run: InstrumentRun, folder: str) -> InstrumentRunRow:
 
 
 def content_of(run: InstrumentRun) -> dict[str, Any]:
-    """Return the parsed run as JSON, without the listing of files, which have rows of their own."""
-    return run.model_dump(mode="json", exclude={"files"})
+    """Return the parsed run as JSON, without the files, which have rows of their own, and of images the first."""
+    first = run.model_copy(update={"images": run.images[:IMAGES_KEPT]})
+    return first.model_dump(mode="json", exclude={"files"})
 
 
 def refuse(session: Session, run_id: str, reason: str) -> None:
