@@ -102,7 +102,7 @@ def _tables(run: InstrumentRun) -> Iterator[tuple[str, list[str], Sequence[Seque
     )
     yield (
         "",
-        ["part", "kind", "sample", "acquired", "copied", "converted"],
+        ["part", "kind", "sample", "acquired", "copied", "converted", "facts"],
         [_unit(unit) for unit in run.units],
     )
     yield "", ["image", "x, y, z, c, t", "pixel", "µm", "channels", "acquired"], [_image(each) for each in run.images]
@@ -120,6 +120,7 @@ def _unit(unit: Unit) -> tuple[Cell, ...]:
         unit.kind,
         unit.sample,
         *(each.value.value for each in (facts.acquired, facts.copied, facts.converted)),
+        ", ".join(f"{name} {value}" for name, value in unit.facts.items()),
     )
 
 
@@ -127,7 +128,9 @@ def _image(image: ImageSet) -> tuple[Cell, ...]:
     sizes = (image.size_x, image.size_y, image.size_z, image.size_c, image.size_t)
     told = " × ".join("?" if each is None else str(each) for each in sizes)
     channels = ", ".join(each.name or "?" for each in image.channels)
-    return (image.name, told, image.pixel_type, image.pixel_um, channels, image.acquired)
+    # A microscope of light has tenths of a micrometre, one of electrons ten-thousandths.
+    pixel = None if image.pixel_um is None else f"{image.pixel_um:.4g}"
+    return (image.name, told, image.pixel_type, pixel, channels, image.acquired)
 
 
 def _block(title: str, header: list[str], rows: Sequence[Sequence[Cell]]) -> None:

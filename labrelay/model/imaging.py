@@ -62,6 +62,7 @@ class ImageSet(Frozen):
         channels: In order.
         acquired: ISO 8601 as it was written, which may lack a zone.
         at: Where on the plate it is.
+        tilt_degrees: Of a tilt series, in the order in which its images were taken.
     """
 
     name: str
@@ -77,6 +78,7 @@ class ImageSet(Frozen):
     channels: tuple[Channel, ...] = ()
     acquired: str | None = None
     at: ImageAt | None = None
+    tilt_degrees: tuple[float, ...] = ()
 
 
 def well_name(row: int, column: int) -> str:
