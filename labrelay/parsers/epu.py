@@ -87,7 +87,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         started_text=(session.started_text if session else None) or (times[0][1] if times else None),
         ended=ended or (times[-1][0] if times else None),
         files=files,
-        units=tuple(_unit(square, found) for square, found in sorted(squares.items())),
+        units=tuple(_unit(square, found, told) for square, found in sorted(squares.items())),
         images=tuple(_image(path, each, listing) for path, each in described.items()),
         completion=Completion(acquired=Fact(value=Known.YES, evidence=evidence) if ended else Fact()),
         problems=tuple(problems),
@@ -197,8 +197,11 @@ def _file(entry: Entry, sample: str) -> RunFile:
     return RunFile(path=entry.path, size=entry.size, role=role, sample=sample if role is FileRole.IMAGE else None)
 
 
-def _unit(name: str, square: _Square) -> Unit:
+def _unit(name: str, square: _Square, told: EpuImage | None) -> Unit:
     facts = {"exposures": str(len(square.exposures)), "movies": str(len(square.movies)), "holes": str(square.holes)}
+    if told is not None and square.exposures:
+        optics = {"magnification": told.magnification, "kV": told.volts / 1000 if told.volts else None}
+        facts |= {key: f"{value:g}" for key, value in optics.items() if value}
     return Unit(name=name, kind="grid square", facts=facts)
 
 
