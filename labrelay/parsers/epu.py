@@ -19,6 +19,7 @@ from labrelay.model.problem import Problem
 from labrelay.model.words import counted
 from labrelay.parsers.epu_session import EpuImage, EpuSession, parse_image, parse_session
 from labrelay.parsers.listing import Entry, Listing, read_small
+from labrelay.parsers.moments import in_order
 from labrelay.parsers.mrc import headers_of, is_mrc_name
 from labrelay.parsers.text import warning
 
@@ -73,7 +74,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     run_id = _run_id(session, evidence, name, problems)
     files = tuple(_file(entry, run_id) for entry in listing.files)
     problems += [*_absent(squares, session), *_broken(listing)]
-    times = sorted((each.acquired, each.acquired_text) for each in described.values() if each.acquired)
+    times = in_order((each.acquired, each.acquired_text) for each in described.values())
     ended = session.ended if session else None
     return InstrumentRun(
         run_id=run_id,
@@ -81,7 +82,8 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         platform=NAME,
         instrument_model=told.model if told else None,
         instrument_serial=told.serial if told else None,
-        software=(told.software if told else None) or (f"EPU {session.version}" if session and session.version else None),
+        software=(told.software if told else None)
+        or (f"EPU {session.version}" if session and session.version else None),
         grid=session.grid if session else None,
         started=(session.started if session else None) or (times[0][0] if times else None),
         started_text=(session.started_text if session else None) or (times[0][1] if times else None),
@@ -117,7 +119,9 @@ def _run_id(session: EpuSession | None, evidence: str | None, name: str, problem
         return name
     beside = evidence.rpartition("/")[0].rpartition("/")[2] if evidence and "/" in evidence else name
     if told not in (beside, name):
-        text = f"the folder is called {printable(beside, 80)} and holds the session {printable(told, 80)}, which is used"
+        text = (
+            f"the folder is called {printable(beside, 80)} and holds the session {printable(told, 80)}, which is used"
+        )
         problems.append(warning("ID_MISMATCH", text, evidence))
     return told
 
@@ -171,9 +175,10 @@ def _absent(squares: dict[str, _Square], session: EpuSession | None) -> list[Pro
         return []
     written = session.options.get("DoseFractionsOutputFormat") if session else None
     form = f" ({printable(written, 60)})" if written else ""
+    have = counted(len(taken), "exposure has", "exposures have")
     text = (
-        f"{len(gone):,} of {counted(len(taken), 'exposure has', 'exposures have')} no movie{form} in this folder, such as "
-        f"{gone[0]}; EPU writes movies to another disk, so bring them into the same folders or as a run of their own"
+        f"{len(gone):,} of {have} no movie{form} in this folder, such as {gone[0]}; EPU writes movies to another disk, "
+        "so bring them into the same folders or as a run of their own"
     )
     return [warning("MISSING_REFERENCE", text)]
 
@@ -210,7 +215,9 @@ def _image(path: str, told: EpuImage, listing: Listing) -> ImageSet:
     match = _EXPOSURE.match(path.rpartition("/")[2])
     stem = match[1] if match else path
     base = path[: -len(".xml")]
-    ways = [f"{base}{end}" for end in ("_Fractions.mrc", "_Fractions.tiff", "_Fractions.tif", "_EER.eer", ".eer", ".mrc")]
+    ways = [
+        f"{base}{end}" for end in ("_Fractions.mrc", "_Fractions.tiff", "_Fractions.tif", "_EER.eer", ".eer", ".mrc")
+    ]
     there = next((entry.path for way in ways if (entry := listing.find(way))), path)
     return ImageSet(
         name=stem,
@@ -224,7 +231,9 @@ def _image(path: str, told: EpuImage, listing: Listing) -> ImageSet:
     )
 
 
-def _raw(session: EpuSession | None, evidence: str | None, told: EpuImage | None, count: int) -> dict[str, dict[str, str]]:
+def _raw(
+    session: EpuSession | None, evidence: str | None, told: EpuImage | None, count: int
+) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     if session is not None and evidence is not None:
         found[evidence] = {"grid squares planned": str(session.squares), **session.options}

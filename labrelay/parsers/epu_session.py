@@ -77,7 +77,7 @@ class _Tree:
                 self.by_id.setdefault(known, element)
 
     def child(self, element: Element | None, *names: str) -> Element | None:
-        """Return the element at a path of names below `element`; each reference is followed once, so no circle ends it."""
+        """Return the element at a path of names; each reference is followed once, so that none leads in a circle."""
         for name in names:
             if element is None:
                 return None
@@ -119,7 +119,7 @@ def parse_session(data: bytes, path: str) -> tuple[EpuSession | None, tuple[Prob
         grid=sample[1] if sample else None,
         version=_version(root),
         squares=sum(1 for _ in _squares(root)),
-        options={name: text for name in _OPTIONS if (text := tree.text(root, name) or tree.text(grid, name))},
+        options={name: told for name in _OPTIONS if (told := tree.text(root, name) or tree.text(grid, name))},
         personal=_personal(tree, root, atlas),
         presets=tuple(each for each in presets if each is not None),
     )
@@ -141,8 +141,8 @@ def _version(root: Element) -> str | None:
 
 
 def _personal(tree: _Tree, root: Element, atlas: str) -> dict[str, str]:
-    folders = [tree.text(each, "Path") for each in find_all(root, "StorageFolderXml")]
-    told = {f"storage folder {place}": folder for place, folder in enumerate(filter(None, folders), 1)}
+    paths = [tree.text(each, "Path") for each in find_all(root, "StorageFolderXml")]
+    told = {f"storage folder {place}": folder for place, folder in enumerate(filter(None, paths), 1)}
     mail = tree.text(root, "RecipientsEmailList")
     found = {"atlas": atlas, "e-mail": mail or "", "microscope": tree.text(root, "MicroscopeName") or "", **told}
     return {key: value[:500] for key, value in found.items() if value}

@@ -16,6 +16,7 @@ from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers.gen5_text import Gen5Plate, is_gen5, parse_gen5
 from labrelay.parsers.listing import Entry, Listing, read_head, read_small
+from labrelay.parsers.moments import in_order
 from labrelay.parsers.text import warning
 
 NAME = "gen5"
@@ -59,7 +60,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         problems += wrong
         plates += [(path, plate) for plate in found]
     first = plates[0][1] if plates else Gen5Plate()
-    times = sorted((plate.started, plate.started_text) for _, plate in plates if plate.started)
+    times = in_order((plate.started, plate.started_text) for _, plate in plates)
     return InstrumentRun(
         run_id=name,
         folder_name=name,
@@ -107,7 +108,9 @@ def _unit(path: str, plate: Gen5Plate) -> Unit:
     if plate.started_text:
         facts["read on"] = plate.started_text
     done = Completion(acquired=Fact(value=Known.YES, evidence=path))
-    return Unit(name=f"{_stem(path)} {plate.name or ''}".strip(), kind="plate", sample=_stem(path), completion=done, facts=facts)
+    return Unit(
+        name=f"{_stem(path)} {plate.name or ''}".strip(), kind="plate", sample=_stem(path), completion=done, facts=facts
+    )
 
 
 def _metrics(plates: list[tuple[str, Gen5Plate]], problems: list[Problem]) -> list[QCMetric]:

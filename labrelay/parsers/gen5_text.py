@@ -75,7 +75,9 @@ def parse_gen5(data: bytes, path: str) -> tuple[tuple[Gen5Plate, ...], tuple[Pro
         reading.problems += _dates(plate, path)
         reading.problems += _without_number(plate, path)
     if not any(plate.values for plate in reading.plates):
-        reading.problems.append(warning("NO_VALUES", "it holds no table of values by well that is understood here", path))
+        reading.problems.append(
+            warning("NO_VALUES", "it holds no table of values by well that is understood here", path)
+        )
     return tuple(reading.plates), tuple(reading.problems)
 
 
@@ -121,7 +123,12 @@ class _Reading:
             return
         if not head or value.lower() in _NOTHING:
             return
-        names = {"software version": "software", "reader type": "model", "reader serial number": "serial", "plate number": "name"}
+        names = {
+            "software version": "software",
+            "reader type": "model",
+            "reader serial number": "serial",
+            "plate number": "name",
+        }
         if head in names:
             setattr(plate, names[head], value[:200])
         elif head in ("plate id", "barcode"):
@@ -188,7 +195,7 @@ def _number(text: str) -> float | None:
 
 
 def _dates(plate: Gen5Plate, path: str) -> list[Problem]:
-    """Set the plate's start; Gen5 writes day and month in the order of the computer's country and does not say which."""
+    """Set the plate's start; day and month stand in the order of the computer's country, which no line says."""
     date, clock = plate.fields.get("date", ""), plate.fields.get("time", "")
     if not date:
         return []
@@ -208,7 +215,9 @@ def _dates(plate: Gen5Plate, path: str) -> list[Problem]:
     except ValueError:
         return [warning("UNKNOWN_DATE", f"its date {date[:40]} does not exist", path)]
     if parts[2] == "/" and len(parts[1]) < 4 and one <= 12 and two <= 12 and one != two:
-        text = f"its date {date} was read as month/day/year, and could be day/month/year; see the computer of the reader"
+        text = (
+            f"its date {date} was read as month/day/year, and could be day/month/year; see the computer of the reader"
+        )
         return [warning("AMBIGUOUS_DATE", text, path)]
     return []
 

@@ -19,9 +19,9 @@ _TOLD = 5
 _SECTION = re.compile(r"\[\s*(ZValue|FrameSet|MontSection)\s*=\s*(-?\d{1,9})\s*\]\Z", re.IGNORECASE)
 _TITLE = re.compile(r"\[?\s*T\s*=\s*(.*?)\]?\Z")
 _KINDS = {"zvalue": "ZValue", "frameset": "FrameSet", "montsection": "MontSection"}
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _CLOCK = re.compile(r"(\d{1,2})-([A-Za-z]{3})-(\d{4}|\d{2})\s+(\d{1,2}):(\d{2}):(\d{2})\b")
-_ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})[ T]+(\d{2}):(\d{2}):(\d{2})\b")
+_ISO = re.compile(r"(\d{4}-\d{2}-\d{2})[ T]+(\d{2}:\d{2}:\d{2})\b")
 _STAMP = re.compile(r"\s+\d{1,2}-[A-Za-z]{3}-\d{2,4}\s+\d{1,2}:\d{2}:\d{2}\s*\Z")
 
 
@@ -114,8 +114,8 @@ def mdoc_time(text: str | None) -> datetime | None:
             year = int(clock[3]) + (2000 if len(clock[3]) == 2 else 0)
             # Months are looked up here, because strptime takes them from the language of the machine.
             month = _MONTHS.index(clock[2].lower()) + 1
-            return datetime(year, month, *(int(clock[n]) for n in (1, 4, 5, 6)))
-        return datetime(*(int(part) for part in iso.groups())) if iso is not None else None
+            return datetime(year, month, int(clock[1]), int(clock[4]), int(clock[5]), int(clock[6]))
+        return datetime.fromisoformat("T".join(iso.groups())) if iso is not None else None
     except ValueError:
         return None
 

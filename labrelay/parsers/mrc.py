@@ -58,9 +58,7 @@ def head_of(listing: Listing, entry: Entry) -> bytes:
         return b""
 
 
-def headers_of(
-    listing: Listing, entries: Iterable[Entry]
-) -> tuple[dict[str, MrcHeader], tuple[Problem, ...]]:
+def headers_of(listing: Listing, entries: Iterable[Entry]) -> tuple[dict[str, MrcHeader], tuple[Problem, ...]]:
     """Return the headers of MRC files by path, of the first `MAX_HEADERS`, and what is wrong with them."""
     found: dict[str, MrcHeader] = {}
     problems: list[Problem] = []

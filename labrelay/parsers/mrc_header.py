@@ -187,7 +187,9 @@ def _fei(head: bytes, order: str, extended: int) -> FeiHeader | None:
         return None
     block = head[HEADER:]
     # Little-endian by its description; the header's order is taken, as other programs rewrite both.
-    days, machine, serial, program, version, volts, _dose, tilt = struct.unpack_from(order + "d16s16s16s16sddd", block, 12)
+    days, machine, serial, program, version, volts, _dose, tilt = struct.unpack_from(
+        order + "d16s16s16s16sddd", block, 12
+    )
     (pixel,) = struct.unpack_from(order + "d", block, 156)
     named = [text.split(b"\0")[0].decode("latin-1").strip() for text in (machine, serial, program, version)]
     return FeiHeader(

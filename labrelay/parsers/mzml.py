@@ -14,6 +14,7 @@ from labrelay.model.qc import QCMetric
 from labrelay.model.words import counted
 from labrelay.parsers import opaque_formats
 from labrelay.parsers.listing import Entry, Listing
+from labrelay.parsers.moments import in_order
 from labrelay.parsers.mzml_spectra import Counts, count_spectra
 from labrelay.parsers.text import to_datetime, warning
 
@@ -47,8 +48,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     mine = [entry for entry in listing.files if _ENDING.search(entry.name)]
     counts, problems = _counted(listing, mine)
     first = next((each.header for each in counts.values() if each.header.instrument), None)
-    times = sorted((when, text) for each in counts.values() if (text := each.header.started_text) if (when := to_datetime(text)))
-    aware = {when.tzinfo is not None for when, _ in times}
+    times = in_order((to_datetime(text), text) for each in counts.values() if (text := each.header.started_text))
     return InstrumentRun(
         run_id=_run_id(counts, mine, name),
         folder_name=name,
@@ -85,7 +85,8 @@ def _counted(listing: Listing, mine: list[Entry]) -> tuple[dict[str, Counts], li
             problems += _against_declared(entry, counts, cut=bool(wrong))
     problems += _twice(mine)
     if left:
-        text = f"{counted(len(left), 'file')} from here on were not looked at: together they have more than {MAX_COUNTED >> 30} GiB"
+        many = counted(len(left), "file")
+        text = f"{many} from here on were not looked at: together they have more than {MAX_COUNTED >> 30} GiB"
         problems.append(warning("NOT_ALL_READ", text, left[0].path))
     return found, problems
 

@@ -83,7 +83,9 @@ class HeaderParser:
             self._parser.Parse(head, False)
         except _Stop as stopped:
             if str(stopped):
-                return None, (error("XML_REFUSED", f"{stopped}, which no converter writes; look where it is from", self.path),)
+                return None, (
+                    error("XML_REFUSED", f"{stopped}, which no converter writes; look where it is from", self.path),
+                )
             self.header.complete = True
         except expat.ExpatError as bad:
             text = f"it is not well-formed XML: {expat.ErrorString(bad.code)}; convert the raw file again"
@@ -108,7 +110,7 @@ class HeaderParser:
         if take is not None:
             take(attributes)
 
-    def _end(self, tag: str) -> None:
+    def _end(self, _tag: str) -> None:
         name = self._stack.pop()
         if name == "sourcefile" and self._source is not None:
             if len(self.header.sources) < _MOST:

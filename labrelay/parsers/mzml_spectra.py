@@ -124,7 +124,9 @@ def _inflated(source: RawIOBase, data: bytes) -> Iterator[bytes]:
                 raise _Damaged(f"its gzip is damaged after {given:,} bytes of XML; copy it again") from bad
             given += len(block)
             if given > _FREE and given > MAX_RATIO * taken:
-                raise _Damaged(f"it inflates to more than {MAX_RATIO} times its size, which no spectra do; make it anew")
+                raise _Damaged(
+                    f"it inflates to more than {MAX_RATIO} times its size, which no spectra do; make it anew"
+                )
             if block:
                 yield block
             data = inflate.unconsumed_tail
@@ -189,7 +191,9 @@ class _Tally:
 
     def _levels(self, window: bytes, fresh: int) -> None:
         for match in _LEVEL.finditer(window):
-            value = _VALUE.search(window, window.rfind(b"<", max(0, match.start() - 400), match.start()) + 1, match.end())
+            value = _VALUE.search(
+                window, window.rfind(b"<", max(0, match.start() - 400), match.start()) + 1, match.end()
+            )
             if match.end() > fresh and value is not None:
                 self.counts.levels[value[1].decode()] += 1
         groups = self.counts.header.levels

@@ -16,16 +16,14 @@ from labrelay.model.instrument import Detection, InstrumentRun, RunFile, Unit
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
-from labrelay.model.words import counted
 from labrelay.parsers.listing import Entry, Listing, read_head, read_small
-from labrelay.parsers.opaque_formats import FORMATS, Format, Item, by_key, folders_in, item_of
+from labrelay.parsers.moments import in_order
+from labrelay.parsers.opaque_formats import FORMATS, Item, folders_in, item_of
 from labrelay.parsers.text import error, warning
 from labrelay.parsers.thermo_sidecar import Sidecar, parse_sidecar
 
 NAME = "opaque"
-LOOKED_FOR = (
-    "Thermo .raw, Bruker or Agilent .d, Waters .raw, Sciex .wiff, Zeiss .czi, Leica .lif or .scn, .eer, .svs, .ndpi, .mrxs"
-)
+LOOKED_FOR = "Thermo or Waters .raw, Bruker or Agilent .d, Sciex .wiff, .czi, .lif, .eer, .svs, .ndpi, .scn, .mrxs"
 MAX_SIDECARS = 200
 _SHOWN = 3
 _MAGIC = 16
@@ -97,9 +95,9 @@ def _sides(paths: tuple[str, ...], items: dict[str, Item], owner: dict[str, Item
         if path in owner:
             continue
         slide = next((slides[up] for up in _parents(path) if up in slides), None)
-        side = by_name.get(path.lower()) or slide
-        if side is not None:
-            found[path] = side
+        whose = by_name.get(path.lower()) or slide
+        if whose is not None:
+            found[path] = whose
     return found
 
 
@@ -122,7 +120,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     sidecars, problems = _sidecars(listing, found)
     problems = [*listing.problems, *_opaque(found), *_wrong(listing, found), *problems]
     first = next(iter(sidecars.values()), None)
-    times = sorted((each.started, each.started_text) for each in sidecars.values() if each.started)
+    times = in_order((each.started, each.started_text) for each in sidecars.values())
     return InstrumentRun(
         run_id=name,
         folder_name=name,
@@ -186,7 +184,11 @@ def _lonely(item: Item, found: _Found) -> Iterator[Problem]:
     """Yield the error that a file came without the files that hold its data."""
     mine = [path.lower() for path, owner in found.owner.items() if owner == item]
     if item.format.key == "mrxs" and len(mine) == 1:
-        yield error("MISSING_REFERENCE", f"its folder {printable(item.sample, 80)} with the pixels is not here; bring it", item.path)
+        yield error(
+            "MISSING_REFERENCE",
+            f"its folder {printable(item.sample, 80)} with the pixels is not here; bring it",
+            item.path,
+        )
     if item.path.lower().endswith(".wiff") and f"{item.path.lower()}.scan" not in mine:
         yield error("MISSING_REFERENCE", "its .wiff.scan with the spectra is not here; bring it, too", item.path)
 

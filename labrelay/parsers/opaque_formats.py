@@ -5,7 +5,6 @@ Nothing here opens a file: names decide, and `labrelay.parsers.opaque` looks at 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -73,9 +72,9 @@ FORMATS = (
         magic=(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"SQLite format 3\0"),
         sides=(".scan", ".mtd", ".timeseries.data", ".1.~idx2"),
     ),
-    Format("czi", "a Zeiss .czi image", "Zeiss ZEN, Bio-Formats, or pylibCZIrw", _IMAGE, (".czi",), magic=(b"ZISRAWFILE",)),
-    Format("lif", "a Leica .lif image", "Leica LAS X, Bio-Formats, or liffile", _IMAGE, (".lif",), magic=(b"\x70\0\0\0",)),
-    Format("eer", "an EER movie of a Falcon camera", "RELION, or tifffile with imagecodecs", _IMAGE, (".eer",), magic=_TIFF),
+    Format("czi", "a Zeiss .czi image", "Zeiss ZEN, or Bio-Formats", _IMAGE, (".czi",), magic=(b"ZISRAWFILE",)),
+    Format("lif", "a Leica .lif image", "Leica LAS X, or liffile", _IMAGE, (".lif",), magic=(b"\x70\0\0\0",)),
+    Format("eer", "an EER movie of a Falcon camera", "RELION, or MotionCor3", _IMAGE, (".eer",), magic=_TIFF),
     Format("svs", "an Aperio .svs slide", "OpenSlide, or QuPath", _IMAGE, (".svs",), magic=_TIFF),
     Format("ndpi", "a Hamamatsu .ndpi slide", "OpenSlide, or QuPath", _IMAGE, (".ndpi",), magic=_TIFF),
     Format("scn", "a Leica .scn slide", "OpenSlide, or QuPath", _IMAGE, (".scn",), magic=_TIFF),
@@ -83,7 +82,6 @@ FORMATS = (
 )  # fmt: skip
 _BY_ENDING = {ending: each for each in FORMATS for ending in each.endings}
 _FOLDERS = {each.folder for each in FORMATS if each.folder}
-_SAMPLE = re.compile(r"[^/]*\Z")
 
 
 def by_key(key: str) -> Format:

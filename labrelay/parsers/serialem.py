@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 
 from labrelay.model.files import FileRole
-from labrelay.model.imaging import ImageSet
 from labrelay.model.instrument import Detection, InstrumentRun, RunFile, Unit
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
@@ -15,6 +14,7 @@ from labrelay.model.words import counted
 from labrelay.parsers.listing import Entry, Listing, read_small
 from labrelay.parsers.mdoc import Mdoc, mdoc_time, parse_mdoc, windows_folder, windows_name
 from labrelay.parsers.mdoc_images import describe, tilts_of
+from labrelay.parsers.moments import in_order
 from labrelay.parsers.mrc import headers_of, is_mrc_name
 from labrelay.parsers.text import warning
 
@@ -24,7 +24,9 @@ MAX_MDOCS = 2000
 _CAP = 16 * 1024 * 1024
 _MOVIES = (".tif", ".tiff", ".eer")
 _NOTES = {
-    **dict.fromkeys((".mdoc", ".nav", ".adoc", ".xml", ".dm4", ".gain", ".rawtlt", ".txt", ".idoc"), FileRole.RUN_METADATA),
+    **dict.fromkeys(
+        (".mdoc", ".nav", ".adoc", ".xml", ".dm4", ".gain", ".rawtlt", ".txt", ".idoc"), FileRole.RUN_METADATA
+    ),
     **dict.fromkeys((".jpg", ".jpeg", ".png"), FileRole.THUMBNAIL),
     ".log": FileRole.LOG,
 }
@@ -61,7 +63,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     stacks = [e for e, f in zip(listing.files, files, strict=True) if f.role is FileRole.IMAGE and is_mrc_name(e.name)]
     _headers, wrong = headers_of(listing, stacks)
     present = {file.path.rpartition("/")[2].lower(): file.path for file in files}
-    reading.times.sort()
+    times = in_order(reading.times)
     first = reading.mdocs[0] if reading.mdocs else None
     return InstrumentRun(
         run_id=name,
@@ -69,9 +71,9 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         platform=NAME,
         instrument_model=_microscope(first),
         software="SerialEM" if first is not None else None,
-        started=reading.times[0][0] if reading.times else None,
-        started_text=reading.times[0][1] if reading.times else None,
-        ended=reading.times[-1][0] if reading.times else None,
+        started=times[0][0] if times else None,
+        started_text=times[0][1] if times else None,
+        ended=times[-1][0] if times else None,
         files=files,
         units=tuple(unit for mdoc in reading.mdocs if (unit := _unit(mdoc)) is not None),
         images=tuple(image for mdoc in reading.mdocs for image in describe(mdoc, present)),

@@ -131,9 +131,10 @@ def to_datetime(text: str) -> datetime | None:
     try:
         # More than six decimals of a second (.NET ticks) are cut: Python keeps microseconds.
         found = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", stripped))
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo is not None else found
+    except (ValueError, OverflowError):
+        # The year 1 with a zone has no time in UTC.
         return None
-    return found.astimezone(UTC) if found.tzinfo is not None else found
 
 
 def _strptime(text: str, form: str) -> datetime | None:
