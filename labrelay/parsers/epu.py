@@ -26,6 +26,7 @@ from labrelay.parsers.text import warning
 NAME = "epu"
 LOOKED_FOR = "EpuSession.dm, or GridSquare_*/Data/FoilHole_*.xml"
 MAX_READ = 200
+_CAP = 256 * 1024  # of one description, which has some 16 kB
 _SQUARE = re.compile(r"(?:.*/)?(GridSquare_\d+)/(?:(Data|FoilHoles)/)?[^/]+\Z", re.IGNORECASE)
 _EXPOSURE = re.compile(r"(FoilHole_\d+_Data_\d+.*?_\d{8}_\d{6})(?:_.*)?\.[^.]+\Z", re.IGNORECASE)
 _IMAGES = (".mrc", ".tif", ".tiff", ".eer")
@@ -46,8 +47,8 @@ class _Square:
 def detect(listing: Listing) -> Detection | None:
     """Say whether this is a session of EPU: by its own file, or by the names of grid squares and foil holes."""
     session = _session_entry(listing)
-    descriptions = (e.path for e in listing.files if e.name.lower().endswith(".xml") and _EXPOSURE.match(e.name))
-    seen = next((path for path in descriptions if _SQUARE.match(path)), None)
+    exposures = (entry.path for entry in listing.files if _EXPOSURE.match(entry.name) and _SQUARE.match(entry.path))
+    seen = next(exposures, None)
     if session is not None:
         return Detection(platform=NAME, confidence=1.0, evidence=tuple(filter(None, (session.path, seen))))
     return Detection(platform=NAME, confidence=0.95, evidence=(seen,)) if seen is not None else None
@@ -156,7 +157,7 @@ def _described(listing: Listing, problems: list[Problem]) -> dict[str, EpuImage]
         problems.append(warning("NOT_ALL_READ", text))
     found: dict[str, EpuImage] = {}
     for entry in chosen:
-        data = read_small(listing.root, entry.path)
+        data = read_small(listing.root, entry.path, _CAP)
         if isinstance(data, Problem):
             problems.append(warning(data.code, data.message, data.path))
             continue

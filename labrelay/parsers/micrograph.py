@@ -110,4 +110,5 @@ def _grey(picture: NDArray[np.float64]) -> NDArray[np.uint8]:
     if not light > dark:
         return np.full(picture.shape, 128, dtype=np.uint8)
     scaled = (np.clip(picture, dark, light) - dark) / (light - dark)
-    return np.rint(scaled * 255).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.rint(scaled * 255).astype(np.uint8)
+    return grey

@@ -18,7 +18,7 @@ from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers.listing import Entry, Listing, read_head, read_small
 from labrelay.parsers.moments import in_order
-from labrelay.parsers.opaque_formats import FORMATS, Item, folders_in, item_of
+from labrelay.parsers.opaque_formats import FORMATS, Item, folders_in, item_of, may_be
 from labrelay.parsers.text import error, warning
 from labrelay.parsers.thermo_sidecar import Sidecar, parse_sidecar
 
@@ -48,6 +48,8 @@ def detect(listing: Listing) -> Detection | None:
 
 def _found(listing: Listing) -> _Found:
     paths = tuple(entry.path for entry in listing.files)
+    if not any(may_be(path) for path in paths) and not may_be(listing.root.name + "/"):
+        return _Found({}, {})
     items: dict[str, Item] = {}
     for kind, folder in folders_in(paths, listing.root.name):
         name = folder.rpartition("/")[2] or listing.root.name

@@ -82,11 +82,14 @@ FORMATS = (
 )  # fmt: skip
 _BY_ENDING = {ending: each for each in FORMATS for ending in each.endings}
 _FOLDERS = {each.folder for each in FORMATS if each.folder}
+_ENDINGS = tuple(_BY_ENDING)
+_MARKS = tuple(f"{folder}/" for folder in _FOLDERS)
 
 
-def by_key(key: str) -> Format:
-    """Return the format of that short name."""
-    return next(each for each in FORMATS if each.key == key)
+def may_be(path: str) -> bool:
+    """Return whether a path is worth a closer look; quick, because folders of 100,000 files are asked it first."""
+    lower = path.lower()
+    return lower.endswith(_ENDINGS) or any(mark in lower for mark in _MARKS)
 
 
 def item_of(path: str) -> Item | None:

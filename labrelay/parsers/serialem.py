@@ -21,7 +21,7 @@ from labrelay.parsers.text import warning
 NAME = "serialem"
 LOOKED_FOR = "*.mdoc of SerialEM"
 MAX_MDOCS = 2000
-_CAP = 16 * 1024 * 1024
+_CAP = 16 * 1024 * 1024  # of all together; a movie's mdoc has a kilobyte
 _MOVIES = (".tif", ".tiff", ".eer")
 _NOTES = {
     **dict.fromkeys(
@@ -86,17 +86,20 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
 def _read_mdocs(listing: Listing) -> _Reading:
     reading = _Reading()
     entries = [entry for entry in listing.files if entry.name.lower().endswith(".mdoc")]
-    for entry in entries[:MAX_MDOCS]:
-        data = read_small(listing.root, entry.path, _CAP)
+    room = _CAP
+    for place, entry in enumerate(entries):
+        if place >= MAX_MDOCS or entry.size > room:
+            told = f"{place:,} of {len(entries):,} mdoc files were read; those from here on were not looked at"
+            reading.problems.append(warning("NOT_ALL_READ", told, entry.path))
+            break
+        data = read_small(listing.root, entry.path, room)
         if isinstance(data, Problem):
             reading.problems.append(data)
             continue
+        room -= len(data)
         mdoc, problems = parse_mdoc(data, entry.path)
         reading.problems += problems
         _take(reading, mdoc)
-    if len(entries) > MAX_MDOCS:
-        told = f"the first {MAX_MDOCS} of {len(entries):,} mdoc files were read; those from here on were not looked at"
-        reading.problems.append(warning("NOT_ALL_READ", told, entries[MAX_MDOCS].path))
     return reading
 
 
