@@ -1,6 +1,6 @@
 """A small grey picture of a micrograph, for people to look at: one plane of an MRC file, in bounded memory.
 
-Rows are read in strips and averaged as they come. The file is read and not mapped: a mapped file that is cut while
+Some rows of each strip are read and averaged as they come. The file is read and not mapped: a mapped file that is cut while
 somebody looks at it ends the whole process.
 """
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SIDE = 256
 _DARK, _LIGHT = 1.0, 99.0  # percentiles that become black and white
+_ROWS = 8  # of a strip; with the columns of a pixel that is enough against noise, and saves most of the reading
 _MAX_ROW = 4 * 1024 * 1024
 _MAX_PIXELS = 4_000_000  # of a strip, as numbers of eight bytes
 _TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -31,7 +32,7 @@ def micrograph_preview(path: Path, side: int = SIDE) -> NDArray[np.uint8] | Prob
     """Return a grey picture of an MRC file's middle plane, the first row on top, or the problem with the file.
 
     Of a movie that is one frame, of a tilt series an image near the middle of the series, of a volume its middle slice.
-    Pixels are averaged, and the darkest and the lightest hundredth are cut off, so that the rest has contrast.
+    Neighbouring pixels are averaged, and the darkest and the lightest hundredth are cut off, so that the rest has contrast.
 
     Args:
         path: The file; it may not be compressed.
@@ -72,8 +73,7 @@ def _picture(source: FileIO, header: MrcHeader, side: int) -> NDArray[np.uint8]:
     columns, rows = -(-header.nx // step), -(-header.ny // step)
     start = header.offset + header.plane * (header.nz // 2)
     picture = np.zeros((rows, columns), dtype=np.float64)
-    # Of a strip that would not fit into memory, as many rows are taken as do.
-    most = max(1, min(step, _MAX_PIXELS // header.nx))
+    most = max(1, min(step, _ROWS, _MAX_PIXELS // header.nx))
     for row in range(rows):
         top = row * step
         source.seek(start + top * header.row)

@@ -57,7 +57,11 @@ def test_grid_squares_are_parts_and_exposures_are_images_with_their_pixel() -> N
     run = case("cryoem-epu-session-2025")
     [unit] = run.units
     assert (unit.name, unit.kind) == ("GridSquare_8999138", "grid square")
-    assert {key: unit.facts[key] for key in ("exposures", "movies", "holes")} == {"exposures": "2", "movies": "0", "holes": "2"}
+    assert {key: unit.facts[key] for key in ("exposures", "movies", "holes")} == {
+        "exposures": "2",
+        "movies": "0",
+        "holes": "2",
+    }
     assert [image.name for image in run.images] == [EXPOSURE, "FoilHole_9015883_Data_9017354_6_20250108_154918"]
     assert run.images[0].pixel_um == pytest.approx(1.0558814e-4)
     assert (run.images[0].size_x, run.images[0].acquired) == (2880, "2025-01-08T15:49:18.1158288+00:00")

@@ -74,7 +74,11 @@ def test_movies_named_by_a_windows_path_are_told_to_be_elsewhere_and_their_folde
 
 def test_a_movie_that_is_there_is_an_image_of_the_session_and_the_gain_reference_is_not(tmp_path: Path) -> None:
     root = tmp_path / "grid7"
-    put(root, "s.mdoc", b"[FrameSet = 0]\r\nSubFramePath = D:\\x\\m1.tif\r\nGainReference = g.mrc\r\nNumSubFrames = 9\r\n")
+    put(
+        root,
+        "s.mdoc",
+        b"[FrameSet = 0]\r\nSubFramePath = D:\\x\\m1.tif\r\nGainReference = g.mrc\r\nNumSubFrames = 9\r\n",
+    )
     for name in ("m1.TIF", "g.mrc", "session.nav", "view.png", "a.log", "b.bin"):
         put(root, name)
     run = read_run(root)
