@@ -1,7 +1,7 @@
 """A small grey picture of a micrograph, for people to look at: one plane of an MRC file, in bounded memory.
 
-Some rows of each strip are read and averaged as they come. The file is read and not mapped: a mapped file that is cut while
-somebody looks at it ends the whole process.
+Some rows of each strip are read and averaged as they come. The file is read and not mapped: a mapped file that is
+cut while somebody looks at it ends the whole process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SIDE = 256
 _DARK, _LIGHT = 1.0, 99.0  # percentiles that become black and white
-_ROWS = 8  # of a strip; with the columns of a pixel that is enough against noise, and saves most of the reading
+_ROWS = 8  # of a strip: with all columns enough against noise, and most of the reading is saved
 _MAX_ROW = 4 * 1024 * 1024
 _MAX_PIXELS = 4_000_000  # of a strip, as numbers of eight bytes
 _TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}

@@ -100,7 +100,7 @@ def _guarded(blocks: Iterator[bytes], path: str, problems: list[Problem]) -> Ite
 
 def _blocks(source: RawIOBase) -> Iterator[bytes]:
     """Give the file's XML in blocks of at most `BLOCK` bytes, through gzip of one or many members."""
-    data = source.read(BLOCK) or b""
+    data = (source.read(BLOCK) or b"") + (source.read(1) or b"")
     if data.startswith(_GZIP):
         yield from _inflated(source, data)
         return
@@ -115,6 +115,8 @@ def _inflated(source: RawIOBase, data: bytes) -> Iterator[bytes]:
     while data:
         taken += len(data)
         while data:
+            if not begun and len(data) == 1:
+                data += source.read(1) or b""  # the mark of a member has two bytes
             if not begun and not data.startswith(_GZIP):
                 return  # padding after the last member, as tapes and gzip itself allow it
             begun = True

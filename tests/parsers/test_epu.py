@@ -118,7 +118,8 @@ def test_movies_alone_on_their_disk_are_a_session_too(tmp_path: Path) -> None:
 
 def test_references_of_net_are_followed_and_a_circle_ends() -> None:
     text = (
-        '<EpuSessionXml xmlns:z="z"><Name z:Ref="5"/><Other><Name z:Id="4">wrong</Name><Name z:Id="5">right</Name></Other>'
+        '<EpuSessionXml xmlns:z="z"><Name z:Ref="5"/>'
+        '<Other><Name z:Id="4">wrong</Name><Name z:Id="5">right</Name></Other>'
         '<StartDateTime z:Id="6" z:Ref="6"/></EpuSessionXml>'
     )
     session, problems = parse_session(text.encode(), "EpuSession.dm")

@@ -63,9 +63,9 @@ def test_a_cut_file_is_refused_with_both_lengths(tmp_path: Path) -> None:
 
 
 def test_old_headers_without_the_mark_are_read_in_either_byte_order_and_with_3200_bytes() -> None:
-    for order in ("<", ">"):
-        data = mrc(bytes(40), (5, 4, 1), 1, order, stamp=False)
-        assert header_of(data)[0].order == order
+    big = mrc(bytes(40), (5, 4, 1), 1, ">", stamp=False)
+    data = mrc(bytes(40), (5, 4, 1), 1, stamp=False)
+    assert (header_of(big)[0].order, header_of(data)[0].order) == (">", "<")
     longer = data[:1024] + bytes(3200 - 1024) + data[1024:]
     header, found = header_of(longer)
     assert (header.offset, found) == (3200, [])
@@ -77,7 +77,8 @@ def test_an_extended_header_of_fei_names_microscope_voltage_pixel_and_time(tmp_p
     assert header.fei is not None
     assert (header.fei.microscope, header.fei.serial, header.fei.software) == ("TITAN", "D3632", "EPU 3.9.1")
     assert (header.fei.volts, header.fei.tilt) == (300_000.0, 1.5)
-    assert (header.offset, header.pixel_um, found) == (1024 + 768, pytest.approx(0.000106), [])
+    assert (header.offset, found) == (1024 + 768, [])
+    assert header.pixel_um == pytest.approx(0.000106)
     put(tmp_path, "f.mrc", data)
     run = read_run(tmp_path)
     assert (run.instrument_model, run.started, codes(run)) == ("TITAN", datetime(2025, 1, 8, 12), [])
