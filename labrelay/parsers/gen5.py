@@ -24,6 +24,7 @@ LOOKED_FOR = "*.txt that Gen5 of a BioTek plate reader exported"
 MAX_METRICS = 10_000
 _LOOKED_AT = 20
 _HEAD = 4096
+_ROOM = 20 * 1024 * 1024  # of all exports of one folder; one has some kilobytes
 
 
 def detect(listing: Listing) -> Detection | None:
@@ -51,11 +52,13 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     problems: list[Problem] = list(listing.problems)
     plates: list[tuple[str, Gen5Plate]] = []
     mine = {entry.path for entry in _texts(listing) if is_gen5(_head(listing, entry))}
+    room = _ROOM
     for path in sorted(mine):
-        data = read_small(listing.root, path)
+        data = read_small(listing.root, path, room)
         if isinstance(data, Problem):
             problems.append(data)
             continue
+        room -= len(data)
         found, wrong = parse_gen5(data, path)
         problems += wrong
         plates += [(path, plate) for plate in found]

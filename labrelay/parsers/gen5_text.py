@@ -16,6 +16,7 @@ from labrelay.model.problem import Problem
 from labrelay.parsers.text import decode, lines, warning
 
 MAX_VALUES = 20_000
+MAX_PLATES = 200
 _SHOWN = 5
 _SECTIONS = ("procedure details", "layout", "results", "stdcurve fitting results", "curve fitting results")
 _PATHS = ("experiment file path", "protocol file path")
@@ -71,6 +72,8 @@ def parse_gen5(data: bytes, path: str) -> tuple[tuple[Gen5Plate, ...], tuple[Pro
     reading = _Reading(path, list(problems))
     for number, line in enumerate(lines(text), 1):
         reading.take(line, number)
+        if reading.full:
+            break
     for plate in reading.plates:
         reading.problems += _dates(plate, path)
         reading.problems += _without_number(plate, path)
@@ -91,6 +94,7 @@ class _Reading:
         self.columns: list[int] = []
         self.row = 0
         self.full = False
+        self.taken = 0
 
     def take(self, line: str, number: int) -> None:
         cells = line.split("\t")
@@ -98,7 +102,7 @@ class _Reading:
         if head in _SECTIONS and not any(cell.strip() for cell in cells[1:]):
             self.section, self.columns, self.row = head, [], 0
         elif head == "plate number" and self._begun():
-            self._next_plate(cells)
+            self._next_plate(cells, number)
         elif self.section in ("layout", "results"):
             self._wells(line, cells, number)
         elif self.section == "procedure details":
@@ -109,7 +113,10 @@ class _Reading:
     def _begun(self) -> bool:
         return self.plates[-1].name is not None
 
-    def _next_plate(self, cells: list[str]) -> None:
+    def _next_plate(self, cells: list[str], number: int) -> None:
+        if len(self.plates) >= MAX_PLATES:
+            self._stop(f"it holds more than {MAX_PLATES} plates", number)
+            return
         last = self.plates[-1]
         self.plates.append(Gen5Plate(software=last.software, personal=dict(last.personal)))
         self.section, self.columns, self.row = "", [], 0
@@ -177,12 +184,16 @@ class _Reading:
                 self._value(WellValue(label or "value", well, _number(text), text[:40], number))
 
     def _value(self, value: WellValue) -> None:
-        if sum(len(plate.values) for plate in self.plates[-1:]) < MAX_VALUES:
+        if self.taken < MAX_VALUES:
+            self.taken += 1
             self.plates[-1].values.append(value)
         elif not self.full:
-            self.full = True
-            text = f"it holds more than {MAX_VALUES} values of one plate; those from here on are left out"
-            self.problems.append(warning("NOT_ALL_READ", text, self.path, value.line))
+            self._stop(f"it holds more than {MAX_VALUES:,} values", value.line)
+
+    def _stop(self, why: str, number: int) -> None:
+        self.full = True
+        text = f"{why}; those from here on are left out"
+        self.problems.append(warning("NOT_ALL_READ", text, self.path, number))
 
 
 def _number(text: str) -> float | None:

@@ -20,7 +20,7 @@ from labrelay.parsers.text import to_datetime, warning
 
 NAME = "mzml"
 LOOKED_FOR = "*.mzML or *.mzML.gz"
-MAX_COUNTED = 4 << 30  # bytes on disk that are counted in one run, some seconds of work
+MAX_COUNTED = 2 << 30  # bytes on disk that are counted in one run, some ten seconds of work
 # What converters write when they know no name; it tells no run from another.
 _GENERIC = re.compile(r"(?:ru|run|ms|msrun|mzml|default|unknown|test|sample)?[_ -]?\d{0,3}\Z", re.IGNORECASE)
 _ENDING = re.compile(r"\.mzml(?:\.gz)?\Z", re.IGNORECASE)

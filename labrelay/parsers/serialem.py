@@ -21,7 +21,7 @@ from labrelay.parsers.text import warning
 NAME = "serialem"
 LOOKED_FOR = "*.mdoc of SerialEM"
 MAX_MDOCS = 2000
-_CAP = 16 * 1024 * 1024  # of all together; a movie's mdoc has a kilobyte
+_CAP = 8 * 1024 * 1024  # of all together; a movie's mdoc has a kilobyte
 _MOVIES = (".tif", ".tiff", ".eer")
 _NOTES = {
     **dict.fromkeys(
