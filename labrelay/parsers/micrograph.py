@@ -31,8 +31,8 @@ _TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 def micrograph_preview(path: Path, side: int = SIDE) -> NDArray[np.uint8] | Problem:
     """Return a grey picture of an MRC file's middle plane, the first row on top, or the problem with the file.
 
-    Of a movie that is one frame, of a tilt series an image near the middle of the series, of a volume its middle slice.
-    Neighbouring pixels are averaged, and the darkest and the lightest hundredth are cut off, so that the rest has contrast.
+    Of a movie that is one frame, of a tilt series an image of its middle, of a volume its middle slice.
+    Neighbouring pixels are averaged; the darkest and the lightest hundredth are cut off, for contrast.
 
     Args:
         path: The file; it may not be compressed.

@@ -16,14 +16,13 @@ from labrelay.parsers.registry import detect, read_run
 GEN5 = CASES / "platereader-gen5"
 PLAIN = GEN5 / "abs450_96well_non_numeric_values.txt"
 CURVE = GEN5 / "endpoint_stdcurve_singleplate.txt"
+ROW = "A\t1.5\t2,5\tOD:600\n"
 
 
-def export(
-    date: str = "2024-02-03", clock: str = "17:05:06", rows: str = "A\t1.5\t2,5\tOD:600\n", extra: str = ""
-) -> str:
+def export(date: str = "2024-02-03", clock: str = "17:05:06", rows: str = ROW) -> str:
     return (
         f"Software Version\t3.12.08\n\nPlate Number\tPlate 7\nDate\t{date}\nTime\t{clock}\nReader Type:\tSynergy 2\n"
-        f"Reader Serial Number:\t00123\n{extra}\nProcedure Details\n\nPlate Type\t96 WELL PLATE\n\nResults\n\t1\t2\n{rows}"
+        f"Reader Serial Number:\t00123\n\nProcedure Details\n\nPlate Type\t96 WELL PLATE\n\nResults\n\t1\t2\n{rows}"
     )
 
 

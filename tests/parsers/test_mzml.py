@@ -21,7 +21,8 @@ EXAMPLE = MZML / "example.mzML.gz"
 HEAD = (
     '<?xml version="1.0"?><mzML id="m"><fileDescription><fileContent/></fileDescription>'
     '<referenceableParamGroupList><referenceableParamGroup id="two">'
-    '<cvParam accession="MS:1000511" name="ms level" value="2"/></referenceableParamGroup></referenceableParamGroupList>'
+    '<cvParam accession="MS:1000511" name="ms level" value="2"/></referenceableParamGroup>'
+    "</referenceableParamGroupList>"
     '<run id="QE_0815" startTimeStamp="{start}"><spectrumList count="{count}">'
 )
 LEVEL = '<spectrum index="0" id="s"><cvParam accession="MS:1000511" value="{level}" name="ms level"/></spectrum>'

@@ -34,8 +34,8 @@ SIDECAR = {
 }
 KINDS = {
     "Thermo": ({"s1.raw": THERMO}, "a Thermo .raw file", "spectra"),
-    "Bruker": ({"s1.d/analysis.tdf": b"x", "s1.d/analysis.tdf_bin": b"x", "s1.d/1.m/a.method": b"x"}, "a Bruker .d folder", "spectra"),
-    "Bruker FID": ({"s1.d/0_A1/1/1SRef/fid": b"x", "s1.d/0_A1/1/1SRef/acqus": b"x"}, "a Bruker .d folder", "spectra"),
+    "Bruker": ({"s1.d/analysis.tdf": b"x", "s1.d/1.m/a.method": b"x"}, "a Bruker .d folder", "spectra"),
+    "Bruker FID": ({"s1.d/0_A1/1/fid": b"x", "s1.d/0_A1/1/acqus": b"x"}, "a Bruker .d folder", "spectra"),
     "Agilent": ({"s1.D/AcqData/MSScan.bin": b"x", "s1.D/AcqData/Contents.xml": b"x"}, "an Agilent .d folder", "spectra"),
     "Waters": ({"s1.raw/_FUNC001.DAT": b"x", "s1.raw/_HEADER.TXT": b"x"}, "a Waters .raw folder", "spectra"),
     "Sciex": ({"s1.wiff": WIFF, "s1.wiff.scan": b"x"}, "a Sciex .wiff file", "spectra"),
@@ -45,7 +45,7 @@ KINDS = {
     "Aperio": ({"s1.svs": b"II*\0" + bytes(50)}, "an Aperio .svs slide", "image"),
     "Hamamatsu": ({"s1.ndpi": b"II*\0" + bytes(50)}, "a Hamamatsu .ndpi slide", "image"),
     "Leica slide": ({"s1.scn": b"II+\0" + bytes(50)}, "a Leica .scn slide", "image"),
-    "3DHISTECH": ({"s1.mrxs": b"x", "s1/Slidedat.ini": b"x", "s1/Data0000.dat": b"x"}, "a 3DHISTECH .mrxs slide", "image"),
+    "3DHISTECH": ({"s1.mrxs": b"x", "s1/Slidedat.ini": b"x"}, "a 3DHISTECH .mrxs slide", "image"),
 }  # fmt: skip
 
 

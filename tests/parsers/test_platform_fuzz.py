@@ -1,4 +1,4 @@
-"""Damaged files of microscopes, mass spectrometers and readers: always a run with typed problems, never an exception."""
+"""Damaged files of microscopes, mass spectrometers and readers give a run with typed problems, never an exception."""
 
 from __future__ import annotations
 
