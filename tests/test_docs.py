@@ -17,9 +17,6 @@ from tiny_run import TinyLab
 
 from labrelay import announce, process, results
 from labrelay.cli.main import labrelay
-from labrelay.parsers import illumina
-from labrelay.parsers.listing import walk
-from labrelay.parsers.registry import Platform
 from labrelay.steps.collect import wait_for
 from labrelay.steps.direct import submit_direct
 from labrelay.steps.results import results_table
@@ -167,20 +164,6 @@ def test_the_rules_in_the_documents_are_rules(tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text(text)
     [rule] = load_rules(tmp_path)
     assert (rule.workflow, rule.when.assay, rule.parameters) == ("viral_variants", "measles*", {"min_depth": 20})
-
-
-def test_the_platform_in_the_documents_reads_a_folder(tmp_path: Path) -> None:
-    [code] = blocks(ROOT / "docs" / "parsers.md", "python")
-    platform = ModuleType("example_platform")
-    exec(compile(code, "docs/parsers.md", "exec"), vars(platform))
-    assert isinstance(platform, Platform)
-    (tmp_path / "example-run.txt").write_text("done")
-    (tmp_path / "alpha.fastq.gz").write_bytes(b"")
-    listing = walk(tmp_path)
-    assert illumina.detect(listing) is None
-    assert platform.detect(listing).evidence == ("example-run.txt",)
-    run = platform.read(tmp_path, listing)
-    assert [(f.path, f.sample) for f in run.files] == [("alpha.fastq.gz", "alpha")]
 
 
 def test_the_page_of_settings_is_what_the_program_says() -> None:

@@ -36,7 +36,7 @@ KINDS = {
     "Thermo": ({"s1.raw": THERMO}, "a Thermo .raw file", "spectra"),
     "Bruker": ({"s1.d/analysis.tdf": b"x", "s1.d/1.m/a.method": b"x"}, "a Bruker .d folder", "spectra"),
     "Bruker FID": ({"s1.d/0_A1/1/fid": b"x"}, "a Bruker .d folder", "spectra"),
-    "Agilent": ({"s1.D/AcqData/MSScan.bin": b"x", "s1.D/AcqData/Contents.xml": b"x"}, "an Agilent .d folder", "spectra"),
+    "Agilent": ({"s1.D/AcqData/MSScan.bin": b"x", "s1.D/AcqData/a.xml": b"x"}, "an Agilent .d folder", "spectra"),
     "Waters": ({"s1.raw/_FUNC001.DAT": b"x", "s1.raw/_HEADER.TXT": b"x"}, "a Waters .raw folder", "spectra"),
     "Sciex": ({"s1.wiff": WIFF, "s1.wiff.scan": b"x"}, "a Sciex .wiff file", "spectra"),
     "Zeiss": ({"s1.czi": b"ZISRAWFILE" + bytes(50)}, "a Zeiss .czi image", "image"),
