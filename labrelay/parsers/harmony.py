@@ -71,7 +71,12 @@ def detect(listing: Listing) -> Detection | None:
 def _indexes(listing: Listing) -> list[Entry]:
     """Return the indexes, the uppermost first; their heads decide, since other programs write an Index.xml, too."""
     named = sorted(listing.named(*_INDEXES), key=lambda e: (e.path.count("/"), _INDEXES.index(e.name.lower()), e.path))
-    return [e for e in named[:20] if b"EvaluationInputData" in read_head(listing.root, e.path, 2048).replace(b"\0", b"")]
+    return [each for each in named[:20] if _head_says(listing, each)]
+
+
+def _head_says(listing: Listing, entry: Entry) -> bool:
+    # Without NULs, so that a head in UTF-16 is understood, too.
+    return b"EvaluationInputData" in read_head(listing.root, entry.path, 2048).replace(b"\0", b"")
 
 
 def read(folder: Path, listing: Listing) -> InstrumentRun:

@@ -90,8 +90,7 @@ def _step(planes: Sequence[Plane]) -> float | None:
     levels = sorted(heights)
     if len(levels) < 2:
         return None
-    first, second = heights[levels[0]], heights[levels[1]]
-    return None if first is None or second is None else round(abs(second - first), 4) or None
+    return round(abs(heights[levels[1]] - heights[levels[0]]), 4) or None
 
 
 def run_files(
