@@ -16,7 +16,7 @@ from labrelay.model.errors import RefusedInput
 from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
-from labrelay.parsers import cellvoyager, delivery, harmony, illumina, images, metaxpress, reads
+from labrelay.parsers import cellvoyager, delivery, harmony, illumina, images, metaxpress, ome_tiff, reads
 from labrelay.parsers.listing import MAX_FILES, Listing, single, walk
 from labrelay.parsers.text import error
 
@@ -46,7 +46,7 @@ class Platform(Protocol):
 @cache
 def platforms() -> tuple[Platform, ...]:
     """Return the platforms, ours first; one of another package that cannot be loaded is logged and left out."""
-    found: list[Platform] = [illumina, delivery, reads, harmony, cellvoyager, metaxpress, images]
+    found: list[Platform] = [illumina, delivery, reads, harmony, cellvoyager, metaxpress, ome_tiff, images]
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             loaded = point.load()

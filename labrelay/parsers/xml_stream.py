@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 from xml.parsers import expat
 
 from labrelay.model.problem import Problem
@@ -40,11 +41,13 @@ class Record:
         attributes: By such names.
         texts: Of the elements inside, by name (the first of each); its own under the empty name.
         line: Where it begins, from 1.
+        inside: The name of the element around it.
     """
 
     name: str
     attributes: dict[str, str]
     line: int
+    inside: str = ""
     texts: dict[str, str] = field(default_factory=dict)
 
 
@@ -68,7 +71,8 @@ class _Builder:
         self.length = 0
         if name in self.names or len(self.stack) == 1:
             told = {local_name(key): value for key, value in attributes.items()}
-            record = Record(name, told, self.parser.CurrentLineNumber)
+            inside = self.stack[-2] if len(self.stack) > 1 else ""
+            record = Record(name, told, self.parser.CurrentLineNumber, inside)
             if len(self.stack) == 1:
                 self.done.append(record)
             else:
@@ -93,7 +97,7 @@ class _Builder:
             if len(texts) < MAX_FIELDS:
                 texts.setdefault(name, text)
         elif text:
-            self.done.append(Record(name, {}, self.parser.CurrentLineNumber, {"": text}))
+            self.done.append(Record(name, {}, self.parser.CurrentLineNumber, texts={"": text}))
 
     @staticmethod
     def doctype(*_: object) -> None:
@@ -115,6 +119,18 @@ def stream_records(root: Path, path: str, names: Collection[str], problems: list
         reason = os.strerror(bad.errno) if bad.errno else str(bad)
         problems.append(error("UNREADABLE", f"it cannot be read: {reason}; check the path and its rights", path))
         return
+    with os.fdopen(descriptor, "rb") as source:
+        yield from read_records(source, path, names, problems)
+
+
+def read_records(source: BinaryIO, path: str, names: Collection[str], problems: list[Problem]) -> Iterator[Record]:
+    """Give the records of XML that is open or in memory, as `stream_records` does.
+
+    Args:
+        source: At its beginning.
+        path: For messages.
+        names, problems: As there.
+    """
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
     builder = _Builder(parser, names)
@@ -125,7 +141,7 @@ def stream_records(root: Path, path: str, names: Collection[str], problems: list
     parser.EntityDeclHandler = builder.doctype
     try:
         fed = 0
-        for piece, last in _pieces(descriptor):
+        for piece, last in _pieces(source):
             parser.Parse(piece, last)
             fed += len(piece)
             if fed - parser.CurrentByteIndex > MAX_TOKEN:
@@ -141,17 +157,16 @@ def stream_records(root: Path, path: str, names: Collection[str], problems: list
         problems.append(error("BAD_XML", text, path, bad_xml.lineno))
 
 
-def _pieces(descriptor: int) -> Iterator[tuple[bytes, bool]]:
+def _pieces(source: BinaryIO) -> Iterator[tuple[bytes, bool]]:
     """Give the file as UTF-8 in pieces, and whether it is the last."""
-    with os.fdopen(descriptor, "rb") as source:
+    head = source.read(CHUNK)
+    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    decoder = codecs.getincrementaldecoder("utf-16" if wide else "utf-8-sig")("replace")
+    total = 0
+    while head:
+        total += len(head)
+        if total > MAX_BYTES:
+            raise _Refused(f"it is larger than {MAX_BYTES} bytes")
+        yield decoder.decode(head).encode(), False
         head = source.read(CHUNK)
-        wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        decoder = codecs.getincrementaldecoder("utf-16" if wide else "utf-8-sig")("replace")
-        total = 0
-        while head:
-            total += len(head)
-            if total > MAX_BYTES:
-                raise _Refused(f"it is larger than {MAX_BYTES} bytes")
-            yield decoder.decode(head).encode(), False
-            head = source.read(CHUNK)
-        yield decoder.decode(b"", True).encode(), True
+    yield decoder.decode(b"", True).encode(), True
