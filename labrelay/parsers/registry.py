@@ -16,7 +16,18 @@ from labrelay.model.errors import RefusedInput
 from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
-from labrelay.parsers import cellvoyager, delivery, harmony, illumina, images, metaxpress, ome_tiff, reads
+from labrelay.parsers import (
+    cellvoyager,
+    delivery,
+    harmony,
+    illumina,
+    images,
+    metaxpress,
+    nd2,
+    ome_tiff,
+    ome_zarr,
+    reads,
+)
 from labrelay.parsers.listing import MAX_FILES, Listing, single, walk
 from labrelay.parsers.text import error
 
@@ -46,7 +57,18 @@ class Platform(Protocol):
 @cache
 def platforms() -> tuple[Platform, ...]:
     """Return the platforms, ours first; one of another package that cannot be loaded is logged and left out."""
-    found: list[Platform] = [illumina, delivery, reads, harmony, cellvoyager, metaxpress, ome_tiff, images]
+    found: list[Platform] = [
+        illumina,
+        delivery,
+        reads,
+        harmony,
+        cellvoyager,
+        metaxpress,
+        ome_zarr,
+        ome_tiff,
+        nd2,
+        images,
+    ]
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             loaded = point.load()
