@@ -98,7 +98,7 @@ def _page(source: BinaryIO, page: Any, edge: int) -> Preview:
     _there(page, size)
     whole = height * width * samples * page.dtype.itemsize
     if whole <= WHOLE and _decoded(page) <= SEGMENT:
-        values = _averaged(np.asarray(page.asarray()).reshape(height, width, samples), edge)
+        values = averaged(np.asarray(page.asarray()).reshape(height, width, samples), edge)
     else:
         values = _sampled(source, page, edge)
     colour = samples in (3, 4) and page.photometric in (2, 6)
@@ -129,7 +129,7 @@ def _decoded(page: Any) -> int:
     return int(rows * page.imagewidth * page.samplesperpixel * page.dtype.itemsize)
 
 
-def _averaged(pixels: NDArray[Any], edge: int) -> Values:
+def averaged(pixels: NDArray[Any], edge: int) -> Values:
     """Return the mean of each block of pixels, so that a view is less noisy than the plane."""
     height, width, samples = pixels.shape
     step = max(1, -(-max(height, width) // edge))
@@ -237,5 +237,5 @@ def to_bytes(values: Values, window: tuple[float, float]) -> NDArray[np.uint8]:
 def smaller(preview: Preview, edge: int) -> Preview:
     """Return a view of a view, of at most `edge` pixels a side."""
     values = preview.values if preview.values.ndim == 3 else preview.values[:, :, np.newaxis]
-    found = _averaged(values, edge)
+    found = averaged(values, edge)
     return Preview(found if preview.colour else found[:, :, 0], preview.width, preview.height, preview.colour)

@@ -103,8 +103,8 @@ class Hierarchy:
         """Return an array's shape and type, or None where none is described."""
         names = self.folders.get(folder, set())
         if "zarr.json" in names:
-            return _array_3(self._json(folder, "zarr.json"))
-        return _array_2(self._json(folder, ".zarray")) if ".zarray" in names else None
+            return array_of(self._json(folder, "zarr.json"))
+        return array_of(self._json(folder, ".zarray")) if ".zarray" in names else None
 
     def _json(self, folder: str, name: str) -> Json:
         path = f"{folder}/{name}" if folder else name
@@ -124,12 +124,11 @@ class Hierarchy:
         return found if isinstance(found, dict) else {}
 
 
-def _array_2(told: Json) -> Array | None:
-    return _array(told.get("shape"), told.get("chunks"), str(told.get("dtype", ""))[:20].lstrip("<>|="), told)
-
-
-def _array_3(told: Json) -> Array | None:
+def array_of(told: Json) -> Array | None:
+    """Return what the metadata of an array say, in the form of Zarr 2 or 3; None when they are of no array."""
     grid = told.get("chunk_grid")
+    if grid is None:
+        return _array(told.get("shape"), told.get("chunks"), str(told.get("dtype", ""))[:20].lstrip("<>|="), told)
     configuration = grid.get("configuration") if isinstance(grid, dict) else None
     chunks = configuration.get("chunk_shape") if isinstance(configuration, dict) else None
     return _array(told.get("shape"), chunks, str(told.get("data_type", ""))[:20], told)

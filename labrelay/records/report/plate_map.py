@@ -53,7 +53,10 @@ def plate_figure(
     if ends is not None:
         parts += _legend(ends, height + 12, name, unit)
         height += 44
-    said = f"{counted(len(plate.wells), 'well')} of {rows} × {columns} acquired"
+    size = f"of {rows} × {columns} " if (plate.rows, plate.columns) == (rows, columns) else ""
+    said = (
+        f"{counted(len(plate.wells), 'well')} {size}acquired{'' if size else '; no file tells the size of the plate'}"
+    )
     if ends is not None:
         said = f"{name}, {number_text(ends[0])} to {number_text(ends[1])} {unit}".rstrip()
     return Figure("plate", plate.id or "Plate", f"{said}.", join(parts), height, css=CHART_CSS + PLATE_CSS)

@@ -18,7 +18,7 @@ MOST_ROWS = 50
 PICTURE_CSS = """
 .pictures { display: flex; flex-wrap: wrap; gap: 10px; padding: 4px 0 8px; }
 .pictures img { display: block; border-radius: 4px; background: #000; }
-.pictures p { margin: 3px 0 0; font-size: 12px; color: var(--soft); max-width: 160px; overflow-wrap: anywhere; }
+.pictures p { margin: 3px 0 0; font-size: 12px; color: var(--soft); max-width: 256px; overflow-wrap: anywhere; }
 .facts td:first-child { color: var(--soft); white-space: nowrap; width: 1%; } .facts td { overflow-wrap: anywhere; }
 .note { color: var(--warn); }
 """
@@ -62,7 +62,7 @@ def write_run_page(
             "run.html.j2",
             PLATE_CSS + PICTURE_CSS,
             pictures=True,
-            title=run.run_id,
+            title=(run.plate.id if run.plate is not None else None) or run.run_id,
             run=run,
             facts=facts,
             errors=sum(problem.severity == "error" for problem in run.problems),

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from labrelay.model.files import FileRole
-from labrelay.model.imaging import ImageAt
+from labrelay.model.imaging import ImageAt, ImageSet
 from labrelay.model.instrument import InstrumentRun, RunFile
 from labrelay.parsers.preview import Preview, preview_tiff, to_bytes, window_of
+from labrelay.parsers.preview_zarr import Where, preview_zarr
 from labrelay.records.documents import number_text
 from labrelay.records.report.png import data_uri, png
 
@@ -26,12 +28,12 @@ SHADES = np.uint8(0xFC)  # six bits of grey pack a third better than eight, and 
 
 @dataclass(frozen=True)
 class Shot:
-    """A plane to show: its file, the page in it, its channel, and what stands below it."""
+    """A plane to show: its file, or its image in a Zarr with the place in that, its channel, and what stands below."""
 
     path: str
     caption: str
     channel: str = ""
-    page: int = 0
+    where: Where | None = None
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,19 @@ class Gallery:
     notes: tuple[str, ...] = ()
 
 
+T = TypeVar("T")
 Load = Callable[[Shot, int], Preview | str]
 
 
 def load_from(root: Path) -> Load:
     """Return the function that views planes of files below a folder."""
-    return lambda shot, edge: preview_tiff(root, shot.path, shot.page, edge)
+
+    def load(shot: Shot, edge: int) -> Preview | str:
+        if shot.where is not None:
+            return preview_zarr(root, shot.path, shot.where, edge)
+        return preview_tiff(root, shot.path, edge=edge)
+
+    return load
 
 
 def choose(run: InstrumentRun) -> list[Row]:
@@ -78,6 +87,8 @@ def choose(run: InstrumentRun) -> list[Row]:
     Args:
         run: Of any platform; one without images has no rows.
     """
+    if run.platform == "ome_zarr":
+        return _zarr(run)
     files = [file for file in run.files if file.role is FileRole.IMAGE and _is_tiff(file.path)]
     placed = [file for file in files if file.image is not None and file.image.well is not None]
     if not placed:
@@ -101,7 +112,41 @@ def _loose(files: Sequence[RunFile]) -> list[Row]:
     """Return images that lie on no plate, the first of them."""
     shots = tuple(Shot(f.path, f.path.rpartition("/")[2], _at(f).channel_name or f.path) for f in _spread(files, 24))
     said = f"{len(shots)} of {len(files)} files, the first plane of each, each in its own window of grey"
-    return [Row("Images", said, shots, 160)] if shots else []
+    return [Row("Images", said, shots, _edge(len(shots)))] if shots else []
+
+
+def _zarr(run: InstrumentRun) -> list[Row]:
+    """Return a plane of each image of OME-Zarr, which is a well's first field on a plate, and all of the first one."""
+    firsts = [image for image in run.images if image.at is None or image.at.field in (None, 1)]
+    if not firsts:
+        return []
+    chosen = _spread(firsts, MOST_WELLS)
+    name = _zarr_channel(firsts[0], 0)
+    shots = tuple(Shot(i.path, i.at.well if i.at and i.at.well else i.name, name, Where()) for i in chosen)
+    some = f"{len(chosen)} of {len(firsts)}; " if len(chosen) < len(firsts) else ""
+    said = f"{some}{name}, the middle plane; all in the same window of grey"
+    rows = [Row("Wells" if run.plate else "Images", said, shots, _edge(len(shots)))]
+    one, title = firsts[0], firsts[0].name
+    channels = min(one.size_c or 1, MOST_ROW)
+    if channels > 1:
+        of_channel = [Shot(one.path, (c := _zarr_channel(one, n)), c, Where(c=n)) for n in range(channels)]
+        some = f"{channels} of {one.size_c}; " if channels < (one.size_c or 0) else ""
+        rows.append(Row(f"Channels of {title}", f"{some}the middle plane", tuple(of_channel), _edge(channels)))
+    if (one.size_z or 1) > 1:
+        levels = _spread(range(one.size_z or 1), MOST_ROW)
+        of_z = tuple(Shot(one.path, f"z {z + 1}", name, Where(z=z)) for z in levels)
+        rows.append(Row(f"Planes in z of {title}", f"{len(levels)} of {one.size_z}; {name}", of_z, _edge(len(of_z))))
+    return rows
+
+
+def _zarr_channel(image: ImageSet, number: int) -> str:
+    name = image.channels[number].name if number < len(image.channels) else None
+    return name or f"channel {number + 1}"
+
+
+def _edge(count: int) -> int:
+    """Return the pixels a side of pictures in a row of so many, so that a page stays some hundred kilobytes."""
+    return next((edge for most, edge in ((2, 256), (4, 200), (9, 128), (24, 96)) if count <= most), 56)
 
 
 def _wells(wells: Sequence[str], by_well: Mapping[str, list[RunFile]]) -> Row | None:
@@ -114,7 +159,7 @@ def _wells(wells: Sequence[str], by_well: Mapping[str, list[RunFile]]) -> Row | 
     first = _one(by_well[chosen[0]])
     some = f"{len(chosen)} of {len(wells)} wells, " if len(chosen) < len(wells) else ""
     said = f"{some}{_words(_at(first))}; all in the same window of grey"
-    return Row("Wells", said, tuple(shots), 96 if len(chosen) <= 24 else 56)
+    return Row("Wells", said, tuple(shots), _edge(len(shots)))
 
 
 def _one(files: Sequence[RunFile]) -> RunFile:
@@ -148,7 +193,7 @@ def _along(well: str, files: Sequence[RunFile], one: RunFile, axis: str, title: 
     some = f"{len(chosen)} of {len(found)}; " if len(chosen) < len(found) else ""
     fixed = _words(_at(one).model_copy(update={axis: None} | ({"channel_name": None} if axis == "channel" else {})))
     said = f"{some}{', '.join(part for part in (f'well {well}', fixed) if part)}"
-    return Row(f"{title} of well {well}", said, shots, 128)
+    return Row(f"{title} of well {well}", said, shots, _edge(len(shots)))
 
 
 def _channel(file: RunFile) -> str:
@@ -169,7 +214,7 @@ def _words(at: ImageAt) -> str:
     return ", ".join(part for part in told if part)
 
 
-def _spread(items: Sequence[RunFile] | Sequence[str], most: int) -> list:  # type: ignore[type-arg]
+def _spread(items: Sequence[T], most: int) -> list[T]:
     """Return at most so many items, evenly from the first to the last."""
     if len(items) <= most:
         return list(items)
@@ -197,7 +242,7 @@ def draw(rows: Sequence[Row], load: Load, budget: int = BUDGET) -> list[Gallery]
                 break
             left -= len(data)
             height, width = view.values.shape[:2]
-            pictures.append(Picture(data_uri(data), width, height, shot.caption))
+            pictures.append(Picture(data_uri(data), width, height, _caption(shot, windows)))
         if pictures or notes:
             galleries.append(Gallery(row.title, _with_windows(row.said, windows), tuple(pictures), tuple(notes[:5])))
     return galleries
@@ -219,6 +264,14 @@ def _windows(seen: Sequence[tuple[Shot, Preview]]) -> dict[str, tuple[float, flo
     for shot, view in seen:
         of_channel.setdefault(shot.channel, []).append(view)
     return {name: window_of([view.values for view in views]) for name, views in of_channel.items()}
+
+
+def _caption(shot: Shot, windows: Mapping[str, tuple[float, float]]) -> str:
+    """Return what stands below a picture; with black and white where they differ from picture to picture."""
+    if len(windows) < 2:
+        return shot.caption
+    low, high = windows[shot.channel]
+    return f"{shot.caption} ({number_text(low)} to {number_text(high)})"
 
 
 def _with_windows(said: str, windows: Mapping[str, tuple[float, float]]) -> str:
