@@ -24,8 +24,11 @@ SHOWN = 24  # rows of a table, so that all fits on a screen or two; --json has e
 @click.argument("place", metavar="FOLDER|FILE", type=click.Path(path_type=Path))
 @click.option("--as", "platform", metavar="PLATFORM", help="read it as this one, where it could be several")
 @click.option("--personal", is_flag=True, help="show the names of people and machines that its files tell")
+@click.option(
+    "--html", "page", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="write a page with pictures"
+)
 @json_option
-def inspect(place: Path, platform: str | None, personal: bool) -> None:
+def inspect(place: Path, platform: str | None, personal: bool, page: Path | None) -> None:
     """Say in one screen what a folder or a file of an instrument is.
 
     Run, instrument, flow cell, plate or grid; samples, lanes, wells or cells; files by role; whether it is complete, by
@@ -37,6 +40,8 @@ def inspect(place: Path, platform: str | None, personal: bool) -> None:
     if not place.exists():
         raise UsageError(f"there is no folder or file {place}")
     run = read_run(place, platform)
+    if page is not None:
+        _write_page(run, place, detect(place), page)
     if wants_json():
         emit(run.model_dump(mode="json", exclude=None if personal else {"personal"}))
         return
@@ -51,6 +56,17 @@ def inspect(place: Path, platform: str | None, personal: bool) -> None:
     elif run.personal:
         click.echo(f"\n{counted(len(run.personal), 'personal field')} left out: --personal shows them")
     _problems(run)
+
+
+def _write_page(run: InstrumentRun, place: Path, seen: Sequence[Detection], page: Path) -> None:
+    """Write the run as a page of its own, with pictures out of its files."""
+    from labrelay.records.report.run_page import write_run_page
+    from labrelay.records.report.run_pictures import choose, draw, load_from
+
+    root = (place if place.is_dir() else place.parent).resolve()
+    facts = [(name, value) for name, value in _facts(run, seen) if value]
+    write_run_page(run, facts, draw(choose(run), load_from(root)), page)
+    click.echo(f"wrote {page}", err=True)
 
 
 def _facts(run: InstrumentRun, seen: Sequence[Detection]) -> Iterator[tuple[str, str | None]]:

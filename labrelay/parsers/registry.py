@@ -18,7 +18,24 @@ from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
-from labrelay.parsers import delivery, epu, gen5, illumina, images, mrc, mzml, opaque, reads, serialem
+from labrelay.parsers import (
+    cellvoyager,
+    delivery,
+    epu,
+    gen5,
+    harmony,
+    illumina,
+    images,
+    metaxpress,
+    mrc,
+    mzml,
+    nd2,
+    ome_tiff,
+    ome_zarr,
+    opaque,
+    reads,
+    serialem,
+)
 from labrelay.parsers.listing import MAX_FILES, Listing, single, walk
 from labrelay.parsers.text import error
 
@@ -48,7 +65,24 @@ class Platform(Protocol):
 @cache
 def platforms() -> tuple[Platform, ...]:
     """Return the platforms, ours first; one of another package that cannot be loaded is logged and left out."""
-    found: list[Platform] = [illumina, epu, serialem, mrc, mzml, gen5, delivery, reads, opaque, images]
+    found: list[Platform] = [
+        illumina,
+        harmony,
+        cellvoyager,
+        metaxpress,
+        ome_zarr,
+        ome_tiff,
+        nd2,
+        epu,
+        serialem,
+        mrc,
+        mzml,
+        gen5,
+        delivery,
+        reads,
+        opaque,
+        images,
+    ]
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             loaded = point.load()

@@ -170,7 +170,7 @@ def _templates() -> Environment:
 
 
 @cache
-def _sheet_and_policy(extra: str) -> tuple[str, str]:
+def _sheet_and_policy(extra: str, pictures: bool) -> tuple[str, str]:
     """Return the style sheet, with one page's own rules behind it, and the policy that allows exactly it."""
     sheet = (
         _templates()
@@ -178,16 +178,24 @@ def _sheet_and_policy(extra: str) -> tuple[str, str]:
         .render(light=variables(LIGHT), dark=variables(DARK), charts=CHART_CSS)
     ) + extra
     allowed = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    images = "data:" if pictures else "'none'"
     policy = (
-        f"default-src 'none'; style-src 'sha256-{allowed}'; img-src 'none'; script-src 'none'; base-uri 'none'; "
+        f"default-src 'none'; style-src 'sha256-{allowed}'; img-src {images}; script-src 'none'; base-uri 'none'; "
         "form-action 'none'"
     )
     return sheet, policy
 
 
-def render(template: str, extra_css: str = "", /, **values: object) -> bytes:
-    """Return a page of one of the templates here, self-contained; names from outside are escaped."""
-    sheet, policy = _sheet_and_policy(extra_css)
+def render(template: str, extra_css: str = "", /, *, pictures: bool = False, **values: object) -> bytes:
+    """Return a page of one of the templates here, self-contained; names from outside are escaped.
+
+    Args:
+        template: Its file's name.
+        extra_css: Rules of this page alone.
+        pictures: Whether the page holds pictures (as `data:` addresses), which its policy forbids otherwise.
+        values: What the template shows.
+    """
+    sheet, policy = _sheet_and_policy(extra_css, pictures)
     page = _templates().get_template(template)
     return page.render(sheet=sheet, policy=policy, words=VERDICT_WORDS, **values).encode()
 

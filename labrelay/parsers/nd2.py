@@ -1,0 +1,137 @@
+"""Nikon's ND2: one file with all of an image. Its reader is the extra `nikon`; without it the magic is all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labrelay.model.files import FileRole
+from labrelay.model.imaging import Channel, ImageSet
+from labrelay.model.instrument import Detection, InstrumentRun, RunFile
+from labrelay.model.names import printable
+from labrelay.model.problem import Problem
+from labrelay.parsers.listing import Entry, Listing, open_regular, read_head
+from labrelay.parsers.text import to_datetime, warning
+
+NAME = "nd2"
+LOOKED_FOR = "*.nd2"
+MOST_OPENED = 200
+# Of version 2 and later, and of the JPEG 2000 files of before.
+_MAGICS = (b"\xda\xce\xbe\x0a", b"\x00\x00\x00\x0cjP  ")
+_AXES = {"X": "size_x", "Y": "size_y", "Z": "size_z", "C": "size_c", "T": "size_t"}
+_TYPES = {"float32": "float", "float64": "double"}
+
+
+def detect(listing: Listing) -> Detection | None:
+    """Say whether the folder holds ND2 files; their first bytes decide."""
+    named = [entry for entry in listing.files if entry.name.lower().endswith(".nd2")]
+    found = tuple(entry.path for entry in named[:8] if _is_nd2(listing, entry))[:3]
+    return Detection(platform=NAME, confidence=0.9, evidence=found) if found else None
+
+
+def _is_nd2(listing: Listing, entry: Entry) -> bool:
+    return read_head(listing.root, entry.path, 16).startswith(_MAGICS)
+
+
+def read(folder: Path, listing: Listing) -> InstrumentRun:
+    """Return the images as a run, each file a sample of its own; what cannot be read is told and taken as it is.
+
+    Args:
+        folder: As the caller named it; its name is the run's id.
+        listing: Of that folder.
+    """
+    name = folder.resolve().name
+    problems, raw = list(listing.problems), dict[str, dict[str, str]]()
+    images: list[ImageSet] = []
+    files: list[RunFile] = []
+    model = software = None
+    for entry in listing.files:
+        if not entry.name.lower().endswith(".nd2"):
+            files.append(RunFile(path=entry.path, size=entry.size, role=FileRole.OTHER))
+            continue
+        sample = entry.name.rpartition(".")[0]
+        files.append(RunFile(path=entry.path, size=entry.size, role=FileRole.IMAGE, sample=sample))
+        told = _open(listing, entry, len(images))
+        if isinstance(told, Problem):
+            problems.append(told)
+            continue
+        images.append(_image(entry, told))
+        raw[entry.path] = {key: str(told[key])[:500] for key in ("version", "objective", "capturing") if told.get(key)}
+        model, software = model or told.get("model"), software or told.get("software")
+    acquired = min((image.acquired for image in images if image.acquired), default=None)
+    return InstrumentRun(
+        run_id=name,
+        folder_name=name,
+        platform=NAME,
+        instrument_model=model,
+        software=software,
+        started=to_datetime(acquired) if acquired else None,
+        started_text=acquired,
+        files=tuple(files),
+        images=tuple(images),
+        problems=tuple(problems),
+        raw=dict(list(raw.items())[:50]),
+    )
+
+
+def _open(listing: Listing, entry: Entry, opened: int) -> Mapping[str, Any] | Problem:
+    """Return what the file says, by the extra's reader; anything that it raises is the file's problem."""
+    if not _is_nd2(listing, entry):
+        text = "it does not begin as an ND2 file does; copy it again" if entry.size else "it is empty; copy it again"
+        return warning("BAD_ND2", text, entry.path)
+    if opened >= MOST_OPENED:
+        return warning("TOO_MANY_IMAGES", f"more than {MOST_OPENED} files are not looked into", entry.path)
+    try:
+        import nd2
+    except ImportError:
+        text = "it is a Nikon ND2 and is taken unopened; `pip install 'labrelay[nikon]'` to have its facts told"
+        return warning("OPAQUE", text, entry.path)
+    try:
+        with os.fdopen(open_regular(listing.root, entry.path), "rb") as source, nd2.ND2File(source) as file:
+            return _told(file)
+    except Exception as bad:
+        # A damaged file makes a foreign reader raise whatever it will; the run is told all the same.
+        text = f"it begins like an ND2 file and cannot be read: {printable(str(bad) or type(bad).__name__, 120)}"
+        return warning("BAD_ND2", f"{text}; copy it again", entry.path)
+
+
+def _told(file: Any) -> dict[str, Any]:
+    metadata, texts = file.metadata, file.text_info
+    channels = getattr(metadata, "channels", None) or []
+    voxel = file.voxel_size()
+    return {
+        "sizes": dict(file.sizes),
+        "type": str(file.dtype),
+        "version": ".".join(str(part) for part in file.version),
+        "channels": [each.channel for each in channels],
+        "pixel": voxel.x,
+        "step": voxel.z,
+        "objective": texts.get("optics"),
+        "capturing": texts.get("capturing"),
+        "acquired": texts.get("date"),
+        "model": _line(texts.get("description", ""), "Camera Name: "),
+        "software": texts.get("appinfo") or None,
+    }
+
+
+def _line(text: str, start: str) -> str | None:
+    return next(
+        (line.strip()[len(start) :][:100] for line in text.splitlines() if line.strip().startswith(start)), None
+    )
+
+
+def _image(entry: Entry, told: Mapping[str, Any]) -> ImageSet:
+    sizes = {ours: told["sizes"].get(axis) for axis, ours in _AXES.items()}
+    positive = {key: told[key] if told[key] and told[key] > 0 else None for key in ("pixel", "step")}
+    return ImageSet(
+        name=entry.name.rpartition(".")[0],
+        path=entry.path,
+        **sizes,
+        pixel_type=_TYPES.get(told["type"], told["type"]),
+        pixel_um=positive["pixel"],
+        step_um=positive["step"],
+        channels=tuple(Channel(name=c.name, emission_nm=c.emissionLambdaNm or None) for c in told["channels"]),
+        acquired=told["acquired"] or None,
+    )

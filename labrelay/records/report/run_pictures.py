@@ -1,0 +1,284 @@
+"""Which planes of a run are shown, and their pictures: a few hundred kilobytes by which a person sees what was taken.
+
+Pictures of one channel share one window of grey, so that a dim well is dim on the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from labrelay.model.files import FileRole
+from labrelay.model.imaging import ImageAt, ImageSet
+from labrelay.model.instrument import InstrumentRun, RunFile
+from labrelay.parsers.preview import Preview, preview_tiff, to_bytes, window_of
+from labrelay.parsers.preview_zarr import Where, preview_zarr
+from labrelay.records.documents import number_text
+from labrelay.records.report.png import data_uri, png
+
+BUDGET = 300_000  # bytes of PNG; in the page's base64 they are a third more
+MOST_WELLS = 96
+MOST_ROW = 9
+SHADES = np.uint8(0xFC)  # six bits of grey pack a third better than eight, and the eye does not miss them
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A plane to show: its file, or its image in a Zarr with the place in that, its channel, and what stands below."""
+
+    path: str
+    caption: str
+    channel: str = ""
+    where: Where | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """Planes that are shown side by side, with what they have in common."""
+
+    title: str
+    said: str
+    shots: tuple[Shot, ...]
+    edge: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture: its address (`data:`), its size in pixels, and what stands below it."""
+
+    src: str
+    width: int
+    height: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A finished row of pictures; `notes` say what could not be shown."""
+
+    title: str
+    said: str
+    pictures: tuple[Picture, ...]
+    notes: tuple[str, ...] = ()
+
+
+T = TypeVar("T")
+Load = Callable[[Shot, int], Preview | str]
+
+
+def load_from(root: Path) -> Load:
+    """Return the function that views planes of files below a folder."""
+
+    def load(shot: Shot, edge: int) -> Preview | str:
+        if shot.where is not None:
+            return preview_zarr(root, shot.path, shot.where, edge)
+        return preview_tiff(root, shot.path, edge=edge)
+
+    return load
+
+
+def choose(run: InstrumentRun) -> list[Row]:
+    """Return the rows of pictures for a run of images: its wells, then channels, fields, planes and times of one well.
+
+    Args:
+        run: Of any platform; one without images has no rows.
+    """
+    if run.platform == "ome_zarr":
+        return _zarr(run)
+    files = [file for file in run.files if file.role is FileRole.IMAGE and _is_tiff(file.path)]
+    placed = [file for file in files if file.image is not None and file.image.well is not None]
+    if not placed:
+        return _loose(files)
+    by_well: dict[str, list[RunFile]] = {}
+    for file in placed:
+        by_well.setdefault(_at(file).well or "", []).append(file)
+    wells = [well for well in (run.plate.wells if run.plate else ()) if well in by_well] or sorted(by_well)
+    return [row for row in (_wells(wells, by_well), *_of_well(wells[0], by_well[wells[0]])) if row is not None]
+
+
+def _is_tiff(path: str) -> bool:
+    return path.lower().endswith((".tif", ".tiff", ".btf", ".tf2", ".tf8"))
+
+
+def _at(file: RunFile) -> ImageAt:
+    return file.image or ImageAt()
+
+
+def _loose(files: Sequence[RunFile]) -> list[Row]:
+    """Return images that lie on no plate, the first of them."""
+    shots = tuple(Shot(f.path, f.path.rpartition("/")[2], _at(f).channel_name or f.path) for f in _spread(files, 24))
+    said = f"{len(shots)} of {len(files)} files, the first plane of each, each in its own window of grey"
+    return [Row("Images", said, shots, _edge(len(shots)))] if shots else []
+
+
+def _zarr(run: InstrumentRun) -> list[Row]:
+    """Return a plane of each image of OME-Zarr, which is a well's first field on a plate, and all of the first one."""
+    firsts = [image for image in run.images if image.at is None or image.at.field in (None, 1)]
+    if not firsts:
+        return []
+    chosen = _spread(firsts, MOST_WELLS)
+    name = _zarr_channel(firsts[0], 0)
+    shots = tuple(Shot(i.path, i.at.well if i.at and i.at.well else i.name, name, Where()) for i in chosen)
+    some = f"{len(chosen)} of {len(firsts)}; " if len(chosen) < len(firsts) else ""
+    said = f"{some}{name}, the middle plane; all in the same window of grey"
+    rows = [Row("Wells" if run.plate else "Images", said, shots, _edge(len(shots)))]
+    one, title = firsts[0], firsts[0].name
+    channels = min(one.size_c or 1, MOST_ROW)
+    if channels > 1:
+        of_channel = [Shot(one.path, (c := _zarr_channel(one, n)), c, Where(c=n)) for n in range(channels)]
+        some = f"{channels} of {one.size_c}; " if channels < (one.size_c or 0) else ""
+        rows.append(Row(f"Channels of {title}", f"{some}the middle plane", tuple(of_channel), _edge(channels)))
+    if (one.size_z or 1) > 1:
+        levels = _spread(range(one.size_z or 1), MOST_ROW)
+        of_z = tuple(Shot(one.path, f"z {z + 1}", name, Where(z=z)) for z in levels)
+        rows.append(Row(f"Planes in z of {title}", f"{len(levels)} of {one.size_z}; {name}", of_z, _edge(len(of_z))))
+    return rows
+
+
+def _zarr_channel(image: ImageSet, number: int) -> str:
+    name = image.channels[number].name if number < len(image.channels) else None
+    return name or f"channel {number + 1}"
+
+
+def _edge(count: int) -> int:
+    """Return the pixels a side of pictures in a row of so many, so that a page stays some hundred kilobytes."""
+    return next((edge for most, edge in ((2, 256), (4, 200), (9, 128), (24, 96)) if count <= most), 56)
+
+
+def _wells(wells: Sequence[str], by_well: Mapping[str, list[RunFile]]) -> Row | None:
+    """Return one plane a well, of the same channel and place in all of them."""
+    chosen = _spread(wells, MOST_WELLS)
+    shots = []
+    for well in chosen:
+        file = _one(by_well[well])
+        shots.append(Shot(file.path, well, _channel(file)))
+    first = _one(by_well[chosen[0]])
+    some = f"{len(chosen)} of {len(wells)} wells, " if len(chosen) < len(wells) else ""
+    said = f"{some}{_words(_at(first))}; all in the same window of grey"
+    return Row("Wells", said, tuple(shots), _edge(len(shots)))
+
+
+def _one(files: Sequence[RunFile]) -> RunFile:
+    """Return the plane that stands for a well: first channel, field and time, the plane in the middle of the stack."""
+    first = min(files, key=lambda f: (_at(f).channel or 0, _at(f).field or 0, _at(f).t or 0, _at(f).z or 0))
+    stack = _like(files, first, "z")
+    return stack[len(stack) // 2]
+
+
+def _like(files: Iterable[RunFile], one: RunFile, axis: str) -> list[RunFile]:
+    """Return the files that differ from one in one axis only, in its order, each value once."""
+    names = [name for name in ("channel", "field", "z", "t") if name != axis]
+    same = [f for f in files if all(getattr(_at(f), name) == getattr(_at(one), name) for name in names)]
+    by_value = {getattr(_at(file), axis) or 0: file for file in same}
+    return [by_value[value] for value in sorted(by_value)]
+
+
+def _of_well(well: str, files: Sequence[RunFile]) -> list[Row | None]:
+    one = _one(files)
+    axes = (("channel", "Channels"), ("field", "Fields"), ("z", "Planes in z"), ("t", "Time points"))
+    return [_along(well, files, one, axis, title) for axis, title in axes]
+
+
+def _along(well: str, files: Sequence[RunFile], one: RunFile, axis: str, title: str) -> Row | None:
+    """Return the planes of a well along one axis, or None when there is but one."""
+    found = _like(files, one, axis)
+    if len(found) < 2:
+        return None
+    chosen = _spread(found, MOST_ROW)
+    shots = tuple(Shot(f.path, _word(_at(f), axis), _channel(f)) for f in chosen)
+    some = f"{len(chosen)} of {len(found)}; " if len(chosen) < len(found) else ""
+    fixed = _words(_at(one).model_copy(update={axis: None} | ({"channel_name": None} if axis == "channel" else {})))
+    said = f"{some}{', '.join(part for part in (f'well {well}', fixed) if part)}"
+    return Row(f"{title} of well {well}", said, shots, _edge(len(shots)))
+
+
+def _channel(file: RunFile) -> str:
+    at = _at(file)
+    return at.channel_name or f"channel {at.channel}"
+
+
+def _word(at: ImageAt, axis: str) -> str:
+    if axis == "channel":
+        return at.channel_name or f"channel {at.channel}"
+    return f"{axis} {getattr(at, axis)}"
+
+
+def _words(at: ImageAt) -> str:
+    """Return where a plane is, in words."""
+    told = [at.channel_name or (f"channel {at.channel}" if at.channel is not None else "")]
+    told += [f"{axis} {getattr(at, axis)}" for axis in ("field", "z", "t") if getattr(at, axis) is not None]
+    return ", ".join(part for part in told if part)
+
+
+def _spread(items: Sequence[T], most: int) -> list[T]:
+    """Return at most so many items, evenly from the first to the last."""
+    if len(items) <= most:
+        return list(items)
+    return [items[place * (len(items) - 1) // (most - 1)] for place in range(most)]
+
+
+def draw(rows: Sequence[Row], load: Load, budget: int = BUDGET) -> list[Gallery]:
+    """Return the pictures of rows; what cannot be seen, or is too much for the page, is said in its place.
+
+    Args:
+        rows: As `choose` gives them.
+        load: How a plane is viewed.
+        budget: Most bytes of PNG.
+    """
+    galleries = []
+    left = budget
+    for row in rows:
+        seen, notes = _views(row, load)
+        windows = _windows(seen)
+        pictures: list[Picture] = []
+        for shot, view in seen:
+            data = png(to_bytes(view.values, (0, 255) if view.colour else windows[shot.channel]) & SHADES)
+            if len(data) > left:
+                notes.append(f"{len(seen) - len(pictures)} pictures more would make the page too large")
+                break
+            left -= len(data)
+            height, width = view.values.shape[:2]
+            pictures.append(Picture(data_uri(data), width, height, _caption(shot, windows)))
+        if pictures or notes:
+            galleries.append(Gallery(row.title, _with_windows(row.said, windows), tuple(pictures), tuple(notes[:5])))
+    return galleries
+
+
+def _views(row: Row, load: Load) -> tuple[list[tuple[Shot, Preview]], list[str]]:
+    seen, notes = [], []
+    for shot in row.shots:
+        view = load(shot, row.edge)
+        if isinstance(view, str):
+            notes.append(view)
+        else:
+            seen.append((shot, view))
+    return seen, notes
+
+
+def _windows(seen: Sequence[tuple[Shot, Preview]]) -> dict[str, tuple[float, float]]:
+    of_channel: dict[str, list[Preview]] = {}
+    for shot, view in seen:
+        of_channel.setdefault(shot.channel, []).append(view)
+    return {name: window_of([view.values for view in views]) for name, views in of_channel.items()}
+
+
+def _caption(shot: Shot, windows: Mapping[str, tuple[float, float]]) -> str:
+    """Return what stands below a picture; with black and white where they differ from picture to picture."""
+    if len(windows) < 2:
+        return shot.caption
+    low, high = windows[shot.channel]
+    return f"{shot.caption} ({number_text(low)} to {number_text(high)})"
+
+
+def _with_windows(said: str, windows: Mapping[str, tuple[float, float]]) -> str:
+    """Add what is black and what is white, where it is the same for all pictures."""
+    if len(windows) != 1:
+        return said
+    low, high = next(iter(windows.values()))
+    if low >= high:
+        return f"{said} (all pixels are {number_text(low)})"
+    return f"{said} (black {number_text(low)}, white {number_text(high)})"
