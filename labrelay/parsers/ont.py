@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from labrelay.model.files import FileRole
-from labrelay.model.instrument import Completion, Detection, Fact, InstrumentRun, Known, RunFile, Unit
+from labrelay.model.instrument import Detection, InstrumentRun, RunFile
 from labrelay.model.problem import Problem
 from labrelay.parsers.listing import Entry, Listing, read_head
 from labrelay.parsers.ont_places import groups_of, place_of
@@ -19,6 +19,7 @@ from labrelay.parsers.ont_quality import quality_of
 from labrelay.parsers.ont_run import Run, completion_of, read_run_of, unit_of
 from labrelay.parsers.ont_samples import files_of, no_reads, odd_files, samples_of
 from labrelay.parsers.text import warning
+from labrelay.parsers.units import together
 
 NAME = "ont"
 LOOKED_FOR = "final_summary_*.txt, sequencing_summary_*.txt, folders such as fastq_pass, or *.pod5"
@@ -70,7 +71,9 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     groups, others = groups_of(place_of(entry) for entry in listing.files)
     problems = [*listing.problems]
     if len(groups) > _MOST_RUNS:
-        problems.append(warning("TOO_MANY_RUNS", f"only the first {_MOST_RUNS} of its runs were read; give one of them"))
+        problems.append(
+            warning("TOO_MANY_RUNS", f"only the first {_MOST_RUNS} of its runs were read; give one of them")
+        )
         others += [place for group in groups[_MOST_RUNS:] for place in group.data]
     runs = [read_run_of(group, listing) for group in groups[:_MOST_RUNS]]
     units = tuple(unit_of(run, completion_of(run)) for run in runs)
@@ -98,7 +101,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         files=tuple(sorted(files, key=lambda file: file.path)),
         units=units,
         qc=(*qc, *no_reads(samples, files, units)),
-        completion=_together(units),
+        completion=together(units),
         problems=tuple(problems),
         raw={each.path: {k: v[:500] for k, v in list(each.fields.items())[:50]} for each in summaries[:8]},
         personal={key: value for run in runs for key, value in run.report.personal.items()},
@@ -153,20 +156,3 @@ def _instant(time: datetime) -> float:
         return time.timestamp()
     except (OverflowError, ValueError, OSError):
         return 0.0
-
-
-def _together(units: Sequence[Unit]) -> Completion:
-    """Return the three facts of all units: one that is not finished means that the folder is not."""
-    return Completion(
-        acquired=_worst([unit.completion.acquired for unit in units]),
-        copied=_worst([unit.completion.copied for unit in units]),
-        converted=_worst([unit.completion.converted for unit in units]),
-    )
-
-
-def _worst(facts: Sequence[Fact]) -> Fact:
-    for value in (Known.NO, Known.UNKNOWN, Known.YES):
-        found = next((fact for fact in facts if fact.value is value), None)
-        if found is not None:
-            return found
-    return Fact()

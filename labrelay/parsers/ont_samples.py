@@ -74,8 +74,8 @@ def samples_of(run: Run, several: bool) -> Iterator[SheetSample]:
             yield SheetSample(sample_id=label, project=run.experiment, barcode=row.barcode, line=row.line)
     labels = labels_of(run)
     for label in labels:
-        row = run.row_of(label)
-        if row is None or row.barcode is None:
+        known = run.row_of(label)
+        if known is None or known.barcode is None:
             barcode = label if label.lower().startswith("barcode") else None
             yield SheetSample(sample_id=label_of(run, label, several), project=run.experiment, barcode=barcode)
     if run.sample and not labels and not told:

@@ -6,6 +6,7 @@ found by name. What is counted is what Nanopore's own report counts: reads, base
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,7 +16,10 @@ import numpy.typing as npt
 _TAB, _LF, _CR = 9, 10, 13
 _ZERO, _POINT = 48, 46
 _MOST_COLUMNS, _MOST_BARCODES = 200, 4096
-_LONGEST = 16_000_000  # bases; no read comes near
+_SHORT, _LONGEST = (
+    65_536,
+    16_000_000,
+)  # bases; below the first lengths are counted in a table, beyond the second none is
 _WIDTH = 24  # bytes of a barcode's name that are compared
 _DIGITS = 12
 _LENGTH = ("sequence_length_template", "sequence_length_2d", "sequence_length")
@@ -67,7 +71,7 @@ class SummaryScan:
         self._columns: dict[str, int] | None = None
         self._width = 0
         self._rows = self._left_out = 0
-        self._lengths = np.zeros(1024, np.int64)  # passed reads by length
+        self._short, self._long = np.zeros(_SHORT, np.int64), Counter[int]()  # passed reads by length
         self._quality_sum, self._quality_reads = 0.0, 0
         self._sums = np.zeros(4, np.int64)
         self._barcodes: dict[bytes, _Ints] = {}
@@ -109,11 +113,13 @@ class SummaryScan:
     def _take_rows(self, block: bytes) -> None:
         """Count whole rows; when one of them has another number of columns, they are taken one by one."""
         data = np.frombuffer(block, np.uint8)
-        ends = np.flatnonzero((data == _TAB) | (data == _LF))
+        ends = np.flatnonzero(
+            data <= _LF
+        )  # tabs and line ends; of what else is so low there is nothing in a whole file
         if len(ends) % self._width == 0:
             table = ends.reshape(-1, self._width)
             kinds = data[table]
-            if (kinds[:, -1] == _LF).all() and not (kinds[:, :-1] == _LF).any():
+            if (kinds[:, -1] == _LF).all() and (kinds[:, :-1] == _TAB).all():
                 self._count(data, table)
                 return
         good = [line for line in block.splitlines(keepends=True) if line.count(b"\t") == self._width - 1]
@@ -148,15 +154,17 @@ class SummaryScan:
             self._add_barcodes(data, table, columns["barcode"], (fine, passed, length))
 
     def _add_lengths(self, lengths: _Ints) -> None:
-        if not len(lengths):
-            return
-        found = np.bincount(lengths)
-        if len(found) > len(self._lengths):
-            self._lengths = np.concatenate([self._lengths, np.zeros(len(found) - len(self._lengths), np.int64)])
-        self._lengths[: len(found)] += found
+        short = lengths < _SHORT
+        self._short += np.bincount(lengths[short], minlength=_SHORT)
+        found, counts = np.unique(lengths[~short], return_counts=True)
+        self._long.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
 
     def _add_barcodes(
-        self, data: _Bytes, table: _Ints, column: int, counts: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], _Ints]
+        self,
+        data: _Bytes,
+        table: _Ints,
+        column: int,
+        counts: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], _Ints],
     ) -> None:
         fine, passed, length = counts
         start, end = _cell(table, column)
@@ -183,17 +191,21 @@ class SummaryScan:
         """Return the counts; a last row without its line end is not counted, as it may be cut."""
         if not self.recognised:
             return Summary()
-        bases = self._lengths * np.arange(len(self._lengths))
-        half = int(bases.sum()) / 2
-        # From the longest down: the first length at which half of the bases are reached.
-        reached = np.flatnonzero(np.cumsum(bases[::-1]) >= half) if half else np.array([], int)
-        present = np.flatnonzero(self._lengths)
+        # From the longest down: N50 is the first length at which half of the bases are reached.
+        lengths = {**dict(enumerate(self._short.tolist())), **self._long}
+        falling = sorted(((length, count) for length, count in lengths.items() if count), reverse=True)
+        half, reached, n50 = sum(length * count for length, count in falling) / 2, 0, None
+        for length, count in falling:
+            reached += length * count
+            if reached >= half > 0:
+                n50 = length
+                break
         return Summary(
             rows=self._rows,
             left_out=self._left_out + bool(self._rest.strip()),
             total=Counted(*(int(value) for value in self._sums)),
-            n50=len(bases) - 1 - int(reached[0]) if len(reached) else None,
-            longest=int(present[-1]) if len(present) else None,
+            n50=n50,
+            longest=falling[0][0] if falling else None,
             mean_quality=self._quality_sum / self._quality_reads if self._quality_reads else None,
             barcodes={
                 name.decode("utf-8", "replace"): Counted(*(int(value) for value in sums))
