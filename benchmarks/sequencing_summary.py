@@ -85,7 +85,8 @@ def row(number: int, length: int, quality: float, barcode: int) -> str:
         f"FAX00000_pass_{where}_3ed26d0e_3f3157da_{number // 4000}.fastq.gz\t-\t"
         f"FAX00000_3ed26d0e_3f3157da_{number // 4000}.pod5\t{name}\t{name}\t3f3157da003e80fd24f04707583c1ca79b02ca0b\t"
         f"{number % 512}\t{number % 4 + 1}\t{length // 5}\t{number / 40:.6f}\t{seconds:.6f}\t{passed}\t"
-        f"{number / 40:.6f}\t{length // 5}\t{seconds:.6f}\t{length}\t{quality:.6f}\t0.000000\t210.123459\t25.123457\tnot_set\trun\t"
+        f"{number / 40:.6f}\t{length // 5}\t{seconds:.6f}\t{length}\t{quality:.6f}\t0.000000\t"
+        f"210.123459\t25.123457\tnot_set\trun\t"
         f"library\tsignal_positive\t{where}\ttest_sample\t{where}\t{where}\tNB\tvar1\t87.500000\n"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
@@ -13,22 +14,31 @@ JsonObject = dict[str, object]
 _MAX_COUNT = 10**18
 
 
-def parse_object(data: bytes, path: str) -> tuple[JsonObject | None, list[Problem]]:
+def parse_object(data: bytes, path: str, keep: frozenset[str] | None = None) -> tuple[JsonObject | None, list[Problem]]:
     """Return the object of a JSON file, or None with the warning `BAD_JSON`.
 
     Args:
         data: The whole file; the caller has bounded it.
         path: For messages.
+        keep: Only what stands under these names is kept while reading, so that a large file of numbers per cycle costs
+            little memory; all names when not given.
     """
     if not data.strip():
         return None, [warning("ZERO_BYTE_FILE", "it is empty, so nothing was taken from it", path)]
     try:
-        found = json.loads(decode(data, path).text)
+        found = json.loads(decode(data, path).text, object_pairs_hook=_keeping(keep) if keep else None)
     except (ValueError, RecursionError) as bad:
         return None, [warning("BAD_JSON", f"it is not JSON ({printable(str(bad), 100)}): copy it again", path)]
     if not isinstance(found, dict):
         return None, [warning("BAD_JSON", "it is JSON, and not an object with names: is it another file?", path)]
     return found, []
+
+
+def _keeping(keep: frozenset[str]) -> Callable[[list[tuple[str, object]]], JsonObject | None]:
+    def made(pairs: list[tuple[str, object]]) -> JsonObject | None:
+        return {key: value for key, value in pairs if key in keep} or None
+
+    return made
 
 
 def at(value: object, *keys: str) -> object:

@@ -18,7 +18,7 @@ from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
-from labrelay.parsers import delivery, illumina, images, ont, pacbio, reads
+from labrelay.parsers import delivery, element, illumina, images, ont, pacbio, reads, sanger
 from labrelay.parsers.listing import MAX_FILES, Listing, single, walk
 from labrelay.parsers.text import error
 
@@ -48,7 +48,7 @@ class Platform(Protocol):
 @cache
 def platforms() -> tuple[Platform, ...]:
     """Return the platforms, ours first; one of another package that cannot be loaded is logged and left out."""
-    found: list[Platform] = [illumina, ont, pacbio, delivery, reads, images]
+    found: list[Platform] = [illumina, ont, pacbio, element, sanger, delivery, reads, images]
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             loaded = point.load()
