@@ -31,7 +31,7 @@ class Trace(NamedTuple):
         mean_quality: Mean of the Phred qualities of these bases.
         started, ended: Without a zone, as the instrument's clock has no other.
         facts: Further facts as text, by name.
-        personal: Names of people.
+        personal: Names of people, and free text.
     """
 
     sample: str | None
@@ -51,7 +51,6 @@ class Trace(NamedTuple):
 
 class _Entry(NamedTuple):
     kind: int
-    count: int
     value: bytes
 
 
@@ -90,13 +89,13 @@ def _directory(data: bytes, start: int) -> tuple[dict[str, _Entry] | None, bool]
         place = start + offset + index * _ENTRY.size
         if place + _ENTRY.size > len(data):
             return (entries, False) if entries else (None, False)
-        name, number, kind, _size, many, length, where, _handle = _ENTRY.unpack_from(data, place)
+        name, number, kind, _size, _many, length, where, _handle = _ENTRY.unpack_from(data, place)
         if length <= 4:
             value = data[place + 20 : place + 20 + max(0, length)]
         else:
             value = data[start + where : start + where + length] if where >= 0 else b""
             whole = whole and len(value) == length
-        entries.setdefault(f"{name.decode('latin-1')}{number}", _Entry(kind, many, value))
+        entries.setdefault(f"{name.decode('latin-1')}{number}", _Entry(kind, value))
     return entries, whole
 
 
@@ -108,16 +107,17 @@ def _trace(entries: dict[str, _Entry]) -> Trace:
         "base caller": _text(entries.get("SPAC1")),
         "dye set": _text(entries.get("DySN1")),
         "lane": _text(entries.get("LANE1")),
-        "comment": _text(entries.get("CMNT1")),
     }
-    people = {"owner": _text(entries.get("CTOw1")), "user": _text(entries.get("User1"))}
+    # The comment is free text, and in a real file it is a name.
+    people = {"comment": _text(entries.get("CMNT1")), "owner": _text(entries.get("CTOw1")), "user": _text(entries.get("User1"))}
     return Trace(
         sample=_text(entries.get("SMPL1")),
         bases=len(called.value.rstrip(b"\0")) if called else None,
-        mean_quality=sum(quality) / len(quality) if quality else None,
+        # Base callers before KB fill in zeros, which are no qualities.
+        mean_quality=sum(quality) / len(quality) if any(quality) else None,
         started=_time(entries.get("RUND1"), entries.get("RUNT1")),
         ended=_time(entries.get("RUND2"), entries.get("RUNT2")),
-        model=_text(entries.get("HCFG3")) or _text(entries.get("MODL1")),
+        model=_model(_text(entries.get("HCFG3")) or _text(entries.get("MODL1"))),
         machine=_text(entries.get("MCHN1")),
         run_name=_text(entries.get("RunN1")),
         container=_text(entries.get("CTNM1")) or _text(entries.get("CTID1")),
@@ -126,6 +126,11 @@ def _trace(entries: dict[str, _Entry]) -> Trace:
         facts={name: value[:200] for name, value in facts.items() if value},
         personal={name: value[:200] for name, value in people.items() if value},
     )
+
+
+def _model(told: str | None) -> str | None:
+    """Return `ABI 3730xl` for the number alone."""
+    return f"ABI {told}" if told and told[0].isdigit() else told
 
 
 def _text(entry: _Entry | None) -> str | None:

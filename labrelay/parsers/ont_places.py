@@ -112,7 +112,8 @@ def groups_of(places: Iterable[Place]) -> tuple[list[Group], list[Place]]:
 def _groups_in(root: str, places: list[Place]) -> tuple[list[Group], list[Place]]:
     pooled = {p.flow_cell for p in places if p.kind == "final_summary" and p.flow_cell}
     if len(pooled) < 2:
-        group = Group(root, next(iter(pooled), None))
+        named = pooled or {place.flow_cell for place in places} - {None}
+        group = Group(root, next(iter(named)) if len(named) == 1 else None)
         for place in places:
             _put(group, place)
         return [group], []

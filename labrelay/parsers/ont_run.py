@@ -62,9 +62,14 @@ class Run:
         """What people call the run: its folder, else its flow cell."""
         return self.group.root.rpartition("/")[2] or self.flow_cell or self.run_id or "run"
 
+    @property
+    def own_rows(self) -> list[Row]:
+        """The sheet's rows for this flow cell: a sheet may be that of a whole experiment."""
+        return [row for row in self.rows if row.flow_cell in (None, self.flow_cell) or self.flow_cell is None]
+
     def row_of(self, label: str) -> Row | None:
         """Return the sheet's row of a barcode's folder, which may be called by the barcode or by its alias."""
-        known = [row for row in self.rows if row.flow_cell in (None, self.flow_cell)]
+        known = self.own_rows
         by_barcode = next((row for row in known if row.barcode == label.lower()), None)
         return by_barcode or next((row for row in known if row.alias == label), None)
 

@@ -67,8 +67,8 @@ def label_of(run: Run, folder: str | None, several: bool) -> str:
 def samples_of(run: Run, several: bool) -> Iterator[SheetSample]:
     """Give the samples of a run: the sheet's barcodes, those that only folders tell of, or the sample loaded."""
     told = set()
-    for row in run.rows:
-        if row.barcode is not None and row.flow_cell in (None, run.flow_cell) and row.barcode not in told:
+    for row in run.own_rows:
+        if row.barcode is not None and row.barcode not in told:
             told.add(row.barcode)
             label = label_of(run, row.barcode, several)
             yield SheetSample(sample_id=label, project=run.experiment, barcode=row.barcode, line=row.line)
