@@ -38,10 +38,10 @@ fastq_files_in_fallback=0
 pod5_files_in_final_dest={{pod5}}
 pod5_files_in_fallback=0
 """
-SHEET = """protocol_run_id,position_id,flow_cell_id,sample_id,experiment_id,flow_cell_product_code,kit,barcode,alias,type
-x,MN31000,FAX12345,pool7,outbreak,FLO-MIN114,SQK-NBD114-24,barcode01,patient_1,test_sample
-x,MN31000,FAX12345,pool7,outbreak,FLO-MIN114,SQK-NBD114-24,barcode02,patient_2,test_sample
-x,MN31000,FAX12345,pool7,outbreak,FLO-MIN114,SQK-NBD114-24,barcode09,water,no_template_control
+SHEET = """protocol_run_id,position_id,flow_cell_id,sample_id,experiment_id,kit,barcode,alias,type
+x,MN31000,FAX12345,pool7,outbreak,SQK-NBD114-24,barcode01,patient_1,test_sample
+x,MN31000,FAX12345,pool7,outbreak,SQK-NBD114-24,barcode02,patient_2,test_sample
+x,MN31000,FAX12345,pool7,outbreak,SQK-NBD114-24,barcode09,water,no_template_control
 """
 FASTQ = [
     f"fastq_{verdict}/{label}/FAX12345_{verdict}_{label}_1a2b3c4d_55667788_{chunk}.fastq.gz"
@@ -298,7 +298,7 @@ def test_a_report_gives_software_yield_and_keeps_names_apart() -> None:
 
 
 def test_a_barcode_with_two_names_and_a_broken_row_are_told_with_their_lines() -> None:
-    sheet = SHEET + "x,,FAX12345,pool7,outbreak,,,barcode01,patient_9,t\nx,y,z,1,2,3,4,5,6,7,8,9\n"
+    sheet = SHEET + "x,,FAX12345,pool7,outbreak,,barcode01,patient_9,t\nx,y,z,1,2,3,4,5,6,7,8,9\n"
     rows, problems = parse_sample_sheet(sheet.encode(), "s.csv")
     assert len(rows) == 4
     assert [(p.code, p.line) for p in problems] == [("BAD_ROW", 6), ("DUPLICATE_BARCODE", 5)]

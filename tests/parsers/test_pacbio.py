@@ -1,4 +1,4 @@
-"""PacBio runs: real ones against the facts that are known of them, and ends that are empty, listed or written by hand."""
+"""PacBio runs: real ones against known facts, and ends that are empty, listed or written by hand."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from labrelay.parsers.registry import detect, read_run
 REVIO = "pacbio-revio-2024-barcoded"
 MOVIE = "m64175e_210101_120000"
 HIDDEN = f"""<?xml version="1.0" encoding="utf-8"?>
-<PacBioDataModel xmlns="http://pacificbiosciences.com/PacBioDataModel.xsd"><CollectionMetadata Context="{MOVIE}"
- InstrumentId="64175e" Status="PostPrimaryPending"><RunDetails><TimeStampedName>r64175e_20210101_110000</TimeStampedName>
-</RunDetails><WellSample Name="lib1"><WellName>A01</WellName></WellSample></CollectionMetadata></PacBioDataModel>"""
+<PacBioDataModel xmlns="http://pacificbiosciences.com/PacBioDataModel.xsd">
+<CollectionMetadata Context="{MOVIE}" InstrumentId="64175e" Status="PostPrimaryPending">
+<RunDetails><TimeStampedName>r64175e_20210101_110000</TimeStampedName></RunDetails>
+<WellSample Name="lib1"><WellName>A01</WellName></WellSample>
+</CollectionMetadata></PacBioDataModel>"""
 
 
 def revio(parent: Path) -> Path:
@@ -114,7 +116,9 @@ def test_a_folder_of_ccs_reports_is_known_and_each_is_told_once() -> None:
 
 
 def test_lima_counts_and_summaries_are_read_and_another_table_is_told() -> None:
-    table = b"IdxFirst\tIdxCombined\tIdxFirstNamed\tIdxCombinedNamed\tCounts\tMeanScore\n1\t1\tbc1011\tbc1011\t123\t90\n"
+    table = (
+        b"IdxFirst\tIdxCombined\tIdxFirstNamed\tIdxCombinedNamed\tCounts\tMeanScore\n1\t1\tbc1011\tbc1011\t123\t90\n"
+    )
     assert lima_counts(table, "l") == ({"bc1011--bc1011": 123}, [])
     assert [problem.code for problem in lima_counts(b"a\tb\n1\t2\n", "l")[1]] == ["BAD_REPORT"]
     summary = b"ZMWs input                (A)  : 200\nZMWs above all thresholds (B)  : 190 (95%)\n"
@@ -128,7 +132,7 @@ def test_hidden_metadata_of_a_sequel_is_found(tmp_path: Path) -> None:
     run = read_run(sequel(tmp_path, "hifi_reads.bam", "transferdone", "subreads.bam", "scraps.bam"))
     assert (run.run_id, run.instrument_model) == ("r64175e_20210101_110000", "Sequel IIe")
     assert taken(run) == {f"{MOVIE}.hifi_reads.bam": "lib1"}
-    assert [seen.platform for seen in detect(tmp_path / "r64175e_20210101_110000")][0] == "pacbio"
+    assert detect(tmp_path / "r64175e_20210101_110000")[0].platform == "pacbio"
 
 
 def test_a_cell_without_hifi_reads_gives_its_subreads(tmp_path: Path) -> None:

@@ -89,7 +89,9 @@ def test_a_file_that_was_cut_is_told_and_gives_what_is_left() -> None:
     whole = (CASE / "310.ab1").read_bytes()
     trace, problems = parse_abif(whole[:200], "x")
     assert (trace, [problem.code for problem in problems]) == (None, ["TRUNCATED"])
-    impossible = abif((b"PBAS", 1, 2, b"ACGTN" * 100)).replace(struct.pack(">ii", 500, 500), struct.pack(">ii", 500, 2**30))
+    impossible = abif((b"PBAS", 1, 2, b"ACGTN" * 100)).replace(
+        struct.pack(">ii", 500, 500), struct.pack(">ii", 500, 2**30)
+    )
     trace, problems = parse_abif(impossible, "x")
     assert trace is not None
     assert [problem.code for problem in problems] == ["TRUNCATED"]

@@ -45,9 +45,10 @@ def plainly(reads: list[Read]) -> tuple[Counted, int | None, float | None]:
     return total, n50, sum(qualities) / len(qualities) if qualities else None
 
 
+BARCODES = ["barcode01", "barcode12", "unclassified"]
 READS = st.lists(
     st.tuples(
-        st.integers(0, 400_000), st.floats(0, 60), st.booleans(), st.sampled_from(["barcode01", "barcode12", "unclassified"])
+        st.integers(0, 400_000), st.floats(0, 60), st.booleans(), st.sampled_from(BARCODES)
     ),
     max_size=60,
 )  # fmt: skip
@@ -90,7 +91,7 @@ def test_no_bytes_make_it_raise(noise: bytes, place: int) -> None:
 
 
 def test_a_folder_tells_the_counts_of_its_summary_by_barcode(tmp_path: Path) -> None:
-    chance = random.Random(6)  # noqa: S311 (a table for a test)
+    chance = random.Random(6)
     reads = [(chance.randint(200, 90_000), 10.0, True, f"barcode0{chance.randint(1, 3)}") for _ in range(300)]
     put(tmp_path, "r/sequencing_summary_FAX12345_1a2b3c4d_55667788.txt", table(reads))
     run = read_run(tmp_path / "r")
