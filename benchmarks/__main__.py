@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 RUNS = (
     ["fastq_pass", "--rounds", "3"],
+    ["sequencing_summary", "--rows", "1000000"],
     ["records_queries"],
     ["instant_runs", "--runs", "200"],
     ["records_at_scale", "--runs", "10000"],

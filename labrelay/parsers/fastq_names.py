@@ -52,9 +52,19 @@ _STRONG = (
     _pattern("provider", r"(?P<sample>.+)_L(?P<lane>\d{1,3})_R?(?P<read>[12])" + _FASTQ),
     _pattern("plain", r"(?P<sample>.+)[._](?P<kind>[RI])(?P<read>[123])(?:_\d{3})?" + _FASTQ),
     _pattern("pacbio", r"(?P<sample>m\d{5}[eU]?_\d{6}_\d{6}(?:_s\d)?(?:\.[A-Za-z0-9_-]+)*)" + _ANY),
+    # MinKNOW numbers its files `_0`, `_1`, `_2`: these are parts, never mates. Without barcodes the flow cell is told.
     _pattern(
-        "nanopore", r"[A-Z]{3}\d{3,6}_(?:pass|fail)_(?P<sample>barcode\d{2,3}|unclassified)(?:_[0-9a-f]+)*" + _ANY
+        "nanopore", r"(?P<sample>[A-Z]{3}\d{3,6})_(?:pass|fail|skip)_+[0-9a-f]{8}(?:_[0-9a-f]{8})?(?:_\d+)?" + _ANY
     ),
+    _pattern(
+        "nanopore",
+        r"[A-Z]{3}\d{3,6}_(?:pass|fail|skip)_(?P<sample>barcode\d{2,3}|unclassified|mixed)(?:_[0-9a-f]+)*" + _ANY,
+    ),
+    _pattern(
+        "nanopore",
+        r"[A-Z]{3}\d{3,6}_(?:pass|fail|skip)_(?P<sample>[A-Za-z0-9][^/]*?)_[0-9a-f]{8}(?:_[0-9a-f]{8})?_\d+" + _ANY,
+    ),
+    _pattern("nanopore", r"(?P<sample>fastq_runid_[0-9a-f]{8,64})(?:_\d+){1,3}" + _ANY),
 )
 # These mean mates only when both are there: `patient_2.fastq.gz` alone is a sample called `patient_2`.
 _WEAK = (
@@ -157,7 +167,7 @@ def _match(pattern: _Pattern, path: str) -> ReadName | None:
     sample: str | None = groups["sample"] or None
     index = (groups.get("kind") or "").upper() == "I"
     kind: Kind = "index_reads" if index else "reads"
-    if sample is not None and sample.lower() in ("undetermined", "unclassified") and pattern.name != "single":
+    if sample is not None and _of_no_sample(sample, pattern.name):
         sample, kind = None, "undetermined"
     mates, read = path, None
     if groups.get("read"):
@@ -166,6 +176,11 @@ def _match(pattern: _Pattern, path: str) -> ReadName | None:
         read = None if index else int(groups["read"])
     lane = int(groups["lane"]) if groups.get("lane") else None
     return ReadName(sample, lane, read, kind, pattern.name, mates)
+
+
+def _of_no_sample(sample: str, pattern: str) -> bool:
+    words = ("undetermined", "unclassified", "mixed") if pattern == "nanopore" else ("undetermined", "unclassified")
+    return pattern != "single" and sample.lower() in words
 
 
 def run_file(entry: Entry, name: ReadName) -> RunFile:

@@ -21,6 +21,7 @@ from labrelay.model.words import counted
 from labrelay.parsers import (
     cellvoyager,
     delivery,
+    element,
     epu,
     gen5,
     harmony,
@@ -32,8 +33,11 @@ from labrelay.parsers import (
     nd2,
     ome_tiff,
     ome_zarr,
+    ont,
     opaque,
+    pacbio,
     reads,
+    sanger,
     serialem,
 )
 from labrelay.parsers.listing import MAX_FILES, Listing, single, walk
@@ -67,6 +71,9 @@ def platforms() -> tuple[Platform, ...]:
     """Return the platforms, ours first; one of another package that cannot be loaded is logged and left out."""
     found: list[Platform] = [
         illumina,
+        ont,
+        pacbio,
+        element,
         harmony,
         cellvoyager,
         metaxpress,
@@ -78,6 +85,7 @@ def platforms() -> tuple[Platform, ...]:
         mrc,
         mzml,
         gen5,
+        sanger,
         delivery,
         reads,
         opaque,

@@ -114,6 +114,8 @@ def _has(files: list[RunFile], lane: int | None) -> bool:
 def _counted_empty(counted: dict[str, float | None], sample_id: str, lane: int | None) -> bool:
     if lane is not None:
         return counted.get(scope_of(sample_id, lane)) == 0
+    if sample_id in counted:
+        return counted[sample_id] == 0
     values = [value for scope, value in counted.items() if scope.startswith(scope_of(sample_id, 0)[:-1])]
     return bool(values) and not any(values)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -55,3 +56,14 @@ def codes(run: InstrumentRun, severity: str | None = None) -> list[str]:
 
 def case(path: str) -> InstrumentRun:
     return read_run(CASES / path)
+
+
+def unpacked(name: str, parent: Path) -> Path:
+    """Return a copy of a case in which the empty files that its list names are there, too."""
+    root = parent / name
+    shutil.copytree(CASES / name, root)
+    listed = root / "EMPTY_FILES.txt"
+    for path in listed.read_text().splitlines():
+        put(root, path, b"")
+    listed.unlink()
+    return root

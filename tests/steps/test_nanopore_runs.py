@@ -1,0 +1,123 @@
+"""A Nanopore run goes the way of any run: many small files of a barcode are one dataset, and one run takes them all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from tiny_run import TinyLab
+
+from labrelay.parsers.registry import read_run
+from labrelay.records.schema import DatasetRow
+from labrelay.steps.announce import announce
+from labrelay.steps.process import process
+from labrelay.steps.readiness import FolderState, judge
+from labrelay.steps.results import results_table, show_result
+
+WDL = """version 1.1
+workflow count {
+  input { String sample  Array[File]+ r1 }
+  call each { input: sample, r1 }
+  output { File counts = each.counts }
+}
+task each {
+  input { String sample  Array[File]+ r1 }
+  command <<<
+    set -eu
+    printf '{"files": %s, "reads": %s}\\n' ~{length(r1)} $(($(gzip -dc ~{sep(" ", r1)} | wc -l) / 4)) > counts.json
+  >>>
+  output { File counts = "counts.json" }
+  runtime { container: "quay.io/example/shell:1"  cpu: 1  memory: "100 MB" }
+}
+"""
+DEFINITION = """name = "count"
+version = "1.0.0"
+title = "Counted reads"
+[inputs.sample]
+from = "sample.name"
+[inputs.r1]
+from = "reads.r1"
+[outputs.counts]
+role = "report"
+[metrics.files]
+output = "counts"
+unit = "count"
+[metrics.reads]
+output = "counts"
+unit = "count"
+"""
+RULES = """[[rule]]
+name = "count nanopore"
+workflow = "count"
+[rule.when]
+platform = "ont"
+"""
+SUMMARY = """instrument=MN31000
+flow_cell_id=FAX12345
+sample_id=pool7
+protocol_group_id=outbreak
+protocol_run_id=1a2b3c4d-0000-4000-8000-000000000000
+started=2026-01-05T14:10:21.100000+01:00
+acquisition_stopped=2026-01-06T14:10:21.100000+01:00
+fastq_files_in_final_dest={fastq}
+"""
+SHEET = """flow_cell_id,sample_id,barcode,alias
+FAX12345,pool7,barcode01,patient_1
+FAX12345,pool7,barcode02,patient_2
+FAX12345,pool7,barcode09,water
+"""
+CHUNKS = 12
+
+
+def put(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "20260105_1410_MN31000_FAX12345_1a2b3c4d"
+    for barcode in ("barcode01", "barcode02", "unclassified"):
+        for chunk in range(CHUNKS):
+            name = f"FAX12345_pass_{barcode}_1a2b3c4d_55667788_{chunk}.fastq.gz"
+            read = f"@{barcode}-{chunk} runid=55 ch=1\nACGTACGTAC\n+\nIIIIIIIIII\n" * 2
+            put(root / "fastq_pass" / barcode / name, gzip.compress(read.encode()))
+    put(root / "final_summary_FAX12345_1a2b3c4d_55667788.txt", SUMMARY.format(fastq=3 * CHUNKS).encode())
+    put(root / "sample_sheet_FAX12345_20260105_1410_1a2b3c4d.csv", SHEET.encode())
+    return root
+
+
+def test_the_many_files_of_a_barcode_are_one_dataset_and_one_run_takes_them_all(tmp_path: Path, folder: Path) -> None:
+    tiny = TinyLab(tmp_path)
+    for name, text in (("main.wdl", WDL), ("definition.toml", DEFINITION)):
+        put(tiny.home / "definitions" / "count" / name, text.encode())
+    put(tiny.home / "rules.toml", RULES.encode())
+    table = tmp_path / "s.csv"
+    table.write_text("sample,experiment,project\npatient_1,outbreak-7,outbreak\npatient_2,outbreak-7,outbreak\n")
+    home = tiny.open()
+    announce(home, table)
+    done = process(home, folder)
+    with home.records.read() as session:
+        states = {row.label: row.state for row in session.query(DatasetRow)}
+    shown = [Path(show_result(home, row.run).folder) for row in results_table(home)]
+    home.close()
+    told = [json.loads((place / "counts.json").read_bytes()) for place in shown]
+    assert (done.submitted, done.failed) == (2, [])
+    assert states == {"patient_1": "assigned", "patient_2": "assigned", "water": "no_reads"}
+    assert told == [{"files": CHUNKS, "reads": 2 * CHUNKS}] * 2
+
+
+def test_a_barcode_of_the_sheet_without_reads_is_not_waited_for(folder: Path) -> None:
+    assert judge(read_run(folder)).state is FolderState.READY
+
+
+def test_files_that_are_still_to_come_are_waited_for(folder: Path) -> None:
+    for chunk in range(2):
+        name = f"FAX12345_fail_barcode01_1a2b3c4d_55667788_{chunk}.fastq.gz"
+        put(folder / "fastq_fail" / "barcode01" / name, b"")
+    put(folder / "final_summary_FAX12345_1a2b3c4d_55667788.txt", SUMMARY.format(fastq=3 * CHUNKS + 9).encode())
+    found = judge(read_run(folder))
+    assert found.state is FolderState.WAITING
+    assert "not all files have come" in found.reason
