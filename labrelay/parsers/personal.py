@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 _NAMES = frozenset(
-    "user username usr operator investigator scientist technician login email mail computer host hostname owner contact"
-    " submitter pi".split()
-)
+    (
+        "user", "username", "usr", "operator", "investigator", "scientist", "technician", "login", "email", "mail",
+        "computer", "host", "hostname", "owner", "contact", "submitter", "pi",
+    )
+)  # fmt: skip
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-# A share (`\\\\server\\folder`, `//server/folder`), a Windows drive, or a folder of a Unix machine.
+# A share (`\\server\folder`, `//server/folder`), a Windows drive, or a folder of a Unix machine.
 _PLACES = re.compile(
     r"\\\\[^\\]|//[^/]|[A-Za-z]:[\\/]|/(?:home|mnt|media|data\d*|usr|srv|users|ilmn|nas)/?", re.IGNORECASE
 )
