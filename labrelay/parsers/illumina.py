@@ -10,13 +10,13 @@ from labrelay.model.files import FileRole
 from labrelay.model.instrument import Completion, Detection, InstrumentRun, Known, RunFile, SheetSample
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
-from labrelay.model.qc import QCMetric
 from labrelay.parsers import conversion, illumina_files
 from labrelay.parsers.checksums import attach_checksums
 from labrelay.parsers.fastq_names import is_fastq, lone_mates, name_problems, name_reads, pair_reads, run_file
 from labrelay.parsers.illumina_completion import completion_of
 from labrelay.parsers.illumina_models import finer_model, side_of
 from labrelay.parsers.illumina_parameters import RunParameters, parse_run_parameters
+from labrelay.parsers.illumina_reports import read_reports, reports_in
 from labrelay.parsers.illumina_runinfo import RunInfo, parse_run_info
 from labrelay.parsers.illumina_sheets import sheet_fields, sheet_of
 from labrelay.parsers.illumina_times import end_of_base_calling, start_of
@@ -28,7 +28,6 @@ from labrelay.parsers.text import decode, error, warning
 
 NAME = "illumina"
 LOOKED_FOR = "RunInfo.xml, Reports/Demultiplex_Stats.csv or Stats/Stats.json"
-_REPORT_CAP = 64 * 1024 * 1024
 _MARKER_CAP = 4096
 
 
@@ -38,14 +37,8 @@ def detect(listing: Listing) -> Detection | None:
     if run_info is not None:
         beside = [entry.path for entry in (listing.find("RunParameters.xml"), listing.find("SampleSheet.csv")) if entry]
         return Detection(platform=NAME, confidence=1.0, evidence=(run_info.path, *beside))
-    reports = [entry.path for entry in _reports(listing)]
+    reports = [entry.path for entry in reports_in(listing)]
     return Detection(platform=NAME, confidence=0.9, evidence=tuple(reports[:3])) if reports else None
-
-
-def _reports(listing: Listing) -> Iterator[Entry]:
-    for entry in listing.named("demultiplex_stats.csv", "stats.json"):
-        if entry.folder.lower().rpartition("/")[2] in ("reports", "stats"):
-            yield entry
 
 
 def read(folder: Path, listing: Listing) -> InstrumentRun:
@@ -60,16 +53,16 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     parameters = _run_parameters(reading)
     chosen, several = illumina_files.one_conversion(listing.files)
     reading.problems += several
-    qc, stated = _quality(reading, chosen)
+    reports = read_reports(reading, _of_chosen(chosen, reports_in(listing)))
     name = folder.resolve().name
-    run_id = _run_id(reading, info, parameters, stated, name)
+    run_id = _run_id(reading, info, parameters, reports.stated, name)
     serial = (info.instrument if info else None) or parameters.serial
     model = finer_model(parameters.model, serial)
     sheet, sheet_path = _sheet(reading, chosen, info)
     samples = sheet.samples if sheet else ()
     files = _files(reading, chosen, samples, sheet_path)
     completion, told, found = completion_of(listing, model, parameters, len(chosen))
-    reading.problems += [*found, *_no_reads(completion, files)]
+    reading.problems += [*found, *_no_reads(completion, files), *reports.suspects(samples)]
     started, text, ended = _times(reading, run_id, info, parameters)
     flow_cell = (info.flow_cell if info else None) or parameters.flow_cell
     raw, personal = _told(parameters, sheet, sheet_path)
@@ -90,7 +83,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         reads=info.reads if info else (),
         samples=samples,
         files=tuple(files),
-        qc=(*told, *parameters.metrics, *qc),
+        qc=(*told, *parameters.metrics, *reports.metrics),
         completion=completion,
         problems=tuple(reading.problems),
         raw=raw,
@@ -179,28 +172,6 @@ def _of_chosen(chosen: list[Entry], entries: Iterator[Entry]) -> list[Entry]:
     roots = _chosen_roots(chosen)
     found = list(entries)
     return [entry for entry in found if illumina_files.conversion_root(entry.path) in roots] or found
-
-
-def _quality(reading: Reading, chosen: list[Entry]) -> tuple[list[QCMetric], dict[str, str]]:
-    """Return the converter's metrics and the run ids that its reports state, by path."""
-    metrics: list[QCMetric] = []
-    stated: dict[str, str] = {}
-    for entry in _of_chosen(chosen, _reports(reading.listing)):
-        data = reading.data(entry, _REPORT_CAP)
-        if data is None:
-            continue
-        if entry.name.lower() == "stats.json":
-            run_id, found, problems = conversion.bcl2fastq_metrics(data, entry.path)
-            if run_id:
-                stated[entry.path] = run_id
-        else:
-            beside = reading.listing.find(f"{entry.folder}/Quality_Metrics.csv")
-            quality = reading.data(beside, _REPORT_CAP)
-            pair = (quality, beside.path) if beside is not None and quality is not None else None
-            found, problems = conversion.bcl_convert_metrics((data, entry.path), pair)
-        metrics += found
-        reading.problems += problems
-    return metrics, stated
 
 
 def _sheet(reading: Reading, chosen: list[Entry], info: RunInfo | None) -> tuple[SampleSheet | None, str | None]:
