@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 import zipfile
 from pathlib import Path
 
@@ -151,9 +150,7 @@ def zipped(content: bytes) -> bytes:
 
 def test_a_zip_that_would_inflate_beyond_reason_is_not_inflated() -> None:
     bomb = zipped(b"##FastQC\n" + bytes(MAX_INFLATED + 1))
-    began = time.monotonic()
     assert read_qc("x_fastqc.zip", bomb) == []
-    assert time.monotonic() - began < 5
     assert read_qc("x_fastqc.zip", zipped((QC / "fastqc_data.txt").read_bytes())) != []
 
 
