@@ -235,7 +235,7 @@ def make_sheet(
     rows = 0
     for sample, mask in zip(samples, masks, strict=True):
         turned = reverse_complement(sample.index2) if orientation is Orientation.REVERSE_COMPLEMENT else sample.index2
-        values = {"Sample_ID": sample.sample_id, "index": sample.index, "index2": turned, "OverrideCycles": mask}
+        values = {"Sample_ID": sample.sample_id, "Index": sample.index, "Index2": turned, "OverrideCycles": mask}
         values["Sample_Project"] = sample.project or ""
         for lane in sample.lanes or (None,):
             lines.append(",".join(str(lane) if name == "Lane" else values[name] for name in columns))
@@ -247,8 +247,8 @@ def _columns(samples: Sequence[Wanted], *, several: bool) -> list[str]:
     there = {
         "Lane": any(s.lanes for s in samples),
         "Sample_ID": True,
-        "index": any(s.index for s in samples),
-        "index2": any(s.index2 for s in samples),
+        "Index": any(s.index for s in samples),
+        "Index2": any(s.index2 for s in samples),
         "Sample_Project": _projects(samples),
         "OverrideCycles": several,
     }
