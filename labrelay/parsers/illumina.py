@@ -10,6 +10,7 @@ from labrelay.model.files import FileRole
 from labrelay.model.instrument import Completion, Detection, InstrumentRun, Known, RunFile, SheetSample
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
+from labrelay.model.qc import QCMetric
 from labrelay.parsers import conversion, illumina_files
 from labrelay.parsers.checksums import attach_checksums
 from labrelay.parsers.fastq_names import is_fastq, lone_mates, name_problems, name_reads, pair_reads, run_file
@@ -63,6 +64,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     files = _files(reading, chosen, samples, sheet_path)
     completion, told, found = completion_of(listing, model, parameters, len(chosen))
     reading.problems += [*found, *_no_reads(completion, files), *reports.suspects(samples)]
+    seen = _interop(reading, info)
     started, text, ended = _times(reading, run_id, info, parameters)
     flow_cell = (info.flow_cell if info else None) or parameters.flow_cell
     raw, personal = _told(parameters, sheet, sheet_path)
@@ -83,12 +85,21 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         reads=info.reads if info else (),
         samples=samples,
         files=tuple(files),
-        qc=(*told, *parameters.metrics, *reports.metrics),
+        qc=(*seen, *told, *parameters.metrics, *reports.metrics),
         completion=completion,
         problems=tuple(reading.problems),
         raw=raw,
         personal=personal,
     )
+
+
+def _interop(reading: Reading, info: RunInfo | None) -> list[QCMetric]:
+    if info is None or not any(entry.path.lower().startswith("interop/") for entry in reading.listing.files):
+        return []
+    # These need numpy, which takes longer to import than all the rest to be read.
+    from labrelay.parsers.interop_quality import interop_metrics
+
+    return interop_metrics(reading, info.reads, info.lanes)
 
 
 def _times(
