@@ -111,7 +111,7 @@ def unknown_metrics(unknown: Iterable[Unknown], source: str) -> list[QCMetric]:
             name="unknown_barcode_reads",
             value=each.reads,
             unit="count",
-            scope=f"lane {each.lane}, {printable(each.barcode, 80)}",
+            scope=f"{printable(each.barcode, 80)}, lane {each.lane}",
             source=source,
         )
         for each in top

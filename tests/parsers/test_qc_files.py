@@ -193,7 +193,7 @@ def test_a_perfect_index_of_undetermined_reads_is_not_claimed() -> None:
 def test_unknown_barcodes_of_both_converters_are_the_metrics_of_their_lane() -> None:
     run = case("illumina-bcl2fastq-stats-json")
     top = [(m.scope, m.value) for m in run.qc if m.name == "unknown_barcode_reads"]
-    assert top[0] == ("lane 8, CCCCCCCC", 585_305)
+    assert top[0] == ("CCCCCCCC, lane 8", 585_305)
     assert len(top) == 5
     report = b"Lane,index,index2,# Reads,% of Unknown Barcodes\n1,ACGT,,7,0.1\n1,GGGG,TTTT,9,0.2\n2,\n"
     assert unknown_of_report(report, "r")[0] == [Unknown(1, "ACGT", 7), Unknown(1, "GGGG+TTTT", 9)]
