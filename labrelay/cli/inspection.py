@@ -15,7 +15,7 @@ from labrelay.model.words import counted
 
 if TYPE_CHECKING:
     from labrelay.model.imaging import ImageSet
-    from labrelay.model.instrument import Detection, InstrumentRun, Unit
+    from labrelay.model.instrument import Detection, InstrumentRun, SheetSample, Unit
 
 SHOWN = 24  # rows of a table, so that all fits on a screen or two; --json has everything
 
@@ -79,7 +79,8 @@ def _facts(run: InstrumentRun, seen: Sequence[Detection]) -> Iterator[tuple[str,
     yield "run", run.run_id
     yield "folder", run.folder_name if run.folder_name != run.run_id else None
     yield "software", run.software
-    yield "flow cell", run.flow_cell
+    cell = (run.flow_cell, run.flow_cell_type, f"position {run.position}" if run.position else None)
+    yield "flow cell", ", ".join(part for part in cell if part)
     yield "grid", run.grid
     yield "plate", _plate(run)
     yield "started", _moment(run)
@@ -157,17 +158,27 @@ def _block(title: str, header: list[str], rows: Sequence[Sequence[Cell]]) -> Non
 
 
 def _samples(run: InstrumentRun) -> None:
-    """Print the sheet's rows, and below them the samples that only the names of files tell of."""
+    """Print the sheet's samples, and below them those that only the names of files tell of."""
     files = Counter(file.sample for file in run.files)
-    listed = [(s.sample_id, s.name, s.lane, s.barcode or s.index, s.project, files[s.sample_id]) for s in run.samples]
-    known = {sample.sample_id for sample in run.samples}
-    unlisted = [(label, None, None, None, None, files[label]) for label in run.sample_labels if label not in known]
+    rows: dict[str, list[SheetSample]] = {}
+    for sample in run.samples:
+        rows.setdefault(sample.sample_id, []).append(sample)
+    listed = [_sample(label, entries, files[label]) for label, entries in rows.items()]
+    unlisted = [(label, None, None, None, None, files[label]) for label in run.sample_labels if label not in rows]
     if listed:
         _block("sample", ["sample", "name", "lane", "index", "project", "files"], [*listed, *unlisted])
     elif unlisted:
         _block("sample", ["sample", "files"], [(row[0], row[-1]) for row in unlisted])
     else:
         click.echo("\nneither a sample sheet nor a file names any sample")
+
+
+def _sample(label: str, entries: Sequence[SheetSample], files: int) -> tuple[Cell, ...]:
+    """Return one row for a sample, which may stand in many of the sheet with its lanes and indexes."""
+    lanes = sorted({entry.lane for entry in entries if entry.lane is not None})
+    indexes = list(dict.fromkeys(index for entry in entries if (index := entry.barcode or entry.index)))
+    shown = " ".join(indexes[:2]) + (f" … {len(indexes)} indexes" if len(indexes) > 2 else "")
+    return label, entries[0].name, " ".join(map(str, lanes)) or None, shown or None, entries[0].project, files
 
 
 def _problems(run: InstrumentRun) -> None:

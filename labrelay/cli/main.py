@@ -19,6 +19,7 @@ COMMANDS = {
     "up": ("server", "start the local Prefect server and worker"),
     "down": ("server", "stop what `up` started"),
     "announce": ("intake", "tell of an experiment and its samples (CSV)"),
+    "samplesheet": ("samplesheet", "write a sample sheet for the sequencer from an experiment's samples"),
     "inspect": ("inspection", "say what a folder is, and what is wrong with it"),
     "ingest": ("intake", "store an instrument run's files and judge its reads"),
     "assign": ("intake", "say whose reads an unassigned dataset holds"),

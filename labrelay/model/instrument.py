@@ -116,6 +116,8 @@ class InstrumentRun(Frozen):
         platform: The name of the parser that read it, such as `illumina`, `ont` or `harmony`.
         software: What wrote the run, with its version.
         flow_cell, grid: The carrier's id, of sequencers and of electron microscopes; a plate has its own.
+        flow_cell_type: The kind of flow cell, as the instrument calls it: `SP`, `25B`, `FLO-PRO002` …
+        position: Where the flow cell lay on an instrument that takes several: `A`, `1F` …
         started, ended: Zone-aware, or naive when the instrument gives no zone; `started_text` is the raw text.
         reads: The recipe, sorted by number.
         samples: The sheet's rows, in order.
@@ -136,6 +138,8 @@ class InstrumentRun(Frozen):
     instrument_serial: str | None = None
     software: str | None = None
     flow_cell: str | None = None
+    flow_cell_type: str | None = None
+    position: str | None = None
     grid: str | None = None
     started: datetime | None = None
     started_text: str | None = None

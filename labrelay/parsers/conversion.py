@@ -15,6 +15,7 @@ from typing import Any
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
+from labrelay.parsers.lane_balance import UNDETERMINED, lane_metrics
 from labrelay.parsers.text import cells, column_key, decode, error, lines, to_int, warning
 
 _MAX_COUNT = 10**18
@@ -59,9 +60,18 @@ def bcl_convert_metrics(
         tallies: dict[_Scope, _Tally] = {}
         for scope, row in _table(*given, problems):
             counts = {name: to_int(row.get(column)) for name, column in columns.items() if column in row}
+            if row.get("index") == "":
+                # A whole lane as one sample has no index that could match, and is counted as perfect.
+                counts.pop("perfect", None)
             tallies.setdefault(scope, _Tally()).add(**counts)
         metrics += _metrics(tallies, given[1])
+        if columns is _DEMULTIPLEX:
+            metrics += lane_metrics(_reads(tallies), given[1])
     return metrics, problems
+
+
+def _reads(tallies: Mapping[_Scope, _Tally]) -> dict[_Scope, int | None]:
+    return {scope: tally.reads for scope, tally in tallies.items() if tally.reads is not None}
 
 
 _DEMULTIPLEX = {"reads": "reads", "perfect": "perfectindexreads"}
@@ -122,9 +132,10 @@ def bcl2fastq_metrics(data: bytes, path: str) -> tuple[str | None, list[QCMetric
                 _add_sample(tallies.setdefault((sample_id, lane), _Tally()), sample)
         undetermined = conversion.get("Undetermined")
         if isinstance(undetermined, dict):
-            _add_sample(tallies.setdefault(("Undetermined", lane), _Tally()), undetermined)
+            _add_sample(tallies.setdefault((UNDETERMINED, lane), _Tally()), undetermined)
     run_id = stats.get("RunId")
-    return (run_id if isinstance(run_id, str) else None), [*metrics, *_metrics(tallies, path)], []
+    metrics += [*_metrics(tallies, path), *lane_metrics(_reads(tallies), path)]
+    return (run_id if isinstance(run_id, str) else None), metrics, []
 
 
 def _add_sample(tally: _Tally, sample: dict[str, Any]) -> None:
@@ -151,7 +162,8 @@ def _count(value: object) -> int | None:
 def _metrics(tallies: Mapping[_Scope, _Tally], source: str) -> Iterator[QCMetric]:
     for (sample, lane), tally in tallies.items():
         for name, value, unit, known in _values(tally):
-            if known:
+            # Converters count every undetermined read as a perfect match, which it is of nothing.
+            if known and not (sample == UNDETERMINED and name == "perfect_index_percent"):
                 yield QCMetric(name=name, value=value, unit=unit, scope=scope_of(sample, lane), source=source)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from labrelay.model.files import FileRole
@@ -15,38 +15,21 @@ from labrelay.parsers import conversion, illumina_files
 from labrelay.parsers.checksums import attach_checksums
 from labrelay.parsers.fastq_names import is_fastq, lone_mates, name_problems, name_reads, pair_reads, run_file
 from labrelay.parsers.illumina_completion import completion_of
-from labrelay.parsers.illumina_runinfo import (
-    RunInfo,
-    RunParameters,
-    model_of_serial,
-    parse_run_info,
-    parse_run_parameters,
-)
-from labrelay.parsers.listing import Entry, Listing, read_small
-from labrelay.parsers.samplesheet import SampleSheet, read_sample_sheet
-from labrelay.parsers.sheet_match import match_reads, sheets_differ
-from labrelay.parsers.text import error, warning
+from labrelay.parsers.illumina_models import finer_model, side_of
+from labrelay.parsers.illumina_parameters import RunParameters, parse_run_parameters
+from labrelay.parsers.illumina_reports import read_reports, reports_in
+from labrelay.parsers.illumina_runinfo import RunInfo, parse_run_info
+from labrelay.parsers.illumina_sheets import sheet_fields, sheet_of
+from labrelay.parsers.illumina_times import end_of_base_calling, start_of
+from labrelay.parsers.listing import Entry, Listing
+from labrelay.parsers.reading import Reading
+from labrelay.parsers.samplesheet import SampleSheet
+from labrelay.parsers.sheet_match import match_reads
+from labrelay.parsers.text import decode, error, warning
 
 NAME = "illumina"
 LOOKED_FOR = "RunInfo.xml, Reports/Demultiplex_Stats.csv or Stats/Stats.json"
-_REPORT_CAP = 64 * 1024 * 1024
-
-
-@dataclass
-class _Reading:
-    """What has been read of one folder so far."""
-
-    listing: Listing
-    problems: list[Problem] = field(default_factory=list)
-
-    def data(self, entry: Entry | None, cap: int | None = None) -> bytes | None:
-        if entry is None:
-            return None
-        found = read_small(self.listing.root, entry.path, cap) if cap else read_small(self.listing.root, entry.path)
-        if isinstance(found, Problem):
-            self.problems.append(found)
-            return None
-        return found
+_MARKER_CAP = 4096
 
 
 def detect(listing: Listing) -> Detection | None:
@@ -55,14 +38,8 @@ def detect(listing: Listing) -> Detection | None:
     if run_info is not None:
         beside = [entry.path for entry in (listing.find("RunParameters.xml"), listing.find("SampleSheet.csv")) if entry]
         return Detection(platform=NAME, confidence=1.0, evidence=(run_info.path, *beside))
-    reports = [entry.path for entry in _reports(listing)]
+    reports = [entry.path for entry in reports_in(listing)]
     return Detection(platform=NAME, confidence=0.9, evidence=tuple(reports[:3])) if reports else None
-
-
-def _reports(listing: Listing) -> Iterator[Entry]:
-    for entry in listing.named("demultiplex_stats.csv", "stats.json"):
-        if entry.folder.lower().rpartition("/")[2] in ("reports", "stats"):
-            yield entry
 
 
 def read(folder: Path, listing: Listing) -> InstrumentRun:
@@ -72,39 +49,88 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         folder: As the caller named it; its name is kept beside the run's id.
         listing: Of that folder.
     """
-    reading = _Reading(listing, list(listing.problems))
+    reading = Reading(listing, list(listing.problems))
     info = _run_info(reading)
     parameters = _run_parameters(reading)
     chosen, several = illumina_files.one_conversion(listing.files)
     reading.problems += several
-    qc, stated = _quality(reading, chosen)
+    reports = read_reports(reading, _of_chosen(chosen, reports_in(listing)))
     name = folder.resolve().name
-    run_id = _run_id(reading, info, parameters, stated, name)
-    model = parameters.model or model_of_serial(info.instrument if info else None)
-    samples, sheet = _sheet(reading, chosen, info.lanes if info else None)
-    files = _files(reading, chosen, samples, sheet)
-    completion, found = completion_of(listing, model, parameters, len(chosen))
-    reading.problems += [*found, *_no_reads(completion, files)]
+    run_id = _run_id(reading, info, parameters, reports.stated, name)
+    serial = (info.instrument if info else None) or parameters.serial
+    model = finer_model(parameters.model, serial)
+    sheet, sheet_path = _sheet(reading, chosen, info)
+    samples = sheet.samples if sheet else ()
+    files = _files(reading, chosen, samples, sheet_path)
+    completion, told, found = completion_of(listing, model, parameters, len(chosen))
+    reading.problems += [*found, *_no_reads(completion, files), *reports.suspects(samples)]
+    seen = _interop(reading, info)
+    started, text, ended = _times(reading, run_id, info, parameters)
+    flow_cell = (info.flow_cell if info else None) or parameters.flow_cell
+    raw, personal = _told(parameters, sheet, sheet_path)
     return InstrumentRun(
         run_id=run_id,
         folder_name=name,
         platform=NAME,
         instrument_model=model,
-        instrument_serial=(info.instrument if info else None) or parameters.serial,
-        flow_cell=info.flow_cell if info else None,
-        started=parameters.started or (info.started if info else None),
-        started_text=parameters.started_text or (info.started_text if info else None),
+        instrument_serial=serial,
+        software=parameters.software,
+        flow_cell=flow_cell,
+        flow_cell_type=parameters.flow_cell_type,
+        position=parameters.position or side_of(run_id, flow_cell, model),
+        started=started,
+        started_text=text,
+        ended=ended,
         lanes=info.lanes if info else None,
         reads=info.reads if info else (),
         samples=samples,
         files=tuple(files),
-        qc=tuple(qc),
+        qc=(*seen, *told, *parameters.metrics, *reports.metrics),
         completion=completion,
         problems=tuple(reading.problems),
+        raw=raw,
+        personal=personal,
     )
 
 
-def _run_info(reading: _Reading) -> RunInfo | None:
+def _interop(reading: Reading, info: RunInfo | None) -> list[QCMetric]:
+    if info is None or not any(entry.path.lower().startswith("interop/") for entry in reading.listing.files):
+        return []
+    # These need numpy, which takes longer to import than all the rest to be read.
+    from labrelay.parsers.interop_quality import interop_metrics
+
+    return interop_metrics(reading, info.reads, info.lanes)
+
+
+def _times(
+    reading: Reading, run_id: str, info: RunInfo | None, parameters: RunParameters
+) -> tuple[datetime | None, str | None, datetime | None]:
+    """Return start, its raw text and end: the finest that a file states."""
+    source = "RunInfo.xml" if parameters.started is None else "RunParameters.xml"
+    said = info if parameters.started is None else parameters
+    text = said.started_text if said else None
+    started, problems = start_of(run_id, said.started if said else None, text, source)
+    reading.problems += problems
+    marker = reading.listing.find("RTAComplete.txt")
+    if parameters.ended is not None or marker is None or marker.size > _MARKER_CAP:
+        return started, text, parameters.ended
+    data = reading.data(marker)
+    return started, text, end_of_base_calling(decode(data, marker.path).text, started) if data else None
+
+
+def _told(
+    parameters: RunParameters, sheet: SampleSheet | None, path: str | None
+) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Return what nothing models, by file, and what tells of people and machines."""
+    raw = {"RunParameters.xml": parameters.raw}
+    personal = {f"RunParameters.xml: {name}": text for name, text in parameters.personal.items()}
+    if sheet is not None and path is not None:
+        raw[path], of_sheet = sheet_fields(sheet, path)
+        personal.update(of_sheet)
+    return {name: fields for name, fields in raw.items() if fields}, personal
+
+
+def _run_info(reading: Reading) -> RunInfo | None:
     listing = reading.listing
     entry = listing.find("RunInfo.xml") or next(
         (entry for entry in listing.named("runinfo.xml") if entry.folder.lower().endswith("reports")), None
@@ -117,7 +143,7 @@ def _run_info(reading: _Reading) -> RunInfo | None:
     return info
 
 
-def _run_parameters(reading: _Reading) -> RunParameters:
+def _run_parameters(reading: Reading) -> RunParameters:
     entry = reading.listing.find("RunParameters.xml")
     data = reading.data(entry)
     if entry is None or data is None:
@@ -129,7 +155,7 @@ def _run_parameters(reading: _Reading) -> RunParameters:
 
 
 def _run_id(
-    reading: _Reading, info: RunInfo | None, parameters: RunParameters, stated: dict[str, str], name: str
+    reading: Reading, info: RunInfo | None, parameters: RunParameters, stated: dict[str, str], name: str
 ) -> str:
     """Return the id inside RunInfo.xml, else in a report, else the folder's name; say where they disagree."""
     run_id = info.run_id if info else next(iter(stated.values()), None)
@@ -159,57 +185,14 @@ def _of_chosen(chosen: list[Entry], entries: Iterator[Entry]) -> list[Entry]:
     return [entry for entry in found if illumina_files.conversion_root(entry.path) in roots] or found
 
 
-def _quality(reading: _Reading, chosen: list[Entry]) -> tuple[list[QCMetric], dict[str, str]]:
-    """Return the converter's metrics and the run ids that its reports state, by path."""
-    metrics: list[QCMetric] = []
-    stated: dict[str, str] = {}
-    for entry in _of_chosen(chosen, _reports(reading.listing)):
-        data = reading.data(entry, _REPORT_CAP)
-        if data is None:
-            continue
-        if entry.name.lower() == "stats.json":
-            run_id, found, problems = conversion.bcl2fastq_metrics(data, entry.path)
-            if run_id:
-                stated[entry.path] = run_id
-        else:
-            beside = reading.listing.find(f"{entry.folder}/Quality_Metrics.csv")
-            quality = reading.data(beside, _REPORT_CAP)
-            pair = (quality, beside.path) if beside is not None and quality is not None else None
-            found, problems = conversion.bcl_convert_metrics((data, entry.path), pair)
-        metrics += found
-        reading.problems += problems
-    return metrics, stated
+def _sheet(reading: Reading, chosen: list[Entry], info: RunInfo | None) -> tuple[SampleSheet | None, str | None]:
+    """Return the sheet that made the FASTQ files, else the one in the run folder, and its path."""
+    nested = (e for e in reading.listing.named("samplesheet.csv") if e.folder.lower().rpartition("/")[2] == "reports")
+    made = _of_chosen(chosen, nested)
+    return sheet_of(reading, made, info.lanes if info else None, info.reads if info else ())
 
 
-def _sheet(reading: _Reading, chosen: list[Entry], lanes: int | None) -> tuple[tuple[SheetSample, ...], str | None]:
-    """Return the rows and the path of the sheet that made the FASTQ files, else of the one in the run folder."""
-    listing = reading.listing
-    nested = (e for e in listing.named("samplesheet.csv") if e.folder.lower().rpartition("/")[2] == "reports")
-    own = listing.find("SampleSheet.csv")
-    candidates = [*_of_chosen(chosen, nested), *([own] if own else [])]
-    if not candidates:
-        candidates = [e for e in listing.named("samplesheet.csv") if "basecalls" in e.folder.lower()][:1]
-    read_sheets: list[tuple[Entry, SampleSheet]] = []
-    for entry in candidates:
-        data = reading.data(entry)
-        if data is not None:
-            read_sheets.append((entry, read_sample_sheet(data, entry.path, lanes)))
-    if not read_sheets:
-        if not candidates:
-            reading.problems.append(
-                warning("NO_SAMPLE_SHEET", "the folder has no SampleSheet.csv; samples are unassigned")
-            )
-        return (), None
-    used, sheet = read_sheets[0]
-    reading.problems += sheet.problems
-    for other, second in read_sheets[1:]:
-        reading.problems += sheets_differ(sheet.samples, second.samples, used.path, other.path)
-    return sheet.samples, used.path
-
-
-def _files(
-    reading: _Reading, chosen: list[Entry], samples: tuple[SheetSample, ...], sheet: str | None
-) -> list[RunFile]:
+def _files(reading: Reading, chosen: list[Entry], samples: tuple[SheetSample, ...], sheet: str | None) -> list[RunFile]:
     names = name_reads([entry.path for entry in chosen])
     files = []
     for entry in chosen:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from xml.etree.ElementTree import Element
 
 from labrelay.model.instrument import Completion, Fact, Known
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
-from labrelay.parsers.illumina_runinfo import WRITES_COPY_COMPLETE, RunParameters
+from labrelay.model.qc import QCMetric
+from labrelay.parsers.illumina_models import WRITES_COPY_COMPLETE
+from labrelay.parsers.illumina_parameters import RunParameters
 from labrelay.parsers.listing import Listing, read_small
-from labrelay.parsers.text import to_int, warning
+from labrelay.parsers.text import to_float, to_int, warning
 from labrelay.parsers.xml import find_text, parse_xml
 
 ACQUIRED = (
@@ -39,13 +42,18 @@ _CONVERTED = (
 )
 _ONBOARD = re.compile(r"(Analysis/\d+)/", re.IGNORECASE)
 _PARTIAL = re.compile(r"(?:Basecalling_Netcopy_complete_Read|RTARead|ImageAnalysis_Netcopy_complete_Read)\w*\.txt\Z")
+_FIGURES = (
+    ("ClusterDensity", "cluster_density", "thousands per square millimetre"),
+    ("ClustersPassingFilter", "clusters_pf_percent", "percent"),
+    ("EstimatedYield", "estimated_yield", "Gbp"),
+)
 _CYCLES = ("Read1Cycles", "Index1ReadCycles", "Index2ReadCycles", "Read2Cycles")
 
 
 def completion_of(
     listing: Listing, model: str | None, parameters: RunParameters, fastq_count: int
-) -> tuple[Completion, list[Problem]]:
-    """Return the three facts and what is missing or contradicts.
+) -> tuple[Completion, list[QCMetric], list[Problem]]:
+    """Return the three facts, the figures that stand beside them, and what is missing or contradicts.
 
     Args:
         listing: The run folder.
@@ -54,9 +62,11 @@ def completion_of(
         fastq_count: FASTQ files in the folder.
     """
     problems: list[Problem] = []
-    acquired = _acquired(listing, parameters, problems)
+    status, told = _status(listing, problems)
+    acquired = _acquired(listing, parameters, status, problems)
     copied = _copied(listing, model, acquired, problems)
-    return Completion(acquired=acquired, copied=copied, converted=_converted(listing, fastq_count, problems)), problems
+    converted = _converted(listing, fastq_count, problems)
+    return Completion(acquired=acquired, copied=copied, converted=converted), told, problems
 
 
 def _marker(listing: Listing, names: Iterable[str]) -> Fact | None:
@@ -64,9 +74,8 @@ def _marker(listing: Listing, names: Iterable[str]) -> Fact | None:
     return Fact(value=Known.YES, evidence=entry.path) if entry else None
 
 
-def _acquired(listing: Listing, parameters: RunParameters, problems: list[Problem]) -> Fact:
+def _acquired(listing: Listing, parameters: RunParameters, status: Fact | None, problems: list[Problem]) -> Fact:
     marker = _marker(listing, ACQUIRED)
-    status = _status(listing, problems)
     if status is not None and status.value is Known.NO:
         if marker is not None:
             text = f"{marker.evidence} says that the run is complete, and this file says that it did not end as planned"
@@ -86,19 +95,20 @@ def _acquired(listing: Listing, parameters: RunParameters, problems: list[Proble
     return Fact(value=Known.NO, evidence=partial) if partial else Fact()
 
 
-def _status(listing: Listing, problems: list[Problem]) -> Fact | None:
+def _status(listing: Listing, problems: list[Problem]) -> tuple[Fact | None, list[QCMetric]]:
     """Return what RunCompletionStatus.xml says: YES only for a run that ended as planned with all its cycles."""
     entry = listing.find(STATUS)
     if entry is None:
-        return None
+        return None, []
     data = read_small(listing.root, entry.path)
     if isinstance(data, Problem):
         problems.append(data)
-        return None
+        return None, []
     root, found = parse_xml(data, entry.path)
     problems.extend(found)
     if root is None:
-        return None
+        return None, []
+    metrics = _figures(root, entry.path)
     word = find_text(root, "CompletionStatus", "RunStatus") or ""
     planned = [to_int(find_text(root, f"Planned{name}")) for name in _CYCLES]
     completed = [to_int(find_text(root, f"Completed{name}")) for name in _CYCLES]
@@ -106,10 +116,22 @@ def _status(listing: Listing, problems: list[Problem]) -> Fact | None:
     if short:
         problems.append(warning("INCOMPLETE_CYCLES", "fewer cycles were run than were planned", entry.path))
     if word.lower() in ("completedasplanned", "runcompleted", "completed") and not short:
-        return Fact(value=Known.YES, evidence=entry.path)
-    text = f"the instrument says that the run ended with status {printable(word, 60) or '(none)'}"
+        return Fact(value=Known.YES, evidence=entry.path), metrics
+    reason = find_text(root, "ErrorDescription", "Message") or "None"
+    why = "" if reason == "None" else f" ({printable(reason, 120)})"
+    text = f"the instrument says that the run ended with status {printable(word, 60) or '(none)'}{why}"
     problems.append(warning("NOT_AS_PLANNED", f"{text}; decide whether its data may be used", entry.path))
-    return Fact(value=Known.NO, evidence=entry.path)
+    return Fact(value=Known.NO, evidence=entry.path), metrics
+
+
+def _figures(root: Element, path: str) -> list[QCMetric]:
+    """Return what a NextSeq 500 writes beside its status: density, clusters that passed, and estimated yield."""
+    metrics = []
+    for tag, name, unit in _FIGURES:
+        value = to_float(find_text(root, tag))
+        if value is not None:
+            metrics.append(QCMetric(name=name, value=value, unit=unit, source=path))
+    return metrics
 
 
 def _copied(listing: Listing, model: str | None, acquired: Fact, problems: list[Problem]) -> Fact:

@@ -1,8 +1,4 @@
-"""RunInfo.xml and RunParameters.xml: which run, which instrument, which recipe.
-
-RunInfo.xml (versions 1 to 6) is the same everywhere and holds the run's id. RunParameters.xml has five dialects, one
-a family of instruments, so its tags are looked up by name wherever they stand.
-"""
+"""RunInfo.xml: which run, which instrument, which recipe; versions 1 to 7 differ little."""
 
 from __future__ import annotations
 
@@ -16,36 +12,6 @@ from labrelay.model.problem import Problem
 from labrelay.parsers.text import error, to_datetime, to_int, warning
 from labrelay.parsers.xml import attribute, find_all, find_text, local_name, parse_xml
 
-_MODELS = {
-    "miseq": "MiSeq",
-    "miseqi100": "MiSeq i100",
-    "miseqi100plus": "MiSeq i100 Plus",
-    "miseqi100series": "MiSeq i100",
-    "nextseq": "NextSeq 500/550",
-    "nextseq1000/2000": "NextSeq 1000/2000",
-    "novaseq": "NovaSeq 6000",
-    "novaseqx": "NovaSeq X",
-    "novaseqxplus": "NovaSeq X Plus",
-    "novaseqxseries": "NovaSeq X",
-    "iseq": "iSeq 100",
-    "hiseq": "HiSeq",
-}
-# The serial number begins with letters of the model, for folders that came without RunParameters.xml.
-_SERIALS = (
-    ("ST-E", "HiSeq X"),
-    ("LH", "NovaSeq X"),
-    ("VH", "NextSeq 1000/2000"),
-    ("NS", "NextSeq 500/550"),
-    ("NB", "NextSeq 500/550"),
-    ("SH", "MiSeq i100"),
-    ("FS", "iSeq 100"),
-    ("M", "MiSeq"),
-    ("K", "HiSeq 3000/4000"),
-    ("D", "HiSeq 2500"),
-    ("A", "NovaSeq 6000"),
-)
-# These write CopyComplete.txt, so that its absence says something.
-WRITES_COPY_COMPLETE = ("NovaSeq", "NextSeq 1000/2000", "MiSeq i100")
 _LAST_NUMBER = re.compile(r"\d{6,8}_[^_]+_(\d{1,6})_")
 
 
@@ -61,28 +27,6 @@ class RunInfo:
     started_text: str | None = None
     lanes: int | None = None
     reads: tuple[ReadSegment, ...] = ()
-
-
-@dataclass(frozen=True)
-class RunParameters:
-    """What RunParameters.xml adds to RunInfo.xml.
-
-    Attributes:
-        run_id: Of the run that it belongs to.
-        model: As people call the instrument.
-        serial: The instrument's.
-        started: `RunStartDate` when it is finer than a day.
-        started_text: Its raw text.
-        planned, completed: Sums of cycles where the dialect has both (iSeq), else None.
-    """
-
-    run_id: str | None = None
-    model: str | None = None
-    serial: str | None = None
-    started: datetime | None = None
-    started_text: str | None = None
-    planned: int | None = None
-    completed: int | None = None
 
 
 def parse_run_info(data: bytes, path: str) -> tuple[RunInfo | None, tuple[Problem, ...]]:
@@ -152,43 +96,3 @@ def _segment(read: Element, place: int) -> ReadSegment | None:
         is_index=indexed or any(local_name(child.tag) == "index" for child in read),
         reverse_complement=None if reverse is None else reverse.upper() == "Y",
     )
-
-
-def parse_run_parameters(data: bytes, path: str) -> tuple[RunParameters, tuple[Problem, ...]]:
-    """Return what RunParameters.xml says; nothing but problems when it cannot be read."""
-    root, problems = parse_xml(data, path)
-    if root is None:
-        return RunParameters(), problems
-    date = find_text(root, "RunStartDate")
-    started = to_datetime(date) if date else None
-    whole_day = date is None or date.isdigit()
-    parameters = RunParameters(
-        run_id=find_text(root, "RunId"),
-        model=_model(root),
-        serial=find_text(root, "InstrumentSerialNumber", "InstrumentId", "InstrumentName", "ScannerId"),
-        started=None if whole_day else started,
-        started_text=None if whole_day or started is None else date,
-        planned=_cycles(root, "PlannedCycles"),
-        completed=_cycles(root, "CompletedCycles"),
-    )
-    return parameters, problems
-
-
-def _model(root: Element) -> str | None:
-    for text in (find_text(root, "InstrumentType"), find_text(root, "ApplicationName", "Application")):
-        if text:
-            bare = re.sub(r"\s*Control Software.*", "", text, flags=re.IGNORECASE)
-            return _MODELS.get(bare.lower().replace(" ", ""), bare)
-    return None
-
-
-def _cycles(root: Element, name: str) -> int | None:
-    element = next(find_all(root, name), None)
-    counts = [to_int(child.text) for child in element] if element is not None else []
-    known = [count for count in counts if count is not None]
-    return sum(known) if known and len(known) == len(counts) else None
-
-
-def model_of_serial(serial: str | None) -> str | None:
-    """Return the model that a serial number stands for, or None."""
-    return next((model for start, model in _SERIALS if serial and re.match(f"{start}[0-9]", serial)), None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import math
 import re
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -116,6 +117,15 @@ def to_int(text: str | None) -> int | None:
     """Return a count of at most 18 digits, or None when the text is none."""
     match = _DIGITS.match(text) if text else None
     return int(match[1]) if match else None
+
+
+def to_float(text: str | None) -> float | None:
+    """Return a finite decimal number, or None when the text is none (`nan`, `N/A`, an empty cell)."""
+    try:
+        value = float(text) if text and len(text) < 40 else None
+    except ValueError:
+        return None
+    return value if value is not None and math.isfinite(value) else None
 
 
 def to_datetime(text: str) -> datetime | None:

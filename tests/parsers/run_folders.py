@@ -14,7 +14,7 @@ CASES = Path(__file__).parents[1] / "data" / "instruments"
 BASECALLS = "Data/Intensities/BaseCalls"
 RUN_INFO = """<?xml version="1.0"?>
 <RunInfo Version="2"><Run Id="{run_id}" Number="{number}"><Flowcell>000000000-L7342</Flowcell>
-<Instrument>{serial}</Instrument><Date>231108</Date><Reads>
+<Instrument>{serial}</Instrument><Date>{date}</Date><Reads>
 <Read Number="3" NumCycles="151" IsIndexedRead="N" /><Read Number="1" NumCycles="151" IsIndexedRead="N" />
 <Read Number="2" NumCycles="12" IsIndexedRead="Y" /></Reads>
 <FlowcellLayout LaneCount="1" SurfaceCount="2" SwathCount="1" TileCount="14" /></Run></RunInfo>
@@ -38,7 +38,8 @@ def illumina_run(
 ) -> Path:
     """Return a run folder named by its id, with one-byte files at the given paths."""
     root = parent / run_id
-    put(root, "RunInfo.xml", RUN_INFO.format(run_id=run_id, serial=serial, number=int(run_id.split("_")[2])))
+    date, _, number, *_ = run_id.split("_")
+    put(root, "RunInfo.xml", RUN_INFO.format(run_id=run_id, serial=serial, number=int(number), date=date))
     if sheet is not None:
         put(root, "SampleSheet.csv", sheet)
     for path in (*markers, *files):

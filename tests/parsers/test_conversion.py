@@ -45,7 +45,8 @@ def test_a_sample_without_reads_has_no_percentages_though_the_report_says_1_0000
     assert value(run, "reads", scope) == 0
     assert value(run, "perfect_index_percent", scope) is None
     assert value(run, "q30_percent", scope) is None
-    assert len({metric.scope for metric in run.qc}) == 380
+    assert len({metric.scope for metric in run.qc if ", lane" in metric.scope}) == 380
+    assert value(run, "samples_without_reads", "lane 1") == 189
 
 
 def test_bcl2fastq_statistics_of_a_sample_with_four_indexes() -> None:
@@ -62,8 +63,15 @@ def test_bcl2fastq_statistics_of_a_sample_with_four_indexes() -> None:
 def test_a_project_column_of_newer_versions_moves_nothing() -> None:
     report = b"Lane,SampleID,Sample_Project,Index,# Reads,# Perfect Index Reads\n1,A,p,ACGT,10,5\n"
     metrics, problems = bcl_convert_metrics((report, "Reports/Demultiplex_Stats.csv"), None)
-    assert {metric.name: metric.value for metric in metrics} == {"reads": 10, "perfect_index_percent": 50}
+    told = {metric.name: metric.value for metric in metrics if metric.scope == "A, lane 1"}
+    assert told == {"reads": 10, "perfect_index_percent": 50}
     assert problems == []
+
+
+def test_a_lane_without_any_index_has_no_perfect_ones() -> None:
+    report = b"Lane,SampleID,Sample_Project,Index,# Reads,# Perfect Index Reads\n1,pool,p,,657929553,657929553\n"
+    metrics, _ = bcl_convert_metrics((report, "r"), None)
+    assert {metric.name for metric in metrics} == {"reads", "samples_without_reads"}
 
 
 @pytest.mark.parametrize(

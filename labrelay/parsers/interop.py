@@ -1,0 +1,178 @@
+"""InterOp files: is each whole for its version, and the records of the two that a run is judged by.
+
+The formats are those of Illumina's InterOp documentation: one byte version, one byte record length, sometimes more,
+then records of equal size in little-endian order. A file that was cut is read without complaint by other tools and
+gives a better quality on less yield, so that its length is checked first and a cut file gives no numbers.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labrelay.model.problem import Problem
+from labrelay.parsers.text import warning
+
+FOLDER = "InterOp/"
+HEAD = 4096
+CLUSTERS, CLUSTERS_PF = 102, 103
+Table = NDArray[np.void]
+Counts = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a header says: where the records begin, how long each is, and for qualities the scores of the columns."""
+
+    version: int
+    start: int
+    record: int
+    scores: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Qualities:
+    """QMetrics by tile and cycle: lane, cycle and base calls by quality score, one row a tile and cycle."""
+
+    lane: NDArray[np.int64]
+    tile: NDArray[np.int64]
+    cycle: NDArray[np.int64]
+    total: Counts
+    q30: Counts
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """TileMetrics by lane: sums of clusters, and of those that passed the filter."""
+
+    clusters: dict[int, float]
+    passed: dict[int, float]
+
+
+def _plain(*records: tuple[int, int]) -> Callable[[bytes], Layout | None]:
+    """Return what reads a header of two bytes, for versions with these record lengths."""
+    known = dict(records)
+
+    def layout(head: bytes) -> Layout | None:
+        record = known.get(head[0])
+        return Layout(head[0], 2, record) if record is not None and record == head[1] else None
+
+    return layout
+
+
+def _tile(head: bytes) -> Layout | None:
+    if head[0] == 3:
+        return Layout(3, 6, 15) if head[1] == 15 else None
+    return _plain((2, 10))(head)
+
+
+def _extraction(head: bytes) -> Layout | None:
+    if head[0] == 3 and len(head) > 2:
+        return Layout(3, 3, head[1]) if head[1] == 8 + 6 * head[2] else None
+    return _plain((2, 38))(head)
+
+
+def _quality(head: bytes) -> Layout | None:
+    version, record = head[0], head[1]
+    if version == 4:
+        return Layout(4, 2, 206, tuple(range(1, 51))) if record == 206 else None
+    if version not in (5, 6, 7) or len(head) < 3:
+        return None
+    bins = head[3] if head[2] and len(head) > 3 else 0
+    start = 4 + 3 * bins if head[2] else 3
+    if len(head) < start:
+        return None
+    # Lower and upper bounds of all bins, then the score that each stands for.
+    scores = tuple(head[start - bins : start]) if version > 5 and bins else tuple(range(1, 51))
+    wanted = (8 if version == 7 else 6) + 4 * len(scores)
+    return Layout(version, start, record, scores) if record == wanted else None
+
+
+# ExtendedTile, Index, Phasing and others have records of many kinds or lengths and are left alone.
+_LAYOUTS: dict[str, Callable[[bytes], Layout | None]] = {
+    "tilemetricsout.bin": _tile,
+    "qmetricsout.bin": _quality,
+    "extractionmetricsout.bin": _extraction,
+    "correctedintmetricsout.bin": _plain((2, 48), (3, 34)),
+    "errormetricsout.bin": _plain((3, 30), (4, 12), (5, 12)),
+}
+
+
+def is_checked(name: str) -> bool:
+    """Return whether the length of this file can be checked, by its name."""
+    return name.lower() in _LAYOUTS
+
+
+def check_length(name: str, head: bytes, size: int, path: str) -> tuple[Layout | None, list[Problem]]:
+    """Return the layout of a whole file; None with the problem of one that is not whole, or not understood.
+
+    Args:
+        name: The file's, without folders.
+        head: Its first bytes, 4,096 are enough.
+        size: Of the whole file.
+        path: For messages.
+    """
+    if size < 2:
+        text = "it is empty, so the run's quality cannot be told from it; copy it again from the instrument"
+        return None, [warning("INTEROP_TRUNCATED", text, path)]
+    layout = _LAYOUTS[name.lower()](head) if len(head) >= 2 else None
+    if layout is None:
+        text = (
+            f"its version {head[0] if head else '?'} with records of {head[1] if len(head) > 1 else '?'} bytes is not"
+        )
+        return None, [warning("INTEROP_UNKNOWN", f"{text} known here; its numbers are left out", path)]
+    rest = (size - layout.start) % layout.record
+    if rest or size < layout.start:
+        text = f"{rest} of {layout.record} bytes of its last record are there: it was cut, and gives no numbers"
+        return None, [warning("INTEROP_TRUNCATED", f"{text}; copy it again from the instrument", path)]
+    return layout, []
+
+
+def tiles_of(data: bytes, layout: Layout) -> Tiles:
+    """Return the clusters in TileMetricsOut.bin; a tile that was written twice counts as it was last."""
+    found: dict[tuple[int, int, int], float] = {}
+    if layout.version == 2:
+        for lane, tile, code, value in struct.iter_unpack("<HHHf", data[layout.start :]):
+            found[lane, tile, code] = value
+    else:
+        for lane, tile, kind, first, second in struct.iter_unpack("<HIcff", data[layout.start :]):
+            if kind == b"t":
+                found[lane, tile, CLUSTERS], found[lane, tile, CLUSTERS_PF] = first, second
+    sums: dict[int, dict[int, float]] = {CLUSTERS: {}, CLUSTERS_PF: {}}
+    for (lane, _, code), value in found.items():
+        if code in sums and np.isfinite(value):
+            sums[code][lane] = sums[code].get(lane, 0.0) + value
+    return Tiles(sums[CLUSTERS], sums[CLUSTERS_PF])
+
+
+def qualities_of(data: bytes, layout: Layout) -> Qualities:
+    """Return the base calls in QMetricsOut.bin; a tile's cycle that was written twice counts as it was last."""
+    tile = "<u4" if layout.version == 7 else "<u2"
+    kind = np.dtype([("lane", "<u2"), ("tile", tile), ("cycle", "<u2"), ("calls", "<u4", (len(layout.scores),))])
+    table: Table = np.frombuffer(data, kind, offset=layout.start)
+    key = table["lane"].astype(np.int64) << 48 | table["tile"].astype(np.int64) << 16 | table["cycle"]
+    # Of the reversed table the first of each key is the last that was written.
+    _, first = np.unique(key[::-1], return_index=True)
+    table = table[::-1][first]
+    good = np.asarray(layout.scores) >= 30
+    return Qualities(
+        table["lane"].astype(np.int64),
+        table["tile"].astype(np.int64),
+        table["cycle"].astype(np.int64),
+        table["calls"].sum(axis=1, dtype=np.uint64),
+        table["calls"][:, good].sum(axis=1, dtype=np.uint64),
+    )
+
+
+def cycles_of(data: bytes, layout: Layout) -> NDArray[np.int64]:
+    """Return the cycle of each record in ExtractionMetricsOut.bin."""
+    tile = "<u4" if layout.version == 3 else "<u2"
+    head = np.dtype([("lane", "<u2"), ("tile", tile), ("cycle", "<u2")])
+    rest = np.dtype([("head", head), ("rest", f"V{layout.record - head.itemsize}")])
+    table: Table = np.frombuffer(data, rest, offset=layout.start)
+    found: NDArray[np.int64] = table["head"]["cycle"].astype(np.int64)
+    return found

@@ -1,0 +1,193 @@
+"""Yield and quality of an Illumina run by its InterOp files: for the run, each lane and read, and each cycle.
+
+As the instrument's own viewer counts: clusters that passed the filter, over all cycles but the last of each read, which
+has no next one to correct it by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labrelay.model.instrument import ReadSegment
+from labrelay.model.problem import Problem
+from labrelay.model.qc import QCMetric
+from labrelay.parsers.interop import (
+    FOLDER,
+    HEAD,
+    Layout,
+    Qualities,
+    Tiles,
+    check_length,
+    cycles_of,
+    is_checked,
+    qualities_of,
+    tiles_of,
+)
+from labrelay.parsers.listing import Entry, Listing, read_head
+from labrelay.parsers.reading import Reading
+from labrelay.parsers.text import warning
+
+# A NovaSeq X run of 330 cycles has some 40 MB; what is larger is checked and not read, to keep memory bounded.
+CAP = 64 * 1024 * 1024
+
+
+class CycleQuality(NamedTuple):
+    """The base calls of one cycle in one lane: their share of Q30 and better, None when there are none."""
+
+    lane: int
+    cycle: int
+    read: int | None
+    q30_percent: float | None
+
+
+def interop_metrics(reading: Reading, reads: Sequence[ReadSegment], lanes: int | None) -> list[QCMetric]:
+    """Return yield, clusters and quality; what is cut, short or of another run is told and gives no numbers.
+
+    Args:
+        reading: The run folder; problems go there.
+        reads: The recipe.
+        lanes: Of the flow cell, when known.
+    """
+    layouts = _checked(reading)
+    problems: list[Problem] = []
+    qualities = None
+    found = _load(reading, layouts, "QMetricsOut.bin")
+    if found is not None:
+        qualities = qualities_of(*found)
+        problems = _fit(qualities, reads, lanes)
+    else:
+        extraction = _load(reading, layouts, "ExtractionMetricsOut.bin")
+        if extraction is not None:
+            problems = _short(cycles_of(*extraction), reads, f"{FOLDER}ExtractionMetricsOut.bin")
+    reading.problems += problems
+    tiles = _load(reading, layouts, "TileMetricsOut.bin")
+    # Of a part of the cycles neither the yield nor a quality is the run's.
+    metrics = list(_cluster_metrics(tiles_of(*tiles), () if problems else reads)) if tiles is not None else []
+    if qualities is not None and not problems:
+        metrics += _quality_metrics(qualities, reads)
+    return metrics
+
+
+def cycle_quality(listing: Listing, reads: Sequence[ReadSegment]) -> tuple[CycleQuality, ...]:
+    """Return the share of Q30 in each lane and cycle, by lane and cycle; nothing where no whole file tells it."""
+    reading = Reading(listing)
+    found = _load(reading, _checked(reading), "QMetricsOut.bin")
+    if found is None:
+        return ()
+    table = qualities_of(*found)
+    of_read = {cycle: read.number for read, cycles in _spans(reads) for cycle in cycles}
+    points = []
+    for lane in np.unique(table.lane):
+        here = table.lane == lane
+        for cycle in np.unique(table.cycle[here]):
+            share = _share(table, here & (table.cycle == cycle))
+            points.append(CycleQuality(int(lane), int(cycle), of_read.get(int(cycle)), share))
+    return tuple(points)
+
+
+def _checked(reading: Reading) -> dict[str, Layout]:
+    """Return the layouts of the whole files in the InterOp folder, by name; the others are told."""
+    layouts = {}
+    for entry in reading.listing.files:
+        if not entry.path.lower().startswith(FOLDER.lower()) or "/" in entry.path[len(FOLDER) :]:
+            continue
+        if is_checked(entry.name):
+            head = read_head(reading.listing.root, entry.path, HEAD)
+            layout, problems = check_length(entry.name, head, entry.size, entry.path)
+            reading.problems += problems
+            if layout is not None:
+                layouts[entry.name.lower()] = layout
+    return layouts
+
+
+def _load(reading: Reading, layouts: dict[str, Layout], name: str) -> tuple[bytes, Layout] | None:
+    layout = layouts.get(name.lower())
+    entry: Entry | None = reading.listing.find(FOLDER + name)
+    if layout is None or entry is None or entry.size > CAP:
+        return None
+    data = reading.data(entry, CAP)
+    # It may have grown since it was listed: the instrument is still at work then.
+    return (data, layout) if data is not None and len(data) == entry.size else None
+
+
+def _spans(reads: Iterable[ReadSegment]) -> Iterator[tuple[ReadSegment, range]]:
+    """Give each read with its cycles, counted through the run from 1."""
+    at = 1
+    for read in reads:
+        yield read, range(at, at + read.cycles)
+        at += read.cycles
+
+
+def _usable(cycles: range) -> range:
+    return cycles[:-1] if len(cycles) > 1 else cycles
+
+
+def _metric(name: str, value: float | None, unit: str, scope: str, file: str) -> QCMetric:
+    return QCMetric(name=name, value=value, unit=unit, scope=scope, source=FOLDER + file)
+
+
+def _cluster_metrics(tiles: Tiles, reads: Sequence[ReadSegment]) -> Iterator[QCMetric]:
+    file = "TileMetricsOut.bin"
+    usable = sum(len(_usable(cycles)) for _, cycles in _spans(reads))
+    scopes = [("run", sum(tiles.clusters.values()), sum(tiles.passed.values()))] if tiles.clusters else []
+    if len(tiles.clusters) > 1:
+        scopes += [(f"lane {n}", tiles.clusters[n], tiles.passed.get(n, 0.0)) for n in sorted(tiles.clusters)]
+    for scope, clusters, passed in scopes:
+        yield _metric("clusters", clusters, "count", scope, file)
+        yield _metric("clusters_pf", passed, "count", scope, file)
+        yield _metric("clusters_pf_percent", 100 * passed / clusters if clusters else None, "percent", scope, file)
+        if usable:
+            yield _metric("yield", passed * usable / 1e9, "Gbp", scope, file)
+
+
+def _share(table: Qualities, rows: NDArray[np.bool_]) -> float | None:
+    total = int(table.total[rows].sum())
+    return 100 * int(table.q30[rows].sum()) / total if total else None
+
+
+def _quality_metrics(table: Qualities, reads: Sequence[ReadSegment]) -> Iterator[QCMetric]:
+    file = "QMetricsOut.bin"
+    spans = [(read, np.isin(table.cycle, list(_usable(cycles)))) for read, cycles in _spans(reads)]
+    every = np.logical_or.reduce([rows for _, rows in spans]) if spans else np.ones(len(table.cycle), bool)
+    yield _metric("q30_percent", _share(table, every), "percent", "run", file)
+    counts = {True: 0, False: 0}
+    for read, rows in spans:
+        counts[read.is_index] += 1
+        name = f"{'index' if read.is_index else 'read'} {counts[read.is_index]}"
+        yield _metric("q30_percent", _share(table, rows), "percent", name, file)
+    lanes = [int(lane) for lane in np.unique(table.lane)]
+    for lane in lanes if len(lanes) > 1 else ():
+        yield _metric("q30_percent", _share(table, every & (table.lane == lane)), "percent", f"lane {lane}", file)
+
+
+def _fit(table: Qualities, reads: Sequence[ReadSegment], lanes: int | None) -> list[Problem]:
+    """Return what does not fit the run: fewer cycles, fewer tiles at the end, or cycles and lanes that it has not."""
+    path = f"{FOLDER}QMetricsOut.bin"
+    problems = _short(table.cycle, reads, path)
+    if lanes is not None and len(table.lane) and int(table.lane.max()) > lanes:
+        text = f"it has lane {int(table.lane.max())}, and the flow cell has {lanes}; it is of another run, and not used"
+        problems.append(warning("INTEROP_OTHER_RUN", text, path))
+    if problems or not len(table.cycle):
+        return problems
+    last = table.cycle == table.cycle.max()
+    tiles, there = len(np.unique(table.lane << 32 | table.tile)), int(last.sum())
+    if there < tiles:
+        text = f"of its last cycle {there} of {tiles} tiles are there, so no quality is told; copy it again, or wait"
+        problems.append(warning("INTEROP_INCOMPLETE_CYCLES", text, path))
+    return problems
+
+
+def _short(cycles: NDArray[np.int64], reads: Sequence[ReadSegment], path: str) -> list[Problem]:
+    planned = sum(read.cycles for read in reads)
+    last = int(cycles.max()) if len(cycles) else 0
+    if not planned or last == planned:
+        return []
+    if last > planned:
+        text = f"it has cycle {last}, and RunInfo.xml plans {planned}; it is of another run, and no quality is told"
+        return [warning("INTEROP_OTHER_RUN", text, path)]
+    text = f"it ends with cycle {last} of {planned}: the run, or the copy, is not complete, and no quality is told"
+    return [warning("INTEROP_INCOMPLETE_CYCLES", text, path)]

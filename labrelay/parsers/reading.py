@@ -1,0 +1,26 @@
+"""What has been read of one folder so far: its listing, its small files on demand, and all that is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from labrelay.model.problem import Problem
+from labrelay.parsers.listing import SMALL, Entry, Listing, read_small
+
+
+@dataclass
+class Reading:
+    """A folder at work: what cannot be read becomes a problem and then is as if it were not there."""
+
+    listing: Listing
+    problems: list[Problem] = field(default_factory=list)
+
+    def data(self, entry: Entry | None, cap: int = SMALL) -> bytes | None:
+        """Return the bytes of a small file; None when there is none, or when it cannot be read, which is told."""
+        if entry is None:
+            return None
+        found = read_small(self.listing.root, entry.path, cap)
+        if isinstance(found, Problem):
+            self.problems.append(found)
+            return None
+        return found
