@@ -97,6 +97,4 @@ def _told(image: Path) -> dict[str, str]:
 
 def _run(folder: Path, program: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-", *arguments]
-    return subprocess.run(
-        command, cwd=folder, input=program, capture_output=True, text=True, timeout=120, check=False
-    )
+    return subprocess.run(command, cwd=folder, input=program, capture_output=True, text=True, timeout=120, check=False)

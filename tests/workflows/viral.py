@@ -21,9 +21,7 @@ def viral_request(lab: Lab, sample: SampleInputs, workflow: str = "viral_variant
     fasta = lab.home / "reference.fasta"
     fasta.write_bytes((DEMO / "MH356245.1.reference.fasta").read_bytes().replace(b"\r\n", b"\n"))
     inputs = compose_inputs(definition, [sample], ReferenceInputs(fasta=str(fasta), fai=f"{fasta}.fai"), {})
-    return requested(
-        lab, workflow, inputs | {definition.qualified(name): value for name, value in changed.items()}
-    )
+    return requested(lab, workflow, inputs | {definition.qualified(name): value for name, value in changed.items()})
 
 
 def requested(lab: Lab, workflow: str, inputs: dict[str, Any]) -> RunRequest:

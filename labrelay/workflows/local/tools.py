@@ -16,7 +16,7 @@ SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
 def write_launchers(folder: Path) -> None:
-    """Write one small script for each stand-in tool, and for this Python, into `folder`, unless they are right there."""
+    """Write one small script for each stand-in tool, and for this Python, into `folder` where they are not."""
     make_dirs(folder)
     for name in (*SHIMS, PYTHON):
         run = f" -m labrelay.workflows.shims.{name}" if name in SHIMS else ""

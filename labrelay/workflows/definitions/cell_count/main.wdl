@@ -290,8 +290,8 @@ task segment {
             lit = other > (BRIGHT or (np.inf if nothing else found))
         rows = list(measured(labels, image, second, lit))
         if number < OVERLAYS:
-            name = re.sub(r"[^A-Za-z0-9.]", "_", f"{well or 'image'}-f{site}") + f"-{number + 1}"
-            overlay(labels, image, name, [row[0] for row in rows if row[5] == 1])
+            place = "-f".join(re.sub(r"[^A-Za-z0-9.]", "_", part) for part in (well or "image", site))
+            overlay(labels, image, f"overlay-{number + 1:02d}-{place}", [row[0] for row in rows if row[5] == 1])
         positives = sum(row[5] for row in rows) if second is not None else ""
         numbers = [f"{value:.2f}" if value is not None else "" for value in (limit, contrast)]
         return [*base, len(rows), positives, small, large, *numbers, flag], [[well, site, *row] for row in rows]
