@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from labrelay.records.result import Result
+from labrelay.records.plate_data import Picture, PlateValues, pictures_of, plate_of, wells_output
+from labrelay.records.result import Result, ResultFile
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ COVERAGE_OUTPUTS = ("coverage", "depth", "depth_windows")
 VARIANT_OUTPUTS = ("variants_table", "variants")
 MOST_BINS = 1_200
 MOST_VARIANTS = 50_000
+TABLES = (".tsv", ".csv", ".txt")
 LARGEST_TABLE = 64 << 20  # bytes; larger is no table for a report
 DEFAULT_MIN_DEPTH = 10.0
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -79,12 +81,17 @@ class Gene:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What the figures show; `min_depth` is the depth below which the workflow calls nothing, in reads."""
+    """What the figures show; `min_depth` is the depth below which the workflow calls nothing, in reads.
+
+    A result of a plate has `plate` and `pictures`, and nothing of the others.
+    """
 
     coverage: tuple[DepthBin, ...] = ()
     variants: tuple[Variant, ...] = ()
     genes: tuple[Gene, ...] = ()
     min_depth: float = DEFAULT_MIN_DEPTH
+    plate: PlateValues | None = None
+    pictures: tuple[Picture, ...] = ()
 
     @property
     def contigs(self) -> tuple[str, ...]:
@@ -102,6 +109,8 @@ def load_report_data(result: Result) -> ReportData:
         variants=tuple(_variants(_table_of(result, VARIANT_OUTPUTS))),
         genes=tuple(_genes(result)),
         min_depth=float(wanted) if is_number else DEFAULT_MIN_DEPTH,
+        plate=_plate(result),
+        pictures=pictures_of(result.outputs),
     )
 
 
@@ -130,11 +139,22 @@ def _table_of(result: Result, names: Sequence[str]) -> Iterator[dict[str, str]]:
     """Yield the rows of the first output of these names that is a table."""
     for name in names:
         item = result.output(name)
-        if item is not None and item.path.suffix.lower() in (".tsv", ".csv", ".txt"):
-            text = _read(item.path, result.run_id)
-            delimiter = "," if item.path.suffix.lower() == ".csv" else "\t"
-            yield from _rows(text, delimiter)
+        if item is not None and item.path.suffix.lower() in TABLES:
+            yield from _rows(_read(item.path, result.run_id), _delimiter(item))
             return
+
+
+def _plate(result: Result) -> PlateValues | None:
+    item = wells_output(result)
+    if item is None or item.path.suffix.lower() not in TABLES:
+        return None
+    reader = csv.reader(io.StringIO(_read(item.path, result.run_id)), delimiter=_delimiter(item))
+    header = [name.strip().lower() for name in next(reader, [])]
+    return plate_of(dict(zip(header, row, strict=False)) for row in reader)
+
+
+def _delimiter(item: ResultFile) -> str:
+    return "," if item.path.suffix.lower() == ".csv" else "\t"
 
 
 def _read(path: Path, run_id: str) -> str:

@@ -37,6 +37,7 @@ from labrelay.workflows.nextflow.command import check_tools
 from labrelay.workflows.registry import Registry
 
 TOOLS_EXTRA = "pip install 'labrelay[tools]'"
+IMAGING_EXTRA = "pip install 'labrelay[imaging]'"
 SHIMMED = {"minimap2": "mappy", "samtools": "pysam", "bcftools": "pysam"}  # what stands in when PATH has none
 GIB = 1 << 30
 EXPAT = (2, 6, 0)  # the first with limits on what a small hostile XML file may cost
@@ -157,6 +158,10 @@ def _tools() -> Iterator[Finding]:
         yield _ok("cutadapt", f"{_package('cutadapt') or _version_of(cutadapt, '--version')} ({cutadapt})")
     else:
         yield _note("cutadapt", "not found: viral_variants cannot trim", TOOLS_EXTRA)
+    if (found := _package("scikit-image")) is not None and _package("tifffile") is not None:
+        yield _ok("scikit-image", f"{found}, in this Python")
+    else:
+        yield _note("scikit-image", "not in this Python: cell_count needs it, unless python3 has it", IMAGING_EXTRA)
 
 
 def _nextflow(settings: Settings | None) -> Finding:

@@ -17,13 +17,17 @@ BASECALLS = DEMO / "run" / "231108_M04586_0992_000000000-L7342" / "Data" / "Inte
 
 def viral_request(lab: Lab, sample: SampleInputs, workflow: str = "viral_variants", **changed: Any) -> RunRequest:
     """Return a request for a bundled workflow on the demo's genome; `changed` are inputs in place of the composed."""
-    registry = Registry(lab.home)
-    definition = registry.get(workflow)
-    version, archive = registry.bundle(definition)
+    definition = Registry(lab.home).get(workflow)
     fasta = lab.home / "reference.fasta"
     fasta.write_bytes((DEMO / "MH356245.1.reference.fasta").read_bytes().replace(b"\r\n", b"\n"))
     inputs = compose_inputs(definition, [sample], ReferenceInputs(fasta=str(fasta), fai=f"{fasta}.fai"), {})
-    inputs |= {definition.qualified(name): value for name, value in changed.items()}
+    return requested(lab, workflow, inputs | {definition.qualified(name): value for name, value in changed.items()})
+
+
+def requested(lab: Lab, workflow: str, inputs: dict[str, Any]) -> RunRequest:
+    """Return a request for a bundled workflow on complete inputs."""
+    registry = Registry(lab.home)
+    version, archive = registry.bundle(registry.get(workflow))
     key = run_key("local", version.digest, inputs, ())
     return RunRequest(
         token=attempt_token(key, 1),

@@ -1,4 +1,4 @@
-"""All figures of a result: along the genome, how many reads show each variant, kinds of change, and when tasks ran."""
+"""All figures of a result: plate maps, depth and variants along the genome, kinds of change, and when tasks ran."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from labrelay.model.words import counted
 from labrelay.records.crate_tools import call_name
 from labrelay.records.documents import duration_text
 from labrelay.records.report.genome import coverage_figure, variants_figure
+from labrelay.records.report.plate import plate_figures
 from labrelay.records.report.svg import LEFT, RIGHT, WIDTH, Figure, join, line, nice_ticks, rect, scale, text
 from labrelay.records.report_data import ReportData, Variant
 from labrelay.records.result import Result
@@ -29,6 +30,7 @@ MOST_TASKS = 40
 def figures_of(result: Result, data: ReportData) -> list[Figure]:
     """Return the figures that the result has data for, in the order of the report."""
     drawn = (
+        *plate_figures(data.plate),
         coverage_figure(data),
         variants_figure(data),
         fraction_figure(data.variants),

@@ -98,6 +98,7 @@ def write_report(result: Result, folder: Path, data: ReportData | None = None) -
             judged=[tile for tile in tiles if tile.limits],
             others=[tile for tile in tiles if not tile.limits],
             figures=figures,
+            pictures=shown.pictures,
             variants=shown.variants[:MOST_VARIANTS],
             variants_total=len(shown.variants),
             provenance=provenance(result),
@@ -171,7 +172,10 @@ def _templates() -> Environment:
 
 @cache
 def _sheet_and_policy(extra: str, pictures: bool) -> tuple[str, str]:
-    """Return the style sheet, with one page's own rules behind it, and the policy that allows exactly it."""
+    """Return the style sheet, with one page's own rules behind it, and the policy that allows exactly it.
+
+    A page with pictures has them inside, as `data:` addresses, and may load these.
+    """
     sheet = (
         _templates()
         .get_template("report.css.j2")
@@ -180,24 +184,24 @@ def _sheet_and_policy(extra: str, pictures: bool) -> tuple[str, str]:
     allowed = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
     images = "data:" if pictures else "'none'"
     policy = (
-        f"default-src 'none'; style-src 'sha256-{allowed}'; img-src {images}; script-src 'none'; base-uri 'none'; "
-        "form-action 'none'"
+        f"default-src 'none'; style-src 'sha256-{allowed}'; img-src {images}; "
+        "script-src 'none'; base-uri 'none'; form-action 'none'"
     )
     return sheet, policy
 
 
-def render(template: str, extra_css: str = "", /, *, pictures: bool = False, **values: object) -> bytes:
+def render(template: str, extra_css: str = "", /, *, pictures: object = (), **values: object) -> bytes:
     """Return a page of one of the templates here, self-contained; names from outside are escaped.
 
     Args:
         template: Its file's name.
         extra_css: Rules of this page alone.
-        pictures: Whether the page holds pictures (as `data:` addresses), which its policy forbids otherwise.
+        pictures: What the page shows as `data:` addresses, or whether it does: its policy forbids pictures otherwise.
         values: What the template shows.
     """
-    sheet, policy = _sheet_and_policy(extra_css, pictures)
+    sheet, policy = _sheet_and_policy(extra_css, bool(pictures))
     page = _templates().get_template(template)
-    return page.render(sheet=sheet, policy=policy, words=VERDICT_WORDS, **values).encode()
+    return page.render(sheet=sheet, policy=policy, words=VERDICT_WORDS, pictures=pictures, **values).encode()
 
 
 def _tiles(result: Result) -> list[Tile]:

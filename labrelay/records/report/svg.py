@@ -47,6 +47,19 @@ CHART_CSS = """
 .chart .missing { fill: none; stroke: var(--soft); stroke-width: 1.2; }
 .chart .gene { fill: var(--accent-soft); stroke: var(--accent); stroke-width: 1; }
 .chart .genename { fill: var(--ink); font-size: 11px; }
+.chart .shade0 { fill: var(--accent); fill-opacity: 0.12; }
+.chart .shade1 { fill: var(--accent); fill-opacity: 0.22; }
+.chart .shade2 { fill: var(--accent); fill-opacity: 0.34; }
+.chart .shade3 { fill: var(--accent); fill-opacity: 0.46; }
+.chart .shade4 { fill: var(--accent); fill-opacity: 0.58; }
+.chart .shade5 { fill: var(--accent); fill-opacity: 0.72; }
+.chart .shade6 { fill: var(--accent); fill-opacity: 0.86; }
+.chart .shade7 { fill: var(--accent); fill-opacity: 1; }
+.chart .zero { fill: var(--panel); stroke: var(--accent); stroke-width: 1; }
+.chart .unseen { fill: none; stroke: var(--line); stroke-width: 1; stroke-dasharray: 2 2; }
+.chart .blind { fill: var(--panel); stroke: var(--warn); stroke-width: 1; }
+.chart .blindmark { stroke: var(--warn); stroke-width: 1.2; }
+.chart .inwell { fill: var(--ink); font-size: 11px; } .chart .onshade { fill: var(--panel); font-size: 11px; }
 .chart .used { fill: var(--accent); } .chart .cached { fill: var(--accent-soft); } .chart .failed { fill: var(--bad); }
 """
 

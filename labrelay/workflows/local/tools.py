@@ -11,14 +11,16 @@ from pathlib import Path
 from labrelay.stores.durable import make_dirs, write_atomic
 
 SHIMS = ("samtools", "bcftools", "minimap2")
+PYTHON = "labrelay-python"  # this Python with its libraries, whatever python3 on PATH is
 SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
 def write_launchers(folder: Path) -> None:
-    """Write one small script for each stand-in tool into `folder`, if they are not there as they should be."""
+    """Write one small script for each stand-in tool, and for this Python, into `folder` where they are not."""
     make_dirs(folder)
-    for name in SHIMS:
-        command = f"exec {shlex.quote(sys.executable)} -P -m labrelay.workflows.shims.{name}"
+    for name in (*SHIMS, PYTHON):
+        run = f" -m labrelay.workflows.shims.{name}" if name in SHIMS else ""
+        command = f"exec {shlex.quote(sys.executable)} -P{run}"
         text = f'#!/bin/sh\n{command} "$@"\n'.encode()
         path = folder / name
         if not path.is_file() or path.read_bytes() != text:
