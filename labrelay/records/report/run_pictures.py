@@ -15,13 +15,20 @@ import numpy as np
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageAt, ImageSet
 from labrelay.model.instrument import InstrumentRun, RunFile
+from labrelay.model.names import printable
+from labrelay.model.problem import Problem
+from labrelay.model.words import counted
+from labrelay.parsers.micrograph import micrograph_preview
 from labrelay.parsers.preview import Preview, preview_tiff, to_bytes, window_of
 from labrelay.parsers.preview_zarr import Where, preview_zarr
 from labrelay.records.documents import number_text
 from labrelay.records.report.png import data_uri, png
 
+TIFFS = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
+MRCS = (".mrc", ".mrcs", ".map", ".st", ".rec")
 BUDGET = 300_000  # bytes of PNG; in the page's base64 they are a third more
 MOST_WELLS = 96
+SMALL = 96  # pixels a side, up to which a tiny picture is enlarged
 MOST_ROW = 9
 SHADES = np.uint8(0xFC)  # six bits of grey pack a third better than eight, and the eye does not miss them
 
@@ -74,11 +81,20 @@ def load_from(root: Path) -> Load:
     """Return the function that views planes of files below a folder."""
 
     def load(shot: Shot, edge: int) -> Preview | str:
+        if shot.path.lower().endswith(MRCS):
+            return _micrograph(root, shot.path, edge)
         if shot.where is not None:
             return preview_zarr(root, shot.path, shot.where, edge)
         return preview_tiff(root, shot.path, edge=edge)
 
     return load
+
+
+def _micrograph(root: Path, path: str, edge: int) -> Preview | str:
+    picture = micrograph_preview(root / path, edge)
+    if isinstance(picture, Problem):
+        return f"no picture of {printable(path.rpartition('/')[2], 80)}: {picture.message}"
+    return Preview(picture.astype(np.float32), picture.shape[1], picture.shape[0])
 
 
 def choose(run: InstrumentRun) -> list[Row]:
@@ -89,7 +105,7 @@ def choose(run: InstrumentRun) -> list[Row]:
     """
     if run.platform == "ome_zarr":
         return _zarr(run)
-    files = [file for file in run.files if file.role is FileRole.IMAGE and _is_tiff(file.path)]
+    files = [file for file in run.files if file.role is FileRole.IMAGE and file.path.lower().endswith(TIFFS + MRCS)]
     placed = [file for file in files if file.image is not None and file.image.well is not None]
     if not placed:
         return _loose(files)
@@ -100,10 +116,6 @@ def choose(run: InstrumentRun) -> list[Row]:
     return [row for row in (_wells(wells, by_well), *_of_well(wells[0], by_well[wells[0]])) if row is not None]
 
 
-def _is_tiff(path: str) -> bool:
-    return path.lower().endswith((".tif", ".tiff", ".btf", ".tf2", ".tf8"))
-
-
 def _at(file: RunFile) -> ImageAt:
     return file.image or ImageAt()
 
@@ -111,8 +123,10 @@ def _at(file: RunFile) -> ImageAt:
 def _loose(files: Sequence[RunFile]) -> list[Row]:
     """Return images that lie on no plate, the first of them."""
     shots = tuple(Shot(f.path, f.path.rpartition("/")[2], _at(f).channel_name or f.path) for f in _spread(files, 24))
-    said = f"{len(shots)} of {len(files)} files, the first plane of each, each in its own window of grey"
-    return [Row("Images", said, shots, _edge(len(shots)))] if shots else []
+    micrographs = bool(shots) and shots[0].path.lower().endswith(MRCS)
+    title, plane = ("Micrographs", "middle") if micrographs else ("Images", "first")
+    said = f"{len(shots)} of {counted(len(files), 'file')}, the {plane} plane of each in a window of grey of its own"
+    return [Row(title, said, shots, _edge(len(shots)))] if shots else []
 
 
 def _zarr(run: InstrumentRun) -> list[Row]:
@@ -242,7 +256,8 @@ def draw(rows: Sequence[Row], load: Load, budget: int = BUDGET) -> list[Gallery]
                 break
             left -= len(data)
             height, width = view.values.shape[:2]
-            pictures.append(Picture(data_uri(data), width, height, _caption(shot, windows)))
+            larger = max(1, SMALL // max(width, height))
+            pictures.append(Picture(data_uri(data), width * larger, height * larger, _caption(shot, windows)))
         if pictures or notes:
             galleries.append(Gallery(row.title, _with_windows(row.said, windows), tuple(pictures), tuple(notes[:5])))
     return galleries
