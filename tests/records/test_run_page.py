@@ -18,10 +18,11 @@ from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageAt, ImageSet, Plate
 from labrelay.model.instrument import InstrumentRun, RunFile
 from labrelay.model.problem import Problem
+from labrelay.model.qc import QCMetric
 from labrelay.parsers.preview import Preview
 from labrelay.records.report.plate_map import plate_figure
 from labrelay.records.report.png import png
-from labrelay.records.report.run_page import Heat, write_run_page
+from labrelay.records.report.run_page import write_run_page
 from labrelay.records.report.run_pictures import BUDGET, Gallery, Shot, choose, draw
 
 
@@ -132,10 +133,20 @@ def test_the_map_shows_what_was_acquired_or_a_number_by_shade() -> None:
     assert "<title>H12: acquired</title>" in body
     heat = plate_figure(plate, {"A01": 0.0, "H12": 70.0, "B01": None}, "cells", "")
     assert heat is not None
-    assert 'class="q0"' in str(heat.body)
+    assert '<rect x="40" y="26" width="37.8" height="37.8" rx="18.9" class="zero">' in str(heat.body)
     assert "<title>H12: 70</title>" in str(heat.body)
     assert "<title>B01: no value</title>" in str(heat.body)
     assert heat.summary == "cells, 0 to 70."
+
+
+def test_numbers_by_well_of_a_plate_reader_are_a_map_each(tmp_path: Path) -> None:
+    scopes = [(f"plate 1 well {row}{column:02d}", float(column)) for row in "ABCDEFGH" for column in range(1, 13)]
+    metrics = [QCMetric(name="abs450", value=value, scope=scope) for scope, value in scopes]
+    run = run_of(qc=(*metrics, QCMetric(name="reads", value=1.0, scope="run")), plate=None)
+    page = page_of(run, tmp_path, [])
+    assert "abs450, plate 1" in page.text
+    assert "H12: 12" in page.text
+    assert len([tag for tag, _ in page.tags if tag == "svg"]) == 1
 
 
 def test_a_plate_of_unknown_size_is_drawn_as_the_smallest_that_fits_and_says_so() -> None:
@@ -162,7 +173,7 @@ class Tags(HTMLParser):
 
 def page_of(run: InstrumentRun, folder: Path, galleries: list[Gallery]) -> Tags:
     path = folder / "run.html"
-    write_run_page(run, [("platform", run.platform)], galleries, path, Heat("cells", {"A01": 3.0}))
+    write_run_page(run, [("platform", run.platform)], galleries, path)
     tags = Tags()
     tags.feed(path.read_text())
     return tags

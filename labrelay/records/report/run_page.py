@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from labrelay.model.imaging import ImageSet
+from labrelay.model.imaging import ImageSet, Plate
 from labrelay.model.instrument import InstrumentRun
 from labrelay.records.documents import Document, document, number_text
 from labrelay.records.report.page import render
 from labrelay.records.report.plate_map import PLATE_CSS, plate_figure
 from labrelay.records.report.run_pictures import Gallery
+from labrelay.records.report.svg import Figure
 from labrelay.stores.durable import human_bytes, make_dirs, storage_errors, write_atomic
 
-MOST_ROWS = 50
+MOST_ROWS, MOST_MAPS = 50, 6
+_WELL = re.compile(r"\bwell ([A-Z]{1,2}\d{1,2})\Z")
 PICTURE_CSS = """
 .pictures { display: flex; flex-wrap: wrap; gap: 10px; padding: 4px 0 8px; }
 .pictures img { display: block; border-radius: 4px; background: #000; image-rendering: pixelated; }
@@ -24,21 +26,11 @@ PICTURE_CSS = """
 """
 
 
-@dataclass(frozen=True)
-class Heat:
-    """Numbers by well that colour the plate's map."""
-
-    name: str
-    values: Mapping[str, float | None]
-    unit: str = ""
-
-
 def write_run_page(
     run: InstrumentRun,
     facts: Sequence[tuple[str, str]],
     galleries: Sequence[Gallery],
     path: Path,
-    heat: Heat | None = None,
 ) -> Document:
     """Write the page of an instrument run.
 
@@ -47,15 +39,10 @@ def write_run_page(
         facts: What is known of it, each with its heading, as `labrelay inspect` prints it.
         galleries: Pictures of wells and fields, or of micrographs.
         path: Where the page goes.
-        heat: Colours the wells of the plate.
 
     Raises:
         StorageFailed: The disk did not take the page.
     """
-    figure = None
-    if run.plate is not None:
-        values = (heat.values, heat.name, heat.unit) if heat is not None else (None, "", "")
-        figure = plate_figure(run.plate, *values)
     with storage_errors("write the page of the run", path.parent):
         make_dirs(path.parent)
         page = render(
@@ -68,7 +55,7 @@ def write_run_page(
             errors=sum(problem.severity == "error" for problem in run.problems),
             problems=[str(problem) for problem in run.problems[:MOST_ROWS]],
             more=max(0, len(run.problems) - MOST_ROWS),
-            figure=figure,
+            figures=_figures(run),
             galleries=galleries,
             images=[_image_row(image) for image in run.images[:MOST_ROWS]],
             images_total=len(run.images),
@@ -76,6 +63,20 @@ def write_run_page(
         )
         write_atomic(path, page)
     return document(path, "Instrument run")
+
+
+def _figures(run: InstrumentRun) -> list[Figure]:
+    """Return the map of the plate, and one for each number that the run has by well, as those of a plate reader."""
+    maps = [plate_figure(run.plate)] if run.plate is not None else []
+    by_well: dict[tuple[str, str, str], dict[str, float | None]] = {}
+    for metric in run.qc:
+        where = _WELL.search(metric.scope)
+        if where is not None:
+            key = (metric.scope[: where.start()].strip(), metric.name, metric.unit)
+            by_well.setdefault(key, {})[where[1]] = metric.value
+    for (of, name, unit), values in list(by_well.items())[:MOST_MAPS]:
+        maps.append(plate_figure(Plate(id=f"{name}, {of}" if of else name), values, name, unit))
+    return [each for each in maps if each is not None]
 
 
 def _image_row(image: ImageSet) -> tuple[str, ...]:
