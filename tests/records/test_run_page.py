@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageAt, ImageSet, Plate
-from labrelay.model.instrument import InstrumentRun, RunFile
+from labrelay.model.instrument import Completion, Fact, InstrumentRun, Known, RunFile, SheetSample, Unit
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers.preview import Preview
@@ -147,6 +147,19 @@ def test_numbers_by_well_of_a_plate_reader_are_a_map_each(tmp_path: Path) -> Non
     assert "abs450, plate 1" in page.text
     assert "H12: 12" in page.text
     assert len([tag for tag, _ in page.tags if tag == "svg"]) == 1
+    assert "The first" not in page.text  # numbers by well stand in no table
+
+
+def test_parts_samples_and_numbers_of_a_sequencing_run_are_tables(tmp_path: Path) -> None:
+    run = run_of(
+        plate=None,
+        units=[Unit(name="m84140_s1", kind="cell", sample="S1", completion=Completion(copied=Fact(value=Known.YES)))],
+        samples=[SheetSample(sample_id=f"S{number}", index="ACGT") for number in range(60)],
+        qc=[QCMetric(name="q30_percent", value=91.25, unit="percent", scope="lane 1")],
+    )
+    page = page_of(run, tmp_path, [])
+    assert all(word in page.text for word in ("m84140_s1", "S49", "91.25", "lane 1", "The first 50 of 60."))
+    assert "S51" not in page.text
 
 
 def test_a_plate_of_unknown_size_is_drawn_as_the_smallest_that_fits_and_says_so() -> None:

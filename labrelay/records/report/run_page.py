@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from labrelay.model.imaging import ImageSet, Plate
-from labrelay.model.instrument import InstrumentRun
+from labrelay.model.instrument import Completion, InstrumentRun
 from labrelay.records.documents import Document, document, number_text
 from labrelay.records.report.page import render
 from labrelay.records.report.plate_map import PLATE_CSS, plate_figure
@@ -24,6 +27,16 @@ PICTURE_CSS = """
 .facts td:first-child { color: var(--soft); white-space: nowrap; width: 1%; } .facts td { overflow-wrap: anywhere; }
 .note { color: var(--warn); }
 """
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page; `total` is how many rows there are, of which the first are shown."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    total: int
 
 
 def write_run_page(
@@ -57,9 +70,7 @@ def write_run_page(
             more=max(0, len(run.problems) - MOST_ROWS),
             figures=_figures(run),
             galleries=galleries,
-            images=[_image_row(image) for image in run.images[:MOST_ROWS]],
-            images_total=len(run.images),
-            roles=_roles(run),
+            tables=[table for table in _tables(run) if table.rows],
         )
         write_atomic(path, page)
     return document(path, "Instrument run")
@@ -79,15 +90,49 @@ def _figures(run: InstrumentRun) -> list[Figure]:
     return [each for each in maps if each is not None]
 
 
+def _tables(run: InstrumentRun) -> Iterator[Table]:
+    """Yield what a run may have many of; numbers by well are maps and stand in no table."""
+    head = ("Part", "Kind", "Sample", "Acquired", "Copied", "Converted")
+    yield _table("Parts", head, run.units, lambda unit: (unit.name, unit.kind, unit.sample, *_facts(unit.completion)))
+    yield _table("Images", ("Image", "x, y, z, c, t", "Pixel", "µm", "Channels", "Acquired"), run.images, _image_row)
+    files = Counter(file.sample for file in run.files)
+    yield _table(
+        "Samples",
+        ("Sample", "Name", "Lane", "Index", "Project", "Files"),
+        run.samples,
+        lambda s: (s.sample_id, s.name, s.lane, s.barcode or s.index, s.project, files[s.sample_id]),
+    )
+    metrics = [metric for metric in run.qc if metric.value is not None and not _WELL.search(metric.scope)]
+    yield _table(
+        "Quality",
+        ("Metric", "Value", "Unit", "Of"),
+        metrics,
+        lambda metric: (metric.name, number_text(metric.value), metric.unit, metric.scope),
+    )
+    yield _table("Files", ("Role", "Number", "Size"), _roles(run), lambda row: row)
+
+
+T = TypeVar("T")
+
+
+def _table(title: str, head: Sequence[str], items: Sequence[T], row: Callable[[T], Sequence[object]]) -> Table:
+    cells = [tuple("–" if cell in (None, "") else str(cell) for cell in row(item)) for item in items[:MOST_ROWS]]
+    return Table(title, tuple(head), tuple(cells), len(items))
+
+
+def _facts(completion: Completion) -> tuple[str, str, str]:
+    return (completion.acquired.value.value, completion.copied.value.value, completion.converted.value.value)
+
+
 def _image_row(image: ImageSet) -> tuple[str, ...]:
     sizes = (image.size_x, image.size_y, image.size_z, image.size_c, image.size_t)
     return (
         image.name,
         " × ".join("?" if each is None else str(each) for each in sizes),
-        image.pixel_type or "–",
+        image.pixel_type or "",
         number_text(image.pixel_um),
-        ", ".join(channel.name or "?" for channel in image.channels[:12]) or "–",
-        image.acquired or "–",
+        ", ".join(channel.name or "?" for channel in image.channels[:12]),
+        image.acquired or "",
     )
 
 
