@@ -42,7 +42,7 @@ def test_parts_images_and_the_plate_are_shown_and_names_of_people_only_to_who_as
     for told in ("P7, 8 × 12, 2 wells, 4 fields each", "Imager 3.1", "folder-1", "512 × 256 × ? × ? × ?", "DAPI, ?"):
         assert told in said.out
     [unit] = [line.split() for line in said.out.splitlines() if line.startswith("m84")]
-    assert unit == ["m84", "cell", "–", "unknown", "yes", "unknown"]
+    assert unit == ["m84", "cell", "–", "unknown", "yes", "unknown", "–"]
     assert "1 personal field left out" in said.out
     assert "Doe" not in said.out + shell(monkeypatch)("inspect", tmp_path, "--json").out
     assert "J. Doe" in shell(monkeypatch)("inspect", tmp_path, "--personal").out
