@@ -24,14 +24,15 @@ from numpy.typing import NDArray
 
 TILE = 512
 PROGRAM = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 from labrelay.parsers.preview import Preview, preview_tiff
 before = time.perf_counter()
 view = preview_tiff(Path(sys.argv[1]), sys.argv[2])
 spent = time.perf_counter() - before
 assert isinstance(view, Preview), view
-print(spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(spent, peak / 1024)
 """
 
 

@@ -19,11 +19,12 @@ from labrelay.model.imaging import ImageAt, ImageSet, Plate
 from labrelay.model.instrument import Completion, Fact, InstrumentRun, Known, RunFile, SheetSample, Unit
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
-from labrelay.parsers.preview import Preview
+from labrelay.parsers.preview import Preview, Where
 from labrelay.records.report.plate_map import plate_figure
 from labrelay.records.report.png import png
 from labrelay.records.report.run_page import write_run_page
-from labrelay.records.report.run_pictures import BUDGET, Gallery, Shot, choose, draw
+from labrelay.records.report.run_pictures import BUDGET, Gallery, Shot, choose, draw, load_from
+from labrelay.records.report.run_pictures import page_of as page_of_plane
 
 
 def decoded(picture: bytes) -> np.ndarray:
@@ -215,3 +216,34 @@ def test_names_from_outside_stay_text(name: str, tmp_path_factory: pytest.TempPa
     run = run_of(run_id=hostile, problems=[Problem(code="X", message=hostile)])
     page = page_of(run, tmp_path_factory.mktemp("page"), [Gallery(hostile, hostile, (), (hostile,))])
     assert not [tag for tag, _ in page.tags if tag == "img"]
+
+
+def test_the_page_of_a_plane_follows_the_order_that_its_file_tells() -> None:
+    image = ImageSet(name="i", path="i.ome.tif", size_c=2, size_z=3, size_t=4)
+    assert page_of_plane(image, "XYCZT", Where(c=1, z=2, t=3)) == 1 + 2 * 2 + 3 * 6
+    assert page_of_plane(image, "XYZCT", Where(c=1, z=2, t=3)) == 2 + 1 * 3 + 3 * 6
+    assert page_of_plane(image, "XYTZC", Where(c=1)) == 0 + 1 * 4 + 1 * 12
+    assert page_of_plane(image, "nonsense", Where(c=1)) == 0
+
+
+def test_channels_planes_and_times_of_a_file_that_holds_them_all_are_shown() -> None:
+    image = ImageSet(name="i", path="i.ome.tif", size_c=2, size_z=3, size_t=4)
+    run = run_of(platform="ome_tiff", plate=None, images=[image], raw={"i.ome.tif": {"order": "XYZCT"}})
+    assert [(row.title, row.said) for row in choose(run)] == [
+        ("Images", "channel 1, the middle plane, the first time point; all in the same window of grey"),
+        ("Channels of i", "the middle plane, the first time point"),
+        ("Planes in z of i", "channel 1, the first time point"),
+        ("Time points of i", "channel 1, the middle plane"),
+    ]
+
+
+def test_a_micrograph_is_shown_and_a_damaged_one_is_told(tmp_path: Path) -> None:
+    header = struct.pack("<4i", 8, 4, 1, 0) + bytes(192) + b"MAP \x44\x44\0\0" + bytes(808)
+    (tmp_path / "a.mrc").write_bytes(header + bytes(range(32)))
+    (tmp_path / "b.mrc").write_bytes(header + bytes(5))
+    files = [RunFile(path=f"{name}.mrc", size=1, role=FileRole.IMAGE, sample=name) for name in "ab"]
+    run = run_of(*files, plate=None, platform="mrc")
+    [gallery] = draw(choose(run), load_from(run, tmp_path))
+    assert (gallery.title, len(gallery.pictures)) == ("Micrographs", 1)
+    assert (gallery.pictures[0].width, gallery.pictures[0].height) == (96, 48)  # enlarged, for it is tiny
+    assert gallery.notes[0].startswith("no picture of b.mrc: ")

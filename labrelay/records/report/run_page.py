@@ -21,9 +21,9 @@ from labrelay.stores.durable import human_bytes, make_dirs, storage_errors, writ
 MOST_ROWS, MOST_MAPS = 50, 6
 _WELL = re.compile(r"\bwell ([A-Z]{1,2}\d{1,2})\Z")
 PICTURE_CSS = """
-.pictures { display: flex; flex-wrap: wrap; gap: 10px; padding: 4px 0 8px; }
-.pictures img { display: block; border-radius: 4px; background: #000; image-rendering: pixelated; }
-.pictures p { margin: 3px 0 0; font-size: 12px; color: var(--soft); max-width: 256px; overflow-wrap: anywhere; }
+.shots { display: flex; flex-wrap: wrap; gap: 10px; padding: 4px 0 8px; }
+.shots img { display: block; border-radius: 4px; background: #000; image-rendering: pixelated; }
+.shots p { margin: 3px 0 0; font-size: 12px; color: var(--soft); max-width: 256px; overflow-wrap: anywhere; }
 .facts td:first-child { color: var(--soft); white-space: nowrap; width: 1%; } .facts td { overflow-wrap: anywhere; }
 .note { color: var(--warn); }
 """

@@ -19,8 +19,9 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
 from labrelay.parsers.micrograph import micrograph_preview
-from labrelay.parsers.preview import Preview, preview_tiff, to_bytes, window_of
-from labrelay.parsers.preview_zarr import Where, preview_zarr
+from labrelay.parsers.nd2 import preview_nd2
+from labrelay.parsers.preview import Preview, Where, preview_tiff, to_bytes, window_of
+from labrelay.parsers.preview_zarr import preview_zarr
 from labrelay.records.documents import number_text
 from labrelay.records.report.png import data_uri, png
 
@@ -77,17 +78,33 @@ T = TypeVar("T")
 Load = Callable[[Shot, int], Preview | str]
 
 
-def load_from(root: Path) -> Load:
-    """Return the function that views planes of files below a folder."""
+def load_from(run: InstrumentRun, root: Path) -> Load:
+    """Return the function that views planes of a run's files, which lie below `root`."""
+    images = {image.path: image for image in run.images}
 
     def load(shot: Shot, edge: int) -> Preview | str:
-        if shot.path.lower().endswith(MRCS):
+        ending = shot.path.lower()
+        if ending.endswith(MRCS):
             return _micrograph(root, shot.path, edge)
-        if shot.where is not None:
+        if shot.where is not None and ending.endswith(".nd2"):
+            return preview_nd2(root, shot.path, shot.where, edge)
+        if shot.where is not None and run.platform == "ome_zarr":
             return preview_zarr(root, shot.path, shot.where, edge)
-        return preview_tiff(root, shot.path, edge=edge)
+        page = 0 if shot.where is None else page_of(images[shot.path], run.raw[shot.path]["order"], shot.where)
+        return preview_tiff(root, shot.path, page, edge)
 
     return load
+
+
+def page_of(image: ImageSet, order: str, where: Where) -> int:
+    """Return which page of its file a plane is, from 0, by the order of axes that OME-XML tells (`XYCZT`)."""
+    places = {"C": where.c, "Z": (image.size_z or 1) // 2 if where.z is None else where.z, "T": where.t}
+    sizes = {"C": image.size_c or 1, "Z": image.size_z or 1, "T": image.size_t or 1}
+    page, step = 0, 1
+    for axis in order[2:]:
+        page += places.get(axis, 0) * step
+        step *= sizes.get(axis, 1)
+    return page
 
 
 def _micrograph(root: Path, path: str, edge: int) -> Preview | str:
@@ -103,8 +120,8 @@ def choose(run: InstrumentRun) -> list[Row]:
     Args:
         run: Of any platform; one without images has no rows.
     """
-    if run.platform == "ome_zarr":
-        return _zarr(run)
+    if _holds_planes(run):
+        return _by_plane(run)
     files = [file for file in run.files if file.role is FileRole.IMAGE and file.path.lower().endswith(TIFFS + MRCS)]
     placed = [file for file in files if file.image is not None and file.image.well is not None]
     if not placed:
@@ -129,31 +146,52 @@ def _loose(files: Sequence[RunFile]) -> list[Row]:
     return [Row(title, said, shots, _edge(len(shots)))] if shots else []
 
 
-def _zarr(run: InstrumentRun) -> list[Row]:
-    """Return a plane of each image of OME-Zarr, which is a well's first field on a plate, and all of the first one."""
+def _holds_planes(run: InstrumentRun) -> bool:
+    """Return whether each image has all its planes in one place, which can be told apart there."""
+    ordered = bool(run.images) and all("order" in run.raw.get(image.path, {}) for image in run.images)
+    return run.platform in ("ome_zarr", "nd2") or (run.platform == "ome_tiff" and ordered)
+
+
+def _by_plane(run: InstrumentRun) -> list[Row]:
+    """Return a plane of each image, which is a well's first field on a plate, and channels and planes of the first."""
     firsts = [image for image in run.images if image.at is None or image.at.field in (None, 1)]
     if not firsts:
         return []
     chosen = _spread(firsts, MOST_WELLS)
-    name = _zarr_channel(firsts[0], 0)
+    name = _name_of(firsts[0], 0)
     shots = tuple(Shot(i.path, i.at.well if i.at and i.at.well else i.name, name, Where()) for i in chosen)
     some = f"{len(chosen)} of {len(firsts)}; " if len(chosen) < len(firsts) else ""
-    said = f"{some}{name}, the middle plane; all in the same window of grey"
-    rows = [Row("Wells" if run.plate else "Images", said, shots, _edge(len(shots)))]
-    one, title = firsts[0], firsts[0].name
-    channels = min(one.size_c or 1, MOST_ROW)
-    if channels > 1:
-        of_channel = [Shot(one.path, (c := _zarr_channel(one, n)), c, Where(c=n)) for n in range(channels)]
-        some = f"{channels} of {one.size_c}; " if channels < (one.size_c or 0) else ""
-        rows.append(Row(f"Channels of {title}", f"{some}the middle plane", tuple(of_channel), _edge(channels)))
-    if (one.size_z or 1) > 1:
-        levels = _spread(range(one.size_z or 1), MOST_ROW)
-        of_z = tuple(Shot(one.path, f"z {z + 1}", name, Where(z=z)) for z in levels)
-        rows.append(Row(f"Planes in z of {title}", f"{len(levels)} of {one.size_z}; {name}", of_z, _edge(len(of_z))))
-    return rows
+    said = f"{some}{name}, {_place(firsts[0])}; all in the same window of grey"
+    first = Row("Wells" if run.plate else "Images", said, shots, _edge(len(shots)))
+    return [first, *(row for axis in "czt" if (row := _planes(firsts[0], axis)) is not None)]
 
 
-def _zarr_channel(image: ImageSet, number: int) -> str:
+def _place(image: ImageSet, but: str = "") -> str:
+    """Return which of an image's planes is shown, along the axes that have several."""
+    told = {"z": "the middle plane", "t": "the first time point"}
+    sizes = {"z": image.size_z, "t": image.size_t}
+    return ", ".join(word for axis, word in told.items() if (sizes[axis] or 1) > 1 and axis != but) or "its one plane"
+
+
+def _planes(image: ImageSet, axis: str) -> Row | None:
+    """Return the planes of an image along its channels, its z or its time, or None when there is but one."""
+    count = {"c": image.size_c, "z": image.size_z, "t": image.size_t}[axis] or 1
+    if count < 2:
+        return None
+    chosen = _spread(range(count), MOST_ROW)
+    shots = []
+    for number in chosen:
+        name = _name_of(image, number if axis == "c" else 0)
+        where = {"c": Where(c=number), "z": Where(z=number), "t": Where(t=number)}[axis]
+        shots.append(Shot(image.path, name if axis == "c" else f"{axis} {number + 1}", name, where))
+    title = {"c": "Channels", "z": "Planes in z", "t": "Time points"}[axis]
+    some = f"{len(chosen)} of {count}; " if len(chosen) < count else ""
+    channel = "" if axis == "c" else f"{_name_of(image, 0)}, "
+    said = f"{some}{channel}{_place(image, but=axis)}"
+    return Row(f"{title} of {image.name}", said, tuple(shots), _edge(len(shots)))
+
+
+def _name_of(image: ImageSet, number: int) -> str:
     name = image.channels[number].name if number < len(image.channels) else None
     return name or f"channel {number + 1}"
 
