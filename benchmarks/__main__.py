@@ -21,6 +21,7 @@ RUNS = (
     ["sweep_runs"],
     ["batch_array"],
     ["front_door", "--seconds", "10"],
+    ["thumbnails", "--gigabytes", "4"],
     ["s3_upload", "--mib", "256", "--rounds", "1"],
 )
 

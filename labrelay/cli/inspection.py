@@ -65,7 +65,7 @@ def _write_page(run: InstrumentRun, place: Path, seen: Sequence[Detection], page
 
     root = (place if place.is_dir() else place.parent).resolve()
     facts = [(name, value) for name, value in _facts(run, seen) if value]
-    write_run_page(run, facts, draw(choose(run), load_from(root)), page)
+    write_run_page(run, facts, draw(choose(run), load_from(run, root)), page)
     click.echo(f"wrote {page}", err=True)
 
 

@@ -104,11 +104,17 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         images=tuple(reading.images),
         completion=Completion(copied=_copied(reading)),
         problems=tuple(reading.problems),
-        raw={path: cut({"schema": told.schema}) for path, told in list(reading.documents.items())[:50] if told.schema},
+        raw={path: raw for path, told in list(reading.documents.items())[:50] if (raw := _raw(told))},
         personal={
             f"{path}: {key}": value for path, told in reading.documents.items() for key, value in told.people.items()
         },
     )
+
+
+def _raw(document: OmeDocument) -> dict[str, str]:
+    """Return the schema's year, and the order of planes where one image is all that a file holds."""
+    order = document.images[0].order if len(document.images) == 1 else ""
+    return cut({"schema": document.schema, "order": order})
 
 
 def _read_documents(reading: _Reading) -> None:

@@ -42,12 +42,15 @@ class Held:
 
 @dataclass
 class OmeImage:
-    """An image with the files that are named for it; none is named when its own file holds it."""
+    """An image with the files that are named for it; none is named when its own file holds it.
+
+    `order` is that of the planes in a file, such as `XYCZT`: channels change first.
+    """
 
     id: str
     image: ImageSet
     held: tuple[Held, ...] = ()
-    line: int = 0
+    order: str = ""
 
 
 @dataclass
@@ -180,7 +183,9 @@ def _image(state: _State, record: Record) -> None:
         channels=tuple(_channel_of(each) for each in state.channels),
         acquired=acquired or record.texts.get("creationdate"),
     )
-    state.document.images.append(OmeImage(told.get("id", ""), image, _held(state.data), record.line))
+    state.document.images.append(
+        OmeImage(told.get("id", ""), image, _held(state.data), pixels.get("dimensionorder", ""))
+    )
     state.document.problems += _odd(state, record, sizes["size_c"])
     state.pixels = None
     state.channels, state.data = [], []

@@ -48,6 +48,15 @@ class Preview:
         return window_of([self.values])
 
 
+@dataclass(frozen=True)
+class Where:
+    """Which plane, from 0; z None is the middle one."""
+
+    c: int = 0
+    z: int | None = None
+    t: int = 0
+
+
 class Unseen(Exception):
     """Why there is no picture, as half a sentence."""
 

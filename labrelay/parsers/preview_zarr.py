@@ -11,7 +11,6 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +20,11 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.parsers.listing import read_small
 from labrelay.parsers.ngff import axes_of, keys_of
-from labrelay.parsers.preview import EDGE, WHOLE, Preview, Unseen, averaged
+from labrelay.parsers.preview import EDGE, WHOLE, Preview, Unseen, Where, averaged
 from labrelay.parsers.zarr_groups import Array, Json, array_of, objects, text_of, whole_numbers
 
 SHARD = 256 * 1024 * 1024
 _MISSING = 2**64 - 1
-
-
-@dataclass(frozen=True)
-class Where:
-    """Which plane, from 0; z None is the middle one."""
-
-    c: int = 0
-    z: int | None = None
-    t: int = 0
 
 
 def preview_zarr(root: Path, folder: str, where: Where, edge: int = EDGE) -> Preview | str:

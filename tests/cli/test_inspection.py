@@ -42,8 +42,22 @@ def test_parts_images_and_the_plate_are_shown_and_names_of_people_only_to_who_as
     for told in ("P7, 8 × 12, 2 wells, 4 fields each", "Imager 3.1", "folder-1", "512 × 256 × ? × ? × ?", "DAPI, ?"):
         assert told in said.out
     [unit] = [line.split() for line in said.out.splitlines() if line.startswith("m84")]
-    assert unit == ["m84", "cell", "–", "unknown", "yes", "unknown"]
+    assert unit == ["m84", "cell", "–", "unknown", "yes", "unknown", "–"]
     assert "1 personal field left out" in said.out
     assert "Doe" not in said.out + shell(monkeypatch)("inspect", tmp_path, "--json").out
     assert "J. Doe" in shell(monkeypatch)("inspect", tmp_path, "--personal").out
     assert "J. Doe" in shell(monkeypatch)("inspect", tmp_path, "--personal", "--json").out
+
+
+def test_a_page_with_pictures_is_written_and_the_text_is_told_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "S_B02f00d0.tif").write_bytes(b"no image at all")
+    said = shell(monkeypatch)("inspect", tmp_path / "run", "--html", tmp_path / "pages" / "run.html")
+    assert said.code == 0
+    assert "S, 1 well" in said.out
+    page = (tmp_path / "pages" / "run.html").read_text()
+    assert "no picture of S_B02f00d0.tif" in page or "labrelay[imaging]" in page
+    assert "<title>S</title>" in page
+    assert "<script" not in page

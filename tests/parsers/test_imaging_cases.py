@@ -11,6 +11,7 @@ from run_folders import CASES, case, codes
 
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import InstrumentRun, Known
+from labrelay.parsers.preview import Preview, Where
 from labrelay.parsers.registry import detect, read_run
 
 CV8000 = "CV8000-Minimal-DataSet-2C-3W-4S-FP2-stack"
@@ -193,3 +194,9 @@ def test_a_nikon_file_tells_its_facts_with_the_extra(tmp_path: Path) -> None:
     # Day and month may be the other way round in another laboratory, so the text stands and no time is made of it.
     assert (run.started, run.started_text) == (None, "18/06/2014  15:55:27")
     assert run.problems == ()
+    from labrelay.parsers.nd2 import preview_nd2
+
+    views = [preview_nd2(tmp_path, "cluster.nd2", Where(c=c)) for c in (0, 1)]
+    assert [isinstance(view, Preview) and view.values.shape for view in views] == [(31, 38)] * 2
+    (tmp_path / "cluster.nd2").write_bytes(b"\xda\xce\xbe\x0a and no more")
+    assert str(preview_nd2(tmp_path, "cluster.nd2", Where())).startswith("no picture of cluster.nd2")

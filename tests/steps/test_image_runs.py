@@ -112,3 +112,34 @@ def test_a_plate_that_nobody_announced_waits_and_an_empty_folder_is_refused(lab:
     with pytest.raises(RefusedInput, match="no sign of a run"):
         process(lab, tmp_path / "empty")
     lab.close()
+
+
+IMAGE = """<Image><State>Ok</State><URL>r0{row}c02f01p01-ch1sk1fk1fl1.tiff</URL><Row>{row}</Row><Col>2</Col>
+<FieldID>1</FieldID><PlaneID>1</PlaneID><TimepointID>0</TimepointID><ChannelID>1</ChannelID>
+<ChannelName>DAPI</ChannelName></Image>"""
+INDEX = """<EvaluationInputData xmlns="http://www.perkinelmer.com/PEHH/HarmonyV6"><Plates><Plate><PlateID>PLATE7</PlateID>
+<MeasurementID>m1</MeasurementID></Plate></Plates><Images>{images}</Images></EvaluationInputData>"""
+
+
+def test_a_plate_of_an_imager_goes_the_same_way_and_waits_while_its_images_are_not_all_there(
+    lab: Home, tmp_path: Path
+) -> None:
+    from labrelay.steps.announce import announce
+
+    (lab.path / "rules.toml").write_text(RULES.replace('"images"', '"harmony"'))
+    table = tmp_path / "plates.csv"
+    table.write_text("sample,experiment,assay,project\nPLATE7,screen,imaging,screen\n")
+    announce(lab, table)
+    folder = tmp_path / "PLATE7__2024-05-06T07_08_09-Measurement 1"
+    (folder / "Images").mkdir(parents=True)
+    (folder / "Images" / "Index.xml").write_text(INDEX.format(images="".join(IMAGE.format(row=r) for r in (1, 2))))
+    with pytest.raises(RefusedInput, match="not all files have come"):
+        process(lab, folder)
+    for row in (1, 2):
+        (folder / "Images" / f"r0{row}c02f01p01-ch1sk1fk1fl1.tiff").write_bytes(b"x" * 10 * row)
+    done = process(lab, folder)
+    assert (done.stored, done.submitted, done.unassigned, done.failed) == (3, 1, [], [])
+    [row] = results_table(lab)
+    told = json.loads(next(Path(show_result(lab, row.run).folder).glob("counts.json")).read_bytes())
+    assert told == {"images": 2, "bytes": 30, "where": "A02:1 B02:1 "}
+    lab.close()

@@ -11,17 +11,14 @@ from markupsafe import Markup
 from labrelay.model.imaging import Plate, well_name
 from labrelay.model.words import counted
 from labrelay.records.documents import number_text
+from labrelay.records.report.plate import SHADES, shade_of
 from labrelay.records.report.svg import CHART_CSS, WIDTH, Figure, join, rect, text
 
-SHADES = 8
 _SIZES = ((2, 3), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
 _NAME = re.compile(r"([A-Z]{1,2})(\d{1,2})\Z")
 PLATE_CSS = """
 .chart .well { fill: var(--shade); stroke: var(--line); } .chart .taken { fill: var(--accent); stroke: var(--accent); }
-""" + "".join(
-    f".chart .q{shade} {{ fill: var(--accent); fill-opacity: {(shade + 1) / SHADES:.2f}; stroke: var(--accent); }}\n"
-    for shade in range(SHADES)
-)
+"""
 
 
 def plate_figure(
@@ -101,14 +98,12 @@ def _well(
     value = values.get(well)
     if value is None or not isfinite(value):
         return "well", f"{well}: no value"
-    low, high = ends
-    shade = SHADES - 1 if high <= low else int((value - low) / (high - low) * (SHADES - 1) + 0.5)
-    return f"q{shade}", f"{well}: {number_text(value)} {unit}".rstrip()
+    return shade_of(value, *ends), f"{well}: {number_text(value)} {unit}".rstrip()
 
 
 def _legend(ends: tuple[float, float], top: float, name: str, unit: str) -> Iterator[Markup]:
     for shade in range(SHADES):
-        yield rect(40 + shade * 24, top, 24, 12, f"q{shade}")
+        yield rect(40 + shade * 24, top, 24, 12, f"shade{shade}")
     yield text(40, top + 28, number_text(ends[0]))
     yield text(40 + SHADES * 24, top + 28, number_text(ends[1]), "end")
     yield text(52 + SHADES * 24, top + 11, f"{name} {unit}".strip())

@@ -15,13 +15,21 @@ import numpy as np
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageAt, ImageSet
 from labrelay.model.instrument import InstrumentRun, RunFile
-from labrelay.parsers.preview import Preview, preview_tiff, to_bytes, window_of
-from labrelay.parsers.preview_zarr import Where, preview_zarr
+from labrelay.model.names import printable
+from labrelay.model.problem import Problem
+from labrelay.model.words import counted
+from labrelay.parsers.micrograph import micrograph_preview
+from labrelay.parsers.nd2 import preview_nd2
+from labrelay.parsers.preview import Preview, Where, preview_tiff, to_bytes, window_of
+from labrelay.parsers.preview_zarr import preview_zarr
 from labrelay.records.documents import number_text
 from labrelay.records.report.png import data_uri, png
 
+TIFFS = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
+MRCS = (".mrc", ".mrcs", ".map", ".st", ".rec")
 BUDGET = 300_000  # bytes of PNG; in the page's base64 they are a third more
 MOST_WELLS = 96
+SMALL = 96  # pixels a side, up to which a tiny picture is enlarged
 MOST_ROW = 9
 SHADES = np.uint8(0xFC)  # six bits of grey pack a third better than eight, and the eye does not miss them
 
@@ -70,15 +78,40 @@ T = TypeVar("T")
 Load = Callable[[Shot, int], Preview | str]
 
 
-def load_from(root: Path) -> Load:
-    """Return the function that views planes of files below a folder."""
+def load_from(run: InstrumentRun, root: Path) -> Load:
+    """Return the function that views planes of a run's files, which lie below `root`."""
+    images = {image.path: image for image in run.images}
 
     def load(shot: Shot, edge: int) -> Preview | str:
-        if shot.where is not None:
+        ending = shot.path.lower()
+        if ending.endswith(MRCS):
+            return _micrograph(root, shot.path, edge)
+        if shot.where is not None and ending.endswith(".nd2"):
+            return preview_nd2(root, shot.path, shot.where, edge)
+        if shot.where is not None and run.platform == "ome_zarr":
             return preview_zarr(root, shot.path, shot.where, edge)
-        return preview_tiff(root, shot.path, edge=edge)
+        page = 0 if shot.where is None else page_of(images[shot.path], run.raw[shot.path]["order"], shot.where)
+        return preview_tiff(root, shot.path, page, edge)
 
     return load
+
+
+def page_of(image: ImageSet, order: str, where: Where) -> int:
+    """Return which page of its file a plane is, from 0, by the order of axes that OME-XML tells (`XYCZT`)."""
+    places = {"C": where.c, "Z": (image.size_z or 1) // 2 if where.z is None else where.z, "T": where.t}
+    sizes = {"C": image.size_c or 1, "Z": image.size_z or 1, "T": image.size_t or 1}
+    page, step = 0, 1
+    for axis in order[2:]:
+        page += places.get(axis, 0) * step
+        step *= sizes.get(axis, 1)
+    return page
+
+
+def _micrograph(root: Path, path: str, edge: int) -> Preview | str:
+    picture = micrograph_preview(root / path, edge)
+    if isinstance(picture, Problem):
+        return f"no picture of {printable(path.rpartition('/')[2], 80)}: {picture.message}"
+    return Preview(picture.astype(np.float32), picture.shape[1], picture.shape[0])
 
 
 def choose(run: InstrumentRun) -> list[Row]:
@@ -87,9 +120,9 @@ def choose(run: InstrumentRun) -> list[Row]:
     Args:
         run: Of any platform; one without images has no rows.
     """
-    if run.platform == "ome_zarr":
-        return _zarr(run)
-    files = [file for file in run.files if file.role is FileRole.IMAGE and _is_tiff(file.path)]
+    if _holds_planes(run):
+        return _by_plane(run)
+    files = [file for file in run.files if file.role is FileRole.IMAGE and file.path.lower().endswith(TIFFS + MRCS)]
     placed = [file for file in files if file.image is not None and file.image.well is not None]
     if not placed:
         return _loose(files)
@@ -100,10 +133,6 @@ def choose(run: InstrumentRun) -> list[Row]:
     return [row for row in (_wells(wells, by_well), *_of_well(wells[0], by_well[wells[0]])) if row is not None]
 
 
-def _is_tiff(path: str) -> bool:
-    return path.lower().endswith((".tif", ".tiff", ".btf", ".tf2", ".tf8"))
-
-
 def _at(file: RunFile) -> ImageAt:
     return file.image or ImageAt()
 
@@ -111,35 +140,58 @@ def _at(file: RunFile) -> ImageAt:
 def _loose(files: Sequence[RunFile]) -> list[Row]:
     """Return images that lie on no plate, the first of them."""
     shots = tuple(Shot(f.path, f.path.rpartition("/")[2], _at(f).channel_name or f.path) for f in _spread(files, 24))
-    said = f"{len(shots)} of {len(files)} files, the first plane of each, each in its own window of grey"
-    return [Row("Images", said, shots, _edge(len(shots)))] if shots else []
+    micrographs = bool(shots) and shots[0].path.lower().endswith(MRCS)
+    title, plane = ("Micrographs", "middle") if micrographs else ("Images", "first")
+    said = f"{len(shots)} of {counted(len(files), 'file')}, the {plane} plane of each in a window of grey of its own"
+    return [Row(title, said, shots, _edge(len(shots)))] if shots else []
 
 
-def _zarr(run: InstrumentRun) -> list[Row]:
-    """Return a plane of each image of OME-Zarr, which is a well's first field on a plate, and all of the first one."""
+def _holds_planes(run: InstrumentRun) -> bool:
+    """Return whether each image has all its planes in one place, which can be told apart there."""
+    ordered = bool(run.images) and all("order" in run.raw.get(image.path, {}) for image in run.images)
+    return run.platform in ("ome_zarr", "nd2") or (run.platform == "ome_tiff" and ordered)
+
+
+def _by_plane(run: InstrumentRun) -> list[Row]:
+    """Return a plane of each image, which is a well's first field on a plate, and channels and planes of the first."""
     firsts = [image for image in run.images if image.at is None or image.at.field in (None, 1)]
     if not firsts:
         return []
     chosen = _spread(firsts, MOST_WELLS)
-    name = _zarr_channel(firsts[0], 0)
+    name = _name_of(firsts[0], 0)
     shots = tuple(Shot(i.path, i.at.well if i.at and i.at.well else i.name, name, Where()) for i in chosen)
     some = f"{len(chosen)} of {len(firsts)}; " if len(chosen) < len(firsts) else ""
-    said = f"{some}{name}, the middle plane; all in the same window of grey"
-    rows = [Row("Wells" if run.plate else "Images", said, shots, _edge(len(shots)))]
-    one, title = firsts[0], firsts[0].name
-    channels = min(one.size_c or 1, MOST_ROW)
-    if channels > 1:
-        of_channel = [Shot(one.path, (c := _zarr_channel(one, n)), c, Where(c=n)) for n in range(channels)]
-        some = f"{channels} of {one.size_c}; " if channels < (one.size_c or 0) else ""
-        rows.append(Row(f"Channels of {title}", f"{some}the middle plane", tuple(of_channel), _edge(channels)))
-    if (one.size_z or 1) > 1:
-        levels = _spread(range(one.size_z or 1), MOST_ROW)
-        of_z = tuple(Shot(one.path, f"z {z + 1}", name, Where(z=z)) for z in levels)
-        rows.append(Row(f"Planes in z of {title}", f"{len(levels)} of {one.size_z}; {name}", of_z, _edge(len(of_z))))
-    return rows
+    said = f"{some}{name}, {_place(firsts[0])}; all in the same window of grey"
+    first = Row("Wells" if run.plate else "Images", said, shots, _edge(len(shots)))
+    return [first, *(row for axis in "czt" if (row := _planes(firsts[0], axis)) is not None)]
 
 
-def _zarr_channel(image: ImageSet, number: int) -> str:
+def _place(image: ImageSet, but: str = "") -> str:
+    """Return which of an image's planes is shown, along the axes that have several."""
+    told = {"z": "the middle plane", "t": "the first time point"}
+    sizes = {"z": image.size_z, "t": image.size_t}
+    return ", ".join(word for axis, word in told.items() if (sizes[axis] or 1) > 1 and axis != but) or "its one plane"
+
+
+def _planes(image: ImageSet, axis: str) -> Row | None:
+    """Return the planes of an image along its channels, its z or its time, or None when there is but one."""
+    count = {"c": image.size_c, "z": image.size_z, "t": image.size_t}[axis] or 1
+    if count < 2:
+        return None
+    chosen = _spread(range(count), MOST_ROW)
+    shots = []
+    for number in chosen:
+        name = _name_of(image, number if axis == "c" else 0)
+        where = {"c": Where(c=number), "z": Where(z=number), "t": Where(t=number)}[axis]
+        shots.append(Shot(image.path, name if axis == "c" else f"{axis} {number + 1}", name, where))
+    title = {"c": "Channels", "z": "Planes in z", "t": "Time points"}[axis]
+    some = f"{len(chosen)} of {count}; " if len(chosen) < count else ""
+    channel = "" if axis == "c" else f"{_name_of(image, 0)}, "
+    said = f"{some}{channel}{_place(image, but=axis)}"
+    return Row(f"{title} of {image.name}", said, tuple(shots), _edge(len(shots)))
+
+
+def _name_of(image: ImageSet, number: int) -> str:
     name = image.channels[number].name if number < len(image.channels) else None
     return name or f"channel {number + 1}"
 
@@ -242,7 +294,8 @@ def draw(rows: Sequence[Row], load: Load, budget: int = BUDGET) -> list[Gallery]
                 break
             left -= len(data)
             height, width = view.values.shape[:2]
-            pictures.append(Picture(data_uri(data), width, height, _caption(shot, windows)))
+            larger = max(1, SMALL // max(width, height))
+            pictures.append(Picture(data_uri(data), width * larger, height * larger, _caption(shot, windows)))
         if pictures or notes:
             galleries.append(Gallery(row.title, _with_windows(row.said, windows), tuple(pictures), tuple(notes[:5])))
     return galleries
