@@ -32,6 +32,17 @@ SIDECAR = {
     ],
     "MsData": [{"name": "Number of MS1 spectra", "value": "1431"}, {"name": "Number of MS2 spectra", "value": "9902"}],
 }
+SIDECAR_TEXT = r"""#FileProperties
+pathname=C:\Users\jo\s1.raw
+Creation date=02/27/2019 19:13:59
+#InstrumentProperties
+Instrument model=[MS, MS:1000494, Thermo Scientific instrument model, Q Exactive]
+Instrument serial number=[MS, MS:1000529, instrument serial number, SN 0815]
+Software version=[NCIT, NCIT:C111093, Software Version, 2.8]
+#MsData
+Number of MS1 spectra=1431
+Number of MS2 spectra=9902
+"""
 KINDS = {
     "Thermo": ({"s1.raw": THERMO}, "a Thermo .raw file", "spectra"),
     "Bruker": ({"s1.d/analysis.tdf": b"x", "s1.d/1.m/a.method": b"x"}, "a Bruker .d folder", "spectra"),
@@ -112,9 +123,7 @@ def test_a_raw_file_of_a_camera_alone_is_no_mass_spectrum(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("form", ["json", "txt"])
 def test_notes_of_thermorawfileparser_give_the_runs_facts(tmp_path: Path, form: str) -> None:
-    items = [item for group in SIDECAR.values() for item in group]
-    lines = "\n".join(f"{item['name']}={item['value']}" for item in items)
-    text = json.dumps(SIDECAR) if form == "json" else lines
+    text = json.dumps(SIDECAR) if form == "json" else SIDECAR_TEXT
     run = read_run(folder(tmp_path, {"s1.raw": THERMO, f"s1-metadata.{form}": text.encode()}))
     assert (run.instrument_model, run.instrument_serial, run.software) == ("Q Exactive", "SN 0815", "2.8")
     assert (run.started, run.started_text) == (datetime(2019, 2, 27, 19, 13, 59), "02/27/2019 19:13:59")
