@@ -70,7 +70,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         folder_name=name,
         platform=NAME,
         instrument_model=_microscope(first),
-        software="SerialEM" if first is not None else None,
+        software=_software(first),
         started=times[0][0] if times else None,
         started_text=times[0][1] if times else None,
         ended=times[-1][0] if times else None,
@@ -147,6 +147,11 @@ def _file(entry: Entry, sample: str, gains: set[str]) -> RunFile:
     if lower in gains:
         role = FileRole.RUN_METADATA
     return RunFile(path=entry.path, size=entry.size, role=role, sample=sample if role is FileRole.IMAGE else None)
+
+
+def _software(mdoc: Mdoc | None) -> str | None:
+    """Return who wrote the file by its title; other programs for tomography write the same form."""
+    return "SerialEM" if mdoc is not None and any("SerialEM" in title for title in mdoc.titles) else None
 
 
 def _microscope(mdoc: Mdoc | None) -> str | None:
