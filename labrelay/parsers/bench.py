@@ -40,7 +40,7 @@ _KINDS = (
     (re.compile(r"User: [^\n]*Path: "), Export("MARS (BMG Labtech)", "BMG_MARS")),
     (re.compile(r"Application:[^\n]*\nSerial [Nn]umber:"), Export("NanoDrop Eight", "THERMO_FISHER_NANODROP_EIGHT")),
     (re.compile(r"Run ID,Assay Name,Test Name,Test Date,Qubit"), Export("Qubit 4", "THERMO_FISHER_QUBIT4")),
-    (re.compile(r"Plate ID,Plate Position,Sample [Nn]ame"), Export("Lunatic (Unchained Labs)", "UNCHAINED_LABS_LUNATIC")),
+    (re.compile(r"Plate ID,Plate Position,Sample [Nn]ame"), Export("Lunatic (Unchained)", "UNCHAINED_LABS_LUNATIC")),
 )  # fmt: skip
 
 
