@@ -108,11 +108,11 @@ def test_dates_of_several_countries(
 
 
 def test_numbers_with_a_comma_utf_16_and_rows_beyond_z(tmp_path: Path) -> None:
-    rows = "A\t1.5\t2,5\tOD:600\nAF\t\t-0.000\tOD:600\n"
+    rows = "A\t1.5\t2,5\tOD:600\nAF\t\t-0.000\tOD:600\nB\tnan\t1e999\tOD:600\n"
     run = read_run(put(tmp_path, "a.txt", export(rows=rows).encode("utf-16")))
     found = {metric.scope: metric.value for metric in run.qc}
-    assert found == {"well A01": 1.5, "well A02": 2.5, "well AF02": 0}
-    assert (run.instrument_serial, codes(run)) == ("00123", [])
+    assert found == {"well A01": 1.5, "well A02": 2.5, "well AF02": 0, "well B01": None, "well B02": None}
+    assert (run.instrument_serial, codes(run)) == ("00123", ["NO_NUMBER", "NO_NUMBER"])
 
 
 @pytest.mark.parametrize(("axis", "unit"), [("Time", "0:04:00"), ("Wavelength", "450")])
