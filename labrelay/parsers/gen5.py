@@ -95,10 +95,10 @@ def _file(entry: Entry, mine: bool) -> RunFile:
 
 
 def _plate(plate: Gen5Plate) -> Plate:
-    wells = {value.well for value in plate.values}
-    order = [well_name(row, column) for row in range(1, plate.rows + 1) for column in range(1, plate.columns + 1)]
+    wells = plate.wells
     size = re.search(r"\b(6|12|24|48|96|384|1536)\b", plate.plate_type or "")
     rows, columns = _SIZES[int(size[1])] if size else (plate.rows or None, plate.columns or None)
+    order = [well_name(row, column) for row in range(1, (rows or 0) + 1) for column in range(1, (columns or 0) + 1)]
     return Plate(id=plate.name, rows=rows, columns=columns, wells=tuple(well for well in order if well in wells))
 
 
@@ -106,8 +106,8 @@ _SIZES = {6: (2, 3), 12: (3, 4), 24: (4, 6), 48: (6, 8), 96: (8, 12), 384: (16, 
 
 
 def _unit(path: str, plate: Gen5Plate) -> Unit:
-    reads = dict.fromkeys(value.read for value in plate.values)
-    facts = {"wells": str(len({value.well for value in plate.values})), "reads": ", ".join(list(reads)[:5])[:200]}
+    reads = dict.fromkeys([*(value.read for value in plate.values), *(each.read for each in plate.series)])
+    facts = {"wells": str(len(plate.wells)), "reads": ", ".join(list(reads)[:5])[:200]}
     if plate.started_text:
         facts["read on"] = plate.started_text
     done = Completion(acquired=Fact(value=Known.YES, evidence=path))

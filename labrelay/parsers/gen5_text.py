@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from labrelay.model.imaging import well_name
+from labrelay.model.names import printable
 from labrelay.model.problem import Problem
+from labrelay.model.words import counted
 from labrelay.parsers.text import decode, lines, warning
 
 MAX_VALUES = 20_000
@@ -26,7 +28,9 @@ _KNOWN = re.compile(r"^(?:Reader Type:|Plate Number|Procedure Details|Plate Type
 _DATE = re.compile(r"(\d{1,4})([/.-])(\d{1,2})\2(\d{1,4})\Z")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([AP]M)?\Z", re.IGNORECASE)
 _NOTHING = ("", "n/a", "na", "unknown", "none")
-_KINETIC = re.compile(r"Time\t(?:T\D{0,3}\s|.*\tA1\t)")
+_AXES = ("Time", "Wavelength")
+_WELL = re.compile(r"([A-Z]|A[A-F])(\d{1,2})\Z")
+_POINT = re.compile(r"[\d:.]+\Z")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,17 @@ class WellValue:
     value: float | None
     text: str
     line: int
+
+
+@dataclass
+class Series:
+    """A table of values over time or wavelength; its values stay in the file."""
+
+    read: str
+    axis: str
+    wells: tuple[str, ...]
+    line: int
+    points: int = 0
 
 
 @dataclass
@@ -56,8 +71,14 @@ class Gen5Plate:
     procedure: list[str] = field(default_factory=list)
     layout: dict[str, str] = field(default_factory=dict)
     values: list[WellValue] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
     columns: int = 0
     rows: int = 0
+
+    @property
+    def wells(self) -> set[str]:
+        """All wells that have values, in whatever table."""
+        return {value.well for value in self.values} | {well for each in self.series for well in each.wells}
 
 
 def is_gen5(head: bytes) -> bool:
@@ -77,7 +98,8 @@ def parse_gen5(data: bytes, path: str) -> tuple[tuple[Gen5Plate, ...], tuple[Pro
     for plate in reading.plates:
         reading.problems += _dates(plate, path)
         reading.problems += _without_number(plate, path)
-    if not any(plate.values for plate in reading.plates):
+        reading.problems += [_series(each, path) for each in plate.series]
+    if not any(plate.wells for plate in reading.plates):
         reading.problems.append(
             warning("NO_VALUES", "it holds no table of values by well that is understood here", path)
         )
@@ -90,25 +112,63 @@ class _Reading:
     def __init__(self, path: str, problems: list[Problem]) -> None:
         self.path, self.problems = path, problems
         self.plates = [Gen5Plate()]
-        self.section = ""
+        self.section = self.title = ""
         self.columns: list[int] = []
         self.row = 0
+        self.series: Series | None = None
         self.full = False
         self.taken = 0
 
     def take(self, line: str, number: int) -> None:
         cells = line.split("\t")
         head = cells[0].strip().rstrip(":").lower()
-        if head in _SECTIONS and not any(cell.strip() for cell in cells[1:]):
-            self.section, self.columns, self.row = head, [], 0
+        alone = not any(cell.strip() for cell in cells[1:])
+        if head in _SECTIONS and alone:
+            self._enter(head)
         elif head == "plate number" and self._begun():
             self._next_plate(cells, number)
-        elif self.section in ("layout", "results"):
-            self._wells(line, cells, number)
+        elif not line.strip():
+            # A layout ends with its table; tables of values may stand without the word `Results`.
+            self._enter("tables" if self.section == "layout" and self.row else self.section)
+        elif self._columns(cells) or self._axis(cells, number):
+            pass
+        elif self.series is not None:
+            self._point(head)
+        elif self.columns:
+            self._wells(cells, number)
         elif self.section == "procedure details":
             self._procedure(line)
         elif not self.section:
             self._field(head, cells)
+        self.title = cells[0].strip() if alone and line.strip() else self.title
+
+    def _enter(self, section: str) -> None:
+        self.section, self.columns, self.row, self.series = section, [], 0, None
+
+    def _columns(self, cells: list[str]) -> bool:
+        """Take a line of column numbers, which begins a table of wells; return whether it was one."""
+        numbers = [int(cell) for cell in cells[1:] if cell.strip().isdigit() and len(cell.strip()) < 3]
+        if cells[0].strip() or not numbers or numbers != list(range(1, len(numbers) + 1)):
+            return False
+        self._enter(self.section if self.section == "layout" else "tables")
+        self.columns = numbers
+        return True
+
+    def _axis(self, cells: list[str], number: int) -> bool:
+        """Take the head of a table over time or wavelength, whose columns are wells; return whether it was one."""
+        found = [match for cell in cells[1:] if (match := _WELL.match(cell.strip()))]
+        if cells[0].strip() not in _AXES or not found:
+            return False
+        self._enter("tables")
+        wells = tuple(f"{match[1]}{int(match[2]):02d}" for match in found[:1536])
+        self.series = Series(self.title[:100] or "values", cells[0].strip().lower(), wells, number)
+        if len(self.plates[-1].series) < MAX_PLATES:
+            self.plates[-1].series.append(self.series)
+        return True
+
+    def _point(self, head: str) -> None:
+        if self.series is not None and _POINT.match(head):
+            self.series.points += 1
 
     def _begun(self) -> bool:
         return self.plates[-1].name is not None
@@ -119,7 +179,7 @@ class _Reading:
             return
         last = self.plates[-1]
         self.plates.append(Gen5Plate(software=last.software, personal=dict(last.personal)))
-        self.section, self.columns, self.row = "", [], 0
+        self._enter("")
         self._field("plate number", cells)
 
     def _field(self, head: str, cells: list[str]) -> None:
@@ -151,16 +211,7 @@ class _Reading:
         if told and len(plate.procedure) < 40:
             plate.procedure.append(told[:300])
 
-    def _wells(self, line: str, cells: list[str], number: int) -> None:
-        columns = [int(cell) for cell in cells[1:] if cell.strip().isdigit() and len(cell.strip()) < 3]
-        if not cells[0].strip() and columns and columns == list(range(1, len(columns) + 1)):
-            self.columns, self.row = columns, 0
-            return
-        if _KINETIC.match(line):
-            text = "this table of values over time is stored with the file and not read here"
-            self.problems.append(warning("NOT_READ", text, self.path, number))
-        if not line.strip() or not self.columns:
-            return
+    def _wells(self, cells: list[str], number: int) -> None:
         letter = cells[0].strip()
         if _ROW.match(letter):
             self.row = ord(letter[-1]) - 64 + 26 * (len(letter) - 1)
@@ -181,7 +232,7 @@ class _Reading:
                 if label.lower() == "well id" and text:
                     plate.layout[well] = text[:100]
             elif text:
-                self._value(WellValue(label or "value", well, _number(text), text[:40], number))
+                self._value(WellValue(label or self.title[:100] or "value", well, _number(text), text[:40], number))
 
     def _value(self, value: WellValue) -> None:
         if self.taken < MAX_VALUES:
@@ -240,6 +291,12 @@ def _time(found: re.Match[str] | None) -> tuple[int, int, int]:
     if found[4]:
         hour = hour % 12 + (12 if found[4].upper() == "PM" else 0)
     return hour, int(found[2]), int(found[3] or 0)
+
+
+def _series(series: Series, path: str) -> Problem:
+    what = f"{counted(series.points, 'point')} over {series.axis} of {counted(len(series.wells), 'well')}"
+    text = f"the table {printable(series.read, 80)} ({what}) is kept in the file, and its values are not taken over"
+    return warning("NOT_READ", text, path, series.line)
 
 
 def _without_number(plate: Gen5Plate, path: str) -> list[Problem]:

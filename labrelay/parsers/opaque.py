@@ -18,6 +18,7 @@ from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers.listing import Entry, Listing, read_head, read_small
 from labrelay.parsers.moments import in_order
+from labrelay.parsers.mrc import is_mrc_name
 from labrelay.parsers.opaque_formats import FORMATS, Item, folders_in, item_of, may_be
 from labrelay.parsers.text import error, warning
 from labrelay.parsers.thermo_sidecar import Sidecar, parse_sidecar
@@ -133,7 +134,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         started=times[0][0] if times else None,
         started_text=times[0][1] if times else None,
         files=tuple(_file(entry, found.owner.get(entry.path)) for entry in listing.files),
-        units=tuple(_unit(item, found, sidecars.get(path), name) for path, item in found.items.items()),
+        units=tuple(_units(found, sidecars, name)),
         qc=tuple(_metrics(found, sidecars)),
         raw={each.path: each.raw for each in list(sidecars.values())[:20]},
         personal=_personal(sidecars),
@@ -191,24 +192,32 @@ def _lonely(item: Item, found: _Found) -> Iterator[Problem]:
             f"its folder {printable(item.sample, 80)} with the pixels is not here; bring it",
             item.path,
         )
+    if item.format.key == "imzml" and len(mine) == 1:
+        yield error("MISSING_REFERENCE", "its .ibd with the spectra is not here; bring it, too", item.path)
     if item.path.lower().endswith(".wiff") and f"{item.path.lower()}.scan" not in mine:
         yield error("MISSING_REFERENCE", "its .wiff.scan with the spectra is not here; bring it, too", item.path)
 
 
 def _file(entry: Entry, item: Item | None) -> RunFile:
     if item is None:
-        return RunFile(path=entry.path, size=entry.size, role=FileRole.OTHER)
+        # Plain images between them are what was taken, too.
+        plain = entry.name.lower().endswith((".tif", ".tiff")) or is_mrc_name(entry.name)
+        role, stem = (FileRole.IMAGE, entry.name.partition(".")[0]) if plain else (FileRole.OTHER, None)
+        return RunFile(path=entry.path, size=entry.size, role=role, sample=stem)
     if entry.name.lower().endswith(("-metadata.json", "-metadata.txt")):
         return RunFile(path=entry.path, size=entry.size, role=FileRole.RUN_METADATA)
     return RunFile(path=entry.path, size=entry.size, role=item.format.role, sample=item.sample)
 
 
-def _unit(item: Item, found: _Found, sidecar: Sidecar | None, root: str) -> Unit:
-    files = sum(owner == item for owner in found.owner.values())
-    facts = {"format": item.format.what, "files": str(files)}
-    if sidecar is not None and sidecar.started_text:
-        facts["started"] = sidecar.started_text
-    return Unit(name=item.path.rpartition("/")[2] or root, kind="acquisition", sample=item.sample, facts=facts)
+def _units(found: _Found, sidecars: dict[str, Sidecar], root: str) -> Iterator[Unit]:
+    files = Counter(owner.path for owner in found.owner.values())
+    for path, item in found.items.items():
+        facts = {"format": item.format.what, "files": str(files[path])}
+        sidecar = sidecars.get(path)
+        if sidecar is not None and sidecar.started_text:
+            facts["started"] = sidecar.started_text
+        name = item.path.rpartition("/")[2] or root
+        yield Unit(name=name, kind="acquisition", sample=item.sample, facts=facts)
 
 
 def _metrics(found: _Found, sidecars: dict[str, Sidecar]) -> Iterator[QCMetric]:

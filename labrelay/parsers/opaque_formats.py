@@ -47,8 +47,10 @@ class Item(NamedTuple):
 
 _FINNIGAN = b"\x01\xa1" + "Finnigan".encode("utf-16-le")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_GATAN = (b"\0\0\0\x03", b"\0\0\0\x04")
 _SPECTRA, _IMAGE = FileRole.SPECTRA, FileRole.IMAGE
-_MSCONVERT = "ProteoWizard's msconvert on Windows"
+_MSCONVERT = "ProteoWizard's msconvert"
 
 FORMATS = (
     Format(
@@ -79,6 +81,13 @@ FORMATS = (
     Format("ndpi", "a Hamamatsu .ndpi slide", "OpenSlide, or QuPath", _IMAGE, (".ndpi",), magic=_TIFF),
     Format("scn", "a Leica .scn slide", "OpenSlide, or QuPath", _IMAGE, (".scn",), magic=_TIFF),
     Format("mrxs", "a 3DHISTECH .mrxs slide", "OpenSlide, or QuPath", _IMAGE, (".mrxs",)),
+    Format("bif", "a Ventana .bif slide", "OpenSlide, or QuPath", _IMAGE, (".bif",), magic=_TIFF),
+    Format("oir", "an Olympus .oir or .oib image", "Olympus cellSens, or Bio-Formats", _IMAGE, (".oir", ".oib")),
+    Format("ims", "an Imaris .ims image", "Imaris, or Bio-Formats", _IMAGE, (".ims",), magic=(_HDF5,)),
+    Format("dm", "a Gatan .dm3 or .dm4 image", "DigitalMicrograph, or ncempy", _IMAGE, (".dm3", ".dm4"), magic=_GATAN),
+    Format("emd", "a Velox .emd image", "Velox, or HyperSpy", _IMAGE, (".emd",), magic=(_HDF5,)),
+    Format("imzml", "an imzML mass spectrometry image", "pyimzML", _SPECTRA, (".imzml",), sides=(".ibd",)),
+    Format("mzxml", "an mzXML file, the older form of mzML", _MSCONVERT, _SPECTRA, (".mzxml",)),
 )  # fmt: skip
 _BY_ENDING = {ending: each for each in FORMATS for ending in each.endings}
 _FOLDERS = {each.folder for each in FORMATS if each.folder}

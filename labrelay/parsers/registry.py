@@ -19,6 +19,7 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
 from labrelay.parsers import (
+    bench,
     cellvoyager,
     delivery,
     element,
@@ -85,6 +86,7 @@ def platforms() -> tuple[Platform, ...]:
         mrc,
         mzml,
         gen5,
+        bench,
         sanger,
         delivery,
         reads,

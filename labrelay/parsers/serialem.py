@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from labrelay.model.files import FileRole
-from labrelay.model.instrument import Detection, InstrumentRun, RunFile, Unit
+from labrelay.model.instrument import Completion, Detection, Fact, InstrumentRun, Known, RunFile, Unit
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
@@ -16,6 +17,7 @@ from labrelay.parsers.mdoc import Mdoc, mdoc_time, parse_mdoc, windows_folder, w
 from labrelay.parsers.mdoc_images import describe, tilts_of
 from labrelay.parsers.moments import in_order
 from labrelay.parsers.mrc import headers_of, is_mrc_name
+from labrelay.parsers.mrc_header import MrcHeader
 from labrelay.parsers.text import warning
 
 NAME = "serialem"
@@ -61,8 +63,9 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     reading = _read_mdocs(listing)
     files = tuple(_file(entry, sample, reading.gains) for entry in listing.files)
     stacks = [e for e, f in zip(listing.files, files, strict=True) if f.role is FileRole.IMAGE and is_mrc_name(e.name)]
-    _headers, wrong = headers_of(listing, stacks)
+    headers, wrong = headers_of(listing, stacks)
     present = {file.path.rpartition("/")[2].lower(): file.path for file in files}
+    held = {mdoc.path: stack for mdoc in reading.mdocs if (stack := _stack(mdoc, present, headers)) is not None}
     times = in_order(reading.times)
     first = reading.mdocs[0] if reading.mdocs else None
     return InstrumentRun(
@@ -70,14 +73,20 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         folder_name=name,
         platform=NAME,
         instrument_model=_microscope(first),
-        software="SerialEM" if first is not None else None,
+        software=_software(first),
         started=times[0][0] if times else None,
         started_text=times[0][1] if times else None,
         ended=times[-1][0] if times else None,
         files=files,
-        units=tuple(unit for mdoc in reading.mdocs if (unit := _unit(mdoc)) is not None),
+        units=tuple(unit for mdoc in reading.mdocs if (unit := _unit(mdoc, held.get(mdoc.path))) is not None),
         images=tuple(image for mdoc in reading.mdocs for image in describe(mdoc, present)),
-        problems=(*listing.problems, *reading.problems, *wrong, *_absent(reading, present)),
+        problems=(
+            *listing.problems,
+            *reading.problems,
+            *wrong,
+            *_counts(reading.mdocs, held),
+            *_absent(reading, present),
+        ),
         raw={mdoc.path: _raw(mdoc) for mdoc in reading.mdocs[:5]},
         personal=_personal(reading.mdocs),
     )
@@ -139,6 +148,23 @@ def _absent(reading: _Reading, present: dict[str, str]) -> list[Problem]:
     return [warning("MISSING_REFERENCE", text, path, line)]
 
 
+def _stack(mdoc: Mdoc, present: dict[str, str], headers: dict[str, MrcHeader]) -> tuple[str, int] | None:
+    """Return the stack that a file describes, where it is here, and how many images its header says."""
+    path = present.get(windows_name(mdoc.fields.get("ImageFile", "")).lower())
+    header = headers.get(path) if path is not None else None
+    return (path, header.nz) if path is not None and header is not None else None
+
+
+def _counts(mdocs: list[Mdoc], held: dict[str, tuple[str, int]]) -> Iterator[Problem]:
+    """Yield where a stack holds more or fewer images than its mdoc describes, as after a crash of SerialEM."""
+    for mdoc in mdocs:
+        told = len(mdoc.of_kind("ZValue"))
+        path, found = held.get(mdoc.path, ("", told))
+        if found != told:
+            text = f"it describes {counted(told, 'image')} and {printable(path, 80)} holds {found:,}; was it stopped?"
+            yield warning("COUNT_MISMATCH", text, mdoc.path)
+
+
 def _file(entry: Entry, sample: str, gains: set[str]) -> RunFile:
     lower = entry.name.lower()
     ending = lower[lower.rfind(".") :] if "." in lower else ""
@@ -147,6 +173,11 @@ def _file(entry: Entry, sample: str, gains: set[str]) -> RunFile:
     if lower in gains:
         role = FileRole.RUN_METADATA
     return RunFile(path=entry.path, size=entry.size, role=role, sample=sample if role is FileRole.IMAGE else None)
+
+
+def _software(mdoc: Mdoc | None) -> str | None:
+    """Return who wrote the file by its title; other programs for tomography write the same form."""
+    return "SerialEM" if mdoc is not None and any("SerialEM" in title for title in mdoc.titles) else None
 
 
 def _microscope(mdoc: Mdoc | None) -> str | None:
@@ -158,7 +189,7 @@ def _microscope(mdoc: Mdoc | None) -> str | None:
     return None
 
 
-def _unit(mdoc: Mdoc) -> Unit | None:
+def _unit(mdoc: Mdoc, stack: tuple[str, int] | None) -> Unit | None:
     """Return a tilt series or a montage, which ends by itself; a movie is one image and no part."""
     tilts = tilts_of(mdoc)
     pieces = [section for section in mdoc.sections if "PieceCoordinates" in section.fields]
@@ -166,7 +197,9 @@ def _unit(mdoc: Mdoc) -> Unit | None:
     stem = mdoc.path.rpartition("/")[2].removesuffix(".mdoc")
     if tilts:
         facts = {"tilts": str(len(tilts)), "degrees": f"{min(tilts):.1f} to {max(tilts):.1f}", **facts}
-        return Unit(name=stem, kind="tilt series", facts=facts)
+        whole = stack is not None and stack[1] == len(tilts)
+        copied = Fact(value=Known.YES, evidence=stack[0]) if stack is not None and whole else Fact()
+        return Unit(name=stem, kind="tilt series", completion=Completion(copied=copied), facts=facts)
     if pieces:
         return Unit(name=stem, kind="montage", facts={"pieces": str(len(pieces)), **facts})
     return None
@@ -176,11 +209,11 @@ _FACTS = (("magnification", "Magnification"), ("kV", "Voltage"), ("defocus µm",
 
 
 def _raw(mdoc: Mdoc) -> dict[str, str]:
-    """Return the file's own fields and those of its first section, without paths."""
+    """Return the file's own fields and those of its first section, without folders, which people name."""
     kinds = sorted({section.kind for section in mdoc.sections})
     told = {f"{kind} sections": str(len(mdoc.of_kind(kind))) for kind in kinds}
     first = mdoc.sections[0].fields if mdoc.sections else {}
-    fields = {key: value for key, value in (mdoc.fields | first).items() if key != "SubFramePath"}
+    fields = {key: value for key, value in (mdoc.fields | first).items() if "\\" not in value}
     return told | {key[:80]: value[:500] for key, value in list(fields.items())[:45]}
 
 

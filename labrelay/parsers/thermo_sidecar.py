@@ -7,6 +7,7 @@ The JSON holds lists of `{accession, cvLabel, name, value}` under `FilePropertie
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,8 +20,11 @@ _MODEL = ("thermo scientific instrument model", "instrument model")
 _SERIAL = ("instrument serial number",)
 _SOFTWARE = ("software version", "thermo raw file version", "version")
 _DATE = ("creation date", "content creation date", "date of acquisition")
-_WHERE = ("pathname", "path")
-_PERSONAL = ("operator", "user", "userid", "sample comment", "computer", "computername")
+# What people wrote about themselves or the sample, and the labels that Xcalibur comes with for that.
+_PERSONAL = ("operator", "user", "comment", "description", "client", "laboratory", "company", "phone", "study")
+_FOLDER = re.compile(r"[A-Za-z]:\\|\\\\|/(?:home|Users)/")
+# In the text form a term of a vocabulary is `[MS, MS:1000494, Thermo Scientific instrument model, Q Exactive]`.
+_TERM = re.compile(r"\[\w*, ?[\w:]*, ?[^,\]]*, ?(.*)\]\Z")
 _MOST = 50
 
 
@@ -52,7 +56,7 @@ def parse_sidecar(data: bytes, path: str) -> tuple[Sidecar | None, tuple[Problem
     sidecar.started = _when(sidecar.started_text)
     for name, value in pairs.items():
         key = name.lower()
-        if key in _PERSONAL or key in _WHERE:
+        if key in _PERSONAL or _FOLDER.match(value):
             sidecar.personal[name[:80]] = value[:500]
         elif len(sidecar.raw) < _MOST:
             sidecar.raw[name[:80]] = value[:500]
@@ -70,9 +74,10 @@ def _pairs(text: str, path: str) -> Iterator[tuple[str, str]]:
         yield from _json_pairs(loaded)
         return
     for line in lines(text):
-        name, sign, value = line.partition("=")
-        if sign and name.strip() and value.strip():
-            yield name.strip(), value.strip()
+        name, sign, value = (part.strip() for part in line.partition("="))
+        term = _TERM.match(value)
+        if sign and name and value:
+            yield name, term[1] if term else value
 
 
 def _json_pairs(loaded: object) -> Iterator[tuple[str, str]]:

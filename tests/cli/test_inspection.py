@@ -32,7 +32,10 @@ def test_parts_images_and_the_plate_are_shown_and_names_of_people_only_to_who_as
         platform="images",
         software="Imager 3.1",
         plate=Plate(id="P7", rows=8, columns=12, wells=("A01", "A02"), fields=4),
-        units=(Unit(name="m84", kind="cell", completion=Completion(copied=Fact(value=Known.YES))),),
+        units=(
+            Unit(name="m84", kind="cell", completion=Completion(copied=Fact(value=Known.YES))),
+            Unit(name="m85", kind="cell", facts={"exposures": "12", "kV": "300"}),
+        ),
         images=(ImageSet(name="i", path="i.tif", size_x=512, size_y=256, channels=(Channel(name="DAPI"), Channel())),),
         personal={"OperatorName": "J. Doe"},
     )
@@ -43,6 +46,7 @@ def test_parts_images_and_the_plate_are_shown_and_names_of_people_only_to_who_as
         assert told in said.out
     [unit] = [line.split() for line in said.out.splitlines() if line.startswith("m84")]
     assert unit == ["m84", "cell", "–", "unknown", "yes", "unknown", "–"]
+    assert "exposures 12, kV 300" in said.out
     assert "1 personal field left out" in said.out
     assert "Doe" not in said.out + shell(monkeypatch)("inspect", tmp_path, "--json").out
     assert "J. Doe" in shell(monkeypatch)("inspect", tmp_path, "--personal").out

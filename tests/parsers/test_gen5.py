@@ -108,16 +108,42 @@ def test_dates_of_several_countries(
 
 
 def test_numbers_with_a_comma_utf_16_and_rows_beyond_z(tmp_path: Path) -> None:
-    rows = "A\t1.5\t2,5\tOD:600\nAF\t\t-0.000\tOD:600\n"
+    rows = "A\t1.5\t2,5\tOD:600\nAF\t\t-0.000\tOD:600\nB\tnan\t1e999\tOD:600\n"
     run = read_run(put(tmp_path, "a.txt", export(rows=rows).encode("utf-16")))
     found = {metric.scope: metric.value for metric in run.qc}
-    assert found == {"well A01": 1.5, "well A02": 2.5, "well AF02": 0}
-    assert (run.instrument_serial, codes(run)) == ("00123", [])
+    assert found == {"well A01": 1.5, "well A02": 2.5, "well AF02": 0, "well B01": None, "well B02": None}
+    assert (run.instrument_serial, codes(run)) == ("00123", ["NO_NUMBER", "NO_NUMBER"])
 
 
-def test_a_table_over_time_is_told_and_an_export_without_wells_too(tmp_path: Path) -> None:
-    kinetic = "\nTime\tT\u00b0 OD:600\tA1\tA2\n0:00:00\t37\t0.1\t0.2\n"
-    assert codes(read_run(put(tmp_path, "a.txt", export() + kinetic))) == ["NOT_READ"]
+@pytest.mark.parametrize(("axis", "unit"), [("Time", "0:04:00"), ("Wavelength", "450")])
+def test_a_table_over_time_or_wavelength_is_counted_and_told(tmp_path: Path, axis: str, unit: str) -> None:
+    table = f"\nGrowth\n\n{axis}\tT\u00b0 OD:600\tA1\tH12\n" + f"{unit}\t37\t0.1\tOVRFLW\n" * 3 + "\n"
+    run = read_run(put(tmp_path, "a.txt", export(rows="") + table))
+    [problem] = run.problems
+    assert (problem.code, problem.line) == ("NOT_READ", 18)
+    assert f"the table Growth (3 points over {axis.lower()} of 2 wells)" in problem.message
+    assert run.plate is not None
+    assert (run.plate.wells, run.qc) == (("A01", "H12"), ())
+
+
+def test_tables_without_the_word_results_are_read_and_one_without_a_label_is_called_by_its_title(
+    tmp_path: Path,
+) -> None:
+    layout = "Layout\n\t1\t2\nA\tSTD1\tSPL1\tWell ID\n\n"
+    tables = "660\n\t1\t2\nA\t0.044\t*0.356*\t660\n\nRatio\n\t1\t2\nA\t5\t<0.000\n"
+    run = read_run(put(tmp_path, "a.txt", export(rows="").removesuffix("Results\n\t1\t2\n") + layout + tables))
+    found = {(metric.name, metric.scope): metric.value for metric in run.qc}
+    assert found == {
+        ("660", "well A01"): 0.044,
+        ("660", "well A02"): None,
+        ("ratio", "well A01"): 5,
+        ("ratio", "well A02"): None,
+    }
+    assert run.raw["a.txt"]["layout"] == "A01 STD1, A02 SPL1"
+    assert codes(run) == ["NO_NUMBER", "NO_NUMBER"]
+
+
+def test_an_export_without_a_table_of_wells_is_told(tmp_path: Path) -> None:
     assert codes(read_run(put(tmp_path, "a.txt", export(rows="")))) == ["NO_VALUES"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from run_folders import codes, put
 
 from labrelay.model.instrument import InstrumentRun
+from labrelay.parsers import opaque
+from labrelay.parsers.listing import Entry, Listing
 from labrelay.parsers.registry import detect, read_run
 from labrelay.parsers.thermo_sidecar import parse_sidecar
 
@@ -32,6 +35,17 @@ SIDECAR = {
     ],
     "MsData": [{"name": "Number of MS1 spectra", "value": "1431"}, {"name": "Number of MS2 spectra", "value": "9902"}],
 }
+SIDECAR_TEXT = r"""#FileProperties
+pathname=C:\Users\jo\s1.raw
+Creation date=02/27/2019 19:13:59
+#InstrumentProperties
+Instrument model=[MS, MS:1000494, Thermo Scientific instrument model, Q Exactive]
+Instrument serial number=[MS, MS:1000529, instrument serial number, SN 0815]
+Software version=[NCIT, NCIT:C111093, Software Version, 2.8]
+#MsData
+Number of MS1 spectra=1431
+Number of MS2 spectra=9902
+"""
 KINDS = {
     "Thermo": ({"s1.raw": THERMO}, "a Thermo .raw file", "spectra"),
     "Bruker": ({"s1.d/analysis.tdf": b"x", "s1.d/1.m/a.method": b"x"}, "a Bruker .d folder", "spectra"),
@@ -45,6 +59,13 @@ KINDS = {
     "Aperio": ({"s1.svs": b"II*\0" + bytes(50)}, "an Aperio .svs slide", "image"),
     "Hamamatsu": ({"s1.ndpi": b"II*\0" + bytes(50)}, "a Hamamatsu .ndpi slide", "image"),
     "Leica slide": ({"s1.scn": b"II+\0" + bytes(50)}, "a Leica .scn slide", "image"),
+    "Ventana": ({"s1.bif": b"II*\0" + bytes(50)}, "a Ventana .bif slide", "image"),
+    "Olympus": ({"s1.oir": b"OLYMPUSRAWFORMAT"}, "an Olympus .oir or .oib image", "image"),
+    "Imaris": ({"s1.ims": b"\x89HDF\r\n\x1a\n" + bytes(50)}, "an Imaris .ims image", "image"),
+    "Gatan": ({"s1.dm4": b"\0\0\0\4" + bytes(50)}, "a Gatan .dm3 or .dm4 image", "image"),
+    "Velox": ({"s1.emd": b"\x89HDF\r\n\x1a\n" + bytes(50)}, "a Velox .emd image", "image"),
+    "imzML": ({"s1.imzML": b"<mzML/>", "s1.ibd": b"x"}, "an imzML mass spectrometry image", "spectra"),
+    "mzXML": ({"s1.mzXML": b"<mzXML/>"}, "an mzXML file, the older form of mzML", "spectra"),
     "3DHISTECH": ({"s1.mrxs": b"x", "s1/Slidedat.ini": b"x"}, "a 3DHISTECH .mrxs slide", "image"),
 }  # fmt: skip
 
@@ -93,10 +114,11 @@ def test_two_acquisitions_of_one_name_are_two_datasets(tmp_path: Path) -> None:
 
 
 def test_a_lone_wiff_and_a_slide_without_its_folder_are_refused(tmp_path: Path) -> None:
-    run = read_run(folder(tmp_path, {"a.wiff": WIFF, "b.mrxs": b"x"}))
+    run = read_run(folder(tmp_path, {"a.wiff": WIFF, "b.mrxs": b"x", "c.imzML": b"x"}))
     assert [(p.code, p.path) for p in run.problems if p.severity == "error"] == [
         ("MISSING_REFERENCE", "a.wiff"),
         ("MISSING_REFERENCE", "b.mrxs"),
+        ("MISSING_REFERENCE", "c.imzML"),
     ]
 
 
@@ -112,9 +134,7 @@ def test_a_raw_file_of_a_camera_alone_is_no_mass_spectrum(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("form", ["json", "txt"])
 def test_notes_of_thermorawfileparser_give_the_runs_facts(tmp_path: Path, form: str) -> None:
-    items = [item for group in SIDECAR.values() for item in group]
-    lines = "\n".join(f"{item['name']}={item['value']}" for item in items)
-    text = json.dumps(SIDECAR) if form == "json" else lines
+    text = json.dumps(SIDECAR) if form == "json" else SIDECAR_TEXT
     run = read_run(folder(tmp_path, {"s1.raw": THERMO, f"s1-metadata.{form}": text.encode()}))
     assert (run.instrument_model, run.instrument_serial, run.software) == ("Q Exactive", "SN 0815", "2.8")
     assert (run.started, run.started_text) == (datetime(2019, 2, 27, 19, 13, 59), "02/27/2019 19:13:59")
@@ -130,6 +150,22 @@ def test_notes_of_thermorawfileparser_give_the_runs_facts(tmp_path: Path, form: 
 def test_notes_that_are_none_refuse_nothing(data: bytes) -> None:
     sidecar, problems = parse_sidecar(data, "s1-metadata.json")
     assert (sidecar, [problem.code for problem in problems]) == (None, ["BAD_SIDECAR"])
+
+
+def test_plain_images_between_them_are_datasets_of_their_own(tmp_path: Path) -> None:
+    run = read_run(
+        folder(tmp_path, {"gain.dm4": b"\0\0\0\4", "movie_1.tif": b"II*\0", "a.mrc": b"", "notes.txt": b"x"}), "opaque"
+    )
+    assert run.sample_labels == ("a", "gain", "movie_1")
+
+
+def test_twenty_thousand_files_of_a_format_cost_little(tmp_path: Path) -> None:
+    entries = tuple(Entry(f"s{n:06}.wiff2", 1, 0) for n in range(20_000))
+    started = time.process_time()
+    run = opaque.read(tmp_path, Listing(tmp_path, entries))
+    assert time.process_time() - started < 8
+    assert len(run.units) == 20_000
+    assert len(run.problems) < 300
 
 
 def test_a_better_known_platform_comes_first(tmp_path: Path) -> None:

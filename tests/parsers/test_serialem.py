@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from mrc_files import mrc
 from run_folders import CASES, case, codes, put
 
 from labrelay.model.files import FileRole
@@ -70,6 +71,21 @@ def test_movies_named_by_a_windows_path_are_told_to_be_elsewhere_and_their_folde
     assert run.personal == {"frames 1": r"X:\removed_20211007\grid2_lamella3\frames"}
     assert "removed" not in str(run.raw) + problem.message
     assert run.completion.acquired.value is run.completion.copied.value is Known.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("images", "problems", "copied"), [(41, [], Known.YES), (40, ["COUNT_MISMATCH"], Known.UNKNOWN)]
+)
+def test_a_stack_is_held_against_the_sections_of_its_mdoc(
+    tmp_path: Path, images: int, problems: list[str], copied: Known
+) -> None:
+    put(tmp_path, "TS_01.mrc.mdoc", (MDOCS / "tilt_series.mdoc").read_bytes().replace(b"SubFramePath", b"Movie"))
+    put(tmp_path, "TS_01.mrc", mrc(bytes(images * 4), (2, 2, images), 0))
+    run = read_run(tmp_path)
+    assert (codes(run), run.units[0].completion.copied.value) == (problems, copied)
+    assert run.completion.copied.value is Known.UNKNOWN, "a series that goes on looks the same"
+    assert run.images[0].path == "TS_01.mrc"
+    assert "DATA" not in str(run.raw)
 
 
 def test_a_movie_that_is_there_is_an_image_of_the_session_and_the_gain_reference_is_not(tmp_path: Path) -> None:
