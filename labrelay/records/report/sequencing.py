@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TOP, BOTTOM = 24, 200
 UNDETERMINED = "Undetermined"
-MOST_LANES, MOST_BARS, ROW = 16, 400, 20
+MOST_LANES, MOST_BARS, ROW, WIDEST = 16, 400, 20, 60
 _LANE = re.compile(r"(.+), lane (\d+)\Z")
 
 
@@ -92,7 +92,7 @@ def lanes_figure(metrics: Sequence[QCMetric]) -> Figure | None:
         bars += [(lane, name, count) for name, count in (*samples, *lost)]
     shown = bars[:MOST_BARS]
     top = max(1.0, *(count for _, _, count in shown))
-    up, step = scale(0, top, BOTTOM, TOP), (WIDTH - LEFT - RIGHT) / len(shown)
+    up, step = scale(0, top, BOTTOM, TOP), min((WIDTH - LEFT - RIGHT) / len(shown), WIDEST)
     parts = [text(LEFT, 12, "Reads")]
     for tick in nice_ticks(top, 4):
         parts += [
