@@ -149,9 +149,9 @@ def zipped(content: bytes) -> bytes:
 
 
 def test_a_zip_that_would_inflate_beyond_reason_is_not_inflated() -> None:
-    bomb = zipped(b"##FastQC\n" + bytes(MAX_INFLATED + 1))
-    assert read_qc("x_fastqc.zip", bomb) == []
-    assert read_qc("x_fastqc.zip", zipped((QC / "fastqc_data.txt").read_bytes())) != []
+    real = (QC / "fastqc_data.txt").read_bytes()
+    assert read_qc("x_fastqc.zip", zipped(real)) != []
+    assert read_qc("x_fastqc.zip", zipped(real + bytes(MAX_INFLATED))) == []
 
 
 REAL = [path.read_bytes()[:20_000] for path in sorted(QC.iterdir())]
