@@ -101,6 +101,25 @@ def _table(data: bytes, path: str, problems: list[Problem]) -> Iterator[tuple[_S
         yield (sample, lane), values
 
 
+def adapter_metrics(data: bytes, path: str) -> list[QCMetric]:
+    """Return the share of adapter bases of each sample and lane, from Adapter_Metrics.csv of any version.
+
+    Versions before 3.9 have columns for both reads (`R1_AdapterBases`), later ones a row a read.
+    """
+    sums: dict[_Scope, tuple[int, int]] = {}
+    for scope, row in _table(data, path, []):
+        cut = [count for key, text in row.items() if key.endswith("adapterbases") and (count := to_int(text))]
+        kept = [count for key, text in row.items() if key.endswith("samplebases") and (count := to_int(text))]
+        before = sums.get(scope, (0, 0))
+        sums[scope] = (before[0] + sum(cut), before[1] + sum(kept))
+    return [
+        QCMetric(name="adapter_percent", value=100 * cut / (cut + kept), unit="percent", scope=scope_of(*scope),
+                 source=path)
+        for scope, (cut, kept) in sums.items()
+        if cut + kept
+    ]  # fmt: skip
+
+
 def bcl2fastq_metrics(data: bytes, path: str) -> tuple[str | None, list[QCMetric], list[Problem]]:
     """Return the run's id, metrics for each sample and lane and for each lane, and problems.
 

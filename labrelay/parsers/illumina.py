@@ -114,7 +114,7 @@ def _times(
     marker = reading.listing.find("RTAComplete.txt")
     if parameters.ended is not None or marker is None or marker.size > _MARKER_CAP:
         return started, text, parameters.ended
-    data = reading.data(marker)
+    data = reading.data(marker, needed=False)
     return started, text, end_of_base_calling(decode(data, marker.path).text, started) if data else None
 
 
@@ -145,7 +145,7 @@ def _run_info(reading: Reading) -> RunInfo | None:
 
 def _run_parameters(reading: Reading) -> RunParameters:
     entry = reading.listing.find("RunParameters.xml")
-    data = reading.data(entry)
+    data = reading.data(entry, needed=False)
     if entry is None or data is None:
         return RunParameters()
     parameters, problems = parse_run_parameters(data, entry.path)

@@ -8,7 +8,7 @@ a yes. Small NovaSeq runs were cleaned away too early by tools that knew only th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from xml.etree.ElementTree import Element
 
 from labrelay.model.instrument import Completion, Fact, Known
@@ -16,6 +16,7 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers.illumina_models import WRITES_COPY_COMPLETE
+from labrelay.parsers.illumina_onboard import newest_analysis, still_to_come, unfinished
 from labrelay.parsers.illumina_parameters import RunParameters
 from labrelay.parsers.listing import Listing, read_small
 from labrelay.parsers.text import to_float, to_int, warning
@@ -40,7 +41,6 @@ _CONVERTED = (
     re.compile(r"(?:.*/)?GenerateFASTQRunStatistics\.xml\Z", re.IGNORECASE),
     re.compile(r"(?:.*/)?DemultiplexingStats\.xml\Z", re.IGNORECASE),
 )
-_ONBOARD = re.compile(r"(Analysis/\d+)/", re.IGNORECASE)
 _PARTIAL = re.compile(r"(?:Basecalling_Netcopy_complete_Read|RTARead|ImageAnalysis_Netcopy_complete_Read)\w*\.txt\Z")
 _FIGURES = (
     ("ClusterDensity", "cluster_density", "thousands per square millimetre"),
@@ -144,27 +144,20 @@ def _copied(listing: Listing, model: str | None, acquired: Fact, problems: list[
     if acquired.value is Known.UNKNOWN:
         text = "it says that all was copied, and no marker says that base calling has ended"
         problems.append(warning("MARKER_CONTRADICTS", text, marker.evidence))
-    return marker
+    newest = newest_analysis(listing)
+    late = still_to_come(listing, newest, model) if newest and not unfinished(listing, newest) else []
+    problems += late
+    return Fact(value=Known.NO, evidence=late[0].path) if late else marker
 
 
 def _converted(listing: Listing, fastq_count: int, problems: list[Problem]) -> Fact:
     paths = [entry.path for entry in listing.files]
-    unfinished = _unfinished_onboard(listing, paths)
-    if unfinished is not None:
-        text = "the instrument's own conversion has not written Secondary_Analysis_Complete.txt; wait for it"
-        problems.append(warning("MARKER_MISSING", text, unfinished))
-        return Fact(value=Known.NO, evidence=unfinished)
+    newest = newest_analysis(listing)
+    if newest is not None and (waiting := unfinished(listing, newest)):
+        problems += waiting
+        return Fact(value=Known.NO, evidence=newest)
     for pattern in _CONVERTED:
         evidence = next((path for path in paths if pattern.match(path)), None)
         if evidence is not None:
             return Fact(value=Known.YES, evidence=evidence)
     return Fact() if fastq_count else Fact(value=Known.NO)
-
-
-def _unfinished_onboard(listing: Listing, paths: Sequence[str]) -> str | None:
-    """Return the newest `Analysis/N` of an instrument with onboard conversion when it has no end marker."""
-    folders = {match[1] for path in paths if (match := _ONBOARD.match(path))}
-    if not folders:
-        return None
-    newest = max(folders, key=lambda folder: int(folder.rpartition("/")[2]))
-    return None if listing.find(f"{newest}/Data/Secondary_Analysis_Complete.txt") else newest

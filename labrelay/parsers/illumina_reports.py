@@ -9,11 +9,19 @@ from labrelay.model.instrument import SheetSample
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers import conversion
-from labrelay.parsers.lane_balance import Unknown, suspects, unknown_metrics, unknown_of_report, unknown_of_stats
+from labrelay.parsers.lane_balance import (
+    Unknown,
+    hopping_metrics,
+    suspects,
+    unknown_metrics,
+    unknown_of_report,
+    unknown_of_stats,
+)
 from labrelay.parsers.listing import Entry, Listing
 from labrelay.parsers.reading import Reading
 
-_CAP = 64 * 1024 * 1024
+# Ten thousand samples in eight lanes take half of it; JSON takes ten times its size in memory.
+_CAP = 16 * 1024 * 1024
 
 
 @dataclass
@@ -47,7 +55,7 @@ def read_reports(reading: Reading, entries: Iterable[Entry]) -> Reports:
     """Return what these reports, and the files beside them, say; problems go to `reading`."""
     reports = Reports()
     for entry in entries:
-        data = reading.data(entry, _CAP)
+        data = reading.data(entry, _CAP, needed=False)
         if data is None:
             continue
         if entry.name.lower() == "stats.json":
@@ -58,6 +66,12 @@ def read_reports(reading: Reading, entries: Iterable[Entry]) -> Reports:
         else:
             quality = _beside(reading, entry, "Quality_Metrics.csv")
             found, problems = conversion.bcl_convert_metrics((data, entry.path), quality)
+            adapters = _beside(reading, entry, "Adapter_Metrics.csv")
+            if adapters is not None:
+                found += conversion.adapter_metrics(*adapters)
+            hopped = _beside(reading, entry, "Index_Hopping_Counts.csv")
+            if hopped is not None:
+                found += hopping_metrics(*hopped)
             unknown = _beside(reading, entry, "Top_Unknown_Barcodes.csv")
             if unknown is not None:
                 reports.unknown[unknown[1]], wrong = unknown_of_report(*unknown)
@@ -71,5 +85,5 @@ def read_reports(reading: Reading, entries: Iterable[Entry]) -> Reports:
 
 def _beside(reading: Reading, entry: Entry, name: str) -> tuple[bytes, str] | None:
     there = reading.listing.find(f"{entry.folder}/{name}")
-    data = reading.data(there, _CAP)
+    data = reading.data(there, _CAP, needed=False)
     return (data, there.path) if there is not None and data is not None else None

@@ -109,7 +109,7 @@ def _load(reading: Reading, layouts: dict[str, Layout], name: str) -> tuple[byte
     entry: Entry | None = reading.listing.find(FOLDER + name)
     if layout is None or entry is None or entry.size > CAP:
         return None
-    data = reading.data(entry, CAP)
+    data = reading.data(entry, CAP, needed=False)
     # It may have grown since it was listed: the instrument is still at work then.
     return (data, layout) if data is not None and len(data) == entry.size else None
 

@@ -18,6 +18,7 @@ from labrelay.model.qc import QCMetric
 from labrelay.parsers.text import cells, column_key, decode, lines, to_int, warning
 
 UNDETERMINED = "Undetermined"
+MAX_ROWS = 100_000  # of a report; converters write a thousand a lane
 TOP = 5  # unknown barcodes of a lane that are kept as metrics
 _COMPLEMENT = str.maketrans("ACGTNacgtn", "TGCANtgcan")
 
@@ -74,7 +75,7 @@ def unknown_of_report(data: bytes, path: str) -> tuple[list[Unknown], list[Probl
     # `# Reads` stands before `% …` columns whose keys may be like it.
     places = {name: keys.index(name) for name in ("lane", "index", "index2", "reads") if name in keys}
     found = []
-    for line in all_lines[1:]:
+    for line in all_lines[1:MAX_ROWS]:
         row = cells(line)[0]
         if len(row) <= max(places.values()):
             continue
@@ -98,6 +99,34 @@ def unknown_of_stats(data: bytes) -> list[Unknown]:
         if isinstance(lane, int) and isinstance(barcodes, dict):
             found += [Unknown(lane, name, n) for name, n in barcodes.items() if isinstance(n, int) and n >= 0]
     return found
+
+
+def hopping_metrics(data: bytes, path: str) -> list[QCMetric]:
+    """Return the share of reads with a first index of one sample and a second of another, by lane.
+
+    Args:
+        data: BCL Convert's Index_Hopping_Counts.csv, which names no sample for such a pair.
+        path: Of it.
+    """
+    rows = [cells(line)[0] for line in lines(decode(data, path).text)[:MAX_ROWS]]
+    keys = [column_key(cell) for cell in rows[0]]
+    if not {"lane", "sampleid", "reads"} <= set(keys):
+        return []
+    counts: dict[int, tuple[int, int, int]] = {}
+    for row in rows[1:]:
+        values = dict(zip(reversed(keys[: len(row)]), reversed(row[: len(keys)]), strict=True))
+        lane, reads = to_int(values.get("lane")), to_int(values.get("reads"))
+        if lane is not None and reads is not None:
+            samples, right, hopped = counts.get(lane, (0, 0, 0))
+            own = bool(values.get("sampleid"))
+            counts[lane] = (samples + own, right + reads * own, hopped + reads * (not own))
+    return [
+        QCMetric(name="hopped_percent", value=100 * hopped / (right + hopped), unit="percent", scope=f"lane {lane}",
+                 source=path)
+        for lane, (samples, right, hopped) in sorted(counts.items())
+        # A sample alone has nobody to swap an index with.
+        if samples > 1 and right + hopped
+    ]  # fmt: skip
 
 
 def unknown_metrics(unknown: Iterable[Unknown], source: str) -> list[QCMetric]:

@@ -11,7 +11,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from labrelay.model.qc import QCMetric
-from labrelay.parsers import conversion, lane_balance, qc_fastp, qc_fastqc, qc_samtools
+from labrelay.parsers import (
+    conversion,
+    element_stats,
+    lane_balance,
+    pacbio_stats,
+    qc_fastp,
+    qc_fastqc,
+    qc_samtools,
+)
 
 HEAD = 65_536
 MAX_BYTES = 64 * 1024 * 1024
@@ -45,12 +53,40 @@ def _unknown(data: bytes, _scope: str, source: str) -> list[QCMetric]:
     return lane_balance.unknown_metrics(lane_balance.unknown_of_report(data, source)[0], source)
 
 
+def _bases2fastq(data: bytes, _scope: str, source: str) -> list[QCMetric]:
+    stats, _ = element_stats.parse_run_stats(data, source)
+    return stats.metrics if stats is not None else []
+
+
+def _ccs(data: bytes, scope: str, source: str) -> list[QCMetric]:
+    # The reader goes by the name's ending, and here only the content counts.
+    kind = "ccs.json" if data.lstrip().startswith(b"{") else "ccs.txt"
+    found, _ = pacbio_stats.ccs_metrics(data, kind, scope)
+    return [metric.model_copy(update={"source": source}) for metric in found]
+
+
+def _is_ccs(head: bytes) -> bool:
+    first = head.lstrip()[:4000]
+    return first.startswith(b"ZMWs input") or (first.startswith(b"{") and b"zmw_passed_yield" in first)
+
+
+def _lima(data: bytes, scope: str, source: str) -> list[QCMetric]:
+    return pacbio_stats.lima_summary_metrics(data, source, scope)
+
+
+def _is_lima(head: bytes) -> bool:
+    return b"above all thresholds" in head[:1000]
+
+
 READERS = (
     _Reader("fastp", qc_fastp.looks_like, qc_fastp.read),
     _Reader("FastQC", qc_fastqc.looks_like, qc_fastqc.read),
     _Reader("samtools flagstat", qc_samtools.looks_like_flagstat, qc_samtools.read_flagstat),
     _Reader("samtools stats", qc_samtools.looks_like_stats, qc_samtools.read_stats),
     _Reader("samtools coverage", qc_samtools.looks_like_coverage, qc_samtools.read_coverage),
+    _Reader("bases2fastq", lambda head: b'"NumPolonies"' in head, _bases2fastq),
+    _Reader("lima", _is_lima, _lima),
+    _Reader("ccs", _is_ccs, _ccs),
     _Reader("bcl2fastq", lambda head: b'"ReadInfosForLanes"' in head or b'"ConversionResults"' in head, _stats_json),
     _Reader("BCL Convert demultiplexing", lambda head: head.startswith(b"Lane,SampleID,") and b"# Reads" in head[:400]
             and b"ReadNumber" not in head[:400], _bcl_convert),

@@ -145,7 +145,7 @@ def binned(version: int, rows: list[tuple[int, int, int, list[int]]]) -> bytes:
 
 @pytest.mark.parametrize("version", [6, 7])
 def test_binned_qualities_of_newer_instruments_are_counted_by_the_score_of_their_bin(version: int) -> None:
-    data = binned(version, [(1, 1101, 1, [10, 20, 70]), (1, 1101, 2, [0, 50, 50]), (1, 1101, 1, [10, 0, 90])])
+    data = binned(version, [(1, 1101, 1, [10, 20, 70]), (1, 1101, 1, [10, 0, 90]), (1, 1101, 2, [0, 50, 50])])
     layout, problems = check_length(QUALITY, data[:4096], len(data), "q")
     assert problems == []
     assert layout is not None

@@ -44,6 +44,10 @@ def values(name: str, scope: str | None = None) -> dict[str, float | None]:
         (CASES / "illumina-bcl2fastq-stats-json/Stats/Stats.json", "bcl2fastq"),
         (CASES / TENX / "Demultiplex_Stats.csv", "BCL Convert demultiplexing"),
         (CASES / TENX / "Quality_Metrics.csv", "BCL Convert quality"),
+        (CASES / "element-bases2fastq-wgs/RunStats.json", "bases2fastq"),
+        (CASES / "pacbio-ccs-report-versions/v4.2/ccs.report.txt", "ccs"),
+        (CASES / "pacbio-ccs-report-versions/v5.0.0/ccs.report.json", "ccs"),
+        (CASES / "pacbio-ccs-report-versions/v6.2.0/ccs.report.json", "ccs"),
         (CASES / TENX / "SampleSheet.csv", None),
         (ALIGNMENTS / "small.bam", None),
     ],
@@ -55,6 +59,14 @@ def test_a_file_is_known_by_its_content_whatever_its_name(path: Path, tool: str 
     found = read_qc("odd name", data)
     assert bool(found) is (tool is not None)
     assert {metric.source for metric in found} <= {"odd name"}
+
+
+@pytest.mark.parametrize("name", ["v6.2.0/ccs.report.json", "v6.2.0/ccs.report.txt"])
+def test_ccs_says_the_same_in_text_and_in_json(name: str) -> None:
+    found = read_qc(name, (CASES / "pacbio-ccs-report-versions" / name).read_bytes(), "cell")
+    told = {metric.name: metric.value for metric in found}
+    assert (told["zmws"], told["zmws_passed"]) == (177, 104)
+    assert {metric.source for metric in found} == {name}
 
 
 def test_fastp_counts_both_mates_and_its_percentages_come_from_counts() -> None:
@@ -149,9 +161,9 @@ def zipped(content: bytes) -> bytes:
 
 
 def test_a_zip_that_would_inflate_beyond_reason_is_not_inflated() -> None:
-    bomb = zipped(b"##FastQC\n" + bytes(MAX_INFLATED + 1))
-    assert read_qc("x_fastqc.zip", bomb) == []
-    assert read_qc("x_fastqc.zip", zipped((QC / "fastqc_data.txt").read_bytes())) != []
+    real = (QC / "fastqc_data.txt").read_bytes()
+    assert read_qc("x_fastqc.zip", zipped(real)) != []
+    assert read_qc("x_fastqc.zip", zipped(real + bytes(MAX_INFLATED))) == []
 
 
 REAL = [path.read_bytes()[:20_000] for path in sorted(QC.iterdir())]
