@@ -310,3 +310,12 @@ def test_a_folder_of_fastq_files_alone_is_no_nanopore_run(tmp_path: Path) -> Non
     put(tmp_path, "fastq/a.fastq.gz")
     put(tmp_path, "fastq/b.fastq.gz")
     assert [seen.platform for seen in detect(tmp_path)] == ["reads"]
+
+
+def test_barcodes_that_only_the_names_of_files_tell_are_samples_too(tmp_path: Path) -> None:
+    for name in ("barcode01.fastq.gz", "FAX12345_pass_barcode02_1a2b3c4d_55667788_0.fastq.gz", "unclassified.fastq.gz"):
+        put(tmp_path, f"run/fastq_pass/{name}")
+    put(tmp_path, "run/fastq_pass/FAX12345_pass_unclassified_1a2b3c4d_55667788_0.fastq.gz")
+    run = read_run(tmp_path / "run")
+    assert by_sample(run) == {"barcode01": 1, "barcode02": 1}
+    assert by_sample(run, FileRole.UNDETERMINED) == {None: 2}
