@@ -60,6 +60,12 @@ def _sign(entry: Entry, passed: bool) -> str | None:
     return None
 
 
+def roots(listing: Listing) -> list[str]:
+    """Return the folders of the single runs in the folder of an experiment, each of which ends by itself."""
+    groups, _ = groups_of(place_of(entry) for entry in listing.files)
+    return list(dict.fromkeys(group.root for group in groups))
+
+
 def read(folder: Path, listing: Listing) -> InstrumentRun:
     """Return the run or runs of the folder as one; each flow cell is one of its units.
 

@@ -132,6 +132,19 @@ def _ranked(listing: Listing) -> list[tuple[Platform, Detection]]:
     return sorted(found, key=lambda pair: -pair[1].confidence)
 
 
+def run_roots(listing: Listing) -> list[str]:
+    """Return the folders below the listing's root that are runs by themselves; the empty text is the root.
+
+    A platform whose folders hold several runs that end hours or days apart says so by a function `roots(listing)`
+    beside its four; whoever waits for runs to end takes each of them. Nothing when no platform knows the folder.
+    """
+    ranked = _ranked(listing)
+    if not ranked:
+        return []
+    told = getattr(ranked[0][0], "roots", None)
+    return list(told(listing)) or [""] if callable(told) else [""]
+
+
 def read_run(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> InstrumentRun:
     """Return the instrument run in a folder, or in one file, read as the likeliest platform.
 
