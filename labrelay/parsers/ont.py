@@ -106,7 +106,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         samples=samples,
         files=tuple(sorted(files, key=lambda file: file.path)),
         units=units,
-        qc=(*qc, *no_reads(samples, files, units)),
+        qc=(*qc, *no_reads(samples, files, units, qc)),
         completion=together(units),
         problems=tuple(problems),
         raw={each.path: {k: v[:500] for k, v in list(each.fields.items())[:50]} for each in summaries[:8]},

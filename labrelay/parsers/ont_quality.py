@@ -92,12 +92,13 @@ def _metrics(run: Run, summary: Summary, scope: str, path: str, several: bool) -
 
 
 def _counts(counts: Counted, scope: str, path: str) -> Iterator[QCMetric]:
+    """Give counts; `reads` are those that passed, as only they are in a sample's files."""
     share = 100 * counts.reads_passed / counts.reads if counts.reads else None
     for name, value, unit in (
-        ("reads", counts.reads, "count"),
-        ("reads_passed", counts.reads_passed, "count"),
-        ("bases", counts.bases, "bp"),
-        ("bases_passed", counts.bases_passed, "bp"),
+        ("reads", counts.reads_passed, "count"),
+        ("reads_failed", counts.reads - counts.reads_passed, "count"),
+        ("bases", counts.bases_passed, "bp"),
+        ("bases_failed", counts.bases - counts.bases_passed, "bp"),
         ("passed_percent", share, "percent"),
     ):
         yield QCMetric(name=name, value=value, unit=unit, scope=scope, source=path)
