@@ -28,6 +28,7 @@ from labrelay.parsers import (
     illumina,
     images,
     metaxpress,
+    mgi,
     mrc,
     mzml,
     nd2,
@@ -39,6 +40,7 @@ from labrelay.parsers import (
     reads,
     sanger,
     serialem,
+    ultima,
 )
 from labrelay.parsers.listing import MAX_FILES, Listing, single, walk
 from labrelay.parsers.text import error
@@ -74,6 +76,8 @@ def platforms() -> tuple[Platform, ...]:
         ont,
         pacbio,
         element,
+        mgi,
+        ultima,
         harmony,
         cellvoyager,
         metaxpress,
