@@ -37,7 +37,7 @@ def detect(listing: Listing) -> Detection | None:
     """Say whether MinKNOW wrote this folder, or this one file."""
     found: dict[str, str] = {}
     for entry in listing.files:
-        sign = _sign(entry)
+        sign = _sign(entry, "passed" in found)
         if sign is not None:
             found.setdefault(sign, entry.path)
     evidence = tuple(found[sign] for sign in sorted(found))[:3]
@@ -49,15 +49,21 @@ def detect(listing: Listing) -> Detection | None:
     return Detection(platform=NAME, confidence=0.6, evidence=evidence) if "signal" in found else None
 
 
-def _sign(entry: Entry) -> str | None:
+def _sign(entry: Entry, passed: bool) -> str | None:
     name = entry.name
     if name.startswith(("final_summary", "sequencing_summary")):
         return place_of(entry).kind
     if name.endswith((".pod5", ".fast5")):
         return "signal"
-    if any(hint in entry.path for hint in _HINTS) and place_of(entry).kind in ("fastq", "bam"):
+    if not passed and any(hint in entry.path for hint in _HINTS) and place_of(entry).kind in ("fastq", "bam"):
         return "passed"
     return None
+
+
+def roots(listing: Listing) -> list[str]:
+    """Return the folders of the single runs in the folder of an experiment, each of which ends by itself."""
+    groups, _ = groups_of(place_of(entry) for entry in listing.files)
+    return list(dict.fromkeys(group.root for group in groups))
 
 
 def read(folder: Path, listing: Listing) -> InstrumentRun:
@@ -100,7 +106,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         samples=samples,
         files=tuple(sorted(files, key=lambda file: file.path)),
         units=units,
-        qc=(*qc, *no_reads(samples, files, units)),
+        qc=(*qc, *no_reads(samples, files, units, qc)),
         completion=together(units),
         problems=tuple(problems),
         raw={each.path: {k: v[:500] for k, v in list(each.fields.items())[:50]} for each in summaries[:8]},

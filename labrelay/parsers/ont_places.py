@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from labrelay.parsers.fastq_names import name_reads
 from labrelay.parsers.listing import Entry
 
 _DATA = re.compile(
@@ -26,6 +27,8 @@ _CONTROL = re.compile(
 )
 # FAX12345 of MinION, PAM83464 of PromethION, AOZ898 of a Flongle.
 _FLOW_CELL = re.compile(r"(?:\A|_)(?P<id>[A-Z]{3}\d{3,6})(?=[_.])")
+# A part of a run without barcodes, as MinKNOW and Guppy name them.
+_PART = re.compile(r"(?:[A-Z]{3}\d{3,6}_(?:pass|fail|skip)_+[0-9a-f]{8}[_.]|fastq_runid_[0-9a-f]{8,})")
 RUN_FOLDER = re.compile(
     r"(?P<date>\d{8}_\d{4})_(?P<position>[^_/]+)_(?P<flow_cell>[A-Za-z0-9-]+)_(?P<run8>[0-9a-f]{8})\Z"
 )
@@ -85,7 +88,18 @@ def place_of(entry: Entry) -> Place:
         signal = kind if kind in ("pod5", "fast5") else None
         return Place(entry, entry.folder if signal else None, signal, flow_cell=told)
     verdict = (match["verdict"] or "").lower() or None
-    return Place(entry, match["root"] or "", kind, verdict, match["label"], told)
+    label = match["label"] or (_label_in_name(entry.name) if kind in ("fastq", "bam") else None)
+    return Place(entry, match["root"] or "", kind, verdict, label, told)
+
+
+def _label_in_name(name: str) -> str | None:
+    """Return the barcode, or what a person called the file, where no folder tells it; None for parts of a whole run."""
+    if _PART.match(name):
+        return None
+    told = next(iter(name_reads([name]).values()), None)
+    if told is None:
+        return None
+    return "unclassified" if told.kind == "undetermined" else told.sample
 
 
 def groups_of(places: Iterable[Place]) -> tuple[list[Group], list[Place]]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers.listing import Entry, Listing, open_regular
 from labrelay.parsers.ont_run import Run
 from labrelay.parsers.ont_samples import label_of
-from labrelay.parsers.sequencing_summary import Counted, Summary, SummaryScan
 from labrelay.parsers.text import warning
+
+if TYPE_CHECKING:
+    from labrelay.parsers.sequencing_summary import Counted, Summary
 
 _AT_ONCE = 64 * 1024 * 1024  # a fraction of a second
 _BLOCK = 1024 * 1024  # larger ones are no faster and cost memory
@@ -52,6 +55,8 @@ def quality_of(listing: Listing, runs: Sequence[Run], several: bool) -> tuple[li
 
 def scan(listing: Listing, entry: Entry) -> tuple[Summary, list[Problem]]:
     """Return what a sequencing summary counts, read in blocks, and what is wrong with it."""
+    from labrelay.parsers.sequencing_summary import Summary, SummaryScan  # numpy: only where there is one to count
+
     counting = SummaryScan()
     try:
         with os.fdopen(open_regular(listing.root, entry.path), "rb", buffering=0) as source:
@@ -87,12 +92,13 @@ def _metrics(run: Run, summary: Summary, scope: str, path: str, several: bool) -
 
 
 def _counts(counts: Counted, scope: str, path: str) -> Iterator[QCMetric]:
+    """Give counts; `reads` are those that passed, as only they are in a sample's files."""
     share = 100 * counts.reads_passed / counts.reads if counts.reads else None
     for name, value, unit in (
-        ("reads", counts.reads, "count"),
-        ("reads_passed", counts.reads_passed, "count"),
-        ("bases", counts.bases, "bp"),
-        ("bases_passed", counts.bases_passed, "bp"),
+        ("reads", counts.reads_passed, "count"),
+        ("reads_failed", counts.reads - counts.reads_passed, "count"),
+        ("bases", counts.bases_passed, "bp"),
+        ("bases_failed", counts.bases - counts.bases_passed, "bp"),
         ("passed_percent", share, "percent"),
     ):
         yield QCMetric(name=name, value=value, unit=unit, scope=scope, source=path)

@@ -13,10 +13,10 @@ from labrelay.parsers.text import to_datetime
 
 CAP = 16 * 1024 * 1024  # its plots can be large, and nothing is taken from them
 _YIELD = (
-    ("reads", "read_count", "count"),
-    ("reads_passed", "basecalled_pass_read_count", "count"),
+    ("reads_sequenced", "read_count", "count"),
+    ("reads", "basecalled_pass_read_count", "count"),
     ("reads_failed", "basecalled_fail_read_count", "count"),
-    ("bases_passed", "basecalled_pass_bases", "bp"),
+    ("bases", "basecalled_pass_bases", "bp"),
     ("bases_failed", "basecalled_fail_bases", "bp"),
     ("bases_estimated", "estimated_selected_bases", "bp"),
 )

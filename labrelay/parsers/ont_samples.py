@@ -82,13 +82,21 @@ def samples_of(run: Run, several: bool) -> Iterator[SheetSample]:
         yield SheetSample(sample_id=run.sample, project=run.experiment)
 
 
-def no_reads(samples: Sequence[SheetSample], files: Iterable[RunFile], units: Sequence[Unit]) -> Iterator[QCMetric]:
-    """Give a count of 0 for each sample of the sheet without reads, once all files have come: a state, not a gap."""
+def no_reads(
+    samples: Sequence[SheetSample], files: Iterable[RunFile], units: Sequence[Unit], known: Iterable[QCMetric]
+) -> Iterator[QCMetric]:
+    """Give a count of 0 for each sample of the sheet without reads, once all files have come: a state, not a gap.
+
+    Args:
+        samples, files, units: Of the run.
+        known: What is counted already, and is not said again.
+    """
+    counted_already = {metric.scope for metric in known if metric.name == "reads"}
     if not all(unit.completion.copied.value is Known.YES for unit in units):
         return
     have = {file.sample for file in files if file.role in SEQUENCES}
     for label in dict.fromkeys(sample.sample_id for sample in samples):
-        if label not in have:
+        if label not in have and label not in counted_already:
             yield QCMetric(name="reads", value=0, unit="count", scope=label)
 
 

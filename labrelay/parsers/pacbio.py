@@ -58,6 +58,12 @@ def _sign(entry: Entry, listing: Listing) -> str | None:
     return None
 
 
+def roots(listing: Listing) -> list[str]:
+    """Return the folders of the single cells (`1_A01`) in the folder of a run: the next one comes hours later."""
+    tops = {entry.path.partition("/")[0] for entry in listing.files if "/" in entry.path}
+    return sorted(top for top in tops if CELL_FOLDER.match(top))
+
+
 def read(folder: Path, listing: Listing) -> InstrumentRun:
     """Return the run as its folder describes it; each cell is one of its units.
 

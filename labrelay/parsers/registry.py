@@ -29,6 +29,7 @@ from labrelay.parsers import (
     illumina,
     images,
     metaxpress,
+    mgi,
     mrc,
     mzml,
     nd2,
@@ -40,6 +41,7 @@ from labrelay.parsers import (
     reads,
     sanger,
     serialem,
+    ultima,
 )
 from labrelay.parsers.listing import MAX_FILES, Listing, single, walk
 from labrelay.parsers.text import error
@@ -75,6 +77,8 @@ def platforms() -> tuple[Platform, ...]:
         ont,
         pacbio,
         element,
+        mgi,
+        ultima,
         harmony,
         cellvoyager,
         metaxpress,
@@ -132,6 +136,19 @@ def listed(place: Path, limit: int = MAX_FILES) -> Listing:
 def _ranked(listing: Listing) -> list[tuple[Platform, Detection]]:
     found = [(platform, seen) for platform in platforms() if (seen := platform.detect(listing)) is not None]
     return sorted(found, key=lambda pair: -pair[1].confidence)
+
+
+def run_roots(listing: Listing) -> list[str]:
+    """Return the folders below the listing's root that are runs by themselves; the empty text is the root.
+
+    A platform whose folders hold several runs that end hours or days apart says so by a function `roots(listing)`
+    beside its four; whoever waits for runs to end takes each of them. Nothing when no platform knows the folder.
+    """
+    ranked = _ranked(listing)
+    if not ranked:
+        return []
+    told = getattr(ranked[0][0], "roots", None)
+    return list(told(listing)) or [""] if callable(told) else [""]
 
 
 def read_run(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> InstrumentRun:

@@ -22,7 +22,7 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.model.words import counted
 from labrelay.parsers.listing import Listing, walk
-from labrelay.parsers.registry import platforms, read_run
+from labrelay.parsers.registry import read_run, run_roots
 from labrelay.records import observations
 from labrelay.records.observations import Observation
 from labrelay.records.schema import InstrumentRunRow
@@ -111,9 +111,8 @@ def watch_folder(home: Home, folder: Path) -> Seen:
         if error.errno in _PASSING:
             raise
         raise UsageError(f"the folder {printable(str(folder), 300)} cannot be listed: {error.strerror}") from None
-    if not any(platform.detect(listing) for platform in platforms()):
-        raise UsageError(f"the folder {printable(str(child))} does not look like an instrument run")
-    found = _Found(child, _content(listing))
+    root = _spoken_of(child, run_roots(listing), folder)
+    found = _Found(child / root, _content(listing, root))
     with home.records.write() as session:
         look = observations.observe(session, str(child), found.content)
     faultpoint("watch.observed")
@@ -133,21 +132,35 @@ def _landed(home: Home, folder: Path) -> Path:
     raise UsageError(f"{printable(str(folder))} is no folder below a landing folder: the setting `landing` names those")
 
 
+def _spoken_of(child: Path, roots: list[str], folder: Path) -> str:
+    """Return which of the runs in a landed folder somebody speaks of."""
+    if not roots:
+        raise UsageError(f"the folder {printable(str(child))} does not look like an instrument run")
+    given = folder.resolve()
+    meant = roots if len(roots) == 1 else [root for root in roots if given.is_relative_to(child / root)]
+    if not meant:
+        several = printable(", ".join(roots[:3]), 200)
+        raise UsageError(f"the folder {printable(str(child))} holds several runs: say which ({several} …)")
+    return meant[0]
+
+
 def _candidates(landing: Path, seen: list[Seen]) -> Iterator[_Found]:
     children = [c for c in landing.resolve().iterdir() if not c.name.startswith(".") and not c.is_symlink()]
     for child in sorted(c for c in children if c.is_dir()):
         try:
             listing = walk(child)
-            if any(platform.detect(listing) for platform in platforms()):
-                yield _Found(child, _content(listing))
+            for root in run_roots(listing):
+                yield _Found(child / root, _content(listing, root))
         except (RefusedInput, OSError) as error:
             if child.is_dir():  # renamed or taken away meanwhile: the next scan sees it where it is then
                 seen.append(Seen(folder=child, state=FolderState.REFUSED, reason=_first_line(error)))
 
 
-def _content(listing: Listing) -> str:
-    oddities = [str(problem) for problem in listing.problems]
-    return digest([[[e.path, e.size, e.mtime_ns] for e in listing.files], oddities])
+def _content(listing: Listing, root: str) -> str:
+    """Return a digest of what lies in one of the runs that a folder holds (the empty text: all of it)."""
+    below = f"{root}/" if root else ""
+    oddities = [str(problem) for problem in listing.problems if (problem.path or "").startswith(below)]
+    return digest([[[e.path, e.size, e.mtime_ns] for e in listing.files if e.path.startswith(below)], oddities])
 
 
 def _judge(home: Home, found: _Found, look: Observation, first: dict[str, Path]) -> Seen:

@@ -293,7 +293,7 @@ def test_a_report_gives_software_yield_and_keeps_names_apart() -> None:
     told, problems = parse_report(json.dumps(report).encode(), "r.json")
     assert problems == []
     assert (told.software, told.device_type, told.sample, told.group) == ("MinKNOW 5.9.7", "GridION", "pool7", None)
-    assert {metric.name: metric.value for metric in told.metrics} == {"reads": 100, "reads_passed": 90}
+    assert {metric.name: metric.value for metric in told.metrics} == {"reads_sequenced": 100, "reads": 90}
     assert told.personal == {"r.json: host name": "lab-pc-7"}
 
 
@@ -310,3 +310,25 @@ def test_a_folder_of_fastq_files_alone_is_no_nanopore_run(tmp_path: Path) -> Non
     put(tmp_path, "fastq/a.fastq.gz")
     put(tmp_path, "fastq/b.fastq.gz")
     assert [seen.platform for seen in detect(tmp_path)] == ["reads"]
+
+
+def test_barcodes_that_only_the_names_of_files_tell_are_samples_too(tmp_path: Path) -> None:
+    for name in ("barcode01.fastq.gz", "FAX12345_pass_barcode02_1a2b3c4d_55667788_0.fastq.gz", "unclassified.fastq.gz"):
+        put(tmp_path, f"run/fastq_pass/{name}")
+    put(tmp_path, "run/fastq_pass/FAX12345_pass_unclassified_1a2b3c4d_55667788_0.fastq.gz")
+    run = read_run(tmp_path / "run")
+    assert by_sample(run) == {"barcode01": 1, "barcode02": 1}
+    assert by_sample(run, FileRole.UNDETERMINED) == {None: 2}
+
+
+def test_a_barcode_whose_reads_all_failed_has_no_reads_and_one_whose_files_are_missing_has(tmp_path: Path) -> None:
+    root = minknow(tmp_path)
+    rows = [("barcode01", "TRUE")] * 3 + [("barcode02", "TRUE"), ("barcode09", "FALSE")]
+    head = "read_id\tpasses_filtering\tsequence_length_template\tmean_qscore_template\tbarcode_arrangement\n"
+    table = head + "".join(f"r{n}\t{passed}\t100\t9.5\t{code}\n" for n, (code, passed) in enumerate(rows))
+    put(root, "sequencing_summary_FAX12345_1a2b3c4d_55667788.txt", table)
+    run = read_run(root)
+    told = {(metric.scope, metric.name): metric.value for metric in run.qc}
+    assert (told["water", "reads"], told["water", "reads_failed"]) == (0, 1)
+    assert (told["patient_1", "reads"], told["run", "reads"], told["run", "passed_percent"]) == (3, 4, 80)
+    assert len({(metric.scope, metric.name) for metric in run.qc}) == len(run.qc)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tiny_run import TinyLab
 
+from labrelay.model.errors import UsageError
 from labrelay.parsers.registry import read_run
 from labrelay.records.schema import DatasetRow
 from labrelay.steps.announce import announce
+from labrelay.steps.home import Home
 from labrelay.steps.process import process
 from labrelay.steps.readiness import FolderState, judge
 from labrelay.steps.results import results_table, show_result
+from labrelay.steps.watch import scan, watch_folder
 
 WDL = """version 1.1
 workflow count {
@@ -68,6 +72,9 @@ FAX12345,pool7,barcode01,patient_1
 FAX12345,pool7,barcode02,patient_2
 FAX12345,pool7,barcode09,water
 """
+METADATA = """<PacBioDataModel><CollectionMetadata Context="{movie}" InstrumentId="84140"><RunDetails>
+<TimeStampedName>r84140_20260105_110000</TimeStampedName></RunDetails><WellSample Name="lib"/></CollectionMetadata>
+</PacBioDataModel>"""
 CHUNKS = 12
 
 
@@ -121,3 +128,46 @@ def test_files_that_are_still_to_come_are_waited_for(folder: Path) -> None:
     found = judge(read_run(folder))
     assert found.state is FolderState.WAITING
     assert "not all files have come" in found.reason
+
+
+def test_flow_cells_of_an_experiment_are_taken_each_when_it_has_ended(
+    tmp_path: Path, folder: Path, make_home: Callable[[str], Home]
+) -> None:
+    landing = tmp_path / "landing"
+    sample = landing / "outbreak" / "pool7"
+    sample.mkdir(parents=True)
+    folder.rename(sample / folder.name)
+    going = "20260107_0900_MN31000_FAX99999_99993c4d"
+    put(sample / going / "fastq_pass" / "barcode01" / "FAX99999_pass_barcode01_99993c4d_1_0.fastq.gz", b"x")
+    home = make_home(f'landing = ["{landing}"]\nquiet_minutes = 0\n')
+    scan(home)
+    found = {seen.folder.name: seen for seen in scan(home)}
+    assert {name: seen.state for name, seen in found.items()} == {
+        folder.name: FolderState.READY,
+        going: FolderState.WAITING,
+    }
+    assert "nothing in the folder says that it is complete" in found[going].reason
+    assert watch_folder(home, sample / going).state is FolderState.WAITING
+    with pytest.raises(UsageError, match="holds several runs: say which"):
+        watch_folder(home, landing / "outbreak")
+
+
+def test_cells_of_a_pacbio_run_are_taken_each_when_it_has_ended(
+    tmp_path: Path, make_home: Callable[[str], Home]
+) -> None:
+    landing = tmp_path / "landing"
+    run = landing / "r84140_20260105_110000"
+    for cell, movie, files in (
+        ("1_A01", "m84140_260105_120000_s1", ("hifi_reads/{}.hifi_reads.bam", "metadata/{}.transferdone")),
+        ("1_B01", "m84140_260105_140000_s2", ("hifi_reads/{}.hifi_reads.bam",)),
+    ):
+        for path in files:
+            put(run / cell / path.format(movie), b"x" if path.endswith("bam") else b"")
+        put(run / cell / f"metadata/{movie}.metadata.xml", METADATA.format(movie=movie).encode())
+    home = make_home(f'landing = ["{landing}"]\nquiet_minutes = 0\n')
+    scan(home)
+    found = {seen.folder.name: (seen.state, seen.run_id) for seen in scan(home)}
+    assert found == {
+        "1_A01": (FolderState.READY, "r84140_20260105_110000_1_A01"),
+        "1_B01": (FolderState.WAITING, "r84140_20260105_110000_1_B01"),
+    }
