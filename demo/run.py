@@ -1,4 +1,4 @@
-"""The demo: a MiSeq run folder with real reads becomes recorded, explained results in one home folder.
+"""The demo: a MiSeq run folder with real reads, and a real plate, become recorded, explained results in one home.
 
 Run by `make demo`; run again it does no work twice. It starts a local Prefect server so that the flow runs can be
 looked at, and leaves it running (`make clean-demo` stops it); with `--no-prefect` it does the same work directly.
@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from labrelay.steps.collect import wait_for
 from labrelay.steps.direct import submit_direct
 from labrelay.steps.home import Home, init_home, open_home
 from labrelay.steps.process import Processed, process
-from labrelay.steps.results import ResultRow, results_table
+from labrelay.steps.results import ResultRow, results_table, show_result
 from labrelay.steps.rules import FILE as RULES
 from labrelay.steps.settings import load_settings
 from labrelay.workflows.local.engine import LocalEngine
@@ -42,12 +43,23 @@ from labrelay.workflows.nextflow import runtime
 
 HERE = Path(__file__).parent
 RUN = HERE / "run" / "231108_M04586_0992_000000000-L7342"
+PLATE = HERE / "plate" / "AS_09125_050116030001"
 REFERENCE = HERE / "MH356245.1.reference.fasta"
 HEALTHOMICS, DONE = "healthomics", "done.txt"
-WDL, TWIN, COMPARED = "viral_variants", "viral_variants_nf", ("metrics.json", "variants.tsv", "consensus.fasta")
+WDL, TWIN, CELLS = "viral_variants", "viral_variants_nf", "cell_count"
+COMPARED = ("metrics.json", "variants.tsv", "consensus.fasta")
 DIFFERENT = "its results are not those of WDL, see labrelay runs list"
 BUCKET, ROLE = "labrelay-demo", "arn:aws:iam::123456789012:role/labrelay-runs"
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A plate's result: how many images went in, and how many nuclei were found."""
+
+    row: ResultRow
+    images: int
+    cells: float | None
 
 
 def main() -> int:
@@ -66,18 +78,21 @@ def main() -> int:
         if chosen.healthomics:
             prepare_healthomics(home.resolve(), console)
         outcome, rows, api = run(home.resolve(), console, prefect=chosen.prefect and not chosen.healthomics)
+        plate, plates = (Processed("", PLATE.name), []) if chosen.healthomics else with_images(home.resolve(), console)
         twin = None if chosen.healthomics or outcome.failed else through_nextflow(home.resolve(), console, rows)
     except LabrelayError as error:
         Console(stderr=True).print(Text(f"demo: {error}"))
         return error.exit_code
-    show(console, home, outcome, rows, api, twin)
-    done = f"stored {outcome.stored} · imported {outcome.imported} · submitted {outcome.submitted}"
+    show(console, home, outcome, rows, api, twin, plates)
+    stored, submitted = outcome.stored + plate.stored, outcome.submitted + plate.submitted
+    done = f"stored {stored} · imported {outcome.imported} · submitted {submitted}"
     console.print(f"{done}   [dim]{time.monotonic() - started:.0f} s[/]")
     save_screen(console, home / "demo-screen.svg")
     if chosen.healthomics and not outcome.failed:
         said = f"{len(rows)} results on {datetime.now(UTC):%Y-%m-%d}, see {home / 'results'}"
         (home / DONE).write_text(said, encoding="utf-8")
-    return 1 if outcome.failed or len(rows) != 2 or twin == DIFFERENT else 0
+    failed = outcome.failed or plate.failed or len(rows) != 2 or (not plates and not chosen.healthomics)
+    return 1 if failed or twin == DIFFERENT else 0
 
 
 def run(path: Path, console: Console, *, prefect: bool) -> tuple[Processed, list[ResultRow], str | None]:
@@ -104,6 +119,28 @@ def run(path: Path, console: Console, *, prefect: bool) -> tuple[Processed, list
         rows = [row for row in results_table(home) if row.workflow.startswith(f"{WDL} ")]
         home.close()
     return outcome, rows, api
+
+
+def with_images(path: Path, console: Console) -> tuple[Processed, list[Counted]]:
+    """Take a plate of images the same way; return what it did and what was counted."""
+    with TerminalProgress(console) as progress:
+        home = open_home(path, progress)
+        announce(home, HERE / "plates.csv")
+        outcome = run_as_flow(
+            home,
+            "process_run",
+            lambda: process(home, PLATE),
+            lambda line: progress.done("flow", line),
+            folder=str(PLATE),
+            wait_for_results=True,
+        )
+        counted = []
+        for row in results_table(home):
+            if row.workflow.startswith(f"{CELLS} "):
+                result = show_result(home, row.run).result
+                counted.append(Counted(row, len(result.inputs), result.metric("cells")))
+        home.close()
+    return outcome, counted
 
 
 def through_nextflow(path: Path, console: Console, rows: list[ResultRow]) -> str:
@@ -175,7 +212,13 @@ def add_reference(home: Home) -> None:
 
 
 def show(
-    console: Console, home: Path, outcome: Processed, rows: list[ResultRow], api: str | None, twin: str | None
+    console: Console,
+    home: Path,
+    outcome: Processed,
+    rows: list[ResultRow],
+    api: str | None,
+    twin: str | None,
+    plates: list[Counted],
 ) -> None:
     """Print the table of results, where everything is, and what the other engines made of the same samples."""
     table = Table(title=f"{outcome.run_id}", title_style="bold", title_justify="left")
@@ -187,7 +230,14 @@ def show(
         colour = COLOURS.get(row.verdict.value, "white")
         numbers = (row.reads, row.mapped_percent, row.mean_depth, row.breadth_10x_percent, row.variants)
         table.add_row(row.sample, *(cell_text(n) for n in numbers), f"[{colour}]{row.verdict.value}[/]")
+    table.add_section()
+    for plate in plates:
+        colour, verdict = COLOURS.get(plate.row.verdict.value, "white"), plate.row.verdict.value
+        counts = f"{plate.images} images", "", "", "", f"{cell_text(plate.cells)} nuclei"
+        table.add_row(plate.row.sample, *counts, f"[{colour}]{verdict}[/]")
     console.print(table)
+    for plate in plates:
+        console.print(f"  imaging   {home / 'results' / plate.row.result_path}/report.html")
     if rows:
         results = home / "results"
         experiment = results / Path(rows[0].result_path).parts[0]

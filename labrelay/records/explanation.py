@@ -41,11 +41,6 @@ class ReadsSource(Frozen):
     files: tuple[ReadsFile, ...]
 
     @property
-    def of_reads(self) -> bool:
-        """Whether they are reads, and not images or their like."""
-        return not all(file.role == "images" for file in self.files)
-
-    @property
     def lanes(self) -> tuple[int, ...]:
         """The lanes, sorted."""
         return tuple(sorted({file.lane for file in self.files if file.lane is not None}))

@@ -21,6 +21,7 @@ from labrelay.records.explanation import Before, Explanation, Judged, Output, Re
 from labrelay.stores.durable import human_bytes
 
 SHOWN = 12  # files, samples or values that are named; the rest are counted, and in the JSON
+IMAGES = "images"  # the role of images among inputs, and the platform of a folder that says nothing of a machine
 BY_HAND = "by hand"
 PLACES = {"local": "this machine", "healthomics": "AWS HealthOmics", "batch": "AWS Batch"}
 
@@ -38,7 +39,7 @@ def sentences(told: Explanation) -> list[Part]:
         ("Asked about", _asked_about(told)),
         ("Verdict", _verdict(told)),
         ("Out of date", _stale(told)),
-        ("Reads" if all(source.of_reads for source in told.sources) else "Images", _reads(told)),
+        ("Images" if _of_images(told) else "Reads", _reads(told)),
         ("Reference", _reference(told)),
         ("Workflow", _workflow(told)),
         ("Who and why", _who(told)),
@@ -128,17 +129,25 @@ def _reads(told: Explanation) -> Iterator[str]:
 
 def _source(source: ReadsSource) -> str:
     machine = " ".join(part for part in (source.model, source.serial) if part) or source.platform
-    count = f"{source.reads:,} reads" if source.reads is not None else "reads that were not counted"
-    held = (
-        f"{counted(len(source.files), 'file')} with {count}" if source.of_reads else counted(len(source.files), "image")
-    )
+    if all(file.role == IMAGES for file in source.files):
+        what = counted(len(source.files), "image")
+    else:
+        count = f"{source.reads:,} reads" if source.reads is not None else "reads that were not counted"
+        what = f"{counted(len(source.files), 'file')} with {count}"
     lanes = (
         f", {'lane' if len(source.lanes) == 1 else 'lanes'} {', '.join(map(str, source.lanes))}" if source.lanes else ""
     )
     cell = f", flow cell {source.flow_cell}" if source.flow_cell else ""
     begun = f", begun {day_and_time(source.started)}" if source.started else ""
-    where = f"instrument run {source.run_id} of {machine}{cell}{lanes}{begun}"
-    return f"{held} from {where}."
+    # A folder of plain images is no machine's in the records.
+    of = f" of {machine}" if machine != IMAGES else ""
+    where = f"instrument run {source.run_id}{of}{cell}{lanes}{begun}"
+    return f"{what} from {where}."
+
+
+def _of_images(told: Explanation) -> bool:
+    files = [file for source in told.sources for file in source.files]
+    return bool(files) and all(file.role == IMAGES for file in files)
 
 
 def _files(files: tuple[ReadsFile, ...]) -> Iterator[str]:
@@ -152,6 +161,8 @@ def _files(files: tuple[ReadsFile, ...]) -> Iterator[str]:
 
 def _reference(told: Explanation) -> Iterator[str]:
     if told.reference is None:
+        if _of_images(told):
+            return
         yield f"No reference {'was' if told.state.terminal else 'is'} used."
         return
     name = f"{told.reference.name} ({told.reference.id})" if told.reference.name else told.reference.id

@@ -99,7 +99,7 @@ def test_a_plate_becomes_a_dataset_whose_images_a_workflow_takes_with_their_well
     assert {"PLATE7", "screen-7"} <= up
     assert read_sets(lab) == []
     [images] = [part for part in sentences(explain(lab, "PLATE7")) if part.heading == "Images"]
-    assert images.sentences[0] == "3 images from instrument run screen-7 of images."
+    assert images.sentences[0] == "3 images from instrument run screen-7."
     again = process(lab, tmp_path / "screen-7")
     assert (again.stored, again.imported, again.submitted) == (0, 0, 0)
     lab.close()

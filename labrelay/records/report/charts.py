@@ -102,12 +102,16 @@ def _task_row(
     x1, x2 = across((started - begin).total_seconds()), across((ended - begin).total_seconds())
     kind = "failed" if task.state is not RunState.COMPLETE else "cached" if task.cached else "used"
     took = duration_text((ended - started).total_seconds())
-    label = x2 + 6 if x2 + 60 < WIDTH - TASK_RIGHT else x1 - 6
+    if x2 + 60 < WIDTH - TASK_RIGHT:
+        label, ink = x2 + 6, ""
+    else:
+        # No room behind it: in the bar when it is long enough, else before it.
+        label, ink = (x2 - 6, "onshade end") if x2 - x1 > 80 else (x1 - 6, "end")
     return join(
         [
             text(TASK_LEFT - 10, y + 19, _short(call_name(task.name)), "strong end"),
             rect(x1, y + 6, max(x2 - x1, 2), ROW - 12, kind, f"{task.name}: {took}, {task.state.value}", 3),
-            text(label, y + 19, took, "" if label > x2 else "end"),
+            text(label, y + 19, took, ink),
             text(WIDTH - TASK_RIGHT + 10, y + 19, _usage(task)),
         ]
     )

@@ -214,7 +214,7 @@ def _tiles(result: Result) -> list[Tile]:
                 heading(metric.name, result.labels)
                 + ("" if metric.scope in ("run", "sample") else f", {metric.scope}"),
                 number_text(metric.value),
-                unit_sign(metric.unit),
+                "" if metric.value is None else unit_sign(metric.unit),
                 result.verdicts.get(metric.name, Verdict.NONE).value,
                 threshold_text(limit, metric.unit) if limit else "",
             )

@@ -1,4 +1,4 @@
-"""Plate maps: a cell for each well, coloured by a number; a well that was not imaged, one without and a zero differ."""
+"""Plate maps: a cell for each well, coloured by a number; not imaged, not counted and 0 are three things."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from labrelay.records.report.svg import WIDTH, Figure, join, line, rect, text
 
 HALF = 472
 SHADES = 8  # classes `shade0` to `shade7` of the style sheet
-TOP, LEFT, LEGEND = 26, 34, 64
-LARGEST_CELL, SMALLEST_FOR_TEXT = 44, 30
+TOP, LEFT = 26, 34
+LARGEST_CELL = 44
 
 
 def plate_figures(plate: PlateValues | None) -> list[Figure]:
     """Return a map for each number that the wells have: the first as wide as the page, the others half as wide."""
     if plate is None:
         return []
+    # Of a single well the others would show nothing that the page does not say in numbers.
+    shown = plate.measures if len(plate.wells) > 1 else plate.measures[:1]
     return [
         _map(plate, measure, WIDTH if place == 0 else HALF, f"plate_{measure.column}")
-        for place, measure in enumerate(plate.measures)
+        for place, measure in enumerate(shown)
     ]
 
 
@@ -46,10 +48,20 @@ def _map(plate: PlateValues, measure: Measure, width: int, name: str) -> Figure:
     for row in range(1, plate.rows + 1):
         for column in range(1, plate.columns + 1):
             x, y = LEFT + (column - 1) * cell, TOP + (row - 1) * cell
-            parts.append(_cell(wells.get((row, column)), well_name(row, column), measure, (low, high), (x, y, cell)))
+            at = x, y, cell
+            parts.append(_cell(wells.get((row, column)), well_name(row, column), measure, (low, high), at))
+            if (well := wells.get((row, column))) and width == WIDTH and measure.column in well.values:
+                parts.append(_written(well.values[measure.column], (low, high), at))
     bottom = TOP + plate.rows * cell
     parts += _legend(measure, low, high, bottom + 18, width)
-    return Figure(name, measure.title, _summary(plate, measure, values), join(parts), bottom + LEGEND, width)
+    return Figure(
+        name,
+        measure.title,
+        _summary(plate, measure, values),
+        join(parts),
+        bottom + (44 if width == WIDTH else 66),
+        width,
+    )
 
 
 def _names(plate: PlateValues, cell: float) -> Iterator[Markup]:
@@ -72,15 +84,23 @@ def _cell(
     if well is None:
         return rect(x + gap, y + gap, inner, inner, "unseen", f"{name}: not imaged", radius)
     value = well.values.get(measure.column)
+    if value is None and well.fields:
+        return rect(x + gap, y + gap, inner, inner, "zero", f"{name}: no cells to measure", radius)
     if value is None:
         box = rect(x + gap, y + gap, inner, inner, "blind", f"{name}: {_why(well)}", radius)
         return box + _cross(x + gap, y + gap, inner)
-    kind = shade_of(value, *scale)
-    box = rect(x + gap, y + gap, inner, inner, kind, f"{name}: {_said(well, measure, value)}", radius)
-    if size < SMALLEST_FOR_TEXT:
-        return box
-    ink = "onshade mid" if kind in ("shade5", "shade6", "shade7") else "inwell mid"
-    return box + text(x + size / 2, y + size / 2 + 4, _short(value), ink)
+    told = f"{name}: {_said(well, measure, value)}"
+    return rect(x + gap, y + gap, inner, inner, shade_of(value, *scale), told, radius)
+
+
+def _written(value: float, scale: tuple[float, float], at: tuple[float, float, float]) -> Markup:
+    """Return a well's number inside it, where there is room, in an ink that its colour lets read."""
+    x, y, size = at
+    number = number_text(value) if abs(value) < 10_000 else f"{value / 1000:.0f}k"
+    if 6.5 * len(number) + 6 > size:
+        return Markup("")
+    dark = shade_of(value, *scale) in ("shade5", "shade6", "shade7")
+    return text(x + size / 2, y + size / 2 + 4, number, "onshade mid" if dark else "inwell mid")
 
 
 def _cross(x: float, y: float, size: float) -> Markup:
@@ -90,15 +110,8 @@ def _cross(x: float, y: float, size: float) -> Markup:
     )
 
 
-def _short(value: float) -> str:
-    """Return a number that fits into a well."""
-    return number_text(value) if abs(value) < 10_000 else f"{value / 1000:.0f}k"
-
-
 def _why(well: WellValues) -> str:
-    if not well.fields:
-        return f"could not be counted ({well.flags.replace('_', ' ')})" if well.flags else "could not be counted"
-    return "no cells to measure"
+    return "could not be counted" + (f" ({well.flags.replace('_', ' ')})" if well.flags else "")
 
 
 def _said(well: WellValues, measure: Measure, value: float) -> str:
@@ -118,8 +131,9 @@ def _legend(measure: Measure, low: float, high: float, y: float, width: float) -
         yield rect(x + shade * step, y, step, 14, f"shade{shade}")
     yield text(x + SHADES * step + 6, y + 11, f"{number_text(high)}{unit}", "")
     wide = width == WIDTH
-    x, y = (WIDTH - 420.0, y) if wide else (float(LEFT), y + 22)
-    for kind, said in (("zero", "0"), ("unseen", "not imaged"), ("blind", "imaged, no number")):
+    x, y = (x + SHADES * step + 60 + 7 * len(number_text(high) + unit), y) if wide else (float(LEFT), y + 22)
+    none = "0" if measure.column == "count" else "0, or no cells" if measure.from_zero else "no cells"
+    for kind, said in (("zero", none), ("unseen", "not imaged"), ("blind", "could not be counted")):
         yield rect(x, y, 14, 14, kind, "", 3)
         if kind == "blind":
             yield _cross(x, y, 14)
@@ -131,8 +145,8 @@ def _summary(plate: PlateValues, measure: Measure, values: list[float]) -> str:
     unit = f" {measure.unit}" if measure.unit else ""
     low, high = number_text(min(values)), number_text(max(values))
     span = f"{low}{unit}" if low == high else f"{low} to {high}{unit}, median {number_text(median(values))}"
-    said = f"{counted(len(values), 'well')} of {plate.rows * plate.columns}: {span}."
-    blind = sum(not well.fields for well in plate.wells if measure.column not in well.values)
+    said = f"{counted(len(values), 'well')}: {span}."
+    blind = sum(not well.fields for well in plate.wells)
     zero = values.count(0)
     said += f" {counted(zero, 'well has', 'wells have')} 0." if zero and high != "0" else ""
     return said + (f" {counted(blind, 'well')} could not be counted." if blind else "")

@@ -73,7 +73,10 @@ def _by_cycle(points: Sequence[CyclePoint], reads: Sequence[ReadSegment]) -> Fig
     across = scale(1, max(2, last), LEFT + 8, WIDTH - RIGHT)
     parts = [text(LEFT - 48, 14, "%", "strong"), *_reads(reads, across)]
     for tick in ticks_between(max(0.0, low - 3), 100):
-        parts += [line(LEFT, up(tick), WIDTH - RIGHT, up(tick), "grid"), text(LEFT - 8, up(tick) + 4, f"{tick:g}", "end")]
+        parts += [
+            line(LEFT, up(tick), WIDTH - RIGHT, up(tick), "grid"),
+            text(LEFT - 8, up(tick) + 4, f"{tick:g}", "end"),
+        ]
     for lane in sorted(by_lane):
         places = [(across(cycle), up(share)) for cycle, share in sorted(by_lane[lane])]
         tip = Markup("<g><title>lane {}</title>{}</g>").format(lane, path(places, "curve"))

@@ -14,7 +14,7 @@ from labrelay.model.files import FileRole
 from labrelay.model.qc import Verdict
 from labrelay.model.words import counted
 from labrelay.records.documents import day_and_time, duration_text, heading, threshold_text, utc_text, with_unit
-from labrelay.records.result import Result
+from labrelay.records.result import Result, ResultFile
 from labrelay.stores.durable import human_bytes
 
 MOST_SAMPLES = 8
@@ -69,24 +69,33 @@ def sample_names(result: Result) -> Markup:
 
 
 def _reads(result: Result) -> Iterator[Markup]:
-    reads = [file for file in result.inputs if file.role is FileRole.READS]
+    images = _images(result)
+    reads = images or [file for file in result.inputs if file.role is FileRole.READS]
     if reads:
         size = human_bytes(sum(file.ref.size for file in reads))
         files = counted(len(reads), "file")
         revisions = {sample.revision for sample in result.samples}
         revised = f", revision {max(revisions)}" if max(revisions, default=1) > 1 else ""
         noun = "sample" if len(result.samples) == 1 else "samples"
-        yield Markup("The reads are {} ({}) of {} {}{}.").format(files, size, noun, sample_names(result), revised)
+        what = "images" if images else "reads"
+        yield Markup("The {} are {} ({}) of {} {}{}.").format(what, files, size, noun, sample_names(result), revised)
     for source in result.instrument_runs:
         machine = " ".join(part for part in (source.instrument_model, source.instrument_serial) if part)
         cell = Markup(" on flow cell <bdi>{}</bdi>").format(source.flow_cell) if source.flow_cell else ""
         when = f", begun {day_and_time(source.started)}" if source.started else ""
-        yield Markup("They come from instrument run <bdi>{}</bdi> of <bdi>{}</bdi>{}{}.").format(
-            source.run_id, machine or source.platform, cell, when
-        )
+        # A folder of plain images says nothing of a machine.
+        machine = machine or ("" if source.platform == "images" else source.platform)
+        of = Markup(" of <bdi>{}</bdi>").format(machine) if machine else ""
+        yield Markup("They come from instrument run <bdi>{}</bdi>{}{}{}.").format(source.run_id, of, cell, when)
+
+
+def _images(result: Result) -> list[ResultFile]:
+    return [file for file in result.inputs if file.name == "images"]
 
 
 def _reference(result: Result) -> Iterator[Markup]:
+    if result.reference is None and _images(result):
+        return
     if result.reference is None:
         yield Markup("No reference was used.")
         return

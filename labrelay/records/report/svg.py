@@ -56,7 +56,7 @@ CHART_CSS = """
 .chart .shade6 { fill: var(--accent); fill-opacity: 0.86; }
 .chart .shade7 { fill: var(--accent); fill-opacity: 1; }
 .chart .zero { fill: var(--panel); stroke: var(--accent); stroke-width: 1; }
-.chart .unseen { fill: none; stroke: var(--line); stroke-width: 1; stroke-dasharray: 2 2; }
+.chart .unseen { fill: none; stroke: var(--soft); stroke-width: 1; stroke-opacity: .6; stroke-dasharray: 1.5 2.5; }
 .chart .blind { fill: var(--panel); stroke: var(--warn); stroke-width: 1; }
 .chart .blindmark { stroke: var(--warn); stroke-width: 1.2; }
 .chart .inwell { fill: var(--ink); font-size: 11px; } .chart .onshade { fill: var(--panel); font-size: 11px; }

@@ -1,0 +1,69 @@
+"""The same plate counted on this machine, on HealthOmics and on Batch: images lie in S3, the tables are the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from batch_queues import enabled_queue
+from emulated import Emulated, emulator
+from sqlalchemy import select
+
+from labrelay.records.schema import WorkflowRunRow
+from labrelay.steps.announce import announce
+from labrelay.steps.cloud import set_up
+from labrelay.steps.collect import wait_for
+from labrelay.steps.direct import submit_direct
+from labrelay.steps.home import Home, init_home, open_home
+from labrelay.steps.process import process
+from labrelay.steps.settings import load_settings
+
+__all__ = ["emulator"]
+REAL = Path(__file__).parent / "data" / "imaging"
+PLATE = "AS_09125_050116030001"
+PLACES = ("local", "healthomics", "batch")
+TABLES = ("wells.csv", "fields.csv", "objects.csv", "metrics.json")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def home(emulator: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    for name, value in emulator.environment.items():
+        monkeypatch.setenv(name, value)
+    enabled_queue(emulator.client("batch"), "plates")
+    path = tmp_path / "home"
+    init_home(path)
+    with (path / "labrelay.toml").open("a") as settings:
+        settings.write('start_run_rate = 100\nbatch_queue = "plates"\nbatch_image = "labrelay:test"\n')
+        settings.write('batch_role_arn = "arn:aws:iam::123456789012:role/labrelay-jobs"\n')
+    role = "arn:aws:iam::123456789012:role/labrelay-runs"
+    set_up(path, load_settings(path), name="plates", bucket="labrelay-plates", role_arn=role)
+    opened = open_home(path)
+    table = tmp_path / "plates.csv"
+    table.write_text(f"sample,experiment,assay,project\n{PLATE},ht29,imaging,screen\n")
+    announce(opened, table)
+    folder = tmp_path / "landing" / PLATE
+    shutil.copytree(REAL, folder)
+    process(opened, folder)  # without rules: the images are stored, and nothing runs
+    yield opened
+    opened.close()
+
+
+def test_a_plate_is_counted_alike_in_three_places(home: Home) -> None:
+    asked = {place: submit_direct(home, "cell_count", subjects=[PLATE], on=place) for place in PLACES}  # type: ignore[arg-type]
+    assert [each.failed for each in asked.values()] == [[], [], []]
+    done = wait_for(home, [run for each in asked.values() for run in each.runs])
+    assert done.stuck == []
+    found = {}
+    with home.records.read() as session:
+        for place, each in asked.items():
+            row = session.scalars(select(WorkflowRunRow).where(WorkflowRunRow.id == each.runs[0])).one()
+            assert (row.engine, row.state, row.failure) == (place, "COMPLETE", None)
+            folder = home.path / "results" / row.result_path
+            found[place] = {name: (folder / name).read_bytes() for name in TABLES}
+            assert [path.name for path in folder.glob("overlay*.png")] == ["overlay-01-D03-f1.png"]
+    assert found["local"] == found["healthomics"] == found["batch"]
+    assert 270 <= json.loads(found["local"]["metrics.json"])["cells"] <= 300
