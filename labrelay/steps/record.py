@@ -31,6 +31,7 @@ from labrelay.steps.home import Home
 from labrelay.steps.notices import notify
 from labrelay.steps.run_telling import ENDS, FAIL, tell_run
 from labrelay.steps.trends import follow_result
+from labrelay.stores.many import in_bundles, put_many
 from labrelay.workflows.definition import NEXTFLOW, Definition
 from labrelay.workflows.metrics import read_metrics
 from labrelay.workflows.nextflow.outputs import named_report
@@ -120,15 +121,24 @@ def _store_outputs(home: Home, run: WorkflowRunRow, report: RunReport, definitio
     if not report.files and not report.values:
         raise RunFailed(f"{run.id} ended without any output: see its log", run.id)
     names = Counter(Path(file.path).name for file in report.files)
-    stored = []
+    wanted: list[tuple[Path, str]] = []
     for file in report.files:
         source = Path(file.path).resolve()
         if not source.is_relative_to(home.path):
             raise RunFailed(f"the output {file.output} of {run.id} lies outside this home: {source}", run.id)
-        ref = home.results.stage(source, f"{run.result_path}/{_file_name(file, names)}").commit()
+        wanted.append((source, f"{run.result_path}/{_file_name(file, names)}"))
+    refs: dict[str, FileRef] = {}
+    for bundle in in_bundles(wanted, lambda each: _size(each[0])):
+        refs |= {ref.key: ref for ref in put_many(home.results, bundle)}
         faultpoint("record.output_stored")
-        stored.append(_described(home, file, ref, definition))
-    return stored
+    return [_described(home, file, refs[key], definition) for file, (_, key) in zip(report.files, wanted, strict=True)]
+
+
+def _size(source: Path) -> int:
+    try:
+        return source.stat().st_size
+    except OSError:
+        return 0  # gone: the store says so in a sentence
 
 
 def _file_name(file: OutputFile, names: Mapping[str, int]) -> str:

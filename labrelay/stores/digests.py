@@ -13,11 +13,12 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
 from labrelay.model.problem import Frozen
-from labrelay.stores.durable import write_atomic
+from labrelay.stores.durable import write_all, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +64,26 @@ class Digests:
         Raises:
             OSError: It could not be written.
         """
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, _entry(key, sha256, found).model_dump_json().encode(), durable=False)
+        path, content = self._path(key), _entry(key, sha256, found).model_dump_json().encode()
+        try:
+            handle = self._create(path)
+        except FileExistsError:
+            write_atomic(path, content, durable=False)
+            return
+        try:
+            with handle:
+                write_all(handle, content)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def _create(self, path: Path) -> BinaryIO:
+        """Open a new entry. Nobody has asked for the key yet, and half an entry is as good as none."""
+        try:
+            return path.open("xb", buffering=0)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("xb", buffering=0)
 
     def _recall(self, key: str) -> _Entry | None:
         try:
