@@ -33,8 +33,8 @@ from labrelay.steps.eln_signs import sign_sheet
 from labrelay.steps.gate import Gate, is_judged
 from labrelay.steps.home import Home
 from labrelay.steps.trends import follow_instrument_run
-from labrelay.stores.many import ahead, in_bundles
 from labrelay.stores.manifest import Manifest, ManifestFile, write_manifest
+from labrelay.stores.many import ahead, in_bundles
 from labrelay.stores.ports import StagedMany
 from labrelay.stores.upload import put_group
 

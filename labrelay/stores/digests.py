@@ -13,13 +13,13 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from pydantic import ValidationError
 
 from labrelay.model.problem import Frozen
-from labrelay.stores.durable import write_all, write_atomic
+from labrelay.stores.durable import write_atomic
 
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 log = logging.getLogger(__name__)
 
 
@@ -71,19 +71,18 @@ class Digests:
             write_atomic(path, content, durable=False)
             return
         try:
-            with handle:
-                write_all(handle, content)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+            # A disk that takes less than all of so few bytes is full, and half an entry is as good as none.
+            os.write(handle, content)
+        finally:
+            os.close(handle)
 
-    def _create(self, path: Path) -> BinaryIO:
-        """Open a new entry. Nobody has asked for the key yet, and half an entry is as good as none."""
+    def _create(self, path: Path) -> int:
+        """Open a new entry, of which nobody can have asked yet."""
         try:
-            return path.open("xb", buffering=0)
+            return os.open(path, NEW, 0o644)
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("xb", buffering=0)
+            return os.open(path, NEW, 0o644)
 
     def _recall(self, key: str) -> _Entry | None:
         try:

@@ -1,8 +1,8 @@
 """Many files, or many names, made durable at once: by one flush of the file system where that can be trusted.
 
 A flush of each file costs a commit of the journal and a flush of the drive, which is most of what storing a small file
-takes. `syncfs` does it for all in one go. It is trusted on Linux since 5.8, which tells of every write that failed since
-the handle was opened, and on file systems whose code does what it says; elsewhere each file is flushed by itself.
+takes. `syncfs` does it for all in one go. It is trusted on Linux since 5.8, which tells of every failed write since the
+handle was opened, and on file systems whose code does what it says; elsewhere each file is flushed by itself.
 """
 
 from __future__ import annotations

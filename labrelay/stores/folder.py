@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -189,12 +189,12 @@ class FolderObjectStore:
         """
         path = self.path_of(ref.key)
         with storage_errors(f"store {ref.key}", self.root):
-            for made in self.make_folders([ref]):
+            for made in self.make_folders({path.parent: ref.key}):
                 fsync_dir(made.parent)
                 self._durable.add(made)
             there = self.head(ref.key)
             if there is None:
-                self.give_name(temp, ref, held)
+                self.give_name(temp, path, ref, held)
             else:
                 refuse_other(ref, there)
             faultpoint("store.linked")
@@ -203,27 +203,26 @@ class FolderObjectStore:
             faultpoint("store.durable")
         return ref
 
-    def give_name(self, temp: Path, ref: FileRef, held: os.stat_result) -> None:
+    def give_name(self, temp: Path, path: Path, ref: FileRef, held: os.stat_result) -> None:
         """Remember the hash of the held bytes and link them under a key where nothing was a moment ago; `temp` stays.
 
         Raises:
             Conflict: Other bytes, or a folder, are there.
             OSError: The disk did not take it.
         """
-        path = self.path_of(ref.key)
         self._digests.remember(ref.key, ref.sha256, held)
         faultpoint("store.meta_written")
         if not self._name_once(temp, path):
             refuse_other(ref, self._what_came_first(ref.key, path))
 
-    def make_folders(self, refs: Iterable[FileRef]) -> tuple[Path, ...]:
-        """Make the folders of these keys; return those whose names are not known to be durable, inner ones first.
+    def make_folders(self, wanted: Mapping[Path, str]) -> tuple[Path, ...]:
+        """Make folders (each with a key that lies in it); return those whose own names are not known to be durable.
 
         Raises:
             Conflict: A stored file has the name of one of them.
         """
         missing: dict[Path, None] = {}
-        for folder, key in {self.path_of(ref.key).parent: ref.key for ref in refs}.items():
+        for folder, key in wanted.items():
             if folder in self._durable:
                 continue
             try:
@@ -277,7 +276,7 @@ class FolderObjectStore:
     def _name_once(self, temp: Path, path: Path) -> bool:
         """Link `temp` as `path`; False when the name is taken."""
         try:
-            path.hardlink_to(temp)
+            os.link(temp, path)
         except FileExistsError:
             return False
         except OSError as error:

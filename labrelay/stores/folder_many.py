@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef
-from labrelay.stores.durable import make_dirs, make_temp_dir, storage_errors, write_all
+from labrelay.stores.durable import make_dirs, make_temp_dir, storage_errors
 from labrelay.stores.flush import Flush, flushing
 from labrelay.stores.many import refuse_other, refuse_twins
 from labrelay.stores.source import open_source, read_through
@@ -43,15 +43,16 @@ class FolderStagedMany:
         """
         with storage_errors(f"store {described(self.refs)}", self._store.root):
             refuse_twins(self.refs)
-            there = [self._store.head(ref.key) for ref in self.refs]
+            paths = [self._store.path_of(ref.key) for ref in self.refs]
+            there = [self._there(path, ref) for path, ref in zip(paths, self.refs, strict=True)]
             for ref, found in zip(self.refs, there, strict=True):
                 refuse_other(ref, found)
-            folders = {self._store.path_of(ref.key).parent for ref in self.refs}
-            made = self._store.make_folders(self.refs)
-            for number, ref in enumerate(self.refs):
+            folders = {path.parent: ref.key for path, ref in zip(paths, self.refs, strict=True)}
+            made = self._store.make_folders(folders)
+            for number, (path, ref) in enumerate(zip(paths, self.refs, strict=True)):
                 if there[number] is None:
                     temp = self._folder / str(number)
-                    self._store.give_name(temp, ref, temp.lstat())
+                    self._store.give_name(temp, path, ref, temp.lstat())
                 faultpoint("store.one_named")
             # Also when they were there: who put them may have died before this.
             self._flush.names({*folders, *(folder.parent for folder in made)}, len(self.refs))
@@ -63,6 +64,9 @@ class FolderStagedMany:
     def abort(self) -> None:
         """Drop the bytes; after `commit` it does nothing."""
         self._owned.close()
+
+    def _there(self, path: Path, ref: FileRef) -> FileRef | None:
+        return self._store.head(ref.key) if os.path.lexists(path) else None
 
 
 def hold_many(
@@ -80,9 +84,7 @@ def hold_many(
         folder, handle = make_temp_dir(staging)
         owned.callback(os.close, handle)
         owned.callback(_remove, folder)
-        refs = [
-            _hold(store, source, key, folder / str(number), on_bytes) for number, (source, key) in enumerate(files)
-        ]
+        refs = [_hold(store, source, key, folder / str(number), on_bytes) for number, (source, key) in enumerate(files)]
         flush.files([folder / str(number) for number in range(len(files))])
         faultpoint("store.many_staged")
         return FolderStagedMany(store, folder, flush, refs, owned.pop_all())
@@ -97,14 +99,22 @@ def described(refs: Sequence[FileRef]) -> str:
 def _hold(
     store: FolderObjectStore, source: Path, key: str, temp: Path, on_bytes: Callable[[int], None] | None
 ) -> FileRef:
-    with open_source(source) as opened, temp.open("xb", buffering=0) as out:
-        sha256, size = read_through(opened, lambda chunk: write_all(out, chunk), (), on_bytes)
-        os.fchmod(out.fileno(), 0o444)
+    handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open_source(source) as opened:
+            sha256, size = read_through(opened, lambda chunk: _write(handle, chunk), (), on_bytes)
+        os.fchmod(handle, 0o444)
+    finally:
+        os.close(handle)
     return FileRef(storage=store.name, key=key, version=sha256, sha256=sha256, size=size)
+
+
+def _write(handle: int, content: bytes) -> None:
+    written = os.write(handle, content)
+    while written < len(content):
+        written += os.write(handle, content[written:])
 
 
 def _remove(folder: Path) -> None:
     with suppress(OSError):
         shutil.rmtree(folder)
-
-
