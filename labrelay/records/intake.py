@@ -73,16 +73,20 @@ def add_files(
         files: Each with its role and statistics.
         modified: By file id, when the file that was read had last been modified (ns since 1970).
     """
-    times = modified or {}
+    times, moment = modified or {}, now()
     rows = [
-        dict(
-            ref.model_dump(),
-            id=ref.id,
-            role=role,
-            stats=dict(stats) if stats else None,
-            source_mtime_ns=times.get(ref.id),
-            created_at=now(),
-        )
+        {
+            "id": (id := ref.id),
+            "storage": ref.storage,
+            "key": ref.key,
+            "version": ref.version,
+            "sha256": ref.sha256,
+            "size": ref.size,
+            "role": role,
+            "stats": dict(stats) if stats else None,
+            "source_mtime_ns": times.get(id),
+            "created_at": moment,
+        }
         for ref, role, stats in files
     ]
     insert_missing(session, FileRow, rows)

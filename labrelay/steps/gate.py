@@ -43,6 +43,11 @@ class Md5:
         return [Problem(code="MD5_MISMATCH", message=message, path=self._file.path)]
 
 
+def is_judged(file: RunFile) -> bool:
+    """Return whether a gate looks at what is in the file; the bytes of any other are stored as they are."""
+    return file.md5 is not None or _is_fastq(file) or _is_bam(file)
+
+
 class Gate:
     """The gate of files that are stored together (R1 and R2 of a lane, or one file).
 
@@ -73,7 +78,7 @@ class Gate:
             if scan is not None:
                 self._stats[file.path] = scan.finish(read.sha256, read.size)
                 problems += scan.warnings
-            elif file.role is FileRole.ALIGNMENT and file.path.lower().endswith(BAM_ENDINGS):
+            elif _is_bam(file):
                 self._stats[file.path], found = scan_bam(
                     source, file.path, known=(read.sha256, read.size), alive=self._alive
                 )
@@ -103,3 +108,7 @@ class Gate:
 
 def _is_fastq(file: RunFile) -> bool:
     return file.role in FASTQ_ROLES and file.path.lower().endswith(FASTQ_ENDINGS)
+
+
+def _is_bam(file: RunFile) -> bool:
+    return file.role is FileRole.ALIGNMENT and file.path.lower().endswith(BAM_ENDINGS)

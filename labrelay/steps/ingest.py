@@ -1,13 +1,15 @@
 """Step 5, ingest: the files of an instrument run are stored once, judged in the pass that reads them.
 
-Mates are stored as a group: both are held unseen, the gate judges them, and only then are they committed. The manifest
-is written last; only with it do datasets exist. A killed ingest goes on with the files that are not stored yet.
+Mates are stored as a group: both are held unseen, the gate judges them, and only then are they committed. Small files
+that nobody judges, such as a plate's images, go in bundles. The manifest is written last; only with it do datasets
+exist. A killed ingest goes on with the files that are not stored yet.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,10 +30,12 @@ from labrelay.records.database import now
 from labrelay.records.lease import Lease
 from labrelay.records.schema import FileRow, InstrumentRunRow
 from labrelay.steps.eln_signs import sign_sheet
-from labrelay.steps.gate import Gate
+from labrelay.steps.gate import Gate, is_judged
 from labrelay.steps.home import Home
 from labrelay.steps.trends import follow_instrument_run
 from labrelay.stores.manifest import Manifest, ManifestFile, write_manifest
+from labrelay.stores.many import ahead, in_bundles
+from labrelay.stores.ports import StagedMany
 from labrelay.stores.upload import put_group
 
 ORDER = {
@@ -64,7 +68,7 @@ def ingest(home: Home, run: InstrumentRun, folder: Path) -> Ingested:
     """Store an instrument run's files, judge its reads and write its datasets.
 
     Doing it again stores nothing twice and ends the same. Cost: each new file is read exactly once; one transaction a
-    group of mates.
+    group of mates or a bundle of small files.
 
     Raises:
         RefusedInput: The run, or files in it, are not acceptable; carries every problem. Groups that passed stay
@@ -115,11 +119,44 @@ class _Ingest:
         with self.home.records.read() as session:
             known = intake.files_under(session, self.home.objects.name, self.prefix)
         problems: list[Problem] = []
-        for group in groups(self.run.files):
+        judged = [file for file in self.run.files if is_judged(file)]
+        self._store_unjudged([file for file in self.run.files if not is_judged(file)], known)
+        for group in groups(judged):
             problems += self._store(group, known)
         _refuse(self.home, self.run, problems, self.folder)
         self._finish()
         return self.outcome
+
+    def _store_unjudged(self, files: Sequence[RunFile], known: Mapping[str, FileRow]) -> None:
+        """Store files of which only the bytes count, small ones in bundles; one is read while another is recorded."""
+        ordered = sorted(files, key=_first_control_files)
+        missing = (file for file in ordered if not self._on_record([file], known))
+        with closing(ahead(self._stage, in_bundles(missing, lambda file: file.size), _drop)) as bundles:
+            for bundle, staged in bundles:
+                if staged is None or not self._commit(bundle, *staged):
+                    for file in bundle:
+                        self._store([file], known)
+
+    def _stage(self, bundle: Sequence[RunFile]) -> tuple[StagedMany, list[int | None]] | None:
+        """Hold a bundle's bytes unseen, with the times that its files had before; a lone file is no bundle."""
+        if len(bundle) == 1:
+            return None
+        modified = [self._modified(file) for file in bundle]
+        files = [(self.folder / file.path, self.key(file)) for file in bundle]
+        return self.home.objects.stage_many(files, self._advance), modified
+
+    def _commit(self, bundle: Sequence[RunFile], staged: StagedMany, modified: Sequence[int | None]) -> bool:
+        """Store a bundle and write its rows; False when one of its files is stored with other bytes, and nothing is."""
+        try:
+            refs = staged.commit()
+        except Conflict:
+            self._advance(-sum(ref.size for ref in staged.refs))  # they are read once more, each alone
+            return False
+        finally:
+            staged.abort()
+        faultpoint("ingest.group_stored")
+        self._write(bundle, refs, Gate(bundle, self.folder), modified)
+        return True
 
     def key(self, file: RunFile, edition: int = 0) -> str:
         """Return the file's key: unsafe path parts get slugs; a later edition lies below `~1/`, `~2/` … ."""
@@ -128,6 +165,8 @@ class _Ingest:
 
     def _known(self, file: RunFile, known: Mapping[str, FileRow]) -> FileRow | None:
         """Return the row of these very bytes, stored before: of the size and the time that the file has now."""
+        if not known:
+            return None
         rows = [row for edition in range(EDITIONS) if (row := known.get(self.key(file, edition)))]
         modified = self._modified(file)
         return next((r for r in rows if r.size == file.size and modified and r.source_mtime_ns == modified), None)
@@ -138,15 +177,20 @@ class _Ingest:
         except OSError:
             return None  # gone: the store says so in a sentence
 
+    def _on_record(self, group: Sequence[RunFile], known: Mapping[str, FileRow]) -> bool:
+        """Tell whether all files of a group were stored before, and count them if so."""
+        rows = [row for file in group if (row := self._known(file, known)) is not None]
+        if len(rows) < len(group):
+            return False
+        for file, row in zip(group, rows, strict=True):
+            self.refs[file.path] = (intake.ref_of(row), row.stats)
+            self.outcome.already += 1
+            self._advance(file.size)
+        return True
+
     def _store(self, group: Sequence[RunFile], known: Mapping[str, FileRow]) -> list[Problem]:
         """Store one group, unless it is there, and write its rows; return what is wrong with it."""
-        rows = [self._known(file, known) for file in group]
-        if all(rows):
-            for file, row in zip(group, rows, strict=True):
-                if row is not None:
-                    self.refs[file.path] = (intake.ref_of(row), row.stats)
-                self.outcome.already += 1
-                self._advance(file.size)
+        if self._on_record(group, known):
             return []
         modified = [self._modified(file) for file in group]
         gate = Gate(group, self.folder, lambda: self._advance(0))
@@ -238,7 +282,16 @@ def groups(files: Sequence[RunFile]) -> list[list[RunFile]]:
     pairs = [[pair.first, pair.second] for pair in pair_reads(files).pairs]
     paired = {file.path for pair in pairs for file in pair}
     alone = [[file] for file in files if file.path not in paired]
-    return sorted(alone + pairs, key=lambda g: (ORDER.get(g[0].role, 0), g[0].path))
+    return sorted(alone + pairs, key=lambda g: _first_control_files(g[0]))
+
+
+def _first_control_files(file: RunFile) -> tuple[int, str]:
+    return ORDER.get(file.role, 0), file.path
+
+
+def _drop(staged: tuple[StagedMany, list[int | None]] | None) -> None:
+    if staged is not None:
+        staged[0].abort()
 
 
 def _metrics(files: Iterable[tuple[FileRef, Mapping[str, object] | None]]) -> list[QCMetric]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sqlalchemy import delete
@@ -32,11 +31,11 @@ from labrelay.steps.home import Home
 from labrelay.steps.notices import notify
 from labrelay.steps.run_telling import ENDS, FAIL, tell_run
 from labrelay.steps.trends import follow_result
+from labrelay.stores.many import in_bundles, put_many
 from labrelay.workflows.definition import NEXTFLOW, Definition
 from labrelay.workflows.metrics import read_metrics
 from labrelay.workflows.nextflow.outputs import named_report
 
-STORERS = 8  # outputs that are stored at once
 PROFILE = "https://w3id.org/ro/wfrun/provenance/0.5"
 
 
@@ -122,22 +121,24 @@ def _store_outputs(home: Home, run: WorkflowRunRow, report: RunReport, definitio
     if not report.files and not report.values:
         raise RunFailed(f"{run.id} ended without any output: see its log", run.id)
     names = Counter(Path(file.path).name for file in report.files)
-    wanted = []
+    wanted: list[tuple[Path, str]] = []
     for file in report.files:
         source = Path(file.path).resolve()
         if not source.is_relative_to(home.path):
             raise RunFailed(f"the output {file.output} of {run.id} lies outside this home: {source}", run.id)
         wanted.append((source, f"{run.result_path}/{_file_name(file, names)}"))
-
-    def store(source_and_key: tuple[Path, str]) -> FileRef:
-        ref = home.results.stage(*source_and_key).commit()
+    refs: dict[str, FileRef] = {}
+    for bundle in in_bundles(wanted, lambda each: _size(each[0])):
+        refs |= {ref.key: ref for ref in put_many(home.results, bundle)}
         faultpoint("record.output_stored")
-        return ref
+    return [_described(home, file, refs[key], definition) for file, (_, key) in zip(report.files, wanted, strict=True)]
 
-    # Each file waits for the disk several times; those that wait at once share the disk's own commit.
-    with ThreadPoolExecutor(STORERS, thread_name_prefix="record") as pool:
-        refs = list(pool.map(store, wanted))
-    return [_described(home, file, ref, definition) for file, ref in zip(report.files, refs, strict=True)]
+
+def _size(source: Path) -> int:
+    try:
+        return source.stat().st_size
+    except OSError:
+        return 0  # gone: the store says so in a sentence
 
 
 def _file_name(file: OutputFile, names: Mapping[str, int]) -> str:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from labrelay.model.problem import Frozen
 from labrelay.stores.durable import write_atomic
 
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 log = logging.getLogger(__name__)
 
 
@@ -63,9 +64,25 @@ class Digests:
         Raises:
             OSError: It could not be written.
         """
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, _entry(key, sha256, found).model_dump_json().encode(), durable=False)
+        path, content = self._path(key), _entry(key, sha256, found).model_dump_json().encode()
+        try:
+            handle = self._create(path)
+        except FileExistsError:
+            write_atomic(path, content, durable=False)
+            return
+        try:
+            # A disk that takes less than all of so few bytes is full, and half an entry is as good as none.
+            os.write(handle, content)
+        finally:
+            os.close(handle)
+
+    def _create(self, path: Path) -> int:
+        """Open a new entry, of which nobody can have asked yet."""
+        try:
+            return os.open(path, NEW, 0o644)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(path, NEW, 0o644)
 
     def _recall(self, key: str) -> _Entry | None:
         try:

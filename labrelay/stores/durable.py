@@ -126,6 +126,16 @@ def open_temp(folder: Path) -> tuple[Path, BinaryIO]:
     return path, handle
 
 
+def make_temp_dir(folder: Path) -> tuple[Path, int]:
+    """Create and lock a temporary folder in `folder`; return its path and the handle that holds the lock."""
+    path = folder / f".tmp-{secrets.token_hex(8)}"
+    path.mkdir()
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with suppress(OSError):
+        _try_lock(handle)
+    return path, handle
+
+
 def write_atomic(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write `content` under `path`, replacing what is there: after a kill either the old or the new is there, whole.
 
@@ -231,13 +241,19 @@ def remove_stale_temps(root: Path, older_than: float = GRACE_SECONDS, *, deep: b
 
 
 def _remove_folder(path: Path, limit: float) -> bool:
-    # A folder holds no lock; what is unpacked into one takes far less than the grace time.
+    # What holds no lock is a folder that something is unpacked into, which takes far less than the grace time.
     try:
-        if path.lstat().st_mtime > limit:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        if os.fstat(handle).st_mtime > limit or not _try_lock(handle):
             return False
         shutil.rmtree(path)
     except OSError:
         return False
+    finally:
+        os.close(handle)
     return True
 
 

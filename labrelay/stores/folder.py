@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -31,7 +31,9 @@ from labrelay.stores.durable import (
     storage_errors,
     write_all,
 )
+from labrelay.stores.folder_many import FolderStagedMany, hold_many
 from labrelay.stores.keys import checked_key, is_key_part
+from labrelay.stores.many import refuse_other
 from labrelay.stores.ports import Watcher
 from labrelay.stores.source import open_source, read_through
 
@@ -75,14 +77,27 @@ class FolderObjectStore:
         with ExitStack() as stack:
             for watcher in watchers:
                 stack.callback(watcher.close)
-            self._path(key)
+            self.path_of(key)
             opened = stack.enter_context(open_source(source))
             self._refuse_without_room(key, opened.before.st_size)
             return self._hold(key, lambda write: read_through(opened, write, watchers, on_bytes))
 
+    def stage_many(
+        self, files: Sequence[tuple[Path, str]], on_bytes: Callable[[int], None] | None = None
+    ) -> FolderStagedMany:
+        """Read small files once each into `.staging`, and flush them together; see `ObjectStore.stage_many`.
+
+        Raises:
+            StorageFailed: A file changed, vanished or is no regular file, or they do not fit on the disk.
+            UsageError: A key is no key.
+        """
+        for _source, key in files:
+            checked_key(key)
+        return hold_many(self, files, on_bytes)
+
     def put_bytes(self, key: str, content: bytes) -> FileRef:
         """Store a small object; the same content again changes nothing, other content raises `Conflict`."""
-        self._path(key)
+        self.path_of(key)
 
         def give(write: Callable[[bytes], None]) -> tuple[str, int]:
             write(content)
@@ -148,16 +163,16 @@ class FolderObjectStore:
         if found is None:
             raise StorageFailed(self._gone(ref))
         self._refuse_other_version(ref, found)
-        return self._path(ref.key)
+        return self.path_of(ref.key)
 
     def uri(self, ref: FileRef) -> str:
         """Return the `file://` URI."""
-        return self._path(ref.key).as_uri()
+        return self.path_of(ref.key).as_uri()
 
     def list(self, prefix: str = "") -> Iterator[FileRef]:
         """Yield what lies below the folder `prefix` (a last `/` may be left out), in the byte order of the keys."""
         below = prefix.rstrip("/")
-        yield from self._walk(self._path(below) if below else self.root, f"{below}/" if below else "")
+        yield from self._walk(self.path_of(below) if below else self.root, f"{below}/" if below else "")
 
     def reap(self, older_than: float = GRACE_SECONDS) -> int:
         """Remove what killed processes left in `.staging` and `.meta`; return how many files."""
@@ -172,28 +187,65 @@ class FolderObjectStore:
             Conflict: Other bytes, or a folder, are there.
             StorageFailed: The disk did not take the name.
         """
-        path = self._path(ref.key)
+        path = self.path_of(ref.key)
         with storage_errors(f"store {ref.key}", self.root):
-            self._make_folder(ref.key, path.parent)
+            for made in self.make_folders({path.parent: ref.key}):
+                fsync_dir(made.parent)
+                self._durable.add(made)
             there = self.head(ref.key)
             if there is None:
-                self._digests.remember(ref.key, ref.sha256, held)
-                faultpoint("store.meta_written")
-                if not self._name_once(temp, path):
-                    there = self._what_came_first(ref.key, path)
-            if there is not None and there != ref:
-                raise Conflict(
-                    f"{ref.key} is stored with other content (sha256 {there.sha256[:12]}…, now {ref.sha256[:12]}…); "
-                    "stored files are never replaced: store this one under another name."
-                )
+                self.give_name(temp, path, ref, held)
+            else:
+                refuse_other(ref, there)
             faultpoint("store.linked")
             # Also when it was there: who put it may have died before this.
             fsync_dir(path.parent)
             faultpoint("store.durable")
         return ref
 
+    def give_name(self, temp: Path, path: Path, ref: FileRef, held: os.stat_result) -> None:
+        """Remember the hash of the held bytes and link them under a key where nothing was a moment ago; `temp` stays.
+
+        Raises:
+            Conflict: Other bytes, or a folder, are there.
+            OSError: The disk did not take it.
+        """
+        self._digests.remember(ref.key, ref.sha256, held)
+        faultpoint("store.meta_written")
+        if not self._name_once(temp, path):
+            refuse_other(ref, self._what_came_first(ref.key, path))
+
+    def make_folders(self, wanted: Mapping[Path, str]) -> tuple[Path, ...]:
+        """Make folders (each with a key that lies in it); return those whose own names are not known to be durable.
+
+        Raises:
+            Conflict: A stored file has the name of one of them.
+        """
+        missing: dict[Path, None] = {}
+        for folder, key in wanted.items():
+            if folder in self._durable:
+                continue
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                message = f"{key} cannot be stored below a stored file of the same name; use another key."
+                raise Conflict(message) from None
+            while folder != self.root.parent and folder not in self._durable:
+                missing.setdefault(folder)
+                folder = folder.parent
+        return tuple(missing)
+
+    def remember_folders(self, made: Iterable[Path]) -> None:
+        """Take note that the names of these folders are durable."""
+        self._durable.update(made)
+
+    @property
+    def staging(self) -> Path:
+        """Where bytes lie that nobody can see yet."""
+        return self.root / STAGING
+
     def _hold(self, key: str, fill: Callable[[Callable[[bytes], None]], tuple[str, int]]) -> FolderStaged:
-        staging = self.root / STAGING
+        staging = self.staging
         with storage_errors(f"store {key}", self.root):
             make_dirs(staging)
             temp, handle = open_temp(staging)
@@ -209,7 +261,8 @@ class FolderObjectStore:
         ref = FileRef(storage=self.name, key=key, version=sha256, sha256=sha256, size=size)
         return FolderStaged(self, temp, handle, ref)
 
-    def _path(self, key: str) -> Path:
+    def path_of(self, key: str) -> Path:
+        """Return where the key's object lies."""
         return self.root / checked_key(key)
 
     def _refuse_without_room(self, key: str, size: int) -> None:
@@ -220,23 +273,10 @@ class FolderObjectStore:
                 "make room, then the same command goes on where it stopped."
             )
 
-    def _make_folder(self, key: str, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise Conflict(f"{key} cannot be stored below a stored file of the same name; use another key.") from None
-        missing = []
-        while folder != self.root.parent and folder not in self._durable:
-            missing.append(folder)
-            folder = folder.parent
-        for done in missing:
-            fsync_dir(done.parent)
-            self._durable.add(done)
-
     def _name_once(self, temp: Path, path: Path) -> bool:
         """Link `temp` as `path`; False when the name is taken."""
         try:
-            path.hardlink_to(temp)
+            os.link(temp, path)
         except FileExistsError:
             return False
         except OSError as error:
@@ -263,7 +303,7 @@ class FolderObjectStore:
     def _open(self, key: str) -> int | None:
         """Return a handle of what has the key's name, None when nothing or a folder has it."""
         try:
-            handle = os.open(self._path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            handle = os.open(self.path_of(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
         mode = os.fstat(handle).st_mode

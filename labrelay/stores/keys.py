@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from labrelay.model.errors import UsageError
@@ -12,6 +13,7 @@ MAX_PART_BYTES = 255
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
+@lru_cache(maxsize=4096)
 def checked_key(key: str) -> PurePosixPath:
     """Return the key as a path.
 

@@ -40,6 +40,24 @@ class Staged(Protocol):
         """Drop the bytes; after `commit` it does nothing."""
 
 
+class StagedMany(Protocol):
+    """Several files that the store has taken and made durable but nobody can see yet."""
+
+    @property
+    def refs(self) -> list[FileRef]:
+        """What the files will be, in order."""
+
+    def commit(self) -> list[FileRef]:
+        """Make the files visible; all of them are durable when this returns. The same bytes there already stay.
+
+        Raises:
+            Conflict: Other bytes are under one of the keys; told before any of the files is visible.
+        """
+
+    def abort(self) -> None:
+        """Drop the bytes; after `commit` it does nothing."""
+
+
 class ObjectStore(Protocol):
     """Bytes under keys, put once, each with SHA-256 and size computed in the pass that read them."""
 
@@ -56,6 +74,17 @@ class ObjectStore(Protocol):
 
         Raises:
             StorageFailed: The file changed, vanished or is no regular file, or the store is full.
+        """
+
+    def stage_many(
+        self, files: Sequence[tuple[Path, str]], on_bytes: Callable[[int], None] | None = None
+    ) -> StagedMany:
+        """Read small files (source and key) once each, and hold their bytes durably and unseen: all or none.
+
+        `on_bytes` may be called from several threads. Memory is bounded by the bytes of the files together.
+
+        Raises:
+            StorageFailed: A file changed, vanished or is no regular file, or the store is full.
         """
 
     def put_bytes(self, key: str, content: bytes) -> FileRef:

@@ -30,7 +30,8 @@ from labrelay.model.files import FileRef
 from labrelay.stores.aws import Aws, aws_errors
 from labrelay.stores.aws_errors import status_of
 from labrelay.stores.keys import checked_key, is_key_part
-from labrelay.stores.ports import Watcher
+from labrelay.stores.many import stage_each
+from labrelay.stores.ports import StagedMany, Watcher
 from labrelay.stores.s3_digests import DigestNotes
 from labrelay.stores.s3_lock import default_retention
 from labrelay.stores.s3_reading import BUFFER, ObjectReader
@@ -95,6 +96,17 @@ class S3ObjectStore:
                 raise
             faultpoint("s3.staged")
             return S3Staged(self, sender, self._ref(key, sha256, size, None))
+
+    def stage_many(
+        self, files: Sequence[tuple[Path, str]], on_bytes: Callable[[int], None] | None = None
+    ) -> StagedMany:
+        """Read small files once each, several at a time; they wait in memory. See `ObjectStore.stage_many`.
+
+        Raises:
+            StorageFailed: A file changed, vanished or is no regular file, or S3 did not answer.
+            UsageError: A key is no key.
+        """
+        return stage_each(self, files, on_bytes)
 
     def put_bytes(self, key: str, content: bytes) -> FileRef:
         """Store a small object; the same content again changes nothing, other content raises `Conflict`."""
@@ -297,12 +309,14 @@ class S3Staged:
 
     Attributes:
         ref: What the file will be; S3 gives the version at the commit, until then the SHA-256 stands there.
+        taken: Something lay under the key when it was staged.
     """
 
     def __init__(self, store: S3ObjectStore, sender: Sending | None, ref: FileRef) -> None:
         self.ref = ref
         self._store, self._sender = store, sender
         self._committed = False
+        self.taken = sender is None
 
     def commit(self) -> FileRef:
         """Make the file visible under its key; the same bytes there already: nothing is written.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labrelay.model.errors import StorageFailed
-from labrelay.stores.durable import storage_errors
+from labrelay.stores.durable import describe_os_error
 from labrelay.stores.ports import Watcher
 
 CHUNK = 2 << 20
@@ -97,8 +97,11 @@ def read_through(
 
 
 def _read(source: OpenSource) -> bytes:
-    with storage_errors(f"read {source.path.name}", source.path.parent):
+    try:
         return os.read(source.handle, CHUNK)
+    except OSError as error:
+        told = describe_os_error(error, f"read {source.path.name}", source.path.parent)
+        raise StorageFailed(told) from error
 
 
 def _refuse_if_changed(source: OpenSource, size: int) -> None:

@@ -24,7 +24,7 @@ from .trials import DONE, SAID, Bench, _fork, share
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
 # Points where the error can really come up: right at a write, a flush or a rename.
 WRITES = ("store.", "durable.", "reads.file_linked", "bundle.")
-FREE_KB = (0, 32, 96, 192, 288, 384, 512, 640, 800, 1000, 1500)
+FREE_KB = (0, 32, 96, 192, 288, 384, 512, 640, 800, 1000, 1500, 2200)
 CUTS = 20
 
 
@@ -47,7 +47,7 @@ def test_an_error_of_the_disk_at_each_point_is_survived(bench: Bench, action: st
 def test_a_disk_that_is_really_full_is_told_in_words_and_the_work_goes_on_when_there_is_room(bench: Bench) -> None:
     ends = []
     for free in FREE_KB:
-        with disk(bench.root / "full", "-t", "tmpfs", "-o", "size=4m", "tmpfs") as folder:
+        with disk(bench.root / "full", "-t", "tmpfs", "-o", "size=5m", "tmpfs") as folder:
             shutil.copytree(bench.lab.home, folder / "home")
             filler = folder / "filler"
             fill(filler, free)

@@ -36,6 +36,7 @@ from labrelay.steps.announce import announce
 from labrelay.steps.home import Home, open_home
 from labrelay.steps.process import process
 from labrelay.steps.sweep import sweep
+from labrelay.stores.flush import FEW
 from labrelay.workflows.local.keeper import PR_SET_PDEATHSIG
 
 from .invariants import Expected, check_invariants, differences, grow_old, snapshot
@@ -44,6 +45,7 @@ from .ledger_engine import LedgerEngine, starts
 DONE, SAID, CRASHED = 0, 3, 4  # exit codes of a step's process: done, a sentence for people, a traceback
 JITTER = (0.005, 0.050)
 WORKERS = 2
+SMALL_FILES = FEW + 4  # what an instrument writes beside the reads: enough for a bundle that is flushed as one
 Item = TypeVar("Item")
 
 
@@ -92,6 +94,10 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.lab = TinyLab(self.root / "prepared")
+        for number in range(SMALL_FILES):
+            metrics = self.lab.run / "InterOp" / f"C{number}.1" / "ErrorMetricsOut.bin"
+            metrics.parent.mkdir(parents=True)
+            metrics.write_bytes(bytes([number]) * 100)
         if self.cluster is not None:
             self.cluster.give(self.lab.home)
         code = in_child(lambda: _announce(self.lab), self.root / "prepared.log")

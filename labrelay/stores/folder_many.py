@@ -1,0 +1,120 @@
+"""Many small files on their way into a folder store: all are written, flushed at once, named, and flushed once more.
+
+A bundle's bytes lie in a folder of its own in `.staging`, which is locked as long as its writer lives. No file gets its
+name before the bytes of all are flushed, so that a power cut leaves no name with other bytes; and nobody is told that
+they are stored before all names are flushed, with the folders that were made for them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labrelay.model.faults import faultpoint
+from labrelay.model.files import FileRef
+from labrelay.stores.durable import make_dirs, make_temp_dir, storage_errors
+from labrelay.stores.flush import Flush, flushing
+from labrelay.stores.many import refuse_other, refuse_twins
+from labrelay.stores.source import open_source, read_through
+
+if TYPE_CHECKING:
+    from labrelay.stores.folder import FolderObjectStore
+
+
+class FolderStagedMany:
+    """Files in `.staging`, durable and seen by nobody; `commit` or `abort` ends it. Made by `hold_many`."""
+
+    def __init__(
+        self, store: FolderObjectStore, folder: Path, flush: Flush, refs: Sequence[FileRef], owned: ExitStack
+    ) -> None:
+        self.refs = list(refs)
+        self._store, self._folder, self._flush, self._owned = store, folder, flush, owned
+
+    def commit(self) -> list[FileRef]:
+        """Make all files visible under their keys; what is there with the same bytes stays.
+
+        Raises:
+            Conflict: Other bytes are there; told before any of the files is visible.
+            StorageFailed: The disk did not take the names; the same call again finds those that it took.
+        """
+        with storage_errors(f"store {described(self.refs)}", self._store.root):
+            refuse_twins(self.refs)
+            paths = [self._store.path_of(ref.key) for ref in self.refs]
+            there = [self._there(path, ref) for path, ref in zip(paths, self.refs, strict=True)]
+            for ref, found in zip(self.refs, there, strict=True):
+                refuse_other(ref, found)
+            folders = {path.parent: ref.key for path, ref in zip(paths, self.refs, strict=True)}
+            made = self._store.make_folders(folders)
+            for number, (path, ref) in enumerate(zip(paths, self.refs, strict=True)):
+                if there[number] is None:
+                    temp = self._folder / str(number)
+                    self._store.give_name(temp, path, ref, temp.lstat())
+                faultpoint("store.one_named")
+            # Also when they were there: who put them may have died before this.
+            self._flush.names({*folders, *(folder.parent for folder in made)}, len(self.refs))
+            self._store.remember_folders(made)
+            faultpoint("store.many_durable")
+        self.abort()
+        return self.refs
+
+    def abort(self) -> None:
+        """Drop the bytes; after `commit` it does nothing."""
+        self._owned.close()
+
+    def _there(self, path: Path, ref: FileRef) -> FileRef | None:
+        return self._store.head(ref.key) if os.path.lexists(path) else None
+
+
+def hold_many(
+    store: FolderObjectStore, files: Sequence[tuple[Path, str]], on_bytes: Callable[[int], None] | None
+) -> FolderStagedMany:
+    """Read each file once into `.staging` and flush them together.
+
+    Raises:
+        StorageFailed: A file changed, vanished or is no regular file, or the disk did not take them; nothing is left.
+    """
+    staging = store.staging
+    with ExitStack() as owned, storage_errors(f"store {len(files)} files", store.root):
+        make_dirs(staging)
+        flush = owned.enter_context(flushing(store.root))
+        folder, handle = make_temp_dir(staging)
+        owned.callback(os.close, handle)
+        owned.callback(_remove, folder)
+        refs = [_hold(store, source, key, folder / str(number), on_bytes) for number, (source, key) in enumerate(files)]
+        flush.files([folder / str(number) for number in range(len(files))])
+        faultpoint("store.many_staged")
+        return FolderStagedMany(store, folder, flush, refs, owned.pop_all())
+
+
+def described(refs: Sequence[FileRef]) -> str:
+    """Return what a bundle is called in messages: its first file, and how many there are besides."""
+    more = f" and {len(refs) - 1} more files" if len(refs) > 1 else ""
+    return f"{refs[0].key}{more}" if refs else "no files"
+
+
+def _hold(
+    store: FolderObjectStore, source: Path, key: str, temp: Path, on_bytes: Callable[[int], None] | None
+) -> FileRef:
+    handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open_source(source) as opened:
+            sha256, size = read_through(opened, lambda chunk: _write(handle, chunk), (), on_bytes)
+        os.fchmod(handle, 0o444)
+    finally:
+        os.close(handle)
+    return FileRef(storage=store.name, key=key, version=sha256, sha256=sha256, size=size)
+
+
+def _write(handle: int, content: bytes) -> None:
+    written = os.write(handle, content)
+    while written < len(content):
+        written += os.write(handle, content[written:])
+
+
+def _remove(folder: Path) -> None:
+    with suppress(OSError):
+        shutil.rmtree(folder)
