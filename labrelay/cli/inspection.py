@@ -60,12 +60,19 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
 
 def _write_page(run: InstrumentRun, place: Path, seen: Sequence[Detection], page: Path) -> None:
     """Write the run as a page of its own, with pictures out of its files."""
+    from labrelay.parsers.registry import listed
     from labrelay.records.report.run_page import write_run_page
     from labrelay.records.report.run_pictures import choose, draw, load_from
+    from labrelay.records.report.run_quality import CyclePoint
 
     root = (place if place.is_dir() else place.parent).resolve()
     facts = [(name, value) for name, value in _facts(run, seen) if value]
-    write_run_page(run, facts, draw(choose(run), load_from(run, root)), page)
+    cycles: list[CyclePoint] = []
+    if run.platform == "illumina":
+        from labrelay.parsers.interop_quality import cycle_quality
+
+        cycles = [CyclePoint(*point) for point in cycle_quality(listed(place), run.reads)]
+    write_run_page(run, facts, draw(choose(run), load_from(run, root)), page, cycles)
     click.echo(f"wrote {page}", err=True)
 
 

@@ -15,6 +15,7 @@ from labrelay.records.documents import Document, document, number_text
 from labrelay.records.report.page import render
 from labrelay.records.report.plate_map import PLATE_CSS, plate_figure
 from labrelay.records.report.run_pictures import Gallery
+from labrelay.records.report.run_quality import CyclePoint, quality_figures
 from labrelay.records.report.svg import Figure
 from labrelay.stores.durable import human_bytes, make_dirs, storage_errors, write_atomic
 
@@ -44,6 +45,7 @@ def write_run_page(
     facts: Sequence[tuple[str, str]],
     galleries: Sequence[Gallery],
     path: Path,
+    cycles: Sequence[CyclePoint] = (),
 ) -> Document:
     """Write the page of an instrument run.
 
@@ -52,6 +54,7 @@ def write_run_page(
         facts: What is known of it, each with its heading, as `labrelay inspect` prints it.
         galleries: Pictures of wells and fields, or of micrographs.
         path: Where the page goes.
+        cycles: How good each cycle of a sequencing run was.
 
     Raises:
         StorageFailed: The disk did not take the page.
@@ -68,7 +71,7 @@ def write_run_page(
             errors=sum(problem.severity == "error" for problem in run.problems),
             problems=[str(problem) for problem in run.problems[:MOST_ROWS]],
             more=max(0, len(run.problems) - MOST_ROWS),
-            figures=_figures(run),
+            figures=[*_figures(run), *quality_figures(run, cycles)],
             galleries=galleries,
             tables=[table for table in _tables(run) if table.rows],
         )
