@@ -11,11 +11,15 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent / "factory"))
 
 import postgres as postgres_factory
 
+# How long an example takes says how busy the machine is.
+settings.register_profile("labrelay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("labrelay")
 OURS = ("LABRELAY_NO_SKIPS", "LABRELAY_SOAK_TRIALS", "LABRELAY_TEST_POSTGRES")
 ON_POSTGRES = os.environ.get("LABRELAY_TEST_POSTGRES") == "1"  # each home that a test makes has its records there
 
