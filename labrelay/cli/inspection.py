@@ -176,6 +176,8 @@ def _samples(run: InstrumentRun) -> None:
         _block("sample", ["sample", "name", "lane", "index", "project", "files"], [*listed, *unlisted])
     elif unlisted:
         _block("sample", ["sample", "files"], [(row[0], row[-1]) for row in unlisted])
+    elif run.plate is not None or run.images:
+        click.echo("\nno file of an image or a plate is here yet")
     else:
         click.echo("\nneither a sample sheet nor a file names any sample")
 

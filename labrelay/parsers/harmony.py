@@ -36,7 +36,7 @@ NAME = "harmony"
 LOOKED_FOR = "Images/Index.xml or Index.idx.xml"
 _INDEXES = ("index.idx.xml", "index.xml", "index.ref.xml", "imageindex.columbusidx.xml")
 _NEVER = "an index also lists images that were never taken, as when the focus was not found"
-_MOST_PLANES = 2_000_000
+_MOST_PLANES = 1_000_000
 _FLATFIELD_NAME = re.compile(r'ChannelName: (?:"([^"]{1,200})"|(.{1,200}?)), (?:Foreground|Version|Channel)\b')
 _PLATE = {"plate_id": "plateid", "name": "name", "measurement": "measurementid", "type": "platetypename"}
 
@@ -51,6 +51,7 @@ class _Index:
     plates: int = 0
     selected: set[str] = field(default_factory=set)
     channels: dict[int, dict[str, str]] = field(default_factory=dict)
+    shown: set[int] = field(default_factory=set)
     planes: list[Plane] = field(default_factory=list)
     states: dict[str, int] = field(default_factory=dict)
     unnamed: int = 0
@@ -167,10 +168,9 @@ def _take_image(index: _Index, record: Record) -> None:
     index.states[texts.get("state", "?")] = index.states.get(texts.get("state", "?"), 0) + 1
     url = texts.get("url", "").replace("\\", "/").rpartition("/")[2]
     number = to_int(texts.get("channelid"))
-    if number is not None:
-        told = index.channels.setdefault(number, {})
-        for name, text in texts.items():
-            told.setdefault(name, text)
+    if number is not None and number not in index.shown:
+        index.shown.add(number)
+        index.channels[number] = texts | index.channels.get(number, {})
     if not url:
         index.unnamed += 1
         return

@@ -103,7 +103,7 @@ def test_a_plan_of_more_images_than_were_taken_is_no_proof_that_some_are_missing
     run = case("hcs-imagexpress-htd-mixed/9987_Plate_3435")
     assert run.completion.copied.value is Known.UNKNOWN
     assert codes(run) == ["COUNT_MISMATCH"]
-    assert "plans 96 images and 1 are here" in run.problems[0].message
+    assert "plans 96 images and 1 is here" in run.problems[0].message
     assert "mixed; DAPI: at all TPs" in run.raw["9987.HTD"]["description"]
     assert run.images[0].pixel_um == 1.3672
     [image] = [file for file in run.files if file.role is FileRole.IMAGE]
