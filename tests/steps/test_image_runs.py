@@ -168,4 +168,12 @@ def test_an_image_of_zarr_is_one_dataset_of_all_its_files_and_waits_for_a_person
     [row] = results_table(lab)
     told = json.loads(next(Path(show_result(lab, row.run).folder).glob("counts.json")).read_bytes())
     assert told["images"] == 4
+    # What is stored can be opened as Zarr again: its names and folders are kept.
+    stored = lab.path / "objects" / "raw" / "ome_zarr" / "HeLa"
+    assert {str(path.relative_to(stored)) for path in stored.rglob("*") if path.is_file()} == {
+        ".zgroup",
+        ".zattrs",
+        "0/.zarray",
+        "0/0.0.0",
+    }
     lab.close()
