@@ -25,6 +25,7 @@ from labrelay.parsers.planes import (
     cut,
     image_sets,
     named_otherwise,
+    places_of,
     positive,
     run_files,
     unlisted,
@@ -91,8 +92,8 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     index = _read_index(listing, found[0].path) if found else _Index("Index.xml")
     name = folder.resolve().name
     plate = index.plate.get("plate_id") or index.plate.get("name") or name
-    placed = {plane.path: plane.at for plane in index.planes}
-    copied, gone = arrived([plane.path for plane in index.planes], listing, index.path, _NEVER)
+    placed = places_of(index.planes)
+    copied, gone = arrived(placed, listing, index.path, _NEVER)
     problems = [*listing.problems, *index.problems, *_several(found), *_odd(index), *gone]
     problems += unlisted(placed, listing, index.folder, index.path)
     problems += named_otherwise(name, [plate, index.plate.get("name")], index.path)
