@@ -16,6 +16,7 @@ from labrelay.model.words import counted
 if TYPE_CHECKING:
     from labrelay.model.imaging import ImageSet
     from labrelay.model.instrument import Detection, InstrumentRun, SheetSample, Unit
+    from labrelay.parsers.listing import Listing
 
 SHOWN = 24  # rows of a table, so that all fits on a screen or two; --json has everything
 
@@ -35,17 +36,16 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
     which evidence; quality; every warning. It needs no home and changes nothing.
     """
     from labrelay.model.errors import UsageError
-    from labrelay.parsers.registry import detect, read_run
+    from labrelay.parsers.registry import look
 
     if not place.exists():
         raise UsageError(f"there is no folder or file {place}")
-    run = read_run(place, platform)
+    run, seen, listing = look(place, platform)
     if page is not None:
-        _write_page(run, place, detect(place), page)
+        _write_page(run, seen, listing, page)
     if wants_json():
         emit(run.model_dump(mode="json", exclude=None if personal else {"personal"}))
         return
-    seen = detect(place)
     table(["what", "value"], [(name, value) for name, value in _facts(run, seen) if value], "")
     for title, header, rows in _tables(run):
         if rows:
@@ -58,21 +58,19 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
     _problems(run)
 
 
-def _write_page(run: InstrumentRun, place: Path, seen: Sequence[Detection], page: Path) -> None:
+def _write_page(run: InstrumentRun, seen: Sequence[Detection], listing: Listing, page: Path) -> None:
     """Write the run as a page of its own, with pictures out of its files."""
-    from labrelay.parsers.registry import listed
     from labrelay.records.report.run_page import write_run_page
     from labrelay.records.report.run_pictures import choose, draw, load_from
     from labrelay.records.report.run_quality import CyclePoint
 
-    root = (place if place.is_dir() else place.parent).resolve()
     facts = [(name, value) for name, value in _facts(run, seen) if value]
     cycles: list[CyclePoint] = []
     if run.platform == "illumina":
         from labrelay.parsers.interop_quality import cycle_quality
 
-        cycles = [CyclePoint(*point) for point in cycle_quality(listed(place), run.reads)]
-    write_run_page(run, facts, draw(choose(run), load_from(run, root)), page, cycles)
+        cycles = [CyclePoint(*point) for point in cycle_quality(listing, run.reads)]
+    write_run_page(run, facts, draw(choose(run), load_from(run, listing.root)), page, cycles)
     click.echo(f"wrote {page}", err=True)
 
 
@@ -176,6 +174,8 @@ def _samples(run: InstrumentRun) -> None:
         _block("sample", ["sample", "name", "lane", "index", "project", "files"], [*listed, *unlisted])
     elif unlisted:
         _block("sample", ["sample", "files"], [(row[0], row[-1]) for row in unlisted])
+    elif run.plate is not None or run.images:
+        click.echo("\nno file of an image or a plate is here yet")
     else:
         click.echo("\nneither a sample sheet nor a file names any sample")
 

@@ -17,11 +17,15 @@ RESERVED = {
     *(f"com{n}" for n in range(1, 10)),
     *(f"lpt{n}" for n in range(1, 10)),
 }
+# Names that a format prescribes: a hierarchy of Zarr without them cannot be opened any more.
+PRESCRIBED = {".zattrs", ".zgroup", ".zarray", ".zmetadata"}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def is_safe_name(name: str) -> bool:
     """Tell whether `name` can stand as one path part on any file system and in any object key."""
+    if name in PRESCRIBED:
+        return True
     stem = name.split(".", 1)[0].lower()
     return bool(SAFE.match(name)) and ".." not in name and stem not in RESERVED and not name.endswith(".")
 

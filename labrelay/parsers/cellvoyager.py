@@ -26,6 +26,7 @@ from labrelay.parsers.planes import (
     cut,
     image_sets,
     named_otherwise,
+    places_of,
     positive,
     run_files,
     unlisted,
@@ -101,8 +102,8 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     name = folder.resolve().name
     title = reading.told("Title") or name
     plate = _plate_name(reading) or title
-    placed = {plane.path: plane.at for plane in reading.planes}
-    copied, gone = arrived([plane.path for plane in reading.planes], listing, mlf.path if mlf else "")
+    placed = places_of(reading.planes)
+    copied, gone = arrived(placed, listing, mlf.path if mlf else "")
     reading.problems += [*gone, *_odd(reading, mlf)]
     reading.problems += unlisted(
         placed | {e.path: ImageAt() for e in listing.files if is_calibration(e.name)},

@@ -25,6 +25,7 @@ from labrelay.parsers.planes import (
     cut,
     image_sets,
     named_otherwise,
+    places_of,
     positive,
     run_files,
     unlisted,
@@ -36,7 +37,7 @@ NAME = "harmony"
 LOOKED_FOR = "Images/Index.xml or Index.idx.xml"
 _INDEXES = ("index.idx.xml", "index.xml", "index.ref.xml", "imageindex.columbusidx.xml")
 _NEVER = "an index also lists images that were never taken, as when the focus was not found"
-_MOST_PLANES = 2_000_000
+_MOST_PLANES = 1_000_000
 _FLATFIELD_NAME = re.compile(r'ChannelName: (?:"([^"]{1,200})"|(.{1,200}?)), (?:Foreground|Version|Channel)\b')
 _PLATE = {"plate_id": "plateid", "name": "name", "measurement": "measurementid", "type": "platetypename"}
 
@@ -51,6 +52,7 @@ class _Index:
     plates: int = 0
     selected: set[str] = field(default_factory=set)
     channels: dict[int, dict[str, str]] = field(default_factory=dict)
+    shown: set[int] = field(default_factory=set)
     planes: list[Plane] = field(default_factory=list)
     states: dict[str, int] = field(default_factory=dict)
     unnamed: int = 0
@@ -90,8 +92,8 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     index = _read_index(listing, found[0].path) if found else _Index("Index.xml")
     name = folder.resolve().name
     plate = index.plate.get("plate_id") or index.plate.get("name") or name
-    placed = {plane.path: plane.at for plane in index.planes}
-    copied, gone = arrived([plane.path for plane in index.planes], listing, index.path, _NEVER)
+    placed = places_of(index.planes)
+    copied, gone = arrived(placed, listing, index.path, _NEVER)
     problems = [*listing.problems, *index.problems, *_several(found), *_odd(index), *gone]
     problems += unlisted(placed, listing, index.folder, index.path)
     problems += named_otherwise(name, [plate, index.plate.get("name")], index.path)
@@ -167,10 +169,9 @@ def _take_image(index: _Index, record: Record) -> None:
     index.states[texts.get("state", "?")] = index.states.get(texts.get("state", "?"), 0) + 1
     url = texts.get("url", "").replace("\\", "/").rpartition("/")[2]
     number = to_int(texts.get("channelid"))
-    if number is not None:
-        told = index.channels.setdefault(number, {})
-        for name, text in texts.items():
-            told.setdefault(name, text)
+    if number is not None and number not in index.shown:
+        index.shown.add(number)
+        index.channels[number] = texts | index.channels.get(number, {})
     if not url:
         index.unnamed += 1
         return

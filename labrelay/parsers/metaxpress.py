@@ -211,9 +211,10 @@ def _arrived(plan: Plan, planes: list[Plane], listing: Listing, source: str) -> 
         text = f"it plans {counted(plan.images, 'image')} and none is here; bring the images"
         return Fact(value=Known.NO, evidence=source), [*problems, warning("NO_IMAGES", text, source)]
     if len(planes) < plan.images:
-        text = f"it plans {counted(plan.images, 'image')} and {len(planes):,} are here; more may be coming, or some"
-        more = "wavelengths are taken at some time points or steps only"
-        return Fact(evidence=source), [*problems, warning("COUNT_MISMATCH", f"{text} {more}", source)]
+        here = f"{len(planes):,} {'is' if len(planes) == 1 else 'are'} here"
+        why = "more may be coming, or some wavelengths are taken at some time points or steps only"
+        text = f"it plans {counted(plan.images, 'image')} and {here}; {why}"
+        return Fact(evidence=source), [*problems, warning("COUNT_MISMATCH", text, source)]
     return Fact(value=Known.NO if empty else Known.YES, evidence=source), problems
 
 

@@ -7,15 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import Channel, ImageSet
 from labrelay.model.instrument import Detection, InstrumentRun, RunFile
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.parsers.listing import Entry, Listing, open_regular, read_head
-from labrelay.parsers.preview import EDGE, WHOLE, Preview, Where, averaged
 from labrelay.parsers.text import to_datetime, warning
 
 NAME = "nd2"
@@ -98,39 +95,6 @@ def _open(listing: Listing, entry: Entry, opened: int) -> Mapping[str, Any] | Pr
         # A damaged file makes a foreign reader raise whatever it will; the run is told all the same.
         text = f"it begins like an ND2 file and cannot be read: {printable(str(bad) or type(bad).__name__, 120)}"
         return warning("BAD_ND2", f"{text}; copy it again", entry.path)
-
-
-def preview_nd2(root: Path, path: str, where: Where, edge: int = EDGE) -> Preview | str:
-    """Return a small view of one plane of a file, or the sentence that says why there is none.
-
-    Args:
-        root: The folder that was listed.
-        path: Below it.
-        where: The plane.
-        edge: Most pixels a side.
-    """
-    name = printable(path.rpartition("/")[2], 80)
-    try:
-        import nd2
-    except ImportError:
-        return f"no picture of {name}: ND2 needs the extra: pip install 'labrelay[nikon]'"
-    try:
-        with os.fdopen(open_regular(root, path), "rb") as source, nd2.ND2File(source) as file:
-            facts, sizes = file.attributes, dict(file.sizes)
-            z = sizes.get("Z", 1) // 2 if where.z is None else where.z
-            wanted = {"Z": z, "T": where.t}
-            width, height = int(facts.widthPx or 0), int(facts.heightPx)
-            if width * height * facts.componentCount * 4 > 4 * WHOLE:
-                return f"no picture of {name}: one frame of it is too large to be read for it"
-            loops = list(file.loop_indices)
-            frame = next((n for n, at in enumerate(loops) if all(at.get(k, v) == v for k, v in wanted.items())), 0)
-            pixels = file.read_frame(frame)
-            plane = pixels[min(where.c, len(pixels) - 1)] if pixels.ndim == 3 else pixels
-            values = averaged(plane[:, :, np.newaxis], edge)[:, :, 0]
-            return Preview(values, width, height)
-    except Exception as bad:
-        # As when its facts are read: what a damaged file makes of the reader takes nothing else away.
-        return f"no picture of {name}: it cannot be read ({printable(str(bad) or type(bad).__name__, 120)})"
 
 
 def _told(file: Any) -> dict[str, Any]:

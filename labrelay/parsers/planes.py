@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from labrelay.model.files import FileRole
@@ -93,6 +93,17 @@ def _step(planes: Sequence[Plane]) -> float | None:
     return round(abs(heights[levels[1]] - heights[levels[0]]), 4) or None
 
 
+def places_of(planes: Iterable[Plane]) -> dict[str, ImageAt]:
+    """Return where each file was taken; of a file that holds several planes only what all of them share."""
+    places: dict[str, ImageAt] = {}
+    for plane in planes:
+        before = places.setdefault(plane.path, plane.at)
+        if before is not plane.at and before != plane.at:
+            shared = {name: value for name, value in before if getattr(plane.at, name) == value}
+            places[plane.path] = ImageAt.model_validate(shared)
+    return places
+
+
 def run_files(
     listing: Listing,
     placed: Mapping[str, ImageAt],
@@ -125,7 +136,9 @@ def _by_ending(name: str) -> FileRole:
     return FileRole.RUN_METADATA if lower.endswith(METADATA) else FileRole.OTHER
 
 
-def arrived(planned: Sequence[str], listing: Listing, source: str, never_taken: str = "") -> tuple[Fact, list[Problem]]:
+def arrived(
+    planned: Collection[str], listing: Listing, source: str, never_taken: str = ""
+) -> tuple[Fact, list[Problem]]:
     """Return whether the images that a file lists are here, and what is missing.
 
     Args:

@@ -11,7 +11,7 @@ from collections import Counter
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.instrument import Detection, InstrumentRun
@@ -67,6 +67,14 @@ class Platform(Protocol):
 
     def read(self, folder: Path, listing: Listing, /) -> InstrumentRun:
         """Return the run; what is wrong with it stands in its problems and is not raised."""
+
+
+class Look(NamedTuple):
+    """What one look at a folder gives: the run, all that it seems to be (the likeliest first), and its files."""
+
+    run: InstrumentRun
+    seen: list[Detection]
+    listing: Listing
 
 
 @cache
@@ -165,11 +173,26 @@ def read_run(folder: Path, platform: str | None = None, limit: int = MAX_FILES) 
     Raises:
         RefusedInput: `folder` cannot be read, or no platform knows it.
     """
+    return look(folder, platform, limit).run
+
+
+def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> Look:
+    """Return the instrument run in a folder, or in one file, with what else it could be; the folder is listed once.
+
+    Args:
+        folder: The run's root, or a file.
+        platform: Read it as this one instead of the likeliest.
+        limit: Most files that are listed.
+
+    Raises:
+        RefusedInput: `folder` cannot be read, or no platform knows it.
+    """
     listing = listed(folder, limit)
-    ranked = [(found, seen) for found, seen in _ranked(listing) if platform in (None, seen.platform)]
-    if not ranked:
+    ranked = _ranked(listing)
+    wanted = [found for found, seen in ranked if platform in (None, seen.platform)]
+    if not wanted:
         raise RefusedInput(str(folder), [_unknown(listing, platform), *listing.problems])
-    return ranked[0][0].read(folder, listing)
+    return Look(wanted[0].read(folder, listing), [seen for _, seen in ranked], listing)
 
 
 def _unknown(listing: Listing, platform: str | None) -> Problem:

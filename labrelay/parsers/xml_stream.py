@@ -22,6 +22,7 @@ from labrelay.parsers.xml import MAX_DEPTH, local_name
 MAX_BYTES = 1024 * 1024 * 1024
 MAX_TEXT = 64 * 1024
 MAX_FIELDS = 256
+MAX_NAMES = 10_000
 CHUNK = 256 * 1024
 # One token (a tag, a comment) that is longer than this is none of an instrument's, and expat before 2.6 takes time
 # with the square of a token's chunks.
@@ -52,52 +53,67 @@ class Record:
 
 
 class _Builder:
-    """Turns the parser's events into records."""
+    """Turns the parser's events into records; there are millions of them, so each does as little as it can."""
 
     def __init__(self, parser: expat.XMLParserType, names: Collection[str]) -> None:
         self.parser, self.names = parser, names
+        self.known: dict[str, str] = {}
         self.stack: list[str] = []
         self.open: list[tuple[int, Record]] = []
-        self.text: list[str] = []
-        self.length = 0
+        self.text = ""
+        self.leaf = False  # whether nothing but text has come since the last tag was opened
         self.done: list[Record] = []
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        name = local_name(tag)
+        name = self.known.get(tag)
+        if name is None:
+            name = self._name(tag)
         self.stack.append(name)
-        if len(self.stack) > MAX_DEPTH:
-            raise _Refused(f"elements are nested more than {MAX_DEPTH} deep")
-        self.text.clear()
-        self.length = 0
+        self.text, self.leaf = "", True
         if name in self.names or len(self.stack) == 1:
-            told = {local_name(key): value for key, value in attributes.items()}
-            inside = self.stack[-2] if len(self.stack) > 1 else ""
-            record = Record(name, told, self.parser.CurrentLineNumber, inside)
-            if len(self.stack) == 1:
-                self.done.append(record)
-            else:
-                self.open.append((len(self.stack), record))
+            self._record(name, attributes)
+        elif len(self.stack) > MAX_DEPTH:
+            raise _Refused(f"elements are nested more than {MAX_DEPTH} deep")
+
+    def _name(self, tag: str) -> str:
+        name = local_name(tag)
+        if len(self.known) < MAX_NAMES:
+            self.known[tag] = name
+        return name
+
+    def _record(self, name: str, attributes: dict[str, str]) -> None:
+        depth = len(self.stack)
+        if depth > MAX_DEPTH:
+            raise _Refused(f"elements are nested more than {MAX_DEPTH} deep")
+        told = {local_name(key): value for key, value in attributes.items()}
+        record = Record(name, told, self.parser.CurrentLineNumber, self.stack[-2] if depth > 1 else "")
+        if depth == 1:
+            self.done.append(record)
+        else:
+            self.open.append((depth, record))
 
     def data(self, text: str) -> None:
-        if self.length < MAX_TEXT:
-            self.text.append(text)
-            self.length += len(text)
+        if self.leaf and len(self.text) < MAX_TEXT:
+            self.text += text
 
     def end(self, _tag: str) -> None:
         depth, name = len(self.stack), self.stack.pop()
-        text = "".join(self.text).strip()[:MAX_TEXT]
-        self.text.clear()
-        self.length = 0
+        text = self.text.strip()[:MAX_TEXT] if self.leaf else ""
+        self.leaf = False
         if self.open and self.open[-1][0] == depth:
             record = self.open.pop()[1]
             record.texts.setdefault("", text)
             self.done.append(record)
-        elif text and self.open:
-            texts = self.open[-1][1].texts
-            if len(texts) < MAX_FIELDS:
-                texts.setdefault(name, text)
         elif text:
+            self._told(name, text)
+
+    def _told(self, name: str, text: str) -> None:
+        if not self.open:
             self.done.append(Record(name, {}, self.parser.CurrentLineNumber, texts={"": text}))
+            return
+        texts = self.open[-1][1].texts
+        if name not in texts and len(texts) < MAX_FIELDS:
+            texts[name] = text
 
     @staticmethod
     def doctype(*_: object) -> None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from labrelay.model.errors import UsageError
-from labrelay.model.names import printable, safe_relative
+from labrelay.model.names import PRESCRIBED, printable, safe_relative
 
 MAX_PART_BYTES = 255
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -27,8 +27,8 @@ def checked_key(key: str) -> PurePosixPath:
 
 
 def is_key_part(part: str) -> bool:
-    """Tell whether a name can be one part of a key; what begins with a dot is the store's own."""
-    if part.startswith(".") or CONTROL.search(part):
+    """Tell whether a name can be one part of a key; what begins with a dot is the store's own, but for Zarr's names."""
+    if (part.startswith(".") and part not in PRESCRIBED) or CONTROL.search(part):
         return False
     try:
         return len(part.encode()) <= MAX_PART_BYTES

@@ -10,6 +10,7 @@ from shell import shell
 from labrelay.model.imaging import Channel, ImageSet, Plate
 from labrelay.model.instrument import Completion, Fact, InstrumentRun, Known, Unit
 from labrelay.parsers import registry
+from labrelay.parsers.listing import Listing
 
 
 def test_one_file_is_inspected_as_a_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +40,7 @@ def test_parts_images_and_the_plate_are_shown_and_names_of_people_only_to_who_as
         images=(ImageSet(name="i", path="i.tif", size_x=512, size_y=256, channels=(Channel(name="DAPI"), Channel())),),
         personal={"OperatorName": "J. Doe"},
     )
-    monkeypatch.setattr(registry, "read_run", lambda *_args: run)
+    monkeypatch.setattr(registry, "look", lambda *_args: registry.Look(run, [], Listing(tmp_path, ())))
     (tmp_path / "a.tif").write_bytes(b"x")
     said = shell(monkeypatch)("inspect", tmp_path)
     for told in ("P7, 8 × 12, 2 wells, 4 fields each", "Imager 3.1", "folder-1", "512 × 256 × ? × ? × ?", "DAPI, ?"):

@@ -88,3 +88,9 @@ def test_a_sentence_of_several_lines_is_told_on_one() -> None:
 def test_a_safe_path_is_relative_and_of_safe_names() -> None:
     assert is_safe_path("nested/main.wdl")
     assert not any(is_safe_path(path) for path in ("", "/main.wdl", "../main.wdl", "a b/main.wdl", "nul/main.wdl"))
+
+
+def test_names_that_zarr_prescribes_stay_and_no_other_hidden_ones() -> None:
+    assert [slug(name) for name in (".zattrs", ".zarray")] == [".zattrs", ".zarray"]
+    assert not is_safe_name(".bashrc")
+    assert not is_safe_name(".zattrs.")

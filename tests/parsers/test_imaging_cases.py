@@ -103,7 +103,7 @@ def test_a_plan_of_more_images_than_were_taken_is_no_proof_that_some_are_missing
     run = case("hcs-imagexpress-htd-mixed/9987_Plate_3435")
     assert run.completion.copied.value is Known.UNKNOWN
     assert codes(run) == ["COUNT_MISMATCH"]
-    assert "plans 96 images and 1 are here" in run.problems[0].message
+    assert "plans 96 images and 1 is here" in run.problems[0].message
     assert "mixed; DAPI: at all TPs" in run.raw["9987.HTD"]["description"]
     assert run.images[0].pixel_um == 1.3672
     [image] = [file for file in run.files if file.role is FileRole.IMAGE]
@@ -194,7 +194,7 @@ def test_a_nikon_file_tells_its_facts_with_the_extra(tmp_path: Path) -> None:
     # Day and month may be the other way round in another laboratory, so the text stands and no time is made of it.
     assert (run.started, run.started_text) == (None, "18/06/2014  15:55:27")
     assert run.problems == ()
-    from labrelay.parsers.nd2 import preview_nd2
+    from labrelay.parsers.preview_nd2 import preview_nd2
 
     views = [preview_nd2(tmp_path, "cluster.nd2", Where(c=c)) for c in (0, 1)]
     assert [isinstance(view, Preview) and view.values.shape for view in views] == [(31, 38)] * 2

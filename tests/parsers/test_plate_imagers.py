@@ -68,6 +68,20 @@ def test_a_channel_name_with_comma_and_bracket_is_found_in_the_text_of_a_flat_fi
     assert run.images[0].channels[0].name == "DAPI, [low] {x}"
 
 
+def test_a_file_of_several_planes_as_columbus_has_it_is_placed_by_what_they_share(tmp_path: Path) -> None:
+    pages = "".join(
+        V7_IMAGE.format(channel=channel, plane=plane, time=0, url="002003000.tif", state="Ok", z=0)
+        for channel in (1, 2)
+        for plane in (1, 2)
+    )
+    put(tmp_path, "Images/002003000.tif", tiff())
+    put(tmp_path, "Images/Index.xml", V7.format(guid=GUID, flat=FLAT, images=pages))
+    run = read_run(tmp_path)
+    [file] = [file for file in run.files if file.role is FileRole.IMAGE]
+    assert file.image == ImageAt(well="B03", field=1, t=1)
+    assert (run.images[0].size_z, run.images[0].size_c, run.completion.copied.value) == (2, 2, Known.YES)
+
+
 def test_a_cut_index_refuses_the_folder_and_says_where(tmp_path: Path) -> None:
     harmony(tmp_path)
     index = next(tmp_path.rglob("Index.xml"))

@@ -143,3 +143,37 @@ def test_a_plate_of_an_imager_goes_the_same_way_and_waits_while_its_images_are_n
     told = json.loads(next(Path(show_result(lab, row.run).folder).glob("counts.json")).read_bytes())
     assert told == {"images": 2, "bytes": 30, "where": "A02:1 B02:1 "}
     lab.close()
+
+
+def test_an_image_of_zarr_is_one_dataset_of_all_its_files_and_waits_for_a_person(lab: Home, tmp_path: Path) -> None:
+    from labrelay.steps.announce import announce
+
+    (lab.path / "rules.toml").write_text(RULES.replace('"images"', '"ome_zarr"'))
+    table = tmp_path / "samples.csv"
+    table.write_text("sample,experiment,assay,project\nHeLa,screen,imaging,screen\n")
+    announce(lab, table)
+    image = tmp_path / "HeLa.ome.zarr"
+    axes = [{"name": name} for name in "cyx"]
+    files = {
+        ".zgroup": {"zarr_format": 2},
+        ".zattrs": {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]},
+        "0/.zarray": {"shape": [2, 4, 4], "chunks": [1, 4, 4], "dtype": "|u1"},
+    }
+    for name, content in files.items():
+        (image / name).parent.mkdir(parents=True, exist_ok=True)
+        (image / name).write_text(json.dumps(content))
+    (image / "0" / "0.0.0").write_bytes(b"x" * 16)  # the other chunk is empty, so it is not there
+    done = process(lab, image)
+    assert (done.stored, done.submitted, done.unassigned, done.failed) == (4, 1, [], [])
+    [row] = results_table(lab)
+    told = json.loads(next(Path(show_result(lab, row.run).folder).glob("counts.json")).read_bytes())
+    assert told["images"] == 4
+    # What is stored can be opened as Zarr again: its names and folders are kept.
+    stored = lab.path / "objects" / "raw" / "ome_zarr" / "HeLa"
+    assert {str(path.relative_to(stored)) for path in stored.rglob("*") if path.is_file()} == {
+        ".zgroup",
+        ".zattrs",
+        "0/.zarray",
+        "0/0.0.0",
+    }
+    lab.close()

@@ -19,8 +19,8 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
 from labrelay.parsers.micrograph import micrograph_preview
-from labrelay.parsers.nd2 import preview_nd2
 from labrelay.parsers.preview import Preview, Where, preview_tiff, to_bytes, window_of
+from labrelay.parsers.preview_nd2 import preview_nd2
 from labrelay.parsers.preview_zarr import preview_zarr
 from labrelay.records.documents import number_text
 from labrelay.records.report.png import data_uri, png
