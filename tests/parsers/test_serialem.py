@@ -52,6 +52,8 @@ def test_a_tilt_series_has_its_angles_in_the_order_they_were_taken() -> None:
     assert (image.pixel_um, image.pixel_type) == (0.00054, "int16")
     assert run.instrument_model == "EMBL Krios"
     assert (run.started, run.started_text) == (datetime(2015, 11, 30, 15, 21, 38), "30-Nov-15  15:21:38")
+    assert run.ended == datetime(2015, 11, 30, 16, 6, 45)
+    assert (image.size_c, image.size_t) == (1, None)
 
 
 def test_a_movie_has_frames_and_one_angle() -> None:
