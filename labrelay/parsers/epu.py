@@ -7,7 +7,6 @@ and is told, not refused. Nothing in a session says for certain that it has ende
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from labrelay.model.words import counted
 from labrelay.parsers.epu_session import EpuImage, EpuSession, parse_image, parse_session
 from labrelay.parsers.listing import Entry, Listing, read_small
 from labrelay.parsers.moments import in_order
-from labrelay.parsers.mrc import headers_of, is_mrc_name
+from labrelay.parsers.mrc import cut_in_session, headers_of, is_mrc_name
 from labrelay.parsers.text import warning
 
 NAME = "epu"
@@ -74,7 +73,9 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     first, told = next(iter(described.items()), (None, None))
     run_id = _run_id(session, evidence, name, problems, alone=folder.is_file())
     files = tuple(_file(entry, run_id) for entry in listing.files)
-    problems += [*_absent(squares, session), *_half_copied(listing, session, evidence), *_broken(listing)]
+    _headers, found = headers_of(listing, (entry for entry in listing.files if is_mrc_name(entry.name)))
+    wrong, copied = cut_in_session(files, found)
+    problems += [*_absent(squares, session), *_half_copied(listing, session, evidence), *wrong]
     times = in_order((each.acquired, each.acquired_text) for each in described.values())
     ended = session.ended if session else None
     return InstrumentRun(
@@ -92,7 +93,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         files=files,
         units=tuple(_unit(square, found, told) for square, found in sorted(squares.items())),
         images=tuple(_image(path, each, listing) for path, each in described.items()),
-        completion=Completion(acquired=Fact(value=Known.YES, evidence=evidence) if ended else Fact()),
+        completion=Completion(acquired=Fact(value=Known.YES, evidence=evidence) if ended else Fact(), copied=copied),
         problems=tuple(problems),
         raw=_raw(session, evidence, told, first),
         personal=_personal(session, told),
@@ -197,12 +198,6 @@ def _half_copied(listing: Listing, session: EpuSession | None, evidence: str | N
     many = counted(len(session.squares), "grid square has", "grid squares have")
     text = f"{len(gone):,} of {many} no file in Metadata, such as {printable(gone[0], 80)}; is the copy going on?"
     return [warning("MISSING_REFERENCE", text, evidence)]
-
-
-def _broken(listing: Listing) -> Iterable[Problem]:
-    """Return what the headers of the session's MRC files say against their lengths."""
-    _headers, problems = headers_of(listing, (entry for entry in listing.files if is_mrc_name(entry.name)))
-    return problems
 
 
 def _file(entry: Entry, sample: str) -> RunFile:

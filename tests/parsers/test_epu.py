@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mrc_files import mrc
 from run_folders import CASES, case, codes, put
 
 from labrelay.model.files import FileRole
@@ -108,6 +109,13 @@ def test_a_session_whose_squares_came_in_part_is_told(session: Path) -> None:
 def test_the_sessions_file_alone_can_be_looked_at() -> None:
     run = read_run(EPU / "EpuSession.dm")
     assert (run.run_id, codes(run)) == (NAME, ["PRESET_DATE"])
+
+
+def test_a_cut_movie_has_not_arrived_and_refuses_no_session(session: Path) -> None:
+    put(session, f"{SQUARE}/Data/{EXPOSURE}_Fractions.mrc", mrc(bytes(19), (5, 4, 1), 0))
+    run = read_run(session)
+    assert ("TRUNCATED" in codes(run, "warning"), codes(run, "error")) == (True, [])
+    assert (run.completion.copied.value, run.images[0].path) == (Known.NO, f"{SQUARE}/Data/{EXPOSURE}_Fractions.mrc")
 
 
 def test_images_without_their_session_are_taken_under_the_folders_name(session: Path) -> None:
