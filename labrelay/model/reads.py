@@ -8,6 +8,8 @@ from labrelay.model.imaging import ImageAt
 from labrelay.model.problem import Frozen
 
 READ_TYPES = frozenset({"FASTQ", "BAM", "UBAM", "CRAM"})
+# Sets that no read store takes, by the role of their files, and what those are called among a run's inputs.
+IN_PLACE = {"IMAGE": "images", "SPECTRA": "spectra", "MEASUREMENT": "measurements"}
 
 
 class FastqStats(Frozen):
@@ -95,6 +97,11 @@ class ReadSource(Frozen):
     files: tuple[FileRef, ...]
     reference_id: str | None = None
     images: tuple[ImageAt | None, ...] = ()
+
+    @property
+    def input_name(self) -> str:
+        """What files of a set in place are called among a run's inputs."""
+        return IN_PLACE.get(self.file_type, self.file_type.lower())
 
     @property
     def in_place(self) -> bool:

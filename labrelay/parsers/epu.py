@@ -7,7 +7,6 @@ and is told, not refused. Nothing in a session says for certain that it has ende
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from labrelay.model.words import counted
 from labrelay.parsers.epu_session import EpuImage, EpuSession, parse_image, parse_session
 from labrelay.parsers.listing import Entry, Listing, read_small
 from labrelay.parsers.moments import in_order
-from labrelay.parsers.mrc import headers_of, is_mrc_name
+from labrelay.parsers.mrc import cut_in_session, headers_of, is_mrc_name
 from labrelay.parsers.text import warning
 
 NAME = "epu"
@@ -71,10 +70,12 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     session, evidence = _session(listing, problems)
     squares = _squares(listing)
     described = _described(listing, problems)
-    told = next(iter(described.values()), None)
-    run_id = _run_id(session, evidence, name, problems)
+    first, told = next(iter(described.items()), (None, None))
+    run_id = _run_id(session, evidence, name, problems, alone=folder.is_file())
     files = tuple(_file(entry, run_id) for entry in listing.files)
-    problems += [*_absent(squares, session), *_broken(listing)]
+    _headers, found = headers_of(listing, (entry for entry in listing.files if is_mrc_name(entry.name)))
+    wrong, copied = cut_in_session(files, found)
+    problems += [*_absent(squares, session), *_half_copied(listing, session, evidence), *wrong]
     times = in_order((each.acquired, each.acquired_text) for each in described.values())
     ended = session.ended if session else None
     return InstrumentRun(
@@ -92,9 +93,9 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         files=files,
         units=tuple(_unit(square, found, told) for square, found in sorted(squares.items())),
         images=tuple(_image(path, each, listing) for path, each in described.items()),
-        completion=Completion(acquired=Fact(value=Known.YES, evidence=evidence) if ended else Fact()),
+        completion=Completion(acquired=Fact(value=Known.YES, evidence=evidence) if ended else Fact(), copied=copied),
         problems=tuple(problems),
-        raw=_raw(session, evidence, told, len(described)),
+        raw=_raw(session, evidence, told, first),
         personal=_personal(session, told),
     )
 
@@ -114,12 +115,14 @@ def _session(listing: Listing, problems: list[Problem]) -> tuple[EpuSession | No
     return session, entry.path
 
 
-def _run_id(session: EpuSession | None, evidence: str | None, name: str, problems: list[Problem]) -> str:
+def _run_id(
+    session: EpuSession | None, evidence: str | None, name: str, problems: list[Problem], *, alone: bool
+) -> str:
     told = session.name if session else None
     if told is None or not told.isprintable() or len(told) > 200:
         return name
     beside = evidence.rpartition("/")[0].rpartition("/")[2] if evidence and "/" in evidence else name
-    if told not in (beside, name):
+    if told not in (beside, name) and not alone:
         text = (
             f"the folder is called {printable(beside, 80)} and holds the session {printable(told, 80)}, which is used"
         )
@@ -184,10 +187,17 @@ def _absent(squares: dict[str, _Square], session: EpuSession | None) -> list[Pro
     return [warning("MISSING_REFERENCE", text)]
 
 
-def _broken(listing: Listing) -> Iterable[Problem]:
-    """Return what the headers of the session's MRC files say against their lengths."""
-    _headers, problems = headers_of(listing, (entry for entry in listing.files if is_mrc_name(entry.name)))
-    return problems
+def _half_copied(listing: Listing, session: EpuSession | None, evidence: str | None) -> list[Problem]:
+    """Return the warning that some descriptions of grid squares came along and others did not."""
+    if session is None or evidence is None:
+        return []
+    base = evidence[: -len("EpuSession.dm")]
+    gone = [name for name in session.squares if listing.find(f"{base}Metadata/{name}") is None]
+    if not gone or len(gone) == len(session.squares):
+        return []
+    many = counted(len(session.squares), "grid square has", "grid squares have")
+    text = f"{len(gone):,} of {many} no file in Metadata, such as {printable(gone[0], 80)}; is the copy going on?"
+    return [warning("MISSING_REFERENCE", text, evidence)]
 
 
 def _file(entry: Entry, sample: str) -> RunFile:
@@ -233,21 +243,21 @@ def _image(path: str, told: EpuImage, listing: Listing) -> ImageSet:
 
 
 def _raw(
-    session: EpuSession | None, evidence: str | None, told: EpuImage | None, count: int
+    session: EpuSession | None, evidence: str | None, told: EpuImage | None, first: str | None
 ) -> dict[str, dict[str, str]]:
+    """Return the session's options, and what the first exposure was taken with."""
     found: dict[str, dict[str, str]] = {}
     if session is not None and evidence is not None:
-        found[evidence] = {"grid squares planned": str(session.squares), **session.options}
-    if told is not None:
+        found[evidence] = {"grid squares on the atlas": str(len(session.squares)), **session.options}
+    if told is not None and first is not None:
         values = {
             "kV": f"{told.volts / 1000:g}" if told.volts else None,
             "magnification": f"{told.magnification:g}" if told.magnification else None,
             "pixel size Å": f"{told.pixel_m * 1e10:.4g}" if told.pixel_m else None,
             "exposure s": f"{told.exposure_s:g}" if told.exposure_s else None,
             "detector": told.detector,
-            "descriptions read": str(count),
         }
-        found["exposures"] = {key: value[:500] for key, value in values.items() if value}
+        found[first] = {key: value[:500] for key, value in values.items() if value}
     return found
 
 

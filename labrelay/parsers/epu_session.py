@@ -32,7 +32,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class EpuSession:
-    """The session's own facts; `presets` are the dates of microscope settings, which say nothing of the session."""
+    """The session's own facts; `presets` are dates of microscope settings, `squares` names of files in `Metadata`."""
 
     name: str | None
     started: datetime | None
@@ -40,7 +40,7 @@ class EpuSession:
     ended: datetime | None
     grid: str | None
     version: str | None
-    squares: int
+    squares: tuple[str, ...]
     options: dict[str, str]
     personal: dict[str, str]
     presets: tuple[datetime, ...]
@@ -118,7 +118,7 @@ def parse_session(data: bytes, path: str) -> tuple[EpuSession | None, tuple[Prob
         ended=to_datetime(ended) if ended else None,
         grid=sample[1] if sample else None,
         version=_version(root),
-        squares=sum(1 for _ in _squares(root)),
+        squares=_squares(root),
         options={name: told for name in _OPTIONS if (told := tree.text(root, name) or tree.text(grid, name))},
         personal=_personal(tree, root, atlas),
         presets=tuple(each for each in presets if each is not None),
@@ -130,8 +130,11 @@ def _when(element: Element) -> datetime | None:
     return to_datetime(element.text) if element.text else None
 
 
-def _squares(root: Element) -> list[Element]:
-    return [each for each in find_all(root, "FileName") if "GridSquare_" in (each.text or "")]
+def _squares(root: Element) -> tuple[str, ...]:
+    """Return the names of the files that describe grid squares, which stand behind a Windows path."""
+    paths = ((each.text or "").strip() for each in find_all(root, "FileName"))
+    names = (path.replace("\\", "/").rpartition("/")[2] for path in paths)
+    return tuple(dict.fromkeys(name for name in names if name.startswith("GridSquare_")))
 
 
 def _version(root: Element) -> str | None:

@@ -150,6 +150,23 @@ def whole(headers: dict[str, MrcHeader], problems: Iterable[Problem], listing: L
     return Fact()
 
 
+def cut_in_session(files: Iterable[RunFile], problems: Iterable[Problem]) -> tuple[list[Problem], Fact]:
+    """Return what is wrong with images of a session of thousands, as warnings, and that not all has arrived.
+
+    A camera that crashed leaves one movie that is cut, and that refuses no night's work; but while a copy goes on, its
+    last file looks the same, so that somebody has to say that nothing more comes.
+    """
+    found = [warning(each.code, each.message, each.path, each.line) for each in problems]
+    empty = [
+        file.path for file in files if file.role is FileRole.IMAGE and not file.size and not is_mrc_name(file.path)
+    ]
+    if empty:
+        more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
+        found.append(warning("ZERO_BYTE_FILE", f"it has no bytes; copy it again{more}", empty[0]))
+    cut = next((each.path for each in found if each.code in ("TRUNCATED", "ZERO_BYTE_FILE")), None)
+    return found, Fact(value=Known.NO, evidence=cut) if cut is not None else Fact()
+
+
 def _file(entry: Entry, mine: bool, sample: str) -> RunFile:
     role = FileRole.IMAGE if mine else FileRole.OTHER
     return RunFile(path=entry.path, size=entry.size, role=role, sample=sample if mine else None)

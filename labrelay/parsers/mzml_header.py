@@ -6,6 +6,7 @@ expat with the refusals of `labrelay.parsers.xml`; a document type can only stan
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
@@ -22,7 +23,14 @@ _SHA1 = "MS:1000569"
 _LISTS = ("spectrumlist", "chromatogramlist")
 # Names, addresses and so on of who is to be asked: MS:1000586 to MS:1000590.
 _CONTACT = {f"MS:100058{digit}" for digit in (6, 7, 8, 9)} | {"MS:1000590"}
+# An id of XML may hold no space and begin with no digit; converters escape what a file's name has.
+_ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _MOST = 200  # source files, software and such that are kept
+
+
+def plain_id(text: str) -> str:
+    """Return an id without the escapes that XML asks for: `_x0032_024_run_x0020_1` is `2024_run 1`."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,7 @@ class HeaderParser:
         self._name = attributes.get("id", "")
 
     def _on_run(self, attributes: dict[str, str]) -> None:
-        self.header.run_id = (attributes.get("id") or self._name)[:200].strip() or None
+        self.header.run_id = plain_id((attributes.get("id") or self._name)[:200]).strip() or None
         self.header.started_text = attributes.get("startTimeStamp", "").strip()[:100] or None
 
     def _on_sourcefile(self, attributes: dict[str, str]) -> None:

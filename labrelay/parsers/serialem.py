@@ -16,7 +16,7 @@ from labrelay.parsers.listing import Entry, Listing, read_small
 from labrelay.parsers.mdoc import Mdoc, mdoc_time, parse_mdoc, windows_folder, windows_name
 from labrelay.parsers.mdoc_images import describe, tilts_of
 from labrelay.parsers.moments import in_order
-from labrelay.parsers.mrc import headers_of, is_mrc_name
+from labrelay.parsers.mrc import cut_in_session, headers_of, is_mrc_name
 from labrelay.parsers.mrc_header import MrcHeader
 from labrelay.parsers.text import warning
 
@@ -63,7 +63,8 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     reading = _read_mdocs(listing)
     files = tuple(_file(entry, sample, reading.gains) for entry in listing.files)
     stacks = [e for e, f in zip(listing.files, files, strict=True) if f.role is FileRole.IMAGE and is_mrc_name(e.name)]
-    headers, wrong = headers_of(listing, stacks)
+    headers, found = headers_of(listing, stacks)
+    wrong, copied = cut_in_session(files, found)
     present = {file.path.rpartition("/")[2].lower(): file.path for file in files}
     held = {mdoc.path: stack for mdoc in reading.mdocs if (stack := _stack(mdoc, present, headers)) is not None}
     times = in_order(reading.times)
@@ -87,6 +88,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
             *_counts(reading.mdocs, held),
             *_absent(reading, present),
         ),
+        completion=Completion(copied=copied),
         raw={mdoc.path: _raw(mdoc) for mdoc in reading.mdocs[:5]},
         personal=_personal(reading.mdocs),
     )

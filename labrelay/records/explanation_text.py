@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from labrelay.model.names import printable
 from labrelay.model.qc import Verdict
+from labrelay.model.reads import IN_PLACE
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
 from labrelay.records.documents import (
@@ -39,7 +40,7 @@ def sentences(told: Explanation) -> list[Part]:
         ("Asked about", _asked_about(told)),
         ("Verdict", _verdict(told)),
         ("Out of date", _stale(told)),
-        ("Images" if _of_images(told) else "Reads", _reads(told)),
+        ((_in_place(_of_all(told)) or "reads").capitalize(), _reads(told)),
         ("Reference", _reference(told)),
         ("Workflow", _workflow(told)),
         ("Who and why", _who(told)),
@@ -129,8 +130,11 @@ def _reads(told: Explanation) -> Iterator[str]:
 
 def _source(source: ReadsSource) -> str:
     machine = " ".join(part for part in (source.model, source.serial) if part) or source.platform
-    if all(file.role == IMAGES for file in source.files):
+    kind = _in_place(source.files)
+    if kind == IMAGES:
         what = counted(len(source.files), "image")
+    elif kind is not None:
+        what = f"{counted(len(source.files), 'file')} of {kind}"
     else:
         count = f"{source.reads:,} reads" if source.reads is not None else "reads that were not counted"
         what = f"{counted(len(source.files), 'file')} with {count}"
@@ -145,9 +149,14 @@ def _source(source: ReadsSource) -> str:
     return f"{what} from {where}."
 
 
-def _of_images(told: Explanation) -> bool:
-    files = [file for source in told.sources for file in source.files]
-    return bool(files) and all(file.role == IMAGES for file in files)
+def _of_all(told: Explanation) -> tuple[ReadsFile, ...]:
+    return tuple(file for source in told.sources for file in source.files)
+
+
+def _in_place(files: tuple[ReadsFile, ...]) -> str | None:
+    """Return what files that are no reads are: images, spectra or measurements; None of reads and of a mixture."""
+    kinds = {file.role for file in files}
+    return kinds.pop() if len(kinds) == 1 and kinds <= set(IN_PLACE.values()) else None
 
 
 def _files(files: tuple[ReadsFile, ...]) -> Iterator[str]:
@@ -161,7 +170,7 @@ def _files(files: tuple[ReadsFile, ...]) -> Iterator[str]:
 
 def _reference(told: Explanation) -> Iterator[str]:
     if told.reference is None:
-        if _of_images(told):
+        if _in_place(_of_all(told)):
             return
         yield f"No reference {'was' if told.state.terminal else 'is'} used."
         return

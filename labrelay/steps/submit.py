@@ -227,8 +227,8 @@ def _files(samples: Sequence[SampleReads], reference: Reference | None) -> list[
     sources = [source for reads in samples for source in reads.read_sets]
     for index, source in enumerate(source for source in sources if not source.in_place):
         files += [(f"reads.r{mate}", index, ref) for mate, ref in enumerate(source.files, 1)]
-    in_place = [ref for source in sources if source.in_place for ref in source.files]
-    files += [("images", index, ref) for index, ref in enumerate(in_place)]
+    in_place = [(source.input_name, ref) for source in sources if source.in_place for ref in source.files]
+    files += [(name, index, ref) for index, (name, ref) in enumerate(in_place)]
     if reference is not None:
         files.append(("reference.fasta", 0, reference.fasta))
     return files

@@ -16,7 +16,7 @@ class SampleInputs(Frozen):
 
     Attributes:
         r1, r2: One a lane, in the same order.
-        paths: Of its images.
+        paths: Of its images, spectra or measurements.
         wells, fields, channels, planes, times: Where each image belongs, as text, empty where that is not known.
     """
 
@@ -182,6 +182,7 @@ def _missing(name: str, source: InputSource) -> Problem:
         InputSource.READS_R1: "the sample has no reads",
         InputSource.READS_R2: "the sample has no second mates; this workflow needs paired reads",
         InputSource.IMAGES_PATHS: "the sample has no images",
+        InputSource.FILES_PATHS: "the sample has no spectra, images or measurements",
         InputSource.REFERENCE_ANNOTATION: "the reference has no annotation; import it from GenBank",
     }
     why = hints.get(source, "the run has no reference; name one in the rule or the command")

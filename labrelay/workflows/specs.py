@@ -23,13 +23,15 @@ INPUT_TYPE = re.compile(rf"({SCALAR}|Array\[({SCALAR})\])\??")
 class InputSource(StrEnum):
     """Where the value of a workflow input comes from; reads are lists over lanes, images lists over files.
 
-    What is said of images beside their paths is text, in the order of the paths, and empty where nothing is known.
+    `files.paths` and `images.paths` give the same: the files of any set that is no reads. What is said of images beside
+    their paths is text, in the order of the paths, and empty where nothing is known.
     """
 
     SAMPLE_NAME = "sample.name"
     SAMPLE_ID = "sample.id"
     READS_R1 = "reads.r1"
     READS_R2 = "reads.r2"
+    FILES_PATHS = "files.paths"
     IMAGES_PATHS = "images.paths"
     IMAGES_WELLS = "images.wells"
     IMAGES_FIELDS = "images.fields"

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mrc_files import mrc
 from run_folders import CASES, case, codes, put
 
 from labrelay.model.files import FileRole
@@ -35,7 +36,8 @@ def test_a_real_session_gives_its_known_facts() -> None:
     assert run.started.isoformat().startswith("2025-01-08T15:10:39.48")
     assert run.raw["EpuSession.dm"]["ImageFileFormat"] == "Mrc"
     assert run.raw["EpuSession.dm"]["DoseFractionsOutputFormat"] == "Tiff Lzw Non-Gain normalized"
-    exposures = run.raw["exposures"]
+    assert run.raw["EpuSession.dm"]["grid squares on the atlas"] == "228"
+    exposures = run.raw[f"{SQUARE}/Data/{EXPOSURE}.xml"]
     assert (exposures["kV"], exposures["magnification"], exposures["pixel size Å"]) == ("300", "165000", "1.056")
 
 
@@ -94,6 +96,26 @@ def test_a_session_with_its_movies_lacks_nothing(session: Path) -> None:
     assert roles["EpuSession.dm"][0] is FileRole.RUN_METADATA
     assert run.images[0].path == f"{SQUARE}/Data/{EXPOSURE}_Fractions.tiff"
     assert run.sample_labels == (NAME,)
+
+
+def test_a_session_whose_squares_came_in_part_is_told(session: Path) -> None:
+    put(session, "Metadata/GridSquare_8999669.dm")
+    [told] = [
+        each for each in read_run(session).problems if each.path == "EpuSession.dm" and "Metadata" in each.message
+    ]
+    assert (told.code, "227 of 228 grid squares have no file" in told.message) == ("MISSING_REFERENCE", True)
+
+
+def test_the_sessions_file_alone_can_be_looked_at() -> None:
+    run = read_run(EPU / "EpuSession.dm")
+    assert (run.run_id, codes(run)) == (NAME, ["PRESET_DATE"])
+
+
+def test_a_cut_movie_has_not_arrived_and_refuses_no_session(session: Path) -> None:
+    put(session, f"{SQUARE}/Data/{EXPOSURE}_Fractions.mrc", mrc(bytes(19), (5, 4, 1), 0))
+    run = read_run(session)
+    assert ("TRUNCATED" in codes(run, "warning"), codes(run, "error")) == (True, [])
+    assert (run.completion.copied.value, run.images[0].path) == (Known.NO, f"{SQUARE}/Data/{EXPOSURE}_Fractions.mrc")
 
 
 def test_images_without_their_session_are_taken_under_the_folders_name(session: Path) -> None:

@@ -88,6 +88,23 @@ def test_an_id_that_a_converter_made_up_is_no_runs_id() -> None:
     assert (run.run_id, run.units[0].name) == ("mini.chrom.mzML", "mini.chrom")
 
 
+def test_an_id_that_xml_had_escaped_is_the_files_name_again(tmp_path: Path) -> None:
+    escaped = text(BY_GROUP).replace(b"QE_0815", b"_x0032_0240203_x0020_QE")
+    run = run_of(tmp_path, escaped, "20240203 QE.mzML")
+    assert (run.run_id, codes(run)) == ("20240203 QE", [])
+    assert codes(run_of(tmp_path, text(BY_GROUP).replace(b"QE_0815", b"a_x0000_b"), "a.mzML")) == []
+
+
+def test_who_is_to_be_asked_is_personal_and_what_else_stands_there_is_not(tmp_path: Path) -> None:
+    contact = (
+        '<contact><cvParam accession="MS:1000586" name="contact name" value="Ada"/>'
+        '<cvParam accession="MS:9" name="x" value="y"/></contact></fileDescription>'
+    )
+    run = run_of(tmp_path, text(BY_GROUP).replace(b"</fileDescription>", contact.encode()))
+    assert run.personal == {"contact name": "Ada"}
+    assert "Ada" not in str(run.raw) + str(run.problems)
+
+
 def test_levels_are_counted_where_the_spectrum_or_its_group_says_them(tmp_path: Path) -> None:
     run = run_of(tmp_path, text(LEVEL.format(level=1), BY_GROUP, LEVEL.format(level=2), LEVEL.format(level=3)))
     expected = {"spectra": 4, "chromatograms": 0, "ms1_spectra": 1, "ms2_spectra": 2, "ms3_spectra": 1}

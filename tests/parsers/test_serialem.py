@@ -52,6 +52,8 @@ def test_a_tilt_series_has_its_angles_in_the_order_they_were_taken() -> None:
     assert (image.pixel_um, image.pixel_type) == (0.00054, "int16")
     assert run.instrument_model == "EMBL Krios"
     assert (run.started, run.started_text) == (datetime(2015, 11, 30, 15, 21, 38), "30-Nov-15  15:21:38")
+    assert run.ended == datetime(2015, 11, 30, 16, 6, 45)
+    assert (image.size_c, image.size_t) == (1, None)
 
 
 def test_a_movie_has_frames_and_one_angle() -> None:
@@ -106,10 +108,17 @@ def test_a_movie_that_is_there_is_an_image_of_the_session_and_the_gain_reference
     assert codes(run) == []
 
 
-def test_a_cut_stack_beside_its_mdoc_refuses_the_session(tmp_path: Path) -> None:
+def test_a_cut_stack_or_an_empty_movie_has_not_arrived_and_refuses_no_session(tmp_path: Path) -> None:
     put(tmp_path, "TS_01.mrc.mdoc", (MDOCS / "tilt_series.mdoc").read_bytes())
     put(tmp_path, "TS_01.mrc", (CASES / "cryoem-mrc-emd3197" / "EMD-3197.map").read_bytes()[:-1])
-    assert codes(read_run(tmp_path), "error") == ["TRUNCATED"]
+    run = read_run(tmp_path)
+    assert "TRUNCATED" in codes(run, "warning")
+    assert (codes(run, "error"), run.completion.copied.value) == ([], Known.NO)
+    assert run.completion.copied.evidence == "TS_01.mrc"
+    (tmp_path / "TS_01.mrc").unlink()
+    put(tmp_path, "TS_01_000_0.0.tif", b"")
+    run = read_run(tmp_path)
+    assert ("ZERO_BYTE_FILE" in codes(run, "warning"), run.completion.copied.evidence) == (True, "TS_01_000_0.0.tif")
 
 
 def test_years_have_two_digits_or_four_and_newer_files_iso_dates() -> None:

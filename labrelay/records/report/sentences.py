@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from labrelay.model.files import FileRole
 from labrelay.model.qc import Verdict
+from labrelay.model.reads import IN_PLACE
 from labrelay.model.words import counted
 from labrelay.records.documents import day_and_time, duration_text, heading, threshold_text, utc_text, with_unit
 from labrelay.records.result import Result, ResultFile
@@ -77,7 +78,7 @@ def _reads(result: Result) -> Iterator[Markup]:
         revisions = {sample.revision for sample in result.samples}
         revised = f", revision {max(revisions)}" if max(revisions, default=1) > 1 else ""
         noun = "sample" if len(result.samples) == 1 else "samples"
-        what = "images" if images else "reads"
+        what = images[0].name if images else "reads"
         yield Markup("The {} are {} ({}) of {} {}{}.").format(what, files, size, noun, sample_names(result), revised)
     for source in result.instrument_runs:
         machine = " ".join(part for part in (source.instrument_model, source.instrument_serial) if part)
@@ -90,7 +91,8 @@ def _reads(result: Result) -> Iterator[Markup]:
 
 
 def _images(result: Result) -> list[ResultFile]:
-    return [file for file in result.inputs if file.name == "images"]
+    """Return the inputs that are no reads: images, spectra or measurements."""
+    return [file for file in result.inputs if file.name in IN_PLACE.values()]
 
 
 def _reference(result: Result) -> Iterator[Markup]:
