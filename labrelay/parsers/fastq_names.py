@@ -28,6 +28,7 @@ SEQUENCES = (FileRole.READS, FileRole.ALIGNMENT)
 _FASTQ = r"\.(?:fastq|fq)(?:\.gz)?"
 _ANY = r"(?:\.(?:fastq|fq)(?:\.gz)?|\.bam|\.cram)"
 _OTHER_READS = re.compile(r"\.(?:(?:fastq|fq)\.(?:bz2|ora|xz|zst|zip|lz4|lzma)|sra|fast5|pod5)\Z", re.IGNORECASE)
+_FASTQ_FILE = re.compile(_FASTQ + r"\Z", re.IGNORECASE)
 _READ_FILE = re.compile(_ANY + r"\Z", re.IGNORECASE)
 
 
@@ -124,7 +125,7 @@ def is_read_file(name: str) -> bool:
 
 def is_fastq(name: str) -> bool:
     """Tell whether the name is that of a FASTQ file, compressed or not."""
-    return bool(re.search(_FASTQ + r"\Z", name, re.IGNORECASE))
+    return bool(_FASTQ_FILE.search(name))
 
 
 def is_other_reads(name: str) -> bool:

@@ -206,10 +206,12 @@ def _files(reading: Reading, chosen: list[Entry], samples: tuple[SheetSample, ..
     reading.problems += found if chosen else []
     others = []
     for entry in reading.listing.files:
-        role_found = illumina_files.role_of(entry.path) if not is_fastq(entry.name) else None
+        if is_fastq(entry.path):
+            continue
+        role_found = illumina_files.role_of(entry.path)
         if role_found is not None:
             files.append(RunFile(path=entry.path, size=entry.size, role=role_found))
-        elif not is_fastq(entry.name):
+        else:
             others.append(entry)
     reading.problems += illumina_files.left_behind(others)
     files, wrong, _ = attach_checksums(reading.listing, files)

@@ -41,6 +41,10 @@ _CONVERTED = (
     re.compile(r"(?:.*/)?GenerateFASTQRunStatistics\.xml\Z", re.IGNORECASE),
     re.compile(r"(?:.*/)?DemultiplexingStats\.xml\Z", re.IGNORECASE),
 )
+_ENDS = (
+    "fastqcomplete.txt", "secondary_analysis_complete.txt", "demultiplex_stats.csv", "stats.json",
+    "completedjobinfo.xml", "generatefastqrunstatistics.xml", "demultiplexingstats.xml",
+)  # fmt: skip
 _PARTIAL = re.compile(r"(?:Basecalling_Netcopy_complete_Read|RTARead|ImageAnalysis_Netcopy_complete_Read)\w*\.txt\Z")
 _FIGURES = (
     ("ClusterDensity", "cluster_density", "thousands per square millimetre"),
@@ -91,7 +95,7 @@ def _acquired(listing: Listing, parameters: RunParameters, status: Fact | None, 
     if listing.find("RunInfo.xml"):
         text = "no marker says that the instrument has finished (RTAComplete.txt or its like); is the run still going?"
         problems.append(warning("MARKER_MISSING", text))
-    partial = next((entry.path for entry in listing.files if _PARTIAL.match(entry.path)), None)
+    partial = next((e.path for e in listing.files if "/" not in e.path and _PARTIAL.match(e.path)), None)
     return Fact(value=Known.NO, evidence=partial) if partial else Fact()
 
 
@@ -151,7 +155,8 @@ def _copied(listing: Listing, model: str | None, acquired: Fact, problems: list[
 
 
 def _converted(listing: Listing, fastq_count: int, problems: list[Problem]) -> Fact:
-    paths = [entry.path for entry in listing.files]
+    # By their names first: a run has a hundred thousand files that are none of these.
+    paths = [entry.path for entry in listing.named(*_ENDS)]
     newest = newest_analysis(listing)
     if newest is not None and (waiting := unfinished(listing, newest)):
         problems += waiting

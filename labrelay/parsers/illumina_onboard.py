@@ -23,7 +23,8 @@ _CAP = 16 * 1024 * 1024
 
 def newest_analysis(listing: Listing) -> str | None:
     """Return the folder of the last analysis, `Analysis/10` after `Analysis/9`; None when there is none."""
-    folders = {match[1] for entry in listing.files if (match := _FOLDER.match(entry.path))}
+    inside = (entry.path for entry in listing.files if entry.path[:9].lower() == "analysis/")
+    folders = {match[1] for path in inside if (match := _FOLDER.match(path))}
     return max(folders, key=lambda folder: int(folder.rpartition("/")[2])) if folders else None
 
 
