@@ -9,6 +9,7 @@ from run_folders import CASES, codes, put, unpacked
 
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import InstrumentRun, Known
+from labrelay.parsers.bam_header import read_groups
 from labrelay.parsers.listing import Entry
 from labrelay.parsers.pacbio_names import parse_name
 from labrelay.parsers.pacbio_stats import ccs_metrics, lima_counts, lima_summary_metrics
@@ -170,6 +171,13 @@ def test_a_default_infix_is_no_barcode_and_an_asymmetric_one_is() -> None:
     assert (default.kind, default.barcode) == ("hifi_reads", None)
     both = parse_name(Entry(f"{MOVIE}.hifi_reads.bc1001--bc1002.consensusreadset.xml", 1, 0))
     assert (both.barcode, both.ending) == ("bc1001--bc1002", "consensusreadset.xml")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("empty.ccs.bam", "CCS"), ("empty2.bam", "SUBREAD")])
+def test_a_bam_without_reads_tells_its_read_groups(name: str, kind: str) -> None:
+    (group,) = read_groups((CASES.parent / "alignments" / name).read_bytes()) or []
+    assert (group.fields["PL"], group.described["READTYPE"]) == ("PACBIO", kind)
+    assert read_groups(b"no BAM") is None
 
 
 def test_names_of_people_are_kept_apart() -> None:

@@ -77,6 +77,11 @@ def test_rows_that_do_not_fit_and_a_cut_last_row_are_left_out_and_told() -> None
     assert found.total == Counted(8, 8, 8000, 8000)
 
 
+def test_n50_is_the_length_at_which_exactly_half_of_the_bases_are_reached() -> None:
+    assert scanned(table([(length, 12.5, True, "barcode01") for length in (10, 20, 30)]).encode()).n50 == 30
+    assert scanned(table([(length, 12.5, True, "barcode01") for length in (70_000, 10, 70_010)]).encode()).n50 == 70_010
+
+
 def test_a_table_of_something_else_counts_nothing() -> None:
     assert scanned(b"a\tb\tc\n1\t2\t3\n") == Summary()
     assert scanned(b"") == Summary()
