@@ -44,7 +44,7 @@ def detect(listing: Listing) -> Detection | None:
     if "final_summary" in found and b"=" in read_head(listing.root, found["final_summary"], 4096):
         return Detection(platform=NAME, confidence=1.0, evidence=evidence)
     table = found.get("sequencing_summary")
-    if "passed" in found or (table and b"read_id" in read_head(listing.root, table, 4096)):
+    if found.keys() & {"passed", "failed"} or (table and b"read_id" in read_head(listing.root, table, 4096)):
         return Detection(platform=NAME, confidence=0.9, evidence=evidence)
     return Detection(platform=NAME, confidence=0.6, evidence=evidence) if "signal" in found else None
 
@@ -56,7 +56,7 @@ def _sign(entry: Entry, passed: bool) -> str | None:
     if name.endswith((".pod5", ".fast5")):
         return "signal"
     if not passed and any(hint in entry.path for hint in _HINTS) and place_of(entry).kind in ("fastq", "bam"):
-        return "passed"
+        return "passed" if "_pass/" in entry.path else "failed"
     return None
 
 
