@@ -332,3 +332,9 @@ def test_a_barcode_whose_reads_all_failed_has_no_reads_and_one_whose_files_are_m
     assert (told["water", "reads"], told["water", "reads_failed"]) == (0, 1)
     assert (told["patient_1", "reads"], told["run", "reads"], told["run", "passed_percent"]) == (3, 4, 80)
     assert len({(metric.scope, metric.name) for metric in run.qc}) == len(run.qc)
+
+
+def test_a_folder_above_that_is_called_bam_is_not_taken_for_one_of_minknow(tmp_path: Path) -> None:
+    root = minknow(tmp_path / "top" / "bam" / "pool7")
+    run = read_run(tmp_path / "top")
+    assert (run.units[0].name, by_sample(run)) == (root.name, {"patient_1": 3, "patient_2": 1})
