@@ -44,7 +44,8 @@ def detect(listing: Listing) -> Detection | None:
     if "final_summary" in found and b"=" in read_head(listing.root, found["final_summary"], 4096):
         return Detection(platform=NAME, confidence=1.0, evidence=evidence)
     table = found.get("sequencing_summary")
-    if found.keys() & {"passed", "failed"} or (table and b"read_id" in read_head(listing.root, table, 4096)):
+    head = read_head(listing.root, table, 4096) if table else b""
+    if found.keys() & {"passed", "failed"} or b"read_id" in head or head.startswith(b"\x1f\x8b"):
         return Detection(platform=NAME, confidence=0.9, evidence=evidence)
     return Detection(platform=NAME, confidence=0.6, evidence=evidence) if "signal" in found else None
 
