@@ -184,3 +184,11 @@ def test_names_of_people_are_kept_apart() -> None:
     run = read_run(CASES / "pacbio-revio-consensusreadset")
     assert set(run.personal.values()) == {"removed"}
     assert not any("removed" in value for unit in run.units for value in unit.facts.values())
+
+
+def test_a_suppliers_md5_list_is_held_against_the_reads(tmp_path: Path) -> None:
+    root = sequel(tmp_path, "hifi_reads.bam", "transferdone")
+    put(root, "md5.txt", f"{'0' * 32}  1_A01/{MOVIE}.hifi_reads.bam\n")
+    run = read_run(root)
+    assert [file.md5 for file in run.files if file.role is FileRole.ALIGNMENT] == ["0" * 32]
+    assert next(file.role for file in run.files if file.path == "md5.txt") is FileRole.CHECKSUMS
