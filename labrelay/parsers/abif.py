@@ -19,6 +19,10 @@ MAGIC = b"ABIF"
 _ENTRY = struct.Struct(">4siHHiiii")
 _MOST_ENTRIES = 5000
 _CHARS, _DATE, _TIME, _PSTRING, _CSTRING = 2, 10, 11, 18, 19
+_WANTED = frozenset(
+    ("SMPL1", "PBAS1", "PBAS2", "PCON1", "PCON2", "RUND1", "RUND2", "RUNT1", "RUNT2", "HCFG3", "MODL1", "MCHN1",
+     "RunN1", "CTNM1", "CTID1", "TUBE1", "SVER1", "RPrN1", "SPAC1", "DySN1", "LANE1", "CMNT1", "CTOw1", "User1")
+)  # fmt: skip
 _NUMBERS = {1: ">B", 4: ">h", 5: ">i", 7: ">f"}
 
 
@@ -90,12 +94,16 @@ def _directory(data: bytes, start: int) -> tuple[dict[str, _Entry] | None, bool]
         if place + _ENTRY.size > len(data):
             return (entries, False) if entries else (None, False)
         name, number, kind, _size, _many, length, where, _handle = _ENTRY.unpack_from(data, place)
+        tag = f"{name.decode('latin-1')}{number}"
         if length <= 4:
             value = data[place + 20 : place + 20 + max(0, length)]
         else:
-            value = data[start + where : start + where + length] if where >= 0 else b""
-            whole = whole and len(value) == length
-        entries.setdefault(f"{name.decode('latin-1')}{number}", _Entry(kind, value))
+            inside = 0 <= where <= len(data) - start - length
+            whole = whole and inside
+            # Only what is looked at is copied: many entries may point to the same long piece.
+            value = data[start + where : start + where + length] if inside and tag in _WANTED else b""
+        if tag in _WANTED:
+            entries.setdefault(tag, _Entry(kind, value))
     return entries, whole
 
 

@@ -11,7 +11,7 @@ import zlib
 from typing import NamedTuple
 
 HEAD = 256 * 1024
-_MOST_TEXT = 1024 * 1024
+_MOST_TEXT, _MOST_BLOCKS = 1024 * 1024, 200
 _MAGIC = b"BAM\1"
 _DS = re.compile(r"(\w+)=(\S+)")
 
@@ -42,7 +42,9 @@ def read_groups(head: bytes) -> list[ReadGroup] | None:
 def _inflated(head: bytes) -> bytes:
     """Return the content of the BGZF blocks, as far as they are whole, and never more than a header may have."""
     plain = b""
-    while head and len(plain) < _MOST_TEXT:
+    for _ in range(_MOST_BLOCKS):
+        if not head or len(plain) >= _MOST_TEXT:
+            break
         inflate = zlib.decompressobj(wbits=31)
         try:
             plain += inflate.decompress(head, _MOST_TEXT - len(plain))

@@ -17,6 +17,7 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.model.words import counted
+from labrelay.parsers.checksums import attach_checksums, is_checksum_list
 from labrelay.parsers.element_run import (
     COMPLETED,
     RunParameters,
@@ -207,6 +208,8 @@ def _files(reading: _Reading, samples: tuple[SheetSample, ...]) -> list[RunFile]
             raw += 1
         else:
             files.append(RunFile(path=entry.path, size=entry.size, role=_role(entry)))
+    files, sums, _ = attach_checksums(reading.listing, files)
+    reading.problems += sums
     if raw:
         what = f"{counted(raw, 'file')} of raw base calls not stored; keep the folder to convert again"
         reading.problems.append(warning("RAW_BASECALLS_LEFT", what))
@@ -215,6 +218,8 @@ def _files(reading: _Reading, samples: tuple[SheetSample, ...]) -> list[RunFile]
 
 def _role(entry: Entry) -> FileRole:
     name = entry.name.lower()
+    if is_checksum_list(entry.name):
+        return FileRole.CHECKSUMS
     if name.startswith("runmanifest"):
         return FileRole.SAMPLE_SHEET
     if name.endswith(".log"):

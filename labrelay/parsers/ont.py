@@ -13,6 +13,7 @@ from pathlib import Path
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import Detection, InstrumentRun, RunFile
 from labrelay.model.problem import Problem
+from labrelay.parsers.checksums import attach_checksums, is_checksum_list
 from labrelay.parsers.listing import Entry, Listing, read_head
 from labrelay.parsers.ont_places import groups_of, place_of
 from labrelay.parsers.ont_quality import quality_of
@@ -44,7 +45,8 @@ def detect(listing: Listing) -> Detection | None:
     if "final_summary" in found and b"=" in read_head(listing.root, found["final_summary"], 4096):
         return Detection(platform=NAME, confidence=1.0, evidence=evidence)
     table = found.get("sequencing_summary")
-    if "passed" in found or (table and b"read_id" in read_head(listing.root, table, 4096)):
+    head = read_head(listing.root, table, 4096) if table else b""
+    if found.keys() & {"passed", "failed"} or b"read_id" in head or head.startswith(b"\x1f\x8b"):
         return Detection(platform=NAME, confidence=0.9, evidence=evidence)
     return Detection(platform=NAME, confidence=0.6, evidence=evidence) if "signal" in found else None
 
@@ -56,7 +58,7 @@ def _sign(entry: Entry, passed: bool) -> str | None:
     if name.endswith((".pod5", ".fast5")):
         return "signal"
     if not passed and any(hint in entry.path for hint in _HINTS) and place_of(entry).kind in ("fastq", "bam"):
-        return "passed"
+        return "passed" if "_pass/" in entry.path else "failed"
     return None
 
 
@@ -85,11 +87,12 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     units = tuple(unit_of(run, completion_of(run)) for run in runs)
     several = len({run.sample for run in runs}) > 1
     files = [file for run in runs for file in files_of(run, several)]
-    files += [RunFile(path=place.entry.path, size=place.entry.size, role=FileRole.OTHER) for place in others]
+    files += [_other(place.entry) for place in others]
+    files, sums, _ = attach_checksums(listing, files)
     samples = tuple(dict.fromkeys(sample for run in runs for sample in samples_of(run, several)))
     run_id, told = _run_id(runs, name)
     qc, said = quality_of(listing, runs, several)
-    problems += [*told, *(problem for run in runs for problem in run.problems), *odd_files(files, runs), *said]
+    problems += [*told, *sums, *(problem for run in runs for problem in run.problems), *odd_files(files, runs), *said]
     summaries = [run.summary for run in runs if run.summary]
     started = min((each for run in runs if (each := _started(run))), default=None, key=_instant)
     return InstrumentRun(
@@ -112,6 +115,11 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         raw={each.path: {k: v[:500] for k, v in list(each.fields.items())[:50]} for each in summaries[:8]},
         personal={key: value for run in runs for key, value in run.report.personal.items()},
     )
+
+
+def _other(entry: Entry) -> RunFile:
+    role = FileRole.CHECKSUMS if is_checksum_list(entry.name) else FileRole.OTHER
+    return RunFile(path=entry.path, size=entry.size, role=role)
 
 
 def _run_id(runs: Sequence[Run], name: str) -> tuple[str, list[Problem]]:

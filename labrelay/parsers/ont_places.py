@@ -14,11 +14,7 @@ from dataclasses import dataclass, field
 from labrelay.parsers.fastq_names import name_reads
 from labrelay.parsers.listing import Entry
 
-_DATA = re.compile(
-    r"(?:(?P<root>.*?)/)?(?P<kind>fast5|fastq|pod5|bam)(?:_(?P<verdict>pass|fail|skip\w*|\w+))?/"
-    r"(?:(?P<label>[^/]+)/)?(?:.*/)?[^/]+\Z",
-    re.IGNORECASE,
-)
+_DATA = re.compile(r"(?P<kind>fast5|fastq|pod5|bam)(?:_(?P<verdict>\w+))?\Z", re.IGNORECASE)
 _CONTROL = re.compile(
     r"(?P<what>final_summary|sequencing_summary|sample_sheet|report|throughput|pore_activity|pore_scan_data"
     r"|barcode_alignment|duty_time|drift_correction|mux_scan_data|output_hash|temperature_adc_data|adaptive_sampling)"
@@ -73,23 +69,30 @@ class Group:
 
 def place_of(entry: Entry) -> Place:
     """Return where a file lies, by its path alone."""
-    flow_cell = _FLOW_CELL.search(entry.name)
+    name = entry.name
+    flow_cell = _FLOW_CELL.search(name)
     told = flow_cell["id"] if flow_cell else None
-    control = _CONTROL.match(entry.name)
+    control = _CONTROL.match(name)
     if control is not None:
         folder = entry.folder
         if folder.rpartition("/")[2].lower() == "other_reports":
             folder = folder.rpartition("/")[0]
         return Place(entry, folder, control["what"].lower(), flow_cell=told)
-    match = _DATA.match(entry.path)
-    kind = next((kind for kind, endings in _ENDINGS.items() if entry.name.lower().endswith(endings)), None)
+    parts = entry.path.split("/")
+    found = [(i, told_by) for i, part in enumerate(parts[:-1]) if (told_by := _DATA.match(part))]
+    # `fastq_pass` says more than a folder that somebody called `bam`.
+    where, match = next((pair for pair in found if pair[1]["verdict"]), found[-1] if found else (0, None))
+    lowered = name.lower()
+    kind = next((kind for kind, endings in _ENDINGS.items() if lowered.endswith(endings)), None)
     if match is None:
         # pod5 and fast5 tell by themselves what they are; a FASTQ file outside of such folders may be anything.
         signal = kind if kind in ("pod5", "fast5") else None
         return Place(entry, entry.folder if signal else None, signal, flow_cell=told)
     verdict = (match["verdict"] or "").lower() or None
-    label = match["label"] or (_label_in_name(entry.name) if kind in ("fastq", "bam") else None)
-    return Place(entry, match["root"] or "", kind, verdict, label, told)
+    label = parts[where + 1] if where + 2 < len(parts) else None
+    if label is None and kind in ("fastq", "bam"):
+        label = _label_in_name(name)
+    return Place(entry, "/".join(parts[:where]), kind, verdict, label, told)
 
 
 def _label_in_name(name: str) -> str | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers.listing import Entry, Listing, open_regular
@@ -38,13 +41,7 @@ def quality_of(listing: Listing, runs: Sequence[Run], several: bool) -> tuple[li
         tables = [place.entry for place in run.group.controls.get("sequencing_summary", ()) if place.entry.size]
         found = []
         for entry in tables[:1]:
-            if entry.size > _AT_ONCE and not alone:
-                what = (
-                    f"it has {entry.size // 10**6:,} MB and is not read here: `labrelay inspect` of this file reads it"
-                )
-                problems.append(warning("SUMMARY_NOT_READ", what, entry.path))
-                continue
-            summary, said = scan(listing, entry)
+            summary, said = scan(listing, entry, None if alone else _AT_ONCE)
             problems += said
             found = list(_metrics(run, summary, scope, entry.path, several))
         named = {metric.name for metric in found}
@@ -53,17 +50,31 @@ def quality_of(listing: Listing, runs: Sequence[Run], several: bool) -> tuple[li
     return metrics, problems
 
 
-def scan(listing: Listing, entry: Entry) -> tuple[Summary, list[Problem]]:
-    """Return what a sequencing summary counts, read in blocks, and what is wrong with it."""
+def scan(listing: Listing, entry: Entry, most: int | None = None) -> tuple[Summary, list[Problem]]:
+    """Return what a sequencing summary counts, plain or in gzip, read in blocks, and what is wrong with it.
+
+    Args:
+        listing: Of its folder.
+        entry: The file.
+        most: Bytes of the table that are read; of a larger one nothing is said but that it is larger.
+    """
     from labrelay.parsers.sequencing_summary import Summary, SummaryScan  # numpy: only where there is one to count
 
-    counting = SummaryScan()
+    counting, taken = SummaryScan(), 0
+    if most is not None and entry.size > most:
+        return Summary(), [_not_read(entry)]
     try:
-        with os.fdopen(open_regular(listing.root, entry.path), "rb", buffering=0) as source:
+        with os.fdopen(open_regular(listing.root, entry.path), "rb", buffering=0) as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            source = gzip.GzipFile(fileobj=raw) if packed else raw
             while chunk := source.read(_BLOCK):
+                taken += len(chunk)
+                if most is not None and taken > most:
+                    return Summary(), [_not_read(entry)]
                 counting.feed(chunk)
-    except OSError as error:
-        what = f"it cannot be read ({error.strerror})"
+    except (OSError, EOFError, zlib.error) as broken:
+        what = f"it cannot be read to its end ({printable(str(broken), 100)}), so nothing was counted: copy it again"
         return Summary(), [warning("UNREADABLE", what, entry.path)]
     summary = counting.finish()
     if not counting.recognised:
@@ -73,6 +84,11 @@ def scan(listing: Listing, entry: Entry) -> tuple[Summary, list[Problem]]:
         what = f"{summary.left_out:,} of its rows do not fit its columns and were not counted: was it cut?"
         return summary, [warning("BAD_REPORT", what, entry.path)]
     return summary, []
+
+
+def _not_read(entry: Entry) -> Problem:
+    what = f"it has {entry.size / 10**6:,.0f} MB and is not counted here: `labrelay inspect` of this file counts it"
+    return warning("SUMMARY_NOT_READ", what, entry.path)
 
 
 def _metrics(run: Run, summary: Summary, scope: str, path: str, several: bool) -> Iterator[QCMetric]:

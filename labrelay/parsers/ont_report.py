@@ -20,6 +20,15 @@ _YIELD = (
     ("bases_failed", "basecalled_fail_bases", "bp"),
     ("bases_estimated", "estimated_selected_bases", "bp"),
 )
+# What is looked at; all else, which are plots, is dropped while reading.
+_KEEP = frozenset(key for _, key, _ in _YIELD) | {
+    "acquisition_run_info", "acquisitions", "basecaller_build_version", "basecalling_config_filename",
+    "basecalling_model_names", "config_summary", "device", "device_id", "device_type", "end_time", "flow_cell",
+    "flow_cell_id", "full", "guppy_build_version", "host", "hostname", "kit", "meta_info", "minknow", "product_code",
+    "protocol_group_id", "protocol_run_info", "purpose", "run_id", "sample_id", "serial", "software_versions",
+    "start_time", "state", "stop_reason", "string_value", "tags", "user", "user_info", "user_name",
+    "user_specified_flow_cell_id", "value", "yield_summary",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ def parse_report(data: bytes, path: str) -> tuple[Report, list[Problem]]:
         data: The whole file, bounded by the caller.
         path: For messages and as the metrics' source.
     """
-    report, problems = parse_object(data, path)
+    report, problems = parse_object(data, path, keep=_KEEP)
     if report is None:
         return Report(), problems
     run = at(report, "protocol_run_info")

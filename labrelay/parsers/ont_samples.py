@@ -26,10 +26,13 @@ def files_of(run: Run, several: bool) -> Iterator[RunFile]:
         several: The folder holds runs of several samples, so that `barcode01` alone is not a sample.
     """
     reads = "fastq" if any(p.kind == "fastq" and p.verdict in ("pass", None) for p in run.group.data) else "bam"
+    labels: dict[str | None, str] = {}  # by folder: there are many files in each
     for place in run.group.data:
         role, sample = _role(place, reads), None
         if role in SEQUENCES:
-            sample = label_of(run, place.label, several)
+            if place.label not in labels:
+                labels[place.label] = label_of(run, place.label, several)
+            sample = labels[place.label]
         yield RunFile(path=place.entry.path, size=place.entry.size, role=role, sample=sample)
     for what, places in run.group.controls.items():
         role = FileRole.SAMPLE_SHEET if what == "sample_sheet" else FileRole.RUN_METADATA

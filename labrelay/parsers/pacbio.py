@@ -14,6 +14,7 @@ from labrelay.model.files import FileRole
 from labrelay.model.instrument import Detection, InstrumentRun, RunFile
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
+from labrelay.parsers.checksums import attach_checksums
 from labrelay.parsers.listing import Entry, Listing, read_head
 from labrelay.parsers.pacbio_cell import Cell, files_of, read_cell, samples_of, unit_of
 from labrelay.parsers.pacbio_names import CELL_FOLDER, RUN_FOLDER, PacBioName, is_probe, other_role, parse_name
@@ -87,9 +88,10 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     units = tuple(unit_of(cell, listing) for cell in cells)
     files = [file for cell in cells for file in files_of(cell)]
     files += [_other(told) for told in others]
+    files, sums, _ = attach_checksums(listing, files)
     run_id, told_of_id = _run_id(cells, name)
     qc, told_of_qc = quality_of(cells, others, listing)
-    problems += [*told_of_id, *(problem for cell in cells for problem in cell.problems), *told_of_qc]
+    problems += [*told_of_id, *sums, *(problem for cell in cells for problem in cell.problems), *told_of_qc]
     first = min((c.about for c in cells if c.about.started), default=None, key=lambda about: str(about.started))
     return InstrumentRun(
         run_id=run_id,

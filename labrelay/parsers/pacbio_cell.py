@@ -16,6 +16,7 @@ from labrelay.parsers.pacbio_names import UNASSIGNED, PacBioName, barcode_key, o
 from labrelay.parsers.pacbio_xml import Collection, parse_collection
 from labrelay.parsers.text import decode, lines, warning
 
+_MOST_LISTED = 20_000
 MOST_SETS = 400  # data sets of a cell that are opened: 384 barcodes
 _PRIMARY = ("hifi_reads", "ccs", "reads", "subreads")  # the better one wins where a cell has several
 _LISTED = re.compile(r"[\w./ -]*\bm\d{5}\w*\.[\w.-]+\Z")
@@ -123,7 +124,7 @@ def _copied(cell: Cell, done: PacBioName, listing: Listing) -> Fact:
     if isinstance(data, Problem):
         cell.problems.append(warning(data.code, data.message, data.path))
         return Fact(evidence=done.entry.path)
-    told = [line.strip() for line in lines(decode(data, done.entry.path).text) if line.strip()]
+    told = [line.strip()[:500] for line in lines(decode(data, done.entry.path).text)[:_MOST_LISTED] if line.strip()]
     listed = [line.replace("\\", "/").rpartition("/")[2] for line in told if _LISTED.match(line.split("\t")[0])]
     here = {entry.name for entry in listing.files}
     gone = [name for name in listed if name.split("\t")[0] not in here]

@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from labrelay.model.files import FileRole
+from labrelay.parsers.checksums import is_checksum_list
 from labrelay.parsers.listing import Entry
 
 MOVIE = r"m\d{5}[A-Za-z]?_\d{6}_\d{6}(?:_s\d)?"
@@ -65,6 +66,8 @@ def is_probe(name: str) -> bool:
 
 def other_role(name: PacBioName) -> FileRole:
     """Return the role of a file that is no reads of a sample."""
+    if is_checksum_list(name.entry.name):
+        return FileRole.CHECKSUMS
     if name.ending.endswith(".log"):
         return FileRole.LOG
     if name.kind is None or name.ending.endswith(".xml"):

@@ -65,11 +65,15 @@ def barcode_of(row: SheetSample) -> str | None:
 
 
 def _checked(label: str, sample: Sample, by_barcode: list[Sample], barcodes: dict[str, None]) -> Match:
-    """Take a match by id only when the announced barcode agrees: a wrong sheet has right names and wrong indexes."""
-    if sample.barcode and barcodes and sample.barcode.upper() not in barcodes:
+    """Take a match by id only when the announced barcode agrees: a wrong sheet has right names and wrong indexes.
+
+    A barcode that is only a name (`barcode01`, `bc1002--bc1002`) says nothing against an announced sequence.
+    """
+    sequences = [barcode for barcode in barcodes if set(barcode) <= set("ACGTN+")]
+    if sample.barcode and sequences and sample.barcode.upper() not in sequences:
         other = f" (that barcode was announced for {by_barcode[0].name})" if by_barcode else ""
         reason = (
-            f"{label} was announced with barcode {sample.barcode}, the sheet has {', '.join(barcodes)}{other}: "
+            f"{label} was announced with barcode {sample.barcode}, the sheet has {', '.join(sequences)}{other}: "
             "this may be the wrong sheet"
         )
         return Match(label=label, reason=reason)

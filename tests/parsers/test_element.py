@@ -154,3 +154,11 @@ def test_numbers_per_cycle_are_not_kept_and_another_json_of_that_name_is_told(tm
     assert parse_run_stats(b'{"a": 1}', "RunStats.json")[0] is None
     put(tmp_path, "x/RunStats.json", '{"a": 1}')
     assert detect(tmp_path / "x") == []
+
+
+def test_a_suppliers_md5_list_is_held_against_the_reads(tmp_path: Path) -> None:
+    root = aviti(tmp_path, VERSION_5)
+    put(root, "md5.txt", f"{'0' * 32}  Samples/P1/S1/S1_R1.fastq.gz\n")
+    run = read_run(root)
+    assert [file.md5 for file in run.files if file.path.endswith("S1_R1.fastq.gz")] == ["0" * 32]
+    assert next(file.role for file in run.files if file.path == "md5.txt") is FileRole.CHECKSUMS

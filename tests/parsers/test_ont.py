@@ -332,3 +332,18 @@ def test_a_barcode_whose_reads_all_failed_has_no_reads_and_one_whose_files_are_m
     assert (told["water", "reads"], told["water", "reads_failed"]) == (0, 1)
     assert (told["patient_1", "reads"], told["run", "reads"], told["run", "passed_percent"]) == (3, 4, 80)
     assert len({(metric.scope, metric.name) for metric in run.qc}) == len(run.qc)
+
+
+def test_a_folder_above_that_is_called_bam_is_not_taken_for_one_of_minknow(tmp_path: Path) -> None:
+    root = minknow(tmp_path / "top" / "bam" / "pool7")
+    run = read_run(tmp_path / "top")
+    assert (run.units[0].name, by_sample(run)) == (root.name, {"patient_1": 3, "patient_2": 1})
+
+
+def test_a_suppliers_md5_list_is_held_against_the_reads(tmp_path: Path) -> None:
+    root = minknow(tmp_path)
+    put(root, "md5.txt", f"{'0' * 32}  {FASTQ[0]}\n{'1' * 32}  fastq_pass/barcode01/gone.fastq.gz\n")
+    run = read_run(root)
+    assert next(file.md5 for file in run.files if file.path == FASTQ[0]) == "0" * 32
+    assert next(file.role for file in run.files if file.path == "md5.txt") is FileRole.CHECKSUMS
+    assert codes(run, "error") == ["LISTED_FILE_MISSING"]

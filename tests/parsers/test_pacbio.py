@@ -9,6 +9,7 @@ from run_folders import CASES, codes, put, unpacked
 
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import InstrumentRun, Known
+from labrelay.parsers.bam_header import read_groups
 from labrelay.parsers.listing import Entry
 from labrelay.parsers.pacbio_names import parse_name
 from labrelay.parsers.pacbio_stats import ccs_metrics, lima_counts, lima_summary_metrics
@@ -172,7 +173,22 @@ def test_a_default_infix_is_no_barcode_and_an_asymmetric_one_is() -> None:
     assert (both.barcode, both.ending) == ("bc1001--bc1002", "consensusreadset.xml")
 
 
+@pytest.mark.parametrize(("name", "kind"), [("empty.ccs.bam", "CCS"), ("empty2.bam", "SUBREAD")])
+def test_a_bam_without_reads_tells_its_read_groups(name: str, kind: str) -> None:
+    (group,) = read_groups((CASES.parent / "alignments" / name).read_bytes()) or []
+    assert (group.fields["PL"], group.described["READTYPE"]) == ("PACBIO", kind)
+    assert read_groups(b"no BAM") is None
+
+
 def test_names_of_people_are_kept_apart() -> None:
     run = read_run(CASES / "pacbio-revio-consensusreadset")
     assert set(run.personal.values()) == {"removed"}
     assert not any("removed" in value for unit in run.units for value in unit.facts.values())
+
+
+def test_a_suppliers_md5_list_is_held_against_the_reads(tmp_path: Path) -> None:
+    root = sequel(tmp_path, "hifi_reads.bam", "transferdone")
+    put(root, "md5.txt", f"{'0' * 32}  1_A01/{MOVIE}.hifi_reads.bam\n")
+    run = read_run(root)
+    assert [file.md5 for file in run.files if file.role is FileRole.ALIGNMENT] == ["0" * 32]
+    assert next(file.role for file in run.files if file.path == "md5.txt") is FileRole.CHECKSUMS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from datetime import datetime
 from pathlib import Path
 
@@ -103,3 +104,15 @@ def test_a_date_that_there_is_not_is_none() -> None:
     )
     assert trace is not None
     assert trace.started is None
+
+
+def test_many_entries_that_point_to_one_long_piece_cost_nothing() -> None:
+    long = abif(*[(b"%04d" % number, 1, 2, b"x") for number in range(4000)], (b"SMPL", 1, 2, b"A" * 1_000_000))
+    place = long.index(b"A" * 1000)
+    long = long.replace(b"\0\0\0\1\0\0\0\1x\0\0\0", struct.pack(">iii", 1_000_000, 1_000_000, place))
+    tracemalloc.start()
+    trace, _ = parse_abif(long, "x")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert trace is not None
+    assert peak < 20_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 from pathlib import Path
 
@@ -77,6 +78,11 @@ def test_rows_that_do_not_fit_and_a_cut_last_row_are_left_out_and_told() -> None
     assert found.total == Counted(8, 8, 8000, 8000)
 
 
+def test_n50_is_the_length_at_which_exactly_half_of_the_bases_are_reached() -> None:
+    assert scanned(table([(length, 12.5, True, "barcode01") for length in (10, 20, 30)]).encode()).n50 == 30
+    assert scanned(table([(length, 12.5, True, "barcode01") for length in (70_000, 10, 70_010)]).encode()).n50 == 70_010
+
+
 def test_a_table_of_something_else_counts_nothing() -> None:
     assert scanned(b"a\tb\tc\n1\t2\t3\n") == Summary()
     assert scanned(b"") == Summary()
@@ -114,3 +120,20 @@ def test_a_large_summary_in_a_folder_is_left_for_when_it_is_named(
     assert "SUMMARY_NOT_READ" in [problem.code for problem in run.problems]
     assert run.qc == ()
     assert {metric.name: metric.value for metric in read_run(tmp_path / "r" / name).qc}["reads"] == 5
+
+
+def test_a_summary_in_gzip_is_counted_and_one_that_was_cut_or_unpacks_without_end_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "sequencing_summary_FAX12345_1a2b3c4d_55667788.txt.gz"
+    packed = gzip.compress(table([(1000, 12.5, True, "barcode01")] * 500).encode())
+    put(tmp_path, f"whole/{name}", packed)
+    put(tmp_path, f"cut/{name}", packed[:-100])
+    put(tmp_path, "cut/fastq_pass/FAX12345_pass_1a2b3c4d_55667788_0.fastq.gz")
+    assert {metric.name: metric.value for metric in read_run(tmp_path / "whole" / name).qc}["reads"] == 500
+    cut = read_run(tmp_path / "cut")
+    assert ("UNREADABLE" in [problem.code for problem in cut.problems], cut.qc) == (True, ())
+    monkeypatch.setattr("labrelay.parsers.ont_quality._AT_ONCE", len(packed) * 2)
+    put(tmp_path, "whole/fastq_pass/FAX12345_pass_1a2b3c4d_55667788_0.fastq.gz")
+    bomb = read_run(tmp_path / "whole")
+    assert ("SUMMARY_NOT_READ" in [problem.code for problem in bomb.problems], bomb.qc) == (True, ())

@@ -70,6 +70,14 @@ def test_a_right_name_with_a_wrong_index_is_held_back_as_a_wrong_sheet() -> None
     assert "announced for S2" in (found.reason or "")
 
 
+@pytest.mark.parametrize("barcode", ["barcode01", "bc1002--bc1002"])
+def test_a_barcode_that_is_only_a_name_says_nothing_against_an_announced_sequence(barcode: str) -> None:
+    found = match("S1", [row("S1", barcode=barcode)], index(announced("S1", barcode="ACGT")))
+    assert (found.sample and found.sample.name, found.by) == ("S1", "id")
+    held = match("S1", [row("S1", barcode="TTTT")], index(announced("S1", barcode="ACGT")))
+    assert held.sample is None
+
+
 def test_one_name_in_two_experiments_is_settled_by_the_sheets_project_or_by_nobody() -> None:
     both = index(announced("S1", "exp_1", project="P"), announced("S1", "exp_2", project="Q"))
     settled = match("S1", [row("S1", project="Q")], both)

@@ -147,6 +147,10 @@ def test_flow_cells_of_an_experiment_are_taken_each_when_it_has_ended(
         going: FolderState.WAITING,
     }
     assert "nothing in the folder says that it is complete" in found[going].reason
+    put(sample / going / "fastq_pass" / "barcode01" / "FAX99999_pass_barcode01_99993c4d_1_1.fastq.gz", b"x")
+    grown = {seen.folder.name: seen.content for seen in scan(home)}
+    assert grown[going] != found[going].content
+    assert grown[folder.name] == found[folder.name].content, "what comes for one flow cell starts no other's rest anew"
     assert watch_folder(home, sample / going).state is FolderState.WAITING
     with pytest.raises(UsageError, match="holds several runs: say which"):
         watch_folder(home, landing / "outbreak")
