@@ -67,3 +67,36 @@ def test_a_plate_is_counted_alike_in_three_places(home: Home) -> None:
             assert [path.name for path in folder.glob("overlay*.png")] == ["overlay-01-D03-f1.png"]
     assert found["local"] == found["healthomics"] == found["batch"]
     assert 270 <= json.loads(found["local"]["metrics.json"])["cells"] <= 300
+
+
+def test_a_laptops_plate_goes_to_batch_and_comes_back(
+    emulator: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in emulator.environment.items():
+        monkeypatch.setenv(name, value)
+    emulator.client("s3").create_bucket(Bucket="laptop-plates")
+    enabled_queue(emulator.client("batch"), "laptop")
+    path = tmp_path / "home"
+    init_home(path)
+    with (path / "labrelay.toml").open("a") as settings:
+        settings.write(
+            'outputs_url = "s3://laptop-plates/runs"\nbatch_queue = "laptop"\nbatch_image = "labrelay:test"\n'
+        )
+        settings.write('batch_role_arn = "arn:aws:iam::123456789012:role/labrelay-jobs"\n')
+    (path / "rules.toml").write_text(
+        '[[rule]]\nname = "plates"\nworkflow = "cell_count"\non = "batch"\n[rule.when]\nplatform = "images"\n'
+    )
+    home = open_home(path)
+    table = tmp_path / "plates.csv"
+    table.write_text(f"sample,experiment,assay,project\n{PLATE},ht29,imaging,screen\n")
+    announce(home, table)
+    folder = tmp_path / "landing" / PLATE
+    shutil.copytree(REAL, folder)
+    done = process(home, folder)
+    assert (done.stored, done.submitted, done.failed) == (3, 1, [])
+    with home.records.read() as session:
+        [row] = session.scalars(select(WorkflowRunRow)).all()
+        assert (row.engine, row.state, row.failure) == ("batch", "COMPLETE", None)
+        result = home.path / "results" / row.result_path
+    assert "D03: 296 cells in 1 field" in (result / "report.html").read_text()
+    home.close()

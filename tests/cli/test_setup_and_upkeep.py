@@ -51,9 +51,8 @@ def test_doctor_finds_a_working_home_well(labrelay: Command) -> None:
     found = findings(said)
     assert found["records"]["health"] == found["audit trail"]["health"] == "ok"
     assert found["sandbox"]["text"] == "host processes, as the settings say"
-    assert {"python", "xml parser", "account", "home", "disk", "workflows", "rules", "prefect", "cutadapt"} <= set(
-        found
-    )
+    tools = {"python", "xml parser", "prefect", "cutadapt", "scikit-image"}
+    assert {"account", "home", "disk", "workflows", "rules", *tools} <= set(found)
     assert "everything that is needed works" in labrelay("doctor").out
 
 

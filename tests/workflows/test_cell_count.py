@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from labrelay.model.states import RunState
 from labrelay.workflows.inputs import SampleInputs, compose_inputs
@@ -194,3 +195,25 @@ def test_it_runs_as_a_workflow_and_gives_what_the_report_and_the_notebook_want(m
     assert set(report.tools) == {"scikit-image", "tifffile"}
     assert [task.name for task in report.tasks] == ["segment", "summarise"]
     assert output(report, "overlay_images").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_field_in_any_file_that_cameras_and_people_write_has_the_same_count(tmp_path: Path) -> None:
+    field = discs(apart(12))
+    colour = np.zeros((*field.shape, 3), np.uint8)
+    colour[..., 2] = field  # as exported in a blue look-up table
+    saved(tmp_path / "X_A01f00d0.tif", colour)
+    tifffile.imwrite(tmp_path / "X_A02f00d0.tif", field, compression="lzw", bigtiff=True)
+    tifffile.imwrite(tmp_path / "X_A03f00d0.tif", field.astype(">u2") * 16, byteorder=">")
+    tifffile.imwrite(tmp_path / "X_A04f00d0.tif", field.astype(np.float32) / 255, tile=(64, 64))
+    Image.fromarray(field).save(tmp_path / "X_A05f00d0.png")
+    Image.fromarray(colour).save(tmp_path / "X_A06f00d0.jpg", quality=95)
+    _done, tables, _metrics = count(tmp_path / "run", sorted(tmp_path.glob("X_*")), overlays=6)
+    assert [(row["count"], row["flag"]) for row in tables["fields"]] == [("12", "")] * 6
+    assert len(list((tmp_path / "run" / "overlays").glob("*.png"))) == 6
+
+
+def test_a_field_brighter_than_its_file_can_hold_is_counted_and_flagged(tmp_path: Path) -> None:
+    image = saved(tmp_path / "X_A01f00d0.tif", discs(apart(6), light=3.0))
+    _done, tables, metrics = count(tmp_path / "run", [image])
+    assert [(row["count"], row["flag"]) for row in tables["fields"]] == [("6", "saturated")]
+    assert json.loads(metrics)["fields_saturated"] == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pysam
 import pytest
 
-from labrelay.workflows.local.tools import SHIMS, write_launchers
+from labrelay.workflows.local.tools import PYTHON, SHIMS, write_launchers
 
 TURN = str.maketrans("ACGT", "TGCA")
 
@@ -36,6 +36,12 @@ def test_each_tool_tells_its_version_and_that_it_stands_in(tools: Path, name: st
     done = call(tools, name, "--version")
     assert done.returncode == 0
     assert b"pysam" in done.stdout or b"mappy" in done.stdout
+
+
+def test_a_task_may_ask_for_the_python_that_has_our_libraries(tools: Path) -> None:
+    script = b"import sys; from importlib.util import find_spec; print(sys.argv[1:], find_spec('labrelay') is not None)"
+    done = call(tools, PYTHON, "-", "one two", stdin=script)
+    assert (done.returncode, done.stdout) == (0, b"['one two'] True\n")
 
 
 @pytest.mark.parametrize(

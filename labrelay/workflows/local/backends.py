@@ -22,9 +22,10 @@ from WDL.runtime.backend.cli_subprocess import SubprocessBase
 from labrelay.workflows.local import keeper
 from labrelay.workflows.local.events import USAGE_FILE
 from labrelay.workflows.local.sandbox import bubblewrap_argv
-from labrelay.workflows.local.staged import stage
+from labrelay.workflows.local.staged import gather, stage
 
 GRACE_SECONDS = 3.0
+MOST_MOUNTS = 500  # inputs with a mount each
 
 
 class KeptTask(SubprocessBase):  # type: ignore[misc]
@@ -69,14 +70,27 @@ class BubblewrapTask(KeptTask):
     """A task that sees its inputs read-only, its own folder, the system's programs, and no network."""
 
     def _run_invocation(self, _logger: logging.Logger, _cleanup: ExitStack, _image: str) -> list[str]:
-        settings = self.cfg["labrelay"]
+        settings, mounts = self.cfg["labrelay"], self.prepare_mounts()
+        if len(self.input_path_map) > MOST_MOUNTS:
+            shutil.rmtree(self._gathered(), ignore_errors=True)  # what a killed try has left
+            mounts = gather(mounts, str(Path(self.container_dir, "work", "_miniwdl_inputs")), self._gathered())
         return self._keeper() + bubblewrap_argv(
             settings["bwrap"],
-            self.prepare_mounts(),
+            mounts,
             json.loads(settings["read_only"]),
             self._environment(),
             str(Path(self.container_dir, "work")),
         )
+
+    def _run(self, logger: logging.Logger, terminating: Callable[[], bool], command: str) -> int:
+        try:
+            return int(super()._run(logger, terminating, command))
+        finally:
+            # miniwdl makes everything below the task writable afterwards; a hard link would carry that to the original.
+            shutil.rmtree(self._gathered(), ignore_errors=True)
+
+    def _gathered(self) -> Path:
+        return Path(self.host_dir, "inputs")
 
 
 class HostTask(KeptTask):
