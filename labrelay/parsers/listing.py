@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,7 +70,16 @@ class Listing:
 
     def named(self, *names: str) -> Iterator[Entry]:
         """Give the files with one of these names (lower case), in any folder."""
-        return (entry for entry in self.files if entry.name.lower() in names)
+        found = [entry for name in names for entry in self._by_name.get(name, ())]
+        return iter(sorted(found) if len(names) > 1 else found)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Entry]]:
+        # Each platform asks for its own names: one pass for all of them.
+        found: dict[str, list[Entry]] = {}
+        for entry in self.files:
+            found.setdefault(entry.name.lower(), []).append(entry)
+        return found
 
 
 @dataclass
