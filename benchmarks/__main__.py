@@ -21,6 +21,8 @@ RUNS = (
     ["batch_array"],
     ["front_door", "--seconds", "10"],
     ["s3_upload", "--mib", "256", "--rounds", "1"],
+    ["ingest_images", "--files", "5000"],
+    ["listing"],
 )
 
 
