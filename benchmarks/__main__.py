@@ -23,6 +23,8 @@ RUNS = (
     ["front_door", "--seconds", "10"],
     ["thumbnails", "--gigabytes", "4"],
     ["s3_upload", "--mib", "256", "--rounds", "1"],
+    ["ingest_images", "--files", "5000"],
+    ["listing"],
 )
 
 

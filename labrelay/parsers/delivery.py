@@ -36,6 +36,7 @@ _DOCUMENT = re.compile(
 )
 _NAMES_READS = re.compile(rb"\.(?:fastq|fq|bam|cram)\b", re.IGNORECASE)
 _CANDIDATES = 20
+_LISTS = 100  # that are opened to recognise a delivery: some instruments write one beside each of very many files
 
 
 def detect(listing: Listing) -> Detection | None:
@@ -43,7 +44,7 @@ def detect(listing: Listing) -> Detection | None:
     reads = next((entry.path for entry in listing.files if is_read_file(entry.name)), None)
     sums = [entry.path for entry in _checksum_lists(listing)]
     if reads is None:
-        waited = next((path for path in sums if _NAMES_READS.search(read_head(listing.root, path))), None)
+        waited = next((path for path in sums[:_LISTS] if _NAMES_READS.search(read_head(listing.root, path))), None)
         return Detection(platform=NAME, confidence=0.4, evidence=(waited,)) if waited else None
     tables = [entry.path for entry in _tables(listing)]
     if not sums and not tables:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from labrelay.model.files import FileRole
@@ -17,7 +18,7 @@ LOOKED_FOR = "*.tif, *.tiff, or images named by plate and well"
 
 def detect(listing: Listing) -> Detection | None:
     """Say whether the folder holds images at all; every other platform is a better guess."""
-    found = tuple(entry.path for entry in listing.files if _of_an_instrument(entry.name))[:3]
+    found = tuple(islice((entry.path for entry in listing.files if _of_an_instrument(entry.name)), 3))
     return Detection(platform=NAME, confidence=0.1, evidence=found) if found else None
 
 

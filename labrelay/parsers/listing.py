@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,7 +70,16 @@ class Listing:
 
     def named(self, *names: str) -> Iterator[Entry]:
         """Give the files with one of these names (lower case), in any folder."""
-        return (entry for entry in self.files if entry.name.lower() in names)
+        found = [entry for name in names for entry in self._by_name.get(name, ())]
+        return iter(sorted(found) if len(names) > 1 else found)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Entry]]:
+        # Each platform asks for its own names: one pass for all of them.
+        found: dict[str, list[Entry]] = {}
+        for entry in self.files:
+            found.setdefault(entry.name.lower(), []).append(entry)
+        return found
 
 
 @dataclass
@@ -104,8 +114,9 @@ def walk(folder: Path, limit: int = MAX_FILES) -> Listing:
         _folder(state, descriptor, "", 0)
     finally:
         os.close(descriptor)
-    _case_twins(state)
-    return Listing(root, tuple(sorted(state.files)), tuple(sorted(state.problems, key=lambda p: p.path or "")))
+    files = tuple(sorted(state.files))
+    _case_twins(state, files)
+    return Listing(root, files, tuple(sorted(state.problems, key=lambda p: p.path or "")))
 
 
 def single(file: Path) -> Listing:
@@ -125,10 +136,10 @@ def single(file: Path) -> Listing:
     return Listing(place.parent, (Entry(place.name, status.st_size, status.st_mtime_ns),))
 
 
-def _case_twins(state: _Walk) -> None:
+def _case_twins(state: _Walk, files: tuple[Entry, ...]) -> None:
     """Warn of names that would be one file on a disk or in a tool that does not tell `a` from `A`."""
     seen: dict[str, str] = {}
-    for entry in sorted(state.files):
+    for entry in files:
         twin = seen.setdefault(entry.path.casefold(), entry.path)
         if twin != entry.path:
             text = f"its name differs from {printable(twin)} in the case of letters only"

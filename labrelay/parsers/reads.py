@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 from labrelay.model.instrument import Detection, InstrumentRun
@@ -15,7 +16,7 @@ LOOKED_FOR = "*.fastq, *.fastq.gz, *.fq.gz, *.bam or *.cram"
 
 def detect(listing: Listing) -> Detection | None:
     """Say whether the folder holds reads at all; every other platform is a better guess."""
-    found = tuple(entry.path for entry in listing.files if is_read_file(entry.name))[:3]
+    found = tuple(islice((entry.path for entry in listing.files if is_read_file(entry.name)), 3))
     return Detection(platform=NAME, confidence=0.2, evidence=found) if found else None
 
 

@@ -121,7 +121,7 @@ class CrateGraph:
         return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
     def _add(self, kind: type, entity_id: str, types: str | Sequence[str], properties: dict[str, Any]) -> Ref:
-        if self.crate.get(entity_id) is None:
+        if entity_id not in self.crate:  # `get` of what is not there goes through all that is
             named = types if isinstance(types, str) else list(types)
             self.crate.add(kind(self.crate, entity_id, {"@type": named, **_stated(properties)}))
         return {"@id": entity_id}

@@ -110,7 +110,7 @@ class _Ingest:
         self.home, self.run, self.folder, self.lease = home, run, folder, held
         self.prefix = f"raw/{slug(run.platform)}/{slug(run.run_id)}/"
         self.outcome = Ingested(run.id)
-        self.refs: dict[str, tuple[FileRef, Mapping[str, object] | None]] = {}
+        self.refs: dict[str, tuple[FileRef, Mapping[str, object] | None]] = {}  # with what a gate learned of it
         self.total = sum(file.size for file in run.files)
         self.read_bytes, self.lock = 0, Lock()
         self.kept = time.monotonic()
@@ -183,7 +183,7 @@ class _Ingest:
         if len(rows) < len(group):
             return False
         for file, row in zip(group, rows, strict=True):
-            self.refs[file.path] = (intake.ref_of(row), row.stats)
+            self.refs[file.path] = (intake.ref_of(row), row.stats if is_judged(file) else None)
             self.outcome.already += 1
             self._advance(file.size)
         return True
@@ -222,7 +222,7 @@ class _Ingest:
             times = {ref.id: time_ns for ref, time_ns in zip(refs, modified, strict=True) if time_ns}
             intake.add_files(session, rows, times)
         for file, (ref, _role, stats) in zip(group, rows, strict=True):
-            self.refs[file.path] = (ref, stats)
+            self.refs[file.path] = (ref, stats if is_judged(file) else None)
             self.outcome.stored += 1
             self.outcome.bytes_stored += ref.size
         faultpoint("ingest.group_recorded")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from labrelay.model.errors import RefusedInput, UsageError
@@ -21,7 +22,7 @@ from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
 from labrelay.steps.ingest import ingest
 from labrelay.steps.listing import lines_of
-from labrelay.steps.readiness import unfinished
+from labrelay.steps.readiness import by_rest, unfinished
 from labrelay.steps.route import route
 from labrelay.steps.submit import submit_planned
 
@@ -43,8 +44,16 @@ class Processed:
     delivered: int = 0
 
 
-def take_in(home: Home, folder: Path, *, assume_complete: bool = False) -> tuple[InstrumentRun, int]:
+def take_in(
+    home: Home, folder: Path, *, assume_complete: bool = False, rested: timedelta | None = None
+) -> tuple[InstrumentRun, int]:
     """Parse, check and store an instrument run; return it and how many files were stored now.
+
+    Args:
+        home: Where.
+        folder: The run's folder.
+        assume_complete: A person says that the run is complete though its marker is missing.
+        rested: The folder has been seen unchanged for so long, which counts where it says nothing itself.
 
     Raises:
         UsageError: There is no such folder.
@@ -55,10 +64,13 @@ def take_in(home: Home, folder: Path, *, assume_complete: bool = False) -> tuple
     tell = home.progress
     tell.stage("parse", folder.name)
     run = read_run(folder)
+    if rested is not None and (known := by_rest(run, rested)) != run:
+        run = known
+        _put_on_record(home, run, folder, "instrument_run.complete_by_rest")
     if not assume_complete:
         _refuse_unfinished(home, run, folder)
     elif unfinished(run, a_person_asks=True) is not None:
-        _said_complete(home, run, folder)
+        _put_on_record(home, run, folder, "instrument_run.said_complete")
     what = " ".join(part for part in (run.platform, run.instrument_model) if part)
     size = f"{counted(len(run.sample_labels), 'sample')}, {counted(len(run.files), 'file')}"
     tell.done("parse", f"{what} run {run.run_id}: {size}")
@@ -69,7 +81,13 @@ def take_in(home: Home, folder: Path, *, assume_complete: bool = False) -> tuple
 
 
 def process(
-    home: Home, folder: Path, experiment: str | None = None, *, assume_complete: bool = False, wait: bool = True
+    home: Home,
+    folder: Path,
+    experiment: str | None = None,
+    *,
+    assume_complete: bool = False,
+    wait: bool = True,
+    rested: timedelta | None = None,
 ) -> Processed:
     """Take an instrument run through all steps; what is done already is not done again.
 
@@ -79,12 +97,13 @@ def process(
         experiment: Match only with this experiment's samples.
         assume_complete: A person says that the run is complete though its marker is missing.
         wait: Wait for the workflow runs; else they go on, and `sweep` or the schedules record them.
+        rested: The folder has been seen unchanged for so long, which counts where it says nothing itself.
 
     Raises:
         LabrelayError: With its sentence; repeating the call goes on where it stopped.
     """
     try:
-        run, stored = take_in(home, folder, assume_complete=assume_complete)
+        run, stored = take_in(home, folder, assume_complete=assume_complete, rested=rested)
     except RefusedInput:
         if home.settings.eln != ARCHIVE:
             deliver(home)  # the notebook knows of a refused run, too
@@ -144,11 +163,11 @@ def finish(home: Home, outcome: Processed) -> None:
     tell.done("deliver", f"{counted(delivered.confirmed, 'message')} delivered, {delivered.waiting} waiting")
 
 
-def _said_complete(home: Home, run: InstrumentRun, folder: Path) -> None:
-    """Put on record that somebody takes a run that does not say itself that it is finished."""
+def _put_on_record(home: Home, run: InstrumentRun, folder: Path, action: str) -> None:
+    """Put on record why a run is taken that does not say itself that it is finished."""
     with home.records.write() as session:
         if intake.see(session, run, str(folder.resolve())).state != "stored":
-            audit.record(session, "instrument_run.said_complete", run.id, run=run.run_id)
+            audit.record(session, action, run.id, run=run.run_id, evidence=run.completion.copied.evidence)
 
 
 def _refuse_unfinished(home: Home, run: InstrumentRun, folder: Path) -> None:

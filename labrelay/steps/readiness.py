@@ -1,7 +1,8 @@
 """Is this run folder finished? Pure decisions on what a parser found; a marker alone is never enough.
 
 An instrument's end, the arrival of all files, and the files that the sheet and the recipe ask for have to agree. What
-speaks against it is said in one sentence, with what a person can do who knows better.
+speaks against it is said in one sentence, with what a person can do who knows better. Of an instrument that marks no
+end, a long rest can count as one, where the lab has set how long.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from datetime import timedelta
 from enum import StrEnum
 
 from labrelay.model.files import PRIMARY, FileRole
-from labrelay.model.instrument import InstrumentRun, Known, RunFile, SheetSample
+from labrelay.model.instrument import Fact, InstrumentRun, Known, RunFile, SheetSample
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen, errors_of
 from labrelay.parsers.conversion import scope_of
 
 TAKE_ANYWAY = "when nothing more comes, take it with `labrelay process FOLDER`"
+SILENT = "nothing in the folder says that it is complete"
 SHOWN = 5
 
 
@@ -30,21 +32,57 @@ class FolderState(StrEnum):
 
 
 class Readiness(Frozen):
-    """The state of a folder and the sentence that says why."""
+    """The state of a folder, the sentence that says why, and its rest where nothing else says that it is complete."""
 
     state: FolderState
     reason: str
+    rested: timedelta | None = None
 
 
-def judge(run: InstrumentRun) -> Readiness:
-    """Say whether a folder that has come to rest can be taken; what is not finished waits, what is wrong is refused."""
-    waits = unfinished(run) or _missing(run)
+def is_silent(run: InstrumentRun) -> bool:
+    """Return whether nothing in a folder says that it is complete or that it is not, as of instruments without marker.
+
+    A part that has not finished, a marker that such an instrument writes and that is not there, and a file that went
+    away while it was listed are words enough.
+    """
+    facts = [run.completion, *(unit.completion for unit in run.units)]
+    if any(Known.NO in (fact.acquired.value, fact.copied.value) for fact in facts):
+        return False
+    if Known.YES in (run.completion.acquired.value, run.completion.copied.value):
+        return False
+    return not any(problem.code in ("MARKER_MISSING", "VANISHED") for problem in run.problems)
+
+
+def by_rest(run: InstrumentRun, rested: timedelta) -> InstrumentRun:
+    """Return the run with the rest of its folder as what says that all files have come; what it says itself stays."""
+    if not is_silent(run):
+        return run
+    copied = Fact(value=Known.YES, evidence=f"nothing has changed for {_span(rested)}")
+    return run.model_copy(update={"completion": run.completion.model_copy(update={"copied": copied})})
+
+
+def judge(run: InstrumentRun, rested: timedelta | None = None, quiet: timedelta | None = None) -> Readiness:
+    """Say whether a folder that has come to rest can be taken; what is not finished waits, what is wrong is refused.
+
+    Args:
+        run: As parsed.
+        rested: How long it has not changed.
+        quiet: The rest after which a folder that is silent about its end counts as complete; None: never.
+    """
+    enough = quiet is not None and rested is not None and rested >= quiet
+    by_rest = enough and is_silent(run)
+    if quiet is not None and is_silent(run) and not enough:
+        return Readiness(state=FolderState.WAITING, reason=f"{SILENT}: it is taken once it rests for {_span(quiet)}")
+    waits = unfinished(run, a_person_asks=by_rest) or _missing(run)
     if waits is not None:
         return Readiness(state=FolderState.WAITING, reason=waits)
     errors = errors_of(run.problems)
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         return Readiness(state=FolderState.REFUSED, reason=f"{errors[0]}{more}")
+    if by_rest and rested is not None:
+        reason = f"complete by rest: nothing marks its end, and nothing has changed for {_span(rested)}"
+        return Readiness(state=FolderState.READY, reason=reason, rested=rested)
     evidence = run.completion.acquired.evidence or run.completion.copied.evidence
     return Readiness(state=FolderState.READY, reason=f"complete by {evidence}, its files and their rest")
 
@@ -53,8 +91,8 @@ def resting(rested: timedelta | None, quiet: timedelta) -> Readiness | None:
     """Return None when a folder has rested long enough between two stored looks, else what it waits for."""
     if rested is not None and rested >= quiet:
         return None
-    seen = "seen in this form for the first time" if rested is None else f"unchanged for {_minutes(rested)}"
-    reason = f"{seen}; it has to rest for {_minutes(quiet)} between two looks, as files may still be arriving"
+    seen = "seen in this form for the first time" if rested is None else f"unchanged for {_span(rested)}"
+    reason = f"{seen}; it has to rest for {_span(quiet)} between two looks, as files may still be arriving"
     return Readiness(state=FolderState.WAITING, reason=reason)
 
 
@@ -76,7 +114,7 @@ def unfinished(run: InstrumentRun, *, a_person_asks: bool = False) -> str | None
     if vanished is not None:
         return str(vanished)
     if Known.YES not in (facts.acquired.value, facts.copied.value) and not a_person_asks:
-        return f"nothing in the folder says that it is complete (a marker, or a list of MD5 sums): {TAKE_ANYWAY}"
+        return f"{SILENT} (a marker, or a list of MD5 sums): {TAKE_ANYWAY}"
     if facts.converted.value is Known.NO:
         return "there is no file of reads of a sample yet: convert the run to FASTQ first"
     return None
@@ -131,5 +169,6 @@ def _mates_without_mates(run: InstrumentRun) -> Iterator[str]:
             yield f"the second read of {printable(file.path)}"
 
 
-def _minutes(span: timedelta) -> str:
-    return f"{span.total_seconds() / 60:.3g} min"
+def _span(span: timedelta) -> str:
+    minutes = span.total_seconds() / 60
+    return f"{minutes:.3g} min" if minutes < 120 else f"{minutes / 60:.3g} h"

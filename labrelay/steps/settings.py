@@ -89,6 +89,12 @@ class Settings(BaseSettings):
     )
     landing: tuple[Path, ...] = Field((), description="folders that `watch` scans for finished runs")
     quiet_minutes: float = Field(5, ge=0, description="how long a run folder must rest between two equal observations")
+    quiet_hours: float | None = Field(
+        None,
+        gt=0,
+        description="take a folder of an instrument that marks no end once it has rested so long; default: a person "
+        "takes it",
+    )
     retries: int = Field(1, ge=0, le=5, description="new attempts after a SYSTEM_ERROR, without being asked")
     unknown_minutes: float = Field(
         60, ge=0, description="how long a run may be unknown to its engine before it counts as SYSTEM_ERROR"
@@ -246,5 +252,6 @@ TEMPLATE = """\
 # concurrency = 2           # workflow runs at once
 # landing = ["/data/runs"]  # folders that `labrelay watch` scans
 # quiet_minutes = 5         # how long a run folder must rest before it is taken
+# quiet_hours = 24          # how long one must rest that an instrument without a completion marker has written
 # webhook_url = "https://…" # Slack or Teams incoming webhook for notifications
 """

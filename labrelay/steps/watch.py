@@ -47,6 +47,7 @@ class Seen(Frozen):
         reason: One sentence.
         run_id: What the instrument calls the run, once the folder was read.
         content: Digest of the listing that this was said of.
+        rested: How long it has not changed, where nothing else says that it is complete.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Seen(Frozen):
     reason: str
     run_id: str | None = None
     content: str | None = None
+    rested: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def _judge(home: Home, found: _Found, look: Observation, first: dict[str, Path])
 
     def said(readiness: Readiness, run: InstrumentRun | None = None) -> Seen:
         values = {"state": readiness.state, "reason": readiness.reason, "run_id": run.run_id if run else None}
-        return Seen(folder=found.folder, content=found.content, **values)
+        return Seen(folder=found.folder, content=found.content, rested=readiness.rested, **values)
 
     if look.outcome is not None and not _given_another_try(home, found.folder, look.outcome):
         return said(_concluded(look.outcome))
@@ -180,7 +182,8 @@ def _judge(home: Home, found: _Found, look: Observation, first: dict[str, Path])
     except RefusedInput as error:
         state = FolderState.REFUSED if found.folder.is_dir() else FolderState.WAITING
         return said(Readiness(state=state, reason=_first_line(error)))
-    readiness = judge(run)
+    hours = home.settings.quiet_hours
+    readiness = judge(run, look.rested, None if hours is None else timedelta(hours=hours))
     if readiness.state is FolderState.READY:
         readiness = _known(home, run, found.folder, first.setdefault(run.id, found.folder)) or readiness
     else:
@@ -215,7 +218,9 @@ def _known(home: Home, run: InstrumentRun, folder: Path, first: Path) -> Readine
 
 def _take(home: Home, seen: Seen) -> Seen:
     try:
-        processed = processing.process(home, seen.folder, wait=False)
+        if seen.rested is not None and _content(walk(seen.folder)) != seen.content:
+            return seen.model_copy(update={"state": FolderState.WAITING, "reason": "it has changed since it was seen"})
+        processed = processing.process(home, seen.folder, wait=False, rested=seen.rested)
     except LabrelayError as error:
         # What stands against the folder itself is not read again; wrong rules or a full disk are somebody's to mend.
         if not error.retryable and _is_refused(home, seen.folder):
@@ -227,6 +232,8 @@ def _take(home: Home, seen: Seen) -> Seen:
         reason = f"an unexpected error stopped it ({type(error).__name__}): see the log; it is tried again"
         return seen.model_copy(update={"state": FolderState.WAITING, "reason": reason})
     done = f"stored {counted(processed.stored, 'file')}, submitted {counted(processed.submitted, 'workflow run')}"
+    if seen.rested is not None:
+        done = f"{seen.reason}; {done}"
     if processed.failed:  # nobody looks at it again once it is done
         what, why = processed.failed[0]
         reason = printable(f"{done}; {len(processed.failed)} failed and are tried again, first {what}: {why}", 400)

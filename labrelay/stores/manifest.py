@@ -73,7 +73,16 @@ def write_manifest(store: ObjectStore, key: str, manifest: Manifest) -> FileRef:
     there = store.head(key)
     if there is not None and _parse(store, there).same_files(manifest):
         return there
-    return store.put_bytes(key, (canonical_json(manifest.model_dump(mode="json")) + "\n").encode())
+    return store.put_bytes(key, manifest_text(manifest).encode())
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """Return a manifest as canonical JSON with a line end, made a file at a time: it may list a million."""
+    files = ",".join(canonical_json(file.model_dump(mode="json")) for file in manifest.files)
+    values = manifest.model_copy(update={"files": ()}).model_dump(mode="json", exclude={"files"})
+    before = {name: value for name, value in values.items() if name < "files"}
+    after = {name: value for name, value in values.items() if name > "files"}
+    return f'{canonical_json(before)[:-1]},"files":[{files}],{canonical_json(after)[1:]}\n'
 
 
 def _parse(store: ObjectStore, ref: FileRef) -> Manifest:

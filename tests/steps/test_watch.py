@@ -270,8 +270,9 @@ class Process:
     def __init__(self, failures: dict[str, Exception] | None = None) -> None:
         self.failures, self.taken = failures or {}, list[str]()
 
-    def __call__(self, home: Home, folder: Path, *, wait: bool) -> Processed:
+    def __call__(self, home: Home, folder: Path, *, wait: bool, rested: timedelta | None = None) -> Processed:
         assert not wait
+        assert rested is None, "these folders have their markers"
         run = read_run(folder)
         self.taken.append(folder.name)
         failure = self.failures.get(folder.name)

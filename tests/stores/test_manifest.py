@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
+from labrelay.model.canonical import canonical_json
 from labrelay.model.errors import Conflict, StorageFailed
 from labrelay.model.files import FileRole
-from labrelay.stores.manifest import Manifest, ManifestFile, write_manifest
+from labrelay.stores.manifest import Manifest, ManifestFile, manifest_text, write_manifest
 from labrelay.stores.ports import ObjectStore
 
 KEY = "runs/1/manifest.json"
@@ -53,3 +54,8 @@ def test_what_is_no_manifest_is_refused(store: ObjectStore) -> None:
     store.put_bytes(KEY, b'{"version": 2}')
     with pytest.raises(StorageFailed, match="no manifest that this version reads"):
         write_manifest(store, KEY, make(store, "a"))
+
+
+def test_a_manifest_is_canonical_json_though_it_is_made_a_file_at_a_time(store: ObjectStore) -> None:
+    for manifest in (make(store), make(store, "a"), make(store, "a", 'b"ü')):
+        assert manifest_text(manifest) == canonical_json(manifest.model_dump(mode="json")) + "\n"

@@ -229,9 +229,9 @@ def _inputs(result: Result) -> list[ResultFile]:
 
 
 def _file_row(file: ResultFile, folder: Path, result: Result) -> FileRow:
-    inside = file.path.resolve().is_relative_to(folder.resolve())
+    target, root = file.path.resolve(), folder.resolve()
     label = result.output_labels.get(file.name) or heading(file.name, {})
-    href = _href(file.path, folder) if inside else ""
+    href = _href(target, root) if target.is_relative_to(root) else ""
     return FileRow(label, file.ref.name, href, human_bytes(file.ref.size), file.ref.sha256)
 
 
