@@ -158,11 +158,16 @@ def _candidates(landing: Path, seen: list[Seen]) -> Iterator[_Found]:
                 seen.append(Seen(folder=child, state=FolderState.REFUSED, reason=_first_line(error)))
 
 
-def _content(listing: Listing, root: str) -> str:
-    """Return a digest of what lies in one of the runs that a folder holds (the empty text: all of it)."""
+def _content(listing: Listing, root: str = "") -> str:
+    """Return a digest of what lies in one of the runs that a folder holds (the empty text: all of it).
+
+    It is the same when that run's own folder is listed, so that it can be looked at again alone.
+    """
     below = f"{root}/" if root else ""
-    oddities = [str(problem) for problem in listing.problems if (problem.path or "").startswith(below)]
-    return digest([[[e.path, e.size, e.mtime_ns] for e in listing.files if e.path.startswith(below)], oddities])
+    there = [(problem.code, problem.path or "") for problem in listing.problems]
+    odd = [(code, path.removeprefix(below)) for code, path in there if path.startswith(below)]
+    files = [(e.path.removeprefix(below), e.size, e.mtime_ns) for e in listing.files if e.path.startswith(below)]
+    return digest([[list(each) for each in files], [list(each) for each in odd]])
 
 
 def _judge(home: Home, found: _Found, look: Observation, first: dict[str, Path]) -> Seen:
