@@ -36,11 +36,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Qualities:
-    """QMetrics by tile and cycle: lane, cycle and base calls by quality score, one row a tile and cycle."""
+    """QMetrics, a row a tile and cycle: all base calls, those of Q30 and better; columns may be views of the file."""
 
-    lane: NDArray[np.int64]
-    tile: NDArray[np.int64]
-    cycle: NDArray[np.int64]
+    lane: NDArray[np.integer]
+    tile: NDArray[np.integer]
+    cycle: NDArray[np.integer]
     total: Counts
     q30: Counts
 
@@ -154,18 +154,33 @@ def qualities_of(data: bytes, layout: Layout) -> Qualities:
     tile = "<u4" if layout.version == 7 else "<u2"
     kind = np.dtype([("lane", "<u2"), ("tile", tile), ("cycle", "<u2"), ("calls", "<u4", (len(layout.scores),))])
     table: Table = np.frombuffer(data, kind, offset=layout.start)
-    key = table["lane"].astype(np.int64) << 48 | table["tile"].astype(np.int64) << 16 | table["cycle"]
-    # Of the reversed table the first of each key is the last that was written.
-    _, first = np.unique(key[::-1], return_index=True)
-    table = table[::-1][first]
+    if _repeats(table):
+        # Of the reversed table the first of each key is the last that was written.
+        _, first = np.unique(_keys(table[::-1]), return_index=True)
+        table = table[::-1][first]
     good = np.asarray(layout.scores) >= 30
     return Qualities(
-        table["lane"].astype(np.int64),
-        table["tile"].astype(np.int64),
-        table["cycle"].astype(np.int64),
+        table["lane"],
+        table["tile"],
+        table["cycle"],
         table["calls"].sum(axis=1, dtype=np.uint64),
         table["calls"][:, good].sum(axis=1, dtype=np.uint64),
     )
+
+
+def _keys(table: Table) -> NDArray[np.uint64]:
+    """Return one number for lane, tile and cycle."""
+    found: NDArray[np.uint64] = table["lane"].astype(np.uint64) << np.uint64(48)
+    found |= table["tile"].astype(np.uint64) << np.uint64(16)
+    found |= table["cycle"]
+    return found
+
+
+def _repeats(table: Table) -> bool:
+    """Return whether a tile's cycle was written twice; sorting the numbers takes a third of the memory of an index."""
+    keys = _keys(table)
+    keys.sort()
+    return bool((keys[1:] == keys[:-1]).any())
 
 
 def cycles_of(data: bytes, layout: Layout) -> NDArray[np.int64]:

@@ -174,14 +174,15 @@ def _fit(table: Qualities, reads: Sequence[ReadSegment], lanes: int | None) -> l
     if problems or not len(table.cycle):
         return problems
     last = table.cycle == table.cycle.max()
-    tiles, there = len(np.unique(table.lane << 32 | table.tile)), int(last.sum())
+    tiles = len(np.unique(table.lane.astype(np.int64) << 32 | table.tile))
+    there = int(last.sum())
     if there < tiles:
         text = f"of its last cycle {there} of {tiles} tiles are there, so no quality is told; copy it again, or wait"
         problems.append(warning("INTEROP_INCOMPLETE_CYCLES", text, path))
     return problems
 
 
-def _short(cycles: NDArray[np.int64], reads: Sequence[ReadSegment], path: str) -> list[Problem]:
+def _short(cycles: NDArray[np.integer], reads: Sequence[ReadSegment], path: str) -> list[Problem]:
     planned = sum(read.cycles for read in reads)
     last = int(cycles.max()) if len(cycles) else 0
     if not planned or last == planned:
