@@ -84,7 +84,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         )
         others += [place for group in groups[_MOST_RUNS:] for place in group.data]
     runs = [read_run_of(group, listing) for group in groups[:_MOST_RUNS]]
-    units = tuple(unit_of(run, completion_of(run)) for run in runs)
+    units = tuple(unit_of(run, completion_of(run, alone=len(listing.files) == 1)) for run in runs)
     several = len({run.sample for run in runs}) > 1
     files = [file for run in runs for file in files_of(run, several)]
     files += [_other(place.entry) for place in others]

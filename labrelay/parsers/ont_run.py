@@ -156,14 +156,20 @@ def _of_bam(run: Run, listing: Listing) -> Iterator[tuple[str, str]]:
         run.problems.append(warning("ID_MISMATCH", what, first.path))
 
 
-def completion_of(run: Run) -> Completion:
+def completion_of(run: Run, *, alone: bool = False) -> Completion:
     """Return the three facts of one run, and tell in its problems what speaks against them.
+
+    Of a single file that was named nothing is missed.
 
     MinKNOW writes final_summary when all other files are written; how many there are stands in it, so that a copy that
     is still going is seen.
     """
     reads = next((p for p in run.group.data if p.kind in ("fastq", "bam") and p.verdict != "fail"), None)
     converted = Fact(value=Known.YES, evidence=reads.entry.path) if reads else Fact()
+    if alone:
+        stopped = run.summary.text("acquisition_stopped") if run.summary else None
+        ended = Fact(value=Known.YES, evidence=run.summary.path) if run.summary and stopped else Fact()
+        return Completion(acquired=ended, converted=converted)
     if run.summary is None or not run.summary.fields:
         what = "there is no final_summary file, which MinKNOW writes at the end: is the run still going?"
         run.problems.append(warning("NO_FINAL_SUMMARY", what, run.group.root or None))
