@@ -95,6 +95,17 @@ def test_wells_of_a_plate_are_counted_from_1(tmp_path: Path) -> None:
     assert len(run.images) == 2
 
 
+def test_only_a_wells_own_reference_places_an_image(tmp_path: Path) -> None:
+    dataset = '<Dataset ID="Dataset:0"><ImageRef ID="Image:0"/></Dataset>'
+    plates = "".join(
+        f'<Plate ID="{name}" Name="{name}"><Well ID="w" Row="0" Column="0"><WellSample ID="s">{ref}</WellSample></Well>'
+        "</Plate>"
+        for name, ref in (("P1", ""), ("P2", '<ImageRef ID="Image:0"/>'))
+    )
+    put(tmp_path, "a.ome.tif", tiff(description=ome(dataset, plates, image())))
+    assert read_run(tmp_path).sample_labels == ("P2",)
+
+
 @pytest.mark.parametrize(
     ("um", "unit", "told"), [("650", "nm", 0.65), ("0.001", "mm", 1.0), ("7", "pixel", None), ("-1", "µm", None)]
 )
@@ -133,7 +144,9 @@ def test_a_damaged_or_lying_file_is_taken_with_a_warning(tmp_path: Path, data: b
 def test_a_name_that_leads_out_of_the_folder_is_a_missing_file(tmp_path: Path) -> None:
     put(tmp_path, "secret.ome.tif", tiff())
     put(tmp_path, "run/a.companion.ome", ome(image(data=held("../secret.ome.tif"))))
-    assert codes(read_run(tmp_path / "run")) == ["MISSING_REFERENCE", "NO_IMAGES"]
+    run = read_run(tmp_path / "run")
+    assert codes(run) == ["MISSING_REFERENCE", "NO_IMAGES"]
+    assert run.images[0].path == "a.companion.ome"
 
 
 def test_a_description_alone_is_less_sure_than_an_image(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ STEPS = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": 
     ("attributes", "shape", "version", "sizes"),
     [
         (scales(version="0.1"), [1, 2, 1, 4, 6], 2, (6, 4, 1, 2, 1)),
+        (scales(version="0.1"), [4, 6], 2, (6, 4, None, None, None)),
         (scales(version="0.2"), [1, 2, 1, 4, 6], 2, (6, 4, 1, 2, 1)),
         (scales(["c", "y", "x"], "0.3"), [2, 4, 6], 2, (6, 4, None, 2, None)),
         (scales(AXES_04, datasets=STEPS), [2, 4, 6], 2, (6, 4, None, 2, None)),
@@ -61,7 +62,14 @@ def test_each_version_has_its_own_axes(
     tmp_path: Path, attributes: Json, shape: list[int], version: int, sizes: tuple[int | None, ...]
 ) -> None:
     group(tmp_path, "HeLa.ome.zarr", attributes, version)
-    array(tmp_path, "HeLa.ome.zarr/0", shape, [1] * (len(shape) - 2) + [4, 6], files=2, version=version)
+    array(
+        tmp_path,
+        "HeLa.ome.zarr/0",
+        shape,
+        [1] * (len(shape) - 2) + [4, 6],
+        files=shape[0] if len(shape) == 3 else 2 if len(shape) == 5 else 1,
+        version=version,
+    )
     run = read_run(tmp_path)
     image = run.images[0]
     assert (image.size_x, image.size_y, image.size_z, image.size_c, image.size_t) == sizes
