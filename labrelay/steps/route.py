@@ -58,12 +58,19 @@ class Routed:
 
 @dataclass
 class Reads:
-    """A sample's read sets with the instrument run and lane of each."""
+    """A sample's read sets with the instrument run and lane of each, and the platform of each instrument run."""
 
     sample: Sample
     experiment: Experiment
     sets: list[tuple[str, int | None, ReadSource]]
-    platform: str
+    platforms: dict[str, str]
+
+    def why_not(self, rule: Rule, instrument_run_id: str | None = None) -> str | None:
+        """Return None when a rule applies to what came of an instrument run, or of any; else why it does not."""
+        mine = self.platforms.get(instrument_run_id or "")
+        of = [mine] if mine is not None else sorted(set(self.platforms.values()))
+        reasons = [rule.why_not(self.sample, platform, self.experiment.name) for platform in of]
+        return None if None in reasons else reasons[0]
 
 
 def route(home: Home, instrument_run_id: str) -> Routed:
@@ -127,7 +134,7 @@ def decide(rules: Sequence[Rule], reads: Sequence[Reads], cohort: Sequence[Reads
     """Apply the rules to samples with reads; pure."""
     routed = Routed()
     for entry in reads:
-        reasons = [(rule, rule.why_not(entry.sample, entry.platform, entry.experiment.name)) for rule in rules]
+        reasons = [(rule, entry.why_not(rule, instrument_run_id)) for rule in rules]
         for rule, why_not in reasons:
             if why_not is None and rule.scope == "sample":
                 routed.planned += _of_sample(rule, entry, instrument_run_id)
@@ -168,7 +175,7 @@ def _of_cohort(rule: Rule, entries: Sequence[Reads]) -> Iterable[Planned]:
     """One run over all samples of an experiment that the rule matches and that have reads, in order of their names."""
     grouped: dict[str, list[Reads]] = defaultdict(list)
     for entry in entries:
-        if rule.why_not(entry.sample, entry.platform, entry.experiment.name) is None:
+        if entry.why_not(rule) is None:
             grouped[entry.experiment.id].append(entry)
     for members in grouped.values():
         ordered = sorted(members, key=lambda e: e.sample.name)
@@ -206,7 +213,8 @@ def reads_of(session: Session, sample_ids: Sequence[str]) -> list[Reads]:
     for sample, experiment, read_set, run_id, platform in session.execute(query):
         entry = found.setdefault(
             sample.id,
-            Reads(experiments.sample_of(sample), experiments.experiment_of(experiment), [], platform),
+            Reads(experiments.sample_of(sample), experiments.experiment_of(experiment), [], {}),
         )
+        entry.platforms[run_id] = platform
         entry.sets.append((run_id, read_set.lane, ReadSource.model_validate(read_set.source)))
     return list(found.values())

@@ -61,10 +61,11 @@ class Composer:
         rule = planned.rule
         definition, workflow, schema = self.workflow(rule.workflow, rule.version)
         reference = self.reference(rule.reference) if rule.reference else None
-        samples = [self._sample(reads) for reads in planned.samples]
+        taken = [_taken(definition, reads) for reads in planned.samples]
+        samples = [self._sample(reads) for reads in taken]
         inputs = compose_inputs(definition, samples, self._reference_inputs(reference), rule.parameters)
         check_values(definition, schema, inputs)
-        files = _files(planned.samples, reference)
+        files = _files(taken, reference)
         identities = tuple(RunInput(role=name, index=index, identity=ref.identity) for name, index, ref in files)
         who = [[reads.sample.id, reads.sample.revision] for reads in planned.samples]
         asked: dict[str, Any] = {"parameters": rule.parameters, "samples": who}
@@ -85,7 +86,7 @@ class Composer:
             result_path=result_path(planned.experiment, planned.subject, workflow, planned.label),
             request_inputs=inputs,
             labels={"experiment": planned.experiment.id, "subject": slug(planned.subject)},
-            read_sets=tuple(s.id for reads in planned.samples for s in reads.read_sets if not s.in_place),
+            read_sets=tuple(s.id for reads in taken for s in reads.read_sets if not s.in_place),
             priority=rule.priority,
         )
 
@@ -213,6 +214,16 @@ def result_path(experiment: Experiment, subject: str, workflow: WorkflowVersion,
     """Return where results shall lie: `<experiment>/<sample>/<workflow>-<version>`, with a label behind when given."""
     last = f"{slug(workflow.name)}-{slug(workflow.version)}" + (f"-{slug(label)}" if label else "")
     return f"{slug(experiment.name)}/{slug(subject)}/{last}"
+
+
+def _taken(definition: Definition, reads: SampleReads) -> SampleReads:
+    """Return what a workflow takes of a sample: one of reads alone is none the wiser when images of it come."""
+    asked = {spec.source.value.partition(".")[0] for spec in definition.inputs.values()}
+    kinds = asked & {"reads", "images"} | ({"reads"} if definition.samplesheet else set())
+    if len(kinds) != 1:
+        return reads
+    mine = tuple(source for source in reads.read_sets if source.in_place == (kinds == {"images"}))
+    return reads.model_copy(update={"read_sets": mine})
 
 
 def _told(images: Sequence[tuple[str, ImageAt | None]], name: str) -> tuple[str, ...]:

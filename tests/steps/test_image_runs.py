@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_run import TinyLab
+from tiny_run import TinyLab, make_run
 
 from labrelay.model.errors import RefusedInput
 from labrelay.records.explanation_text import sentences
@@ -59,6 +59,13 @@ workflow = "weigh"
 [rule.when]
 platform = "images"
 """
+COUNT = """[[rule]]
+name = "count reads"
+workflow = "count_reads"
+merge = "topups"
+[rule.when]
+platform = "illumina"
+"""
 
 
 @pytest.fixture
@@ -102,6 +109,25 @@ def test_a_plate_becomes_a_dataset_whose_images_a_workflow_takes_with_their_well
     assert images.sentences[0] == "3 images from instrument run screen-7."
     again = process(lab, tmp_path / "screen-7")
     assert (again.stored, again.imported, again.submitted) == (0, 0, 0)
+    lab.close()
+
+
+def test_a_workflow_of_reads_and_one_of_images_take_each_their_own_of_a_sample(lab: Home, tmp_path: Path) -> None:
+    from labrelay.steps.announce import announce
+
+    table = tmp_path / "alpha.csv"
+    table.write_text("sample,experiment,aliases\nalpha,both,PLATE7\n")
+    announce(lab, table)
+    (lab.path / "rules.toml").write_text(RULES.replace("images", "*") + COUNT)
+    process(lab, plate(tmp_path))
+    first = results_table(lab)
+    assert [row.workflow for row in first] == ["weigh 1.0.0"]
+    done = process(lab, make_run(tmp_path / "reads", {"alpha": 50}))
+    rows = {row.workflow: row.run for row in results_table(lab)}
+    assert rows == {"weigh 1.0.0": first[0].run, "count_reads 1.0.0": rows["count_reads 1.0.0"]}
+    assert [why for _who, why in done.failed if "no images" in why]
+    inputs = show_result(lab, rows["count_reads 1.0.0"]).result.inputs
+    assert sorted(file.name for file in inputs) == ["reads.r1", "reads.r2"]
     lab.close()
 
 
