@@ -84,6 +84,14 @@ def test_an_extended_header_of_fei_names_microscope_voltage_pixel_and_time(tmp_p
     assert (run.instrument_model, run.started, codes(run)) == ("TITAN", datetime(2025, 1, 8, 12), [])
 
 
+def test_bytes_that_imod_wrote_are_unsigned_unless_its_flag_says_otherwise() -> None:
+    for flags, kind in ((0, "uint8"), (1, "int8")):
+        data = bytearray(mrc(bytes(20), (5, 4, 1), 0))
+        struct.pack_into("<2i", data, 152, 1146047817, flags)
+        assert header_of(bytes(data))[0].pixel_type == kind
+    assert header_of(mrc(bytes(20), (5, 4, 1), 0))[0].pixel_type == "int8"
+
+
 def test_a_voxel_of_0_is_not_known_and_told(tmp_path: Path) -> None:
     put(tmp_path, "a.mrc", mrc(bytes(20), (5, 4, 1), 0, cell=0.0))
     run = read_run(tmp_path)

@@ -137,3 +137,4 @@ def test_a_line_that_is_no_field_and_a_file_without_sections_are_told_with_their
 def test_paths_of_windows_and_unix_are_split() -> None:
     assert (windows_name(r"X:\a\b.tif"), windows_folder(r"X:\a\b.tif")) == ("b.tif", r"X:\a")
     assert (windows_name("/a/b.tif"), windows_folder("b.tif"), windows_name("")) == ("b.tif", "", "")
+    assert (windows_folder("C:\\a\\"), windows_folder("")) == ("C:", "")
