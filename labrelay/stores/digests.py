@@ -40,6 +40,7 @@ class Digests:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._made: set[Path] = set()
 
     def of(self, key: str, handle: int) -> str:
         """Return the SHA-256 of the open file that lies under `key`: remembered, else computed and remembered.
@@ -78,9 +79,12 @@ class Digests:
 
     def _create(self, path: Path) -> int:
         """Open a new entry, of which nobody can have asked yet."""
+        if path.parent not in self._made:  # one of 256
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
         try:
             return os.open(path, NEW, 0o644)
-        except FileNotFoundError:
+        except FileNotFoundError:  # somebody emptied `.meta`, which may be done at any time
             path.parent.mkdir(parents=True, exist_ok=True)
             return os.open(path, NEW, 0o644)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -190,6 +191,15 @@ def test_a_flush_that_fails_is_a_sentence_and_leaves_nothing(
     assert len(str(caught.value)) < 400
     assert keys(folder_store) == []
     assert temps(folder_store.root) == []
+
+
+def test_remembered_hashes_may_be_removed_while_a_store_is_open(
+    folder_store: FolderObjectStore, files: list[tuple[Path, str]]
+) -> None:
+    refs = put_many(folder_store, files)
+    shutil.rmtree(folder_store.root / ".meta")
+    assert folder_store.put_bytes(f"again/{files[0][1]}", b"1").size == 1
+    assert list(folder_store.list("runs")) == refs
 
 
 def test_a_flush_of_the_file_system_is_trusted_only_where_it_tells_of_failures() -> None:
