@@ -219,10 +219,10 @@ def result_path(experiment: Experiment, subject: str, workflow: WorkflowVersion,
 def _taken(definition: Definition, reads: SampleReads) -> SampleReads:
     """Return what a workflow takes of a sample: one of reads alone is none the wiser when images of it come."""
     asked = {spec.source.value.partition(".")[0] for spec in definition.inputs.values()}
-    kinds = asked & {"reads", "images"} | ({"reads"} if definition.samplesheet else set())
-    if len(kinds) != 1:
+    kinds = asked & {"reads", "images", "files"} | ({"reads"} if definition.samplesheet else set())
+    if not kinds or ("reads" in kinds and len(kinds) > 1):
         return reads
-    mine = tuple(source for source in reads.read_sets if source.in_place == (kinds == {"images"}))
+    mine = tuple(source for source in reads.read_sets if source.in_place == ("reads" not in kinds))
     return reads.model_copy(update={"read_sets": mine})
 
 
