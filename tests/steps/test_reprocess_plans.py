@@ -11,7 +11,7 @@ import pytest
 from changing_lab import Engine, Lab
 from sqlalchemy import func, select, update
 
-from labrelay.model.errors import Busy, Conflict, UsageError
+from labrelay.model.errors import Busy, NotFound, Conflict, UsageError
 from labrelay.model.runs import RunRequest
 from labrelay.model.states import RunState
 from labrelay.records import audit, lease, plans, stale
@@ -120,7 +120,8 @@ def test_causes_are_filtered_in_the_records_and_in_a_plan(lab: Lab) -> None:
         assert stale.stale(session, Wanted(since="2999")) == []
         assert len(stale.stale(session, Wanted(workflow="count", experiment="exp", since="2020"))) == 5
     assert [item.samples for item in plan(lab.home, Wanted(cause="sample")).items] == [("A",)]
-    assert plan(lab.home, Wanted(workflow="other")).items == []
+    with pytest.raises(NotFound, match="no result was made with a workflow other; there are results of: count"):
+        plan(lab.home, Wanted(workflow="other"))
     assert len(plan(lab.home, Wanted(experiment="exp", since="2020")).items) == 4
 
 
