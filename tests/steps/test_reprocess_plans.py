@@ -11,7 +11,7 @@ import pytest
 from changing_lab import Engine, Lab
 from sqlalchemy import func, select, update
 
-from labrelay.model.errors import Busy, NotFound, Conflict, UsageError
+from labrelay.model.errors import Busy, Conflict, NotFound, UsageError
 from labrelay.model.runs import RunRequest
 from labrelay.model.states import RunState
 from labrelay.records import audit, lease, plans, stale
