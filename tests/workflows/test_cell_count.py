@@ -50,6 +50,12 @@ def test_nuclei_of_a_real_field_are_as_many_as_two_other_methods_found(tmp_path:
     assert mitotic["positives"] is None
 
 
+def test_touching_nuclei_of_a_real_field_in_16_bit_are_told_apart(tmp_path: Path) -> None:
+    field = REAL.parent / "instruments/hcs-imagexpress-htd-mixed/9987_Plate_3435/TimePoint_1/9987_B02_s1_w1.TIF"
+    found = json.loads(count(tmp_path / "run", [field])[2])["cells"]
+    assert 13 <= found <= 16  # a person sees 15, six of them in pairs that touch
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_discs_that_lie_apart_are_counted_exactly_in_every_well_of_a_generated_plate(tmp_path: Path, bits: int) -> None:
     truth = {"A01": (1, 2), "A02": (0, 0), "B01": (30, 17), "H12": (40, 0), "P24": (5, 60)}

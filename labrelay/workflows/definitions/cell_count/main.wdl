@@ -208,9 +208,12 @@ task segment {
         # The usual radius here, so that the same objects are parted in the same way at any magnification.
         tops = ndimage.maximum(distance, pieces, np.flatnonzero(~small)[1:])
         radius = float(np.median(tops))
-        distance = ndimage.gaussian_filter(distance, max(1.0, 0.4 * radius))
+        distance = ndimage.gaussian_filter(distance, max(1.0, 0.45 * radius))
         seeds = np.zeros(mask.shape, np.int32)
-        peaks = peak_local_max(distance, min_distance=max(1, round(radius)), labels=pieces, exclude_border=False)
+        apart = max(1, round(1.1 * radius))
+        # The largest square within a circle of that radius; of two peaks nearer than that the higher one stays.
+        square = np.ones((2 * max(1, int(apart / 2**0.5)) + 1,) * 2)
+        peaks = peak_local_max(distance, min_distance=apart, footprint=square, p_norm=2, labels=pieces, exclude_border=False)
         seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
         return watershed(-distance, seeds, mask=mask).astype(np.int32)
 
