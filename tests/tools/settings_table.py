@@ -55,7 +55,7 @@ def _kind(annotation: Any) -> str:
         return "tables"
     if choices and all(isinstance(choice, str) for choice in choices):
         return ", ".join(f"`{choice}`" for choice in choices)
-    if annotation in (int, float):
+    if annotation in (int, float) or {int, float}.intersection(choices):
         return "number"
     if any(choice is ... for choice in choices):
         return "list of folders" if choices[0] is Path else "list"
