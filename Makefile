@@ -135,4 +135,4 @@ lock: $(VENV)/.ready ## resolve the locks again
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --extra dev --upgrade pyproject.toml -o locks/dev.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" --extra aws --extra postgres --extra serve --upgrade -c locks/dev.txt locks/image.in pyproject.toml -o locks/image.txt
+	  --custom-compile-command "make lock" --extra aws --extra postgres --extra serve --extra imaging --upgrade -c locks/dev.txt locks/image.in pyproject.toml -o locks/image.txt
