@@ -139,6 +139,30 @@ def test_an_image_that_cannot_be_read_is_not_zero_cells(tmp_path: Path) -> None:
     assert "X_A02f00d0.tif cannot be read" in done.stderr
 
 
+def test_dark_things_in_a_bright_field_are_no_cells_and_stop_no_plate(tmp_path: Path) -> None:
+    bright = np.random.default_rng(1).normal(3000, 50, (400, 400))
+    rows, columns = np.ogrid[:400, :400]
+    bright[(rows - 200) ** 2 + (columns - 200) ** 2 < 900] = 300
+    dirty = saved(tmp_path / "X_A01f00d0.tif", bright.astype("u2"))
+    good = saved(tmp_path / "X_A02f00d0.tif", discs(apart(5)))
+    done, tables, metrics = count(tmp_path / "run", [dirty, good])
+    assert done.returncode == 0, done.stderr
+    assert [(row["count"], row["flag"]) for row in tables["fields"]] == [("", "all_bright"), ("5", "")]
+    assert json.loads(metrics)["fields_not_counted"] == 1
+
+
+def test_a_field_without_the_second_channel_is_counted_and_none_of_its_cells_is_judged(tmp_path: Path) -> None:
+    both = [saved(tmp_path / f"X_A01f00d{n}.tif", discs(apart(4, seed=1))) for n in (0, 1)]
+    alone = saved(tmp_path / "X_A02f00d0.tif", discs(apart(6, seed=2)))
+    _done, tables, metrics = count(tmp_path / "run", [*both, alone], channel=1, positive_channel=2)
+    assert [(row["count"], row["positives"], row["flag"]) for row in tables["fields"]] == [
+        ("4", "4", ""),
+        ("6", "", "no_positive_channel"),
+    ]
+    told = json.loads(metrics)
+    assert (told["cells"], told["positives"], told["positive_percent"], told["fields_not_counted"]) == (10, 4, 100, 0)
+
+
 def test_a_plane_too_large_for_a_field_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "X_A01f00d0.tif"
     saved(path, discs([]))

@@ -197,7 +197,6 @@ task segment {
 
     def objects_in(mask):
         """Return the labels of a mask's objects: touching ones are parted where the distance to the background has its valleys."""
-        mask = ndimage.binary_fill_holes(mask)
         pieces, _ = ndimage.label(mask)
         small = np.bincount(pieces.ravel()) < np.pi * SMALLEST**2 / 4
         mask &= ~small[pieces]
@@ -275,18 +274,22 @@ task segment {
         try:
             image = channel_of(files, CHANNEL)
             second = channel_of(files, POSITIVE) if POSITIVE else None
-            if image is None or (POSITIVE and second is None):
+            if image is None:
                 raise Unreadable("no_channel")
             if second is not None and second.shape != image.shape:
                 raise Unreadable("sizes_differ")
+            smooth, limit, contrast, flag = bright(image)
+            mask = ndimage.binary_fill_holes(smooth > limit) if not flag else np.zeros(image.shape, bool)
+            if mask.all():  # light around dark things: a bright field, or dirt
+                raise Unreadable("all_bright")
         except Unreadable as reason:
             return [*base, "", "", "", "", "", "", str(reason)], []
-        smooth, limit, contrast, flag = bright(image)
-        mask = smooth > limit if not flag else np.zeros(image.shape, bool)
         labels, small, large = kept(objects_in(mask))
         top = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else np.inf
         if labels.any() and (image[labels > 0] >= top).mean() > SATURATED:
             flag = "saturated"
+        if POSITIVE and second is None:
+            flag = flag or "no_positive_channel"
         lit = None
         if second is not None:
             other, found, _, nothing = bright(second)
@@ -298,6 +301,15 @@ task segment {
         positives = sum(row[5] for row in rows) if second is not None else ""
         numbers = [f"{value:.2f}" if value is not None else "" for value in (limit, contrast)]
         return [*base, len(rows), positives, small, large, *numbers, flag], [[well, site, *row] for row in rows]
+
+
+    def named_field(work):
+        """Return what `field` does; what nobody thought of names the image that it came of."""
+        try:
+            return field(work)
+        except Exception as error:
+            well, site, files = work[1]
+            raise RuntimeError(f"{files[0][0].rpartition('/')[2]} (well {well or '?'}, field {site}): {error}") from error
 
 
     def fields_of(lists):
@@ -335,7 +347,7 @@ task segment {
             fields.writerow(["well", "field", "image", "count", "positives", "too_small", "too_large", "threshold", "contrast", "flag"])
             objects.writerow(["well", "field", "label", "area_px", "area_um2", "mean_intensity", "positive_intensity", "positive", "x", "y", "at_edge"])
             with ProcessPoolExecutor(max(1, min(CPUS, len(work))), get_context("fork")) as pool:
-                for row, rows in pool.map(field, work):
+                for row, rows in pool.map(named_field, work):
                     fields.writerow(row)
                     objects.writerows(rows)
         with open("versions.tsv", "w") as out:
@@ -370,12 +382,12 @@ task summarise {
     from collections import defaultdict
     from statistics import median
 
-    BLIND = ("unreadable", "too_large", "no_channel", "sizes_differ")  # such a field was not counted
+    BLIND = ("unreadable", "too_large", "no_channel", "sizes_differ", "all_bright")  # such a field was not counted
 
 
     class Well:
         def __init__(self):
-            self.fields, self.count, self.positives, self.flags = 0, 0, None, []
+            self.fields, self.count, self.positives, self.judged, self.flags = 0, 0, None, 0, []
             self.areas, self.um2, self.light = [], [], []
 
 
@@ -407,6 +419,7 @@ task summarise {
                 well.count += int(row["count"])
             if row["positives"]:
                 well.positives = (well.positives or 0) + int(row["positives"])
+                well.judged += int(row["count"])
     with open(sys.argv[1], newline="") as handle:
         for row in csv.DictReader(handle):
             well = wells[row["well"]]
@@ -421,7 +434,7 @@ task summarise {
         for name, well in wells.items():
             counted = well.count if well.fields else None
             shown = [well.fields, counted, middle(well.areas), rounded(middle(well.um2)), rounded(mean(well.light))]
-            row = [name, *shown, well.positives, percent(well.positives, well.count), " ".join(well.flags)]
+            row = [name, *shown, well.positives, percent(well.positives, well.judged), " ".join(well.flags)]
             table.writerow(["" if value is None else value for value in row])
 
     named = {name: well for name, well in wells.items() if name}
@@ -446,7 +459,7 @@ task summarise {
         "area_median_um2": rounded(middle([area for well in everything for area in well.um2])),
         "mean_intensity": rounded(mean([light for well in everything for light in well.light])),
         "positives": sum(positives) if positives else None,
-        "positive_percent": percent(sum(positives), cells) if positives else None,
+        "positive_percent": percent(sum(positives), sum(well.judged for well in everything)) if positives else None,
         "fields_not_counted": blind,
         "fields_not_counted_percent": percent(blind, len(fields)),
         "fields_without_signal": flagged["flat"] + flagged["no_signal"],
