@@ -50,7 +50,12 @@ def process(folder: Path, experiment: str | None, assume_complete: bool, no_wait
     with TerminalProgress() as progress:
         home = current_home(progress)
         if not folder.is_dir():  # before anything is said to be running
-            raise UsageError(f"there is no folder {folder}")
+            what = (
+                f"{folder} is a file: name the folder of its run"
+                if folder.is_file()
+                else f"there is no folder {folder}"
+            )
+            raise UsageError(what)
         warn_root(progress)
         outcome: Processed = run_as_flow(
             home,

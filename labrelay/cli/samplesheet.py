@@ -70,8 +70,9 @@ def samplesheet(
         ("OverrideCycles", " | ".join(sheet.override_cycles)),
         ("mismatches", f"{mismatches} in each index"),
     ]
-    if sheet.orientation:
-        rows.append(("second index", f"{sheet.orientation.value}: {written.reason}"))
     table(["what", "value"], [(name, printable(value, 300)) for name, value in rows], "")
+    if sheet.orientation:
+        # A sentence that decides whether samples are found is not for a table, which cuts it.
+        click.echo(printable(f"second index: {sheet.orientation.value}, {written.reason}", 500))
     for note in sheet.notes:
         click.echo(f"note: {note}")

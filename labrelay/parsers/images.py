@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageAt, Plate
 from labrelay.model.instrument import Detection, InstrumentRun, RunFile
+from labrelay.model.names import printable
+from labrelay.model.problem import Problem
+from labrelay.model.words import counted
 from labrelay.parsers.image_names import ImageName, is_image, parse_image_name
 from labrelay.parsers.listing import Entry, Listing
+from labrelay.parsers.text import warning
 
 NAME = "images"
 LOOKED_FOR = "*.tif, *.tiff, or images named by plate and well"
@@ -43,9 +47,20 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         folder_name=name,
         platform=NAME,
         files=files,
-        plate=Plate(id=plates.pop(), wells=wells_of(placed)) if len(plates) == 1 else None,
-        problems=listing.problems,
+        plate=Plate(id=next(iter(plates)), wells=wells_of(placed)) if len(plates) == 1 else None,
+        problems=(*listing.problems, *_problems(files, plates)),
     )
+
+
+def _problems(files: Iterable[RunFile], plates: set[str | None]) -> Iterator[Problem]:
+    empty = [file.path for file in files if file.role is FileRole.IMAGE and file.size == 0]
+    if empty:
+        yield warning(
+            "ZERO_BYTE_FILE", f"{counted(len(empty), 'image has', 'images have')} no bytes: copy again", empty[0]
+        )
+    if len(plates) > 1:
+        names = ", ".join(sorted(printable(str(plate), 60) for plate in plates)[:5])
+        yield warning("SEVERAL_PLATES", f"the names tell of {len(plates)} plates, and each becomes a dataset: {names}")
 
 
 def wells_of(placed: Iterable[ImageAt]) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ from labrelay.parsers.listing import MAX_FILES, Listing, single, walk
 from labrelay.parsers.text import error
 
 GROUP = "labrelay.parsers"
+ONE_FOLDER = frozenset({"illumina", "images", "reads"})  # whose run is the folder itself, whatever lies below
 _log = logging.getLogger(__name__)
 
 
@@ -192,7 +193,22 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
     wanted = [found for found, seen in ranked if platform in (None, seen.platform)]
     if not wanted:
         raise RefusedInput(str(folder), [_unknown(listing, platform), *listing.problems])
-    return Look(wanted[0].read(folder, listing), [seen for _, seen in ranked], listing)
+    run = wanted[0].read(folder, listing)
+    inner = _inner_run(listing)
+    if inner is not None and run.platform in ONE_FOLDER:
+        said = (
+            "looks like an Illumina run; give that folder, so that the run keeps its own id and is mixed with nothing"
+        )
+        run = run.model_copy(update={"problems": (*run.problems, error("INNER_RUN", said, inner))})
+    return Look(run, [seen for _, seen in ranked], listing)
+
+
+def _inner_run(listing: Listing) -> str | None:
+    """Return the folder in this one that is an Illumina run, where this one is none itself."""
+    if listing.find("RunInfo.xml") is not None:
+        return None
+    folders = (entry.folder for entry in listing.named("runinfo.xml") if entry.folder.lower() != "reports")
+    return next((folder for folder in folders if "/" not in folder), None)
 
 
 def _unknown(listing: Listing, platform: str | None) -> Problem:
@@ -204,10 +220,10 @@ def _unknown(listing: Listing, platform: str | None) -> Problem:
     else:
         looked = f"no platform is called {printable(platform)}; there are {', '.join(known)}"
     inner = next((entry.folder for entry in listing.named("runinfo.xml")), None)
-    hint = f"; {inner} looks like a run, so give that folder" if inner else ""
+    hint = f"{inner} looks like a run, so give that folder; " if inner else ""
     kinds = Counter(
         entry.name.rpartition(".")[2].lower() if "." in entry.name else "no ending" for entry in listing.files
     )
     most = ", ".join(f"{count:,} {printable(kind, 20)}" for kind, count in kinds.most_common(4))
     held = f"{counted(len(listing.files), 'file')} ({most})" if most else "0 files"
-    return error("UNKNOWN_FOLDER", f"among its {held} is no sign of a run ({looked}){hint}")
+    return error("UNKNOWN_FOLDER", f"among its {held} is no sign of a run: {hint}{looked}")

@@ -236,8 +236,11 @@ def resolve(session: Session, text: str) -> str:
     if not found:
         raise NotFound(f"nothing here has the id or name {printable(text)}: find it with `labrelay search TEXT`")
     if len(found) > 1 and text not in found:
-        names = ", ".join(found[:5]) + (" …" if len(found) > 5 else "")
-        raise UsageError(f"{printable(text)} could be any of {names}: give more of the id")
+        more = " …" if len(found) > 5 else ""
+        if match is not None:
+            raise UsageError(f"{printable(text)} could be any of {', '.join(found[:5])}{more}: give more of the id")
+        told = ", ".join(f"{_KINDS[each[:3]][0]} {each}" for each in found[:5])
+        raise UsageError(f"{printable(text)} is the name of {told}{more}: give the id of the one that is meant")
     return text if text in found else found[0]
 
 

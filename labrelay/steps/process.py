@@ -60,7 +60,8 @@ def take_in(
         RefusedInput: It is not complete, or not acceptable; carries every problem.
     """
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}")
+        what = f"{folder} is a file: name the folder of its run" if folder.is_file() else f"there is no folder {folder}"
+        raise UsageError(what)
     tell = home.progress
     tell.stage("parse", folder.name)
     run = read_run(folder)

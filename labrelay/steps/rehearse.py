@@ -58,7 +58,8 @@ def rehearse(home: Home, folder: Path) -> tuple[InstrumentRun, list[Rehearsed]]:
         RefusedInput: The folder is no instrument run, or `rules.toml` is wrong.
     """
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}")
+        what = f"{folder} is a file: name the folder of its run" if folder.is_file() else f"there is no folder {folder}"
+        raise UsageError(what)
     rules = load_rules(home.path)
     run = read_run(folder)
     broken = {rule.name: why for rule in rules if (why := _broken(home, rule)) is not None}

@@ -39,7 +39,10 @@ def test_a_sheet_is_written_from_the_announced_samples_and_the_runs_own_recipe(t
     said = told(*words)
     assert said.code == 0, said.err
     assert "Y151;I10N8;I10;Y151" in said.out
-    assert "forward: RunInfo.xml has IsReverseComplement" in said.out
+    assert (
+        "second index: forward, RunInfo.xml has IsReverseComplement, by which BCL Convert turns it where needed"
+        in said.out
+    )
     sheet = read_sample_sheet(out.read_bytes(), out.name, 8)
     assert sheet.problems == ()
     assert [(s.sample_id, s.lane, s.index2) for s in sheet.samples] == [

@@ -8,6 +8,7 @@ import pytest
 
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageAt, well_name
+from labrelay.model.problem import errors_of
 from labrelay.parsers.image_names import parse_image_name
 from labrelay.parsers.registry import detect, read_run
 
@@ -56,3 +57,21 @@ def test_a_folder_of_images_is_a_plate_with_its_wells_in_order(tmp_path: Path) -
     assert (run.plate.id, run.plate.wells) == ("S", ("A03", "B02", "B10"))
     assert run.sample_labels == ("S",)
     assert [file.role for file in run.files] == [FileRole.IMAGE] * 3 + [FileRole.OTHER]
+
+
+def test_empty_images_and_two_plates_in_one_folder_are_told(tmp_path: Path) -> None:
+    for name in ("A_B02f00d0.tif", "A_B03f00d0.tif", "B_B02f00d0.tif"):
+        (tmp_path / name).write_bytes(b"" if "B03" in name else b"x")
+    told = {problem.code: str(problem) for problem in read_run(tmp_path).problems}
+    assert told["ZERO_BYTE_FILE"] == "A_B03f00d0.tif: 1 image has no bytes: copy again [ZERO_BYTE_FILE]"
+    assert "the names tell of 2 plates, and each becomes a dataset: A, B" in told["SEVERAL_PLATES"]
+
+
+def test_a_sequencing_run_beside_images_is_not_swallowed(tmp_path: Path) -> None:
+    (tmp_path / "S_B02f00d0.tif").write_bytes(b"x")
+    run = tmp_path / "231108_M04586_0007_000000000-TINY7"
+    run.mkdir()
+    (run / "RunInfo.xml").write_text("<RunInfo/>")
+    [problem] = errors_of(read_run(tmp_path).problems)
+    assert problem.code == "INNER_RUN"
+    assert str(problem).startswith(f"{run.name}: looks like an Illumina run; give that folder")

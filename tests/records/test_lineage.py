@@ -16,7 +16,7 @@ from labrelay.model.errors import NotFound, UsageError
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.runs import EngineStatus, attempt_token
 from labrelay.model.states import RunState
-from labrelay.records import intake, runs
+from labrelay.records import experiments, intake, runs
 from labrelay.records.database import Database
 from labrelay.records.lineage import Graph, lineage, resolve
 from labrelay.records.lineage_text import tree
@@ -103,6 +103,17 @@ def test_the_beginning_of_an_id_is_enough_when_only_one_has_it(session: Session)
     assert resolve(session, "SMP00000") == whole
     with pytest.raises(UsageError, match="could be any of smp_"):
         resolve(session, "smp_")
+
+
+def test_a_name_of_several_things_is_told_with_what_each_is(db: Database) -> None:
+    plate = Experiment(name="PLATE7")
+    with db.write() as session:
+        experiments.announce(session, plate, [Sample(experiment_id=plate.id, name="PLATE7")], correct=False)
+    said = (
+        r"PLATE7 is the name of (sample|experiment) \w+, (sample|experiment) \w+: give the id of the one that is meant"
+    )
+    with db.read() as session, pytest.raises(UsageError, match=said):
+        resolve(session, "PLATE7")
 
 
 @pytest.mark.parametrize("text", ["smp_0000000000000000", "xyz_00", "%", "smp_%", "' OR 1=1 --", "", "\x1b[2J"])

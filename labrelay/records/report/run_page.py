@@ -59,6 +59,9 @@ def write_run_page(
     Raises:
         StorageFailed: The disk did not take the page.
     """
+    # What its own pictures could not show is as wrong as what its files say.
+    notes = (note for gallery in galleries for note in gallery.notes)
+    problems = [*map(str, run.problems), *(note for note in notes if note.startswith("no picture of"))]
     with storage_errors("write the page of the run", path.parent):
         make_dirs(path.parent)
         page = render(
@@ -69,8 +72,8 @@ def write_run_page(
             run=run,
             facts=facts,
             errors=sum(problem.severity == "error" for problem in run.problems),
-            problems=[str(problem) for problem in run.problems[:MOST_ROWS]],
-            more=max(0, len(run.problems) - MOST_ROWS),
+            problems=problems[:MOST_ROWS],
+            more=max(0, len(problems) - MOST_ROWS),
             figures=[*_figures(run), *quality_figures(run, cycles)],
             galleries=galleries,
             tables=[table for table in _tables(run) if table.rows],
