@@ -214,7 +214,7 @@ def _inner_run(listing: Listing) -> str | None:
 def _unknown(listing: Listing, platform: str | None) -> Problem:
     known = {each.NAME: each.LOOKED_FOR for each in platforms()}
     if platform is None:
-        looked = f"of none of {', '.join(known)}: docs/instruments.md says by what each is known"
+        looked = f"it is none of {', '.join(known)}: docs/instruments.md says by what each is known"
     elif platform in known:
         looked = f"{platform} is known by {known[platform]}"
     else:

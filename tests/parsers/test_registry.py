@@ -49,7 +49,7 @@ def test_an_unknown_folder_is_refused_with_what_was_looked_for(tmp_path: Path, p
         read_run(tmp_path, platform)
     assert refused.value.problems[0].code == "UNKNOWN_FOLDER"
     told = {
-        None: "of none of illumina, ",
+        None: "it is none of illumina, ",
         "illumina": "is known by RunInfo.xml",
         "nonsense": "no platform is called nonsense",
     }
