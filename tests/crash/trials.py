@@ -194,7 +194,7 @@ class Bench:
         environment = {"LABRELAY_FAULT": f"{point}:1:stop"}
 
         def work() -> None:
-            lease._until = lambda _seconds: leases_until(seconds)
+            lease.later = lambda _seconds: leases_until(seconds)
             self._process(folder)
 
         sleeper = _fork(work, folder / "sleeper.log", environment)

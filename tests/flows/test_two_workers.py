@@ -32,7 +32,7 @@ SHORT_LEASES = f"""
 from datetime import UTC, datetime, timedelta
 from labrelay.records import lease
 until = lambda: datetime.now(UTC) + timedelta(seconds={LEASE_SECONDS})
-lease._until = lambda _seconds: until().isoformat(timespec="microseconds")
+lease.later = lambda _seconds: until().isoformat(timespec="microseconds")
 """
 
 

@@ -183,7 +183,7 @@ def test_what_others_say_of_a_changed_sample_or_experiment_changes_too(few: Data
     with few.write() as session:
         session.execute(update(ExperimentRow).values(name="renamed"))
         session.execute(update(SampleRow).where(SampleRow.name == "SMP00002").values(name="ZZZ77777"))
-    assert totals(few, "experiment:renamed") == {"sample": 3}
+    assert totals(few, "experiment:renamed") == {"sample": 3, "workflow run": 3}
     assert totals(few, "renamed") == {"experiment": 1, "sample": 3, "workflow run": 3}
     assert totals(few, "ZZZ77777")["workflow run"] == 1
     with few.read() as session:

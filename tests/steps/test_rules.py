@@ -20,7 +20,7 @@ def reads(name: str, *sets: tuple[str, int | None], assay: str = "measles-wgs") 
         (run, lane, ReadSource(sample_id=sample.id, name=f"{run}/{lane}", file_type="FASTQ", files=(REF,)))
         for run, lane in sets
     ]
-    return Reads(sample, Experiment(name="e"), made, "illumina")
+    return Reads(sample, Experiment(name="e"), made, dict.fromkeys([run for run, _lane in sets], "illumina"))
 
 
 def rule(**more: object) -> Rule:

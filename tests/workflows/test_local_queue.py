@@ -142,6 +142,7 @@ def test_an_attempt_whose_state_is_damaged_is_not_started_a_second_time(lab: Lab
     request = lab.request(one_task("sleep 45"))
     lab.engine.submit(request)
     assert eventually(lambda: bool(processes_with("sleep 45")), 30)
+    assert eventually(lambda: lab.runner_pid() is not None, 30)
     runner = lab.runner_pid()
     assert runner is not None
     os.kill(runner, signal.SIGKILL)
