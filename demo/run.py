@@ -108,17 +108,22 @@ def run(path: Path, console: Console, *, prefect: bool) -> tuple[Processed, list
         announced = announce(home, HERE / "samples.csv")
         names = [n for a in announced for n in (*a.added, *a.unchanged)]
         progress.done("announce", f"{announced[0].experiment.name}: {', '.join(names)}")
-        outcome = run_as_flow(
-            home,
-            "process_run",
-            lambda: process(home, RUN),
-            lambda line: progress.done("flow", line),
-            folder=str(RUN),
-            wait_for_results=True,
-        )
+        outcome = taken_in(home, RUN, progress)
         rows = [row for row in results_table(home) if row.workflow.startswith(f"{WDL} ")]
         home.close()
     return outcome, rows, api
+
+
+def taken_in(home: Home, folder: Path, progress: TerminalProgress) -> Processed:
+    """Take a run's folder all the way, as a flow where Prefect is up."""
+    return run_as_flow(
+        home,
+        "process_run",
+        lambda: process(home, folder),
+        lambda line: progress.done("flow", line),
+        folder=str(folder),
+        wait_for_results=True,
+    )
 
 
 def with_images(path: Path, console: Console) -> tuple[Processed, list[Counted]]:
@@ -126,14 +131,7 @@ def with_images(path: Path, console: Console) -> tuple[Processed, list[Counted]]
     with TerminalProgress(console) as progress:
         home = open_home(path, progress)
         announce(home, HERE / "plates.csv")
-        outcome = run_as_flow(
-            home,
-            "process_run",
-            lambda: process(home, PLATE),
-            lambda line: progress.done("flow", line),
-            folder=str(PLATE),
-            wait_for_results=True,
-        )
+        outcome = taken_in(home, PLATE, progress)
         counted = []
         for row in results_table(home):
             if row.workflow.startswith(f"{CELLS} "):

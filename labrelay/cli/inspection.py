@@ -115,12 +115,10 @@ def _plate(run: InstrumentRun) -> str | None:
 
 def _tables(run: InstrumentRun) -> Iterator[tuple[str, list[str], Sequence[Sequence[Cell]]]]:
     """Yield title, headings and rows of what a run may have many of."""
-    roles = sorted({file.role.value for file in run.files})
-    of_role = {role: [file for file in run.files if file.role.value == role] for role in roles}
     yield (
         "",
         ["files", "number", "size"],
-        [(role, len(files), size_text(sum(file.size for file in files))) for role, files in of_role.items()],
+        [(role.value, len(sizes), size_text(sum(sizes))) for role, sizes in run.sizes_by_role.items()],
     )
     yield (
         "",
@@ -136,23 +134,15 @@ def _tables(run: InstrumentRun) -> Iterator[tuple[str, list[str], Sequence[Seque
 
 
 def _unit(unit: Unit) -> tuple[Cell, ...]:
-    facts = unit.completion
-    return (
-        unit.name,
-        unit.kind,
-        unit.sample,
-        *(each.value.value for each in (facts.acquired, facts.copied, facts.converted)),
-        ", ".join(f"{name} {value}" for name, value in unit.facts.items()),
-    )
+    facts = ", ".join(f"{name} {value}" for name, value in unit.facts.items())
+    return (unit.name, unit.kind, unit.sample, *unit.completion.words, facts)
 
 
 def _image(image: ImageSet) -> tuple[Cell, ...]:
-    sizes = (image.size_x, image.size_y, image.size_z, image.size_c, image.size_t)
-    told = " × ".join("?" if each is None else str(each) for each in sizes)
     channels = ", ".join(each.name or "?" for each in image.channels)
     # A microscope of light has tenths of a micrometre, one of electrons ten-thousandths.
     pixel = None if image.pixel_um is None else f"{image.pixel_um:.4g}"
-    return (image.name, told, image.pixel_type, pixel, channels, image.acquired)
+    return (image.name, image.extent, image.pixel_type, pixel, channels, image.acquired)
 
 
 def _block(title: str, header: list[str], rows: Sequence[Sequence[Cell]]) -> None:

@@ -80,6 +80,12 @@ class ImageSet(Frozen):
     at: ImageAt | None = None
     tilt_degrees: tuple[float, ...] = ()
 
+    @property
+    def extent(self) -> str:
+        """Its five sizes as people write them, `?` for what is not said: `512 × 256 × 1 × 3 × ?`."""
+        sizes = (self.size_x, self.size_y, self.size_z, self.size_c, self.size_t)
+        return " × ".join("?" if each is None else str(each) for each in sizes)
+
 
 def well_name(row: int, column: int) -> str:
     """Return a well's name from its row and column, both from 1: (2, 3) is `B03`, (27, 1) is `AA01`."""

@@ -34,6 +34,11 @@ class Completion(Frozen):
     copied: Fact = Fact()
     converted: Fact = Fact()
 
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """The three facts as `yes`, `no` or `unknown`."""
+        return (self.acquired.value.value, self.copied.value.value, self.converted.value.value)
+
 
 class ReadSegment(Frozen):
     """One read of the run's recipe (RunInfo.xml `Read`): number from 1, cycles, and whether it is an index read."""
@@ -161,6 +166,14 @@ class InstrumentRun(Frozen):
     def id(self) -> str:
         """The id shown to people, `ins_…`."""
         return derived_id("ins", self.platform, self.run_id)
+
+    @property
+    def sizes_by_role(self) -> dict[FileRole, tuple[int, ...]]:
+        """The sizes of the files of each role, roles in the order of their names."""
+        sizes: dict[FileRole, list[int]] = {}
+        for file in self.files:
+            sizes.setdefault(file.role, []).append(file.size)
+        return {role: tuple(sizes[role]) for role in sorted(sizes)}
 
     @property
     def sample_labels(self) -> tuple[str, ...]:

@@ -34,3 +34,11 @@ def make_home(tmp_path: Path) -> Iterator[MakeHome]:
     yield make
     for home in opened:
         home.close()
+
+
+@pytest.fixture
+def landing(tmp_path: Path) -> Path:
+    """Return a folder that instruments write into."""
+    folder = tmp_path / "landing"
+    folder.mkdir()
+    return folder

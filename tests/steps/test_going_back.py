@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from changing_lab import Engine, Lab
+from changing_lab import Lab, lab_with_results
 from sqlalchemy import select, update
 
 from labrelay.records import plans, stale
@@ -21,11 +21,7 @@ from labrelay.steps.reprocess_run import start, work
 def lab(make_home: Callable[[str], Home], tmp_path: Path) -> Lab:
     """Return a lab with results of two samples that a newer workflow has made old."""
     home = make_home('datazone_domain_id = "dzd_abc1"\ndatazone_project_id = "abc123"\n')
-    home.engine = Engine()
-    made = Lab(home, tmp_path)
-    made.announce("A", "B")
-    made.submit(made.take_in("fc-1", "A", "B"))
-    made.end()
+    made = lab_with_results(home, tmp_path, "A", "B")
     made.definition(version="1.1")
     return made
 

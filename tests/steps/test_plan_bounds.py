@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from changing_lab import Engine, Lab
+from changing_lab import Lab, lab_with_results
 
 from labrelay.model.errors import Busy, UsageError
 from labrelay.records import plans
@@ -22,12 +22,7 @@ from labrelay.steps.reprocess_run import advance, drop, resume, start
 @pytest.fixture
 def lab(make_home: Callable[[str], Home], tmp_path: Path) -> Lab:
     """Return a lab with results of two samples that a newer workflow has made old."""
-    home = make_home("")
-    home.engine = Engine()
-    made = Lab(home, tmp_path)
-    made.announce("A", "B")
-    made.submit(made.take_in("fc-1", "A", "B"))
-    made.end()
+    made = lab_with_results(make_home(""), tmp_path, "A", "B")
     made.definition(version="1.1")
     return made
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from changing_lab import EXPERIMENT, Engine, Lab
+from changing_lab import EXPERIMENT, Lab, lab_with_results
 from sqlalchemy import select
 
 from labrelay.model.experiment import Sample
@@ -27,13 +27,7 @@ from labrelay.steps.route import reads_of, route
 
 @pytest.fixture
 def lab(make_home: Callable[[str], Home], tmp_path: Path) -> Lab:
-    home = make_home("")
-    home.engine = Engine()
-    made = Lab(home, tmp_path)
-    made.announce("A", "B")
-    made.submit(made.take_in("fc-1", "A", "B"))
-    made.end()
-    return made
+    return lab_with_results(make_home(""), tmp_path, "A", "B")
 
 
 def items(planned: Plan) -> dict[str, Item]:

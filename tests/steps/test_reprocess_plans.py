@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from changing_lab import Engine, Lab
+from changing_lab import Engine, Lab, lab_with_results
 from sqlalchemy import func, select, update
 
 from labrelay.model.errors import Busy, Conflict, NotFound, UsageError
@@ -33,12 +33,7 @@ WEBHOOK = 'webhook_url = "http://127.0.0.1:9/hook"\n'
 @pytest.fixture
 def lab(make_home: Callable[[str], Home], tmp_path: Path) -> Lab:
     """Return a lab with results of four samples that a newer workflow has made old."""
-    home = make_home(WEBHOOK)
-    home.engine = Engine()
-    made = Lab(home, tmp_path)
-    made.announce("A", "B", "C", "D")
-    made.submit(made.take_in("fc-1", "A", "B", "C", "D"))
-    made.end()
+    made = lab_with_results(make_home(WEBHOOK), tmp_path, "A", "B", "C", "D")
     made.definition(version="1.1")
     return made
 

@@ -64,13 +64,6 @@ def delivery(landing: Path, listed: Iterable[str], there: Iterable[str], name: s
 
 
 @pytest.fixture
-def landing(tmp_path: Path) -> Path:
-    folder = tmp_path / "landing"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def home(make_home: Callable[[str], Home], landing: Path) -> Home:
     return make_home(f'landing = ["{landing}"]\nquiet_minutes = 5\n')
 

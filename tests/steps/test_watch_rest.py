@@ -24,13 +24,6 @@ YES, NO = Fact(value=Known.YES, evidence="End.txt"), Fact(value=Known.NO, eviden
 
 
 @pytest.fixture
-def landing(tmp_path: Path) -> Path:
-    folder = tmp_path / "landing"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def home(make_home: Callable[[str], Home], landing: Path) -> Home:
     return make_home(f'landing = ["{landing}"]\nquiet_minutes = 5\nquiet_hours = 24\n')
 

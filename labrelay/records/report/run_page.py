@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from labrelay.model.imaging import ImageSet, Plate
-from labrelay.model.instrument import Completion, InstrumentRun
+from labrelay.model.instrument import InstrumentRun
 from labrelay.records.documents import Document, document, number_text
 from labrelay.records.report.page import render
 from labrelay.records.report.plate_map import PLATE_CSS, plate_figure
@@ -99,7 +99,7 @@ def _figures(run: InstrumentRun) -> list[Figure]:
 def _tables(run: InstrumentRun) -> Iterator[Table]:
     """Yield what a run may have many of; numbers by well are maps and stand in no table."""
     head = ("Part", "Kind", "Sample", "Acquired", "Copied", "Converted")
-    yield _table("Parts", head, run.units, lambda unit: (unit.name, unit.kind, unit.sample, *_facts(unit.completion)))
+    yield _table("Parts", head, run.units, lambda unit: (unit.name, unit.kind, unit.sample, *unit.completion.words))
     yield _table("Images", ("Image", "x, y, z, c, t", "Pixel", "µm", "Channels", "Acquired"), run.images, _image_row)
     files = Counter(file.sample for file in run.files)
     yield _table(
@@ -126,15 +126,10 @@ def _table(title: str, head: Sequence[str], items: Sequence[T], row: Callable[[T
     return Table(title, tuple(head), tuple(cells), len(items))
 
 
-def _facts(completion: Completion) -> tuple[str, str, str]:
-    return (completion.acquired.value.value, completion.copied.value.value, completion.converted.value.value)
-
-
 def _image_row(image: ImageSet) -> tuple[str, ...]:
-    sizes = (image.size_x, image.size_y, image.size_z, image.size_c, image.size_t)
     return (
         image.name,
-        " × ".join("?" if each is None else str(each) for each in sizes),
+        image.extent,
         image.pixel_type or "",
         number_text(image.pixel_um),
         ", ".join(channel.name or "?" for channel in image.channels[:12]),
@@ -144,6 +139,5 @@ def _image_row(image: ImageSet) -> tuple[str, ...]:
 
 def _roles(run: InstrumentRun) -> list[tuple[str, int, str]]:
     """Return number and size of the files by role."""
-    roles = sorted({file.role for file in run.files})
-    of_role = {role: [file.size for file in run.files if file.role is role] for role in roles}
-    return [(role.value.replace("_", " "), len(sizes), human_bytes(sum(sizes))) for role, sizes in of_role.items()]
+    sized = run.sizes_by_role.items()
+    return [(role.value.replace("_", " "), len(sizes), human_bytes(sum(sizes))) for role, sizes in sized]
