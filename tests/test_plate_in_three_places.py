@@ -8,18 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from batch_home import home_with_batch
 from batch_queues import enabled_queue
 from emulated import Emulated, emulator
 from sqlalchemy import select
 
 from labrelay.records.schema import WorkflowRunRow
 from labrelay.steps.announce import announce
-from labrelay.steps.cloud import set_up
 from labrelay.steps.collect import wait_for
 from labrelay.steps.direct import submit_direct
 from labrelay.steps.home import Home, init_home, open_home
 from labrelay.steps.process import process
-from labrelay.steps.settings import load_settings
 
 __all__ = ["emulator"]
 REAL = Path(__file__).parent / "data" / "imaging"
@@ -29,25 +28,18 @@ TABLES = ("wells.csv", "fields.csv", "objects.csv", "metrics.json")
 pytestmark = pytest.mark.slow
 
 
+def announced(home: Home, folder: Path) -> Path:
+    """Announce the plate and return its run, of which nothing is stored yet."""
+    table = folder / "plates.csv"
+    table.write_text(f"sample,experiment,assay,project\n{PLATE},ht29,imaging,screen\n")
+    announce(home, table)
+    return Path(shutil.copytree(REAL, folder / "landing" / PLATE))
+
+
 @pytest.fixture
 def home(emulator: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    for name, value in emulator.environment.items():
-        monkeypatch.setenv(name, value)
-    enabled_queue(emulator.client("batch"), "plates")
-    path = tmp_path / "home"
-    init_home(path)
-    with (path / "labrelay.toml").open("a") as settings:
-        settings.write('start_run_rate = 100\nbatch_queue = "plates"\nbatch_image = "labrelay:test"\n')
-        settings.write('batch_role_arn = "arn:aws:iam::123456789012:role/labrelay-jobs"\n')
-    role = "arn:aws:iam::123456789012:role/labrelay-runs"
-    set_up(path, load_settings(path), name="plates", bucket="labrelay-plates", role_arn=role)
-    opened = open_home(path)
-    table = tmp_path / "plates.csv"
-    table.write_text(f"sample,experiment,assay,project\n{PLATE},ht29,imaging,screen\n")
-    announce(opened, table)
-    folder = tmp_path / "landing" / PLATE
-    shutil.copytree(REAL, folder)
-    process(opened, folder)  # without rules: the images are stored, and nothing runs
+    opened = home_with_batch(emulator, monkeypatch, tmp_path / "home", "plates")
+    process(opened, announced(opened, tmp_path))  # without rules: the images are stored, and nothing runs
     yield opened
     opened.close()
 
@@ -87,12 +79,7 @@ def test_a_laptops_plate_goes_to_batch_and_comes_back(
         '[[rule]]\nname = "plates"\nworkflow = "cell_count"\non = "batch"\n[rule.when]\nplatform = "images"\n'
     )
     home = open_home(path)
-    table = tmp_path / "plates.csv"
-    table.write_text(f"sample,experiment,assay,project\n{PLATE},ht29,imaging,screen\n")
-    announce(home, table)
-    folder = tmp_path / "landing" / PLATE
-    shutil.copytree(REAL, folder)
-    done = process(home, folder)
+    done = process(home, announced(home, tmp_path))
     assert (done.stored, done.submitted, done.failed) == (3, 1, [])
     with home.records.read() as session:
         [row] = session.scalars(select(WorkflowRunRow)).all()

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_queues import enabled_queue
+from batch_home import home_with_batch
 from emulated import Emulated, emulator
 from sqlalchemy import select
 
 from labrelay.records.schema import WorkflowRunRow
 from labrelay.steps.announce import announce
-from labrelay.steps.cloud import set_up
 from labrelay.steps.collect import wait_for
 from labrelay.steps.direct import submit_direct
-from labrelay.steps.home import Home, init_home, open_home
+from labrelay.steps.home import Home
 from labrelay.steps.process import process
-from labrelay.steps.settings import load_settings
 
 __all__ = ["emulator"]
 DEMO = Path(__file__).parents[1] / "demo"
@@ -44,18 +42,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def home(emulator: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """Return a home of the profile healthomics that has Batch as well, with the demo's reads imported."""
-    path = tmp_path_factory.mktemp("places") / "home"
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in emulator.environment.items():
-            patch.setenv(name, value)
-        enabled_queue(emulator.client("batch"), "places")
-        init_home(path)
-        with (path / "labrelay.toml").open("a") as settings:
-            settings.write('start_run_rate = 100\nbatch_queue = "places"\nbatch_image = "labrelay:test"\n')
-            settings.write('batch_role_arn = "arn:aws:iam::123456789012:role/labrelay-jobs"\n')
-        role = "arn:aws:iam::123456789012:role/labrelay-runs"
-        set_up(path, load_settings(path), name="places", bucket="labrelay-places", role_arn=role)
-        opened = open_home(path)
+        opened = home_with_batch(emulator, patch, tmp_path_factory.mktemp("places") / "home", "places")
         opened.reads.add_reference(DEMO / "MH356245.1.reference.fasta", "MH356245.1")
         announce(opened, DEMO / "samples.csv")
         process(opened, RUN)  # without rules: the reads are stored and imported, and nothing runs
