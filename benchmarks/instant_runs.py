@@ -11,7 +11,6 @@ that is started for it with its durability on.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "factory"))
 import seed
 from postgres import Cluster
 
+from benchmarks.measure import between, team
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.runs import EngineStatus, OutputFile, RunReport, RunRequest, WorkflowVersion
@@ -88,17 +88,8 @@ def measure(name: str, cluster: Cluster | None, count: int, workers: int) -> Non
     with tempfile.TemporaryDirectory(prefix="labrelay-bench-") as folder:
         path = Path(folder) / "home"
         version = prepare(path, cluster)
-        spawn = multiprocessing.get_context("spawn")
-        start, times = spawn.Barrier(workers), spawn.Queue()
-        groups = [range(n, count // GROUP, workers) for n in range(workers)]
-        team = [spawn.Process(target=work, args=(path, version, part, start, times)) for part in groups]
-        for each in team:
-            each.start()
-        spans = [times.get() for _ in team]
-        for each in team:
-            each.join()
-            assert each.exitcode == 0
-        took = max(end for _, end, _ in spans) - min(begin for begin, _, _ in spans)
+        spans = team(work, [(path, version, range(n, count // GROUP, workers)) for n in range(workers)])
+        took = between(spans)
         first, last = (sum(marks[place] for _, _, marks in spans) / len(spans) for place in (0, -1))
         done = count // GROUP * GROUP
         sys.stdout.write(

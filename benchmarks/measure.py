@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import json
+import multiprocessing
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 RAW = Path(__file__).resolve().parent / "raw"
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -105,3 +107,26 @@ def machine() -> str:
     """Return what the figures were measured on, and how busy it is."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return f"{os.cpu_count()} cores, load {load}, Python {platform.python_version()}, {sys.platform}"
+
+
+def team(work: Callable[..., None], parts: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Run `work(*part, start, times)` for each part in a fresh process; return what each has put into `times`.
+
+    All wait at `start`, so that what they measure begins when the last of them is ready. What each puts begins with the
+    time when it began and the time when it ended.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    start, times = spawn.Barrier(len(parts)), spawn.Queue()
+    workers = [spawn.Process(target=work, args=(*part, start, times)) for part in parts]
+    for each in workers:
+        each.start()
+    spans = [times.get() for _ in workers]
+    for each in workers:
+        each.join()
+        assert each.exitcode == 0
+    return spans
+
+
+def between(spans: Sequence[tuple[Any, ...]]) -> float:
+    """Return the seconds from the first beginning to the last end of what a team has put."""
+    return float(max(span[1] for span in spans) - min(span[0] for span in spans))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "factory"))
 
 from postgres import Cluster
 
+from benchmarks.measure import between, team
 from labrelay.records import outbox
 from labrelay.steps.deliver import deliver
 from labrelay.steps.home import init_home, open_home
@@ -74,16 +74,7 @@ def measure(name: str, cluster: Cluster | None, url: str, count: int, workers: i
     with tempfile.TemporaryDirectory(prefix="labrelay-bench-") as folder:
         path = Path(folder) / "home"
         fill(path, cluster, url, count)
-        spawn = multiprocessing.get_context("spawn")
-        start, times = spawn.Barrier(workers), spawn.Queue()
-        team = [spawn.Process(target=work, args=(path, start, times)) for _ in range(workers)]
-        for each in team:
-            each.start()
-        spans = [times.get() for _ in team]
-        for each in team:
-            each.join()
-            assert each.exitcode == 0
-        took = max(end for _, end in spans) - min(begin for begin, _ in spans)
+        took = between(team(work, [(path,)] * workers))
         assert (len(Counting.texts), len(set(Counting.texts))) == (count, count)
     sys.stdout.write(f"{name}, {workers} worker(s): {count} messages in {took:.1f} s, {count / took:.0f} a second\n")
     sys.stdout.flush()
