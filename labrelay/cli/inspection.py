@@ -15,8 +15,7 @@ from labrelay.model.words import counted
 
 if TYPE_CHECKING:
     from labrelay.model.imaging import ImageSet
-    from labrelay.model.instrument import Detection, InstrumentRun, SheetSample, Unit
-    from labrelay.parsers.listing import Listing
+    from labrelay.model.instrument import InstrumentRun, SheetSample, Unit
 
 SHOWN = 24  # rows of a table, so that all fits on a screen or two; --json has everything
 
@@ -36,17 +35,22 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
     which evidence; quality; every warning. It needs no home and changes nothing.
     """
     from labrelay.model.errors import UsageError
+    from labrelay.model.run_facts import run_facts
     from labrelay.parsers.registry import look
 
     if not place.exists():
         raise UsageError(f"there is no folder or file {place}")
-    run, seen, listing = look(place, platform)
+    seen = look(place, platform)
+    run = seen.run
     if page is not None:
-        _write_page(run, seen, listing, page)
+        from labrelay.steps.run_documents import write_page
+
+        write_page(seen, page)
+        click.echo(f"wrote {page}", err=True)
     if wants_json():
         emit(run.model_dump(mode="json", exclude=None if personal else {"personal"}))
         return
-    table(["what", "value"], [(name, value) for name, value in _facts(run, seen) if value], "")
+    table(["what", "value"], run_facts(run, seen.seen), "")
     for title, header, rows in _tables(run):
         if rows:
             _block(title, header, rows)
@@ -56,61 +60,6 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
     elif run.personal:
         click.echo(f"\n{counted(len(run.personal), 'personal field')} left out: --personal shows them")
     _problems(run)
-
-
-def _write_page(run: InstrumentRun, seen: Sequence[Detection], listing: Listing, page: Path) -> None:
-    """Write the run as a page of its own, with pictures out of its files."""
-    from labrelay.records.report.run_page import write_run_page
-    from labrelay.records.report.run_pictures import choose, draw, load_from
-    from labrelay.records.report.run_quality import CyclePoint
-
-    facts = [(name, value) for name, value in _facts(run, seen) if value]
-    cycles: list[CyclePoint] = []
-    if run.platform == "illumina":
-        from labrelay.parsers.interop_quality import cycle_quality
-
-        cycles = [CyclePoint(*point) for point in cycle_quality(listing, run.reads)]
-    write_run_page(run, facts, draw(choose(run), load_from(run, listing.root)), page, cycles)
-    click.echo(f"wrote {page}", err=True)
-
-
-def _facts(run: InstrumentRun, seen: Sequence[Detection]) -> Iterator[tuple[str, str | None]]:
-    """Yield what is known of the run, each with its heading; what is not known is None."""
-    evidence = next((each.evidence for each in seen if each.platform == run.platform), ())
-    others = [each.platform for each in seen if each.platform != run.platform]
-    yield "platform", " ".join(part for part in (run.platform, run.instrument_model, run.instrument_serial) if part)
-    yield "seen by", ", ".join(evidence)
-    yield "also", f"{', '.join(others)} (--as reads it so)" if others else None
-    yield "run", run.run_id
-    yield "folder", run.folder_name if run.folder_name != run.run_id else None
-    yield "software", run.software
-    cell = (run.flow_cell, run.flow_cell_type, f"position {run.position}" if run.position else None)
-    yield "flow cell", ", ".join(part for part in cell if part)
-    yield "grid", run.grid
-    yield "plate", _plate(run)
-    yield "started", _moment(run)
-    yield "ended", run.ended.isoformat() if run.ended else None
-    yield "recipe", " ".join(f"{each.cycles}{' index' if each.is_index else ''}" for each in run.reads)
-    for name, fact in run.completion:
-        yield name, f"{fact.value}{f' ({fact.evidence})' if fact.evidence else ''}"
-
-
-def _moment(run: InstrumentRun) -> str | None:
-    """Return the start as it was read; without a zone that is said."""
-    if run.started is None:
-        return run.started_text
-    zone = "" if run.started.tzinfo else " (without a zone)"
-    told = run.started.isoformat() + zone
-    return told if run.started_text in (None, run.started.isoformat()) else f"{told}, written as {run.started_text}"
-
-
-def _plate(run: InstrumentRun) -> str | None:
-    if run.plate is None:
-        return None
-    size = f"{run.plate.rows} × {run.plate.columns}" if run.plate.rows and run.plate.columns else None
-    wells = counted(len(run.plate.wells), "well") if run.plate.wells else None
-    fields = f"{counted(run.plate.fields, 'field')} each" if run.plate.fields else None
-    return ", ".join(part for part in (run.plate.id, size, wells, fields) if part)
 
 
 def _tables(run: InstrumentRun) -> Iterator[tuple[str, list[str], Sequence[Sequence[Cell]]]]:

@@ -55,12 +55,18 @@ def ingest(folder: Path, assume_complete: bool) -> None:
     """Store an instrument run's files and judge its reads; nothing is stored twice."""
     from labrelay.cli.terminal import TerminalProgress
     from labrelay.steps.process import take_in
+    from labrelay.steps.run_documents import page_of
 
     with TerminalProgress() as progress:
-        run, stored = take_in(current_home(progress), folder, assume_complete=assume_complete)
+        home = current_home(progress)
+        run, stored = take_in(home, folder, assume_complete=assume_complete)
+    page = page_of(home, run.platform, run.run_id)
     if wants_json():
-        emit({"id": run.id, "run_id": run.run_id, "stored": stored, "files": len(run.files)})
+        shown = {"id": run.id, "run_id": run.run_id, "stored": stored, "files": len(run.files)}
+        emit(shown | {"page": None if page is None else str(page.path)})
     else:
+        if page is not None:
+            click.echo(f"run: {page.path}")
         click.echo(
             f"{run.id}: {stored} of {counted(len(run.files), 'file')} stored now; go on with: labrelay process {folder}"
         )

@@ -109,6 +109,8 @@ def _tell(home: Home, outcome: Processed, *, waited: bool) -> int:
         click.echo(
             f"{counted(waiting, 'workflow run')} not started yet: the same command, or labrelay sweep, tries again"
         )
+    if outcome.page is not None:
+        click.echo(f"run: {outcome.page}")
     if rows:
         click.echo(f"results: {home.path / 'results' / rows[0].result_path.split('/')[0] / 'index.html'}")
     click.echo(f"stored {outcome.stored} · imported {outcome.imported} · submitted {outcome.submitted}")
@@ -143,6 +145,7 @@ def _as_json(outcome: Processed, rows: list[ResultRow], failed: list[RunLine], g
     return {
         "instrument_run": outcome.instrument_run_id,
         "run_id": outcome.run_id,
+        "page": None if outcome.page is None else str(outcome.page),
         "stored": outcome.stored,
         "imported": outcome.imported,
         "submitted": outcome.submitted,

@@ -84,7 +84,13 @@ def _state(row: RunRow) -> str:
     return row.state.value.lower().replace("_", " ")
 
 
-def report(title: str, counts: Mapping[str, int], waits: Sequence[tuple[str, str]], rows: Sequence[RunRow]) -> str:
+def report(
+    title: str,
+    counts: Mapping[str, int],
+    waits: Sequence[tuple[str, str]],
+    rows: Sequence[RunRow],
+    page: str | None = None,
+) -> str:
     """Return the Markdown report of a batch: counts, what needs a person, and where each result lies.
 
     Args:
@@ -92,9 +98,11 @@ def report(title: str, counts: Mapping[str, int], waits: Sequence[tuple[str, str
         counts: Words and numbers, such as `files stored`: 12; zeros are left out.
         waits: (what, why) of everything that needs a person.
         rows: The workflow runs.
+        page: Where in the home the page of the instrument run lies.
     """
     told = [f"**{number:,}** {words}" for words, number in counts.items() if number]
     lines = [f"# {cell(title)}", "", ", ".join(told) or "Nothing was to be done.", ""]
+    lines += [f"What the instrument wrote: {cell(page)}", ""] if page else []
     if waits:
         lines += ["## Needs you", "", "| what | why |", "| --- | --- |"]
         lines += [f"| {cell(what)} | {cell(why)} |" for what, why in waits[:LIMIT]]

@@ -15,7 +15,6 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from labrelay.flows.artifacts import artifact_key, publish, report, run_table
 from labrelay.flows.batch import HomeFolder, Text, called_after_folder, opened, step
 from labrelay.flows.rows import RunRow, run_rows
-from labrelay.model.problem import Severity
 from labrelay.model.words import counted
 from labrelay.steps import process as steps
 from labrelay.steps.home import Home
@@ -53,8 +52,7 @@ def process_run(
     """
     with opened(home) as h:
         run, stored = step("parse, check and store", steps.take_in, h, Path(folder), assume_complete=assume_complete)
-        outcome = Processed(run.id, run.run_id, stored=stored)
-        outcome.warnings = [p for p in run.problems if p.severity is Severity.WARNING]
+        outcome = steps.begun(h, run, stored)
         step("match, import, route, submit", steps.go_on, h, outcome, experiment or None, wait=False)
         if wait_for_results:
             step("run, record, deliver", steps.finish, h, outcome)
@@ -85,7 +83,8 @@ def publish_batch(home: Home, outcome: Processed) -> list[RunRow]:
     }
     waits = [(d.label, d.reason or "no announced sample fits") for d in outcome.unassigned]
     waits += outcome.failed + outcome.left_out + [("the run folder", str(problem)) for problem in outcome.warnings]
-    markdown = report(f"Instrument run {outcome.run_id}", counts, waits, rows)
+    page = None if outcome.page is None else outcome.page.relative_to(home.path).as_posix()
+    markdown = report(f"Instrument run {outcome.run_id}", counts, waits, rows, page)
     publish(artifact_key("batch", outcome.instrument_run_id), run_table(rows), markdown, outcome.run_id)
     return rows
 

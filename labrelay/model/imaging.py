@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from labrelay.model.problem import Frozen
+
+_WELL = re.compile(r"([A-Z]|A[A-F])0*([1-9]\d?)")
 
 
 class ImageAt(Frozen):
@@ -94,3 +98,16 @@ def well_name(row: int, column: int) -> str:
         row, rest = divmod(row - 1, 26)
         letters = chr(ord("A") + rest) + letters
     return f"{letters}{column:02d}"
+
+
+def well_at(name: str) -> tuple[int, int] | None:
+    """Return row and column, from 1, of a well's name such as `B03`, `b3` or `AA12`; None when it is none.
+
+    A plate of 1,536 wells, the largest that there is, has the rows A to AF and 48 columns.
+    """
+    found = _WELL.fullmatch(name.strip().upper())
+    if found is None:
+        return None
+    letters = found[1]
+    row = ord(letters[-1]) - ord("A") + 1 + 26 * (len(letters) - 1)
+    return row, int(found[2])

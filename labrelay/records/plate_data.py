@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
+from labrelay.model.imaging import well_at
 from labrelay.records.result import Result, ResultFile
 
 log = logging.getLogger(__name__)
 
 WELL_OUTPUTS = ("wells_table", "wells")
 PICTURE_OUTPUTS = ("overlay_images", "overlays")
-WELL = re.compile(r"([A-Z]|A[A-F])0*([1-9]\d?)")
 PLATES = ((8, 12), (16, 24), (32, 48))  # 96, 384 and 1536 wells: rows, columns
 MOST_PICTURES, LARGEST_PICTURE = 12, 400_000
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -103,16 +103,6 @@ def plate_of(rows: Iterable[Mapping[str, str]]) -> PlateValues | None:
     last = max(row for row, _ in wells), max(column for _, column in wells)
     rows_, columns = next(size for size in PLATES if size[0] >= last[0] and size[1] >= last[1])
     return PlateValues(tuple(wells[at] for at in sorted(wells)), rows_, columns)
-
-
-def well_at(name: str) -> tuple[int, int] | None:
-    """Return row and column, from 1, of a well's name such as `B03` or `AA12`; None when it is none."""
-    found = WELL.fullmatch(name.strip().upper())
-    if found is None:
-        return None
-    letters = found[1]
-    row = ord(letters[-1]) - ord("A") + 1 + 26 * (len(letters) - 1)
-    return row, int(found[2])
 
 
 def pictures_of(outputs: Sequence[ResultFile]) -> tuple[Picture, ...]:

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from labrelay.model.experiment import Experiment
 from labrelay.model.names import slug
-from labrelay.records import experiments
+from labrelay.records import arrivals, experiments
+from labrelay.records.arrivals import ArrivalOf
 from labrelay.records.documents import METADATA, Document, document
 from labrelay.records.eln.port import FILE, FilePart, Link, LinksPart, Part, StatusPart
 from labrelay.records.schema import ExperimentRow
@@ -20,13 +21,15 @@ from labrelay.steps.documents import documents_of, result_folder
 from labrelay.steps.eln_runs import RunOf, results_part, runs_of
 from labrelay.steps.eln_status import status_lines
 from labrelay.steps.home import Home
+from labrelay.steps.run_documents import page_of, thumbnail_of
 from labrelay.steps.settings import Settings
 
 MOST_WITH_FIGURES = 12  # results: beyond, the figures are seen in the reports only
+MOST_RUNS, MOST_THUMBNAILS = 12, 12  # instrument runs, the newest, and datasets of each
 
 
 def wanted_parts(home: Home, experiment_id: str) -> tuple[Experiment, list[Part]]:
-    """Return an experiment with the parts that its entry shall have. Cost: eight queries, whatever its size.
+    """Return an experiment with the parts that its entry shall have. Cost: ten queries, whatever its size.
 
     Bulk data never goes in: only the documents about results, each up to `eln_file_mib`.
     """
@@ -34,6 +37,8 @@ def wanted_parts(home: Home, experiment_id: str) -> tuple[Experiment, list[Part]
         experiment = experiments.experiment_of(session.get_one(ExperimentRow, experiment_id))
         runs = runs_of(session, experiment_id)
         parts = _texts(session, home.settings, experiment, runs)
+        arrived = arrivals.of_experiment(session, experiment_id)
+    parts += _arrived_files(home, arrived)
     counting = [run for run in runs if run.counts]
     if counting:
         parts += _files(home, experiment, counting)
@@ -57,14 +62,33 @@ def _links(base: str, experiment: Experiment, runs: Sequence[RunOf]) -> Iterator
             yield Link(title=f"Result of {run.sample}, {run.workflow}", url=f"{base}/results/{quote(run.id)}")
 
 
+def _arrived_files(home: Home, arrived: Sequence[ArrivalOf]) -> Iterator[FilePart]:
+    """Yield what the newest instrument runs look like: thumbnails of this experiment's datasets, and pages of runs.
+
+    A run's page names all its samples, so that it goes only where they are all of this experiment.
+    """
+    named: list[tuple[str, Document | None]] = []
+    for run in arrived[:MOST_RUNS]:
+        if run.whole:
+            named.append((f"{slug(run.run_id)}-run.html", page_of(home, run.platform, run.run_id)))
+        for sample, label in run.labels[:MOST_THUMBNAILS]:
+            made = thumbnail_of(home, run.platform, run.run_id, label)
+            named.append((f"{slug(sample)}-{slug(run.run_id)}-{slug(label)}.png", made))
+    yield from _file_parts(home, [(name, made) for name, made in named if made is not None])
+
+
 def _files(home: Home, experiment: Experiment, runs: Sequence[RunOf]) -> Iterator[FilePart]:
-    largest = int(home.settings.eln_file_mib * (1 << 20))
     table = home.path / "results" / slug(experiment.name) / "results.csv"
     named = [("results.csv", document(table, "Results table"))]
     figures = len(runs) <= MOST_WITH_FIGURES
     for run in runs:
         found = documents_of(result_folder(home, run.result_path))
         named += [(_file_name(run, made), made) for made in found if figures or made.media_type != "image/svg+xml"]
+    yield from _file_parts(home, named)
+
+
+def _file_parts(home: Home, named: Sequence[tuple[str, Document]]) -> Iterator[FilePart]:
+    largest = int(home.settings.eln_file_mib * (1 << 20))
     for name, made in named:
         # What is missing is made again by the next delivery of a result.
         if made.path.is_file() and made.path.stat().st_size <= largest:

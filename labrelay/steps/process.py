@@ -10,7 +10,7 @@ from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.problem import Problem, Severity, errors_of
 from labrelay.model.words import counted
-from labrelay.parsers.registry import read_run
+from labrelay.parsers.registry import look
 from labrelay.records import audit, intake
 from labrelay.records.database import now
 from labrelay.records.eln.registry import ARCHIVE
@@ -24,15 +24,17 @@ from labrelay.steps.ingest import ingest
 from labrelay.steps.listing import lines_of
 from labrelay.steps.readiness import by_rest, unfinished
 from labrelay.steps.route import route
+from labrelay.steps.run_documents import page_of, publish_arrivals, publish_run
 from labrelay.steps.submit import submit_planned
 
 
 @dataclass
 class Processed:
-    """What a process did, counted; all zero when everything had been done before."""
+    """What a process did, counted, all zero when everything had been done before; `page` is the instrument run's."""
 
     instrument_run_id: str
     run_id: str
+    page: Path | None = None
     stored: int = 0
     imported: int = 0
     submitted: int = 0
@@ -64,7 +66,8 @@ def take_in(
         raise UsageError(what)
     tell = home.progress
     tell.stage("parse", folder.name)
-    run = read_run(folder)
+    seen = look(folder)
+    run = seen.run
     if rested is not None and (known := by_rest(run, rested)) != run:
         run = known
         _put_on_record(home, run, folder, "instrument_run.complete_by_rest")
@@ -77,6 +80,9 @@ def take_in(
     tell.done("parse", f"{what} run {run.run_id}: {size}")
     tell.stage("store", run.run_id)
     stored = ingest(home, run, folder.resolve())
+    if stored.stored or page_of(home, run.platform, run.run_id) is None:
+        publish_run(home, seen._replace(run=run))
+        publish_arrivals(home)
     tell.done("store", f"{counted(stored.stored, 'file')} stored, {stored.already} there before")
     return run, stored.stored
 
@@ -109,9 +115,14 @@ def process(
         if home.settings.eln != ARCHIVE:
             deliver(home)  # the notebook knows of a refused run, too
         raise
-    outcome = Processed(run.id, run.run_id, stored=stored)
-    outcome.warnings = [p for p in run.problems if p.severity is Severity.WARNING]
-    return go_on(home, outcome, experiment, wait=wait)
+    return go_on(home, begun(home, run, stored), experiment, wait=wait)
+
+
+def begun(home: Home, run: InstrumentRun, stored: int) -> Processed:
+    """Return what a process has done when the run's files are stored."""
+    page = page_of(home, run.platform, run.run_id)
+    warnings = [problem for problem in run.problems if problem.severity is Severity.WARNING]
+    return Processed(run.id, run.run_id, page.path if page else None, stored=stored, warnings=warnings)
 
 
 def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait: bool = True) -> Processed:

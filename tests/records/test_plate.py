@@ -12,7 +12,8 @@ import hostile
 import pytest
 
 from labrelay.model.files import FileRole
-from labrelay.records.plate_data import MOST_PICTURES, pictures_of, plate_of, well_at
+from labrelay.model.imaging import well_at
+from labrelay.records.plate_data import MOST_PICTURES, pictures_of, plate_of
 from labrelay.records.report.page import write_report
 from labrelay.records.report.plate import plate_figures
 from labrelay.records.report_data import load_report_data

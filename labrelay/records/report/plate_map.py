@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from math import isfinite
 
 from markupsafe import Markup
 
-from labrelay.model.imaging import Plate, well_name
+from labrelay.model.imaging import Plate, well_at, well_name
 from labrelay.model.words import counted
 from labrelay.records.documents import number_text
 from labrelay.records.report.plate import SHADES, shade_of
 from labrelay.records.report.svg import CHART_CSS, WIDTH, Figure, join, rect, text
 
 _SIZES = ((2, 3), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
-_NAME = re.compile(r"([A-Z]{1,2})(\d{1,2})\Z")
 PLATE_CSS = """
 .chart .well { fill: var(--shade); stroke: var(--line); } .chart .taken { fill: var(--accent); stroke: var(--accent); }
 """
@@ -31,7 +29,7 @@ def plate_figure(
         values: A number a well, such as cells; a well that is not in it is shown as empty.
         name, unit: What the numbers are.
     """
-    places = {well: place for well in (*plate.wells, *(values or {})) if (place := _place(well)) is not None}
+    places = {well: place for well in (*plate.wells, *(values or {})) if (place := well_at(well)) is not None}
     if not places:
         return None
     rows, columns = _size(plate, places)
@@ -57,17 +55,6 @@ def plate_figure(
     if ends is not None:
         said = f"{name}, {number_text(ends[0])} to {number_text(ends[1])} {unit}".rstrip()
     return Figure("plate", plate.id or "Plate", f"{said}.", join(parts), height, css=CHART_CSS + PLATE_CSS)
-
-
-def _place(well: str) -> tuple[int, int] | None:
-    """Return row and column, from 1, of a well's name."""
-    match = _NAME.match(well)
-    if match is None:
-        return None
-    row = 0
-    for letter in match[1]:
-        row = row * 26 + ord(letter) - ord("A") + 1
-    return (row, int(match[2])) if row <= 48 and 0 < int(match[2]) <= 72 else None
 
 
 def _size(plate: Plate, places: Mapping[str, tuple[int, int]]) -> tuple[int, int]:

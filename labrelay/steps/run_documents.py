@@ -1,0 +1,130 @@
+"""The documents of an instrument run: its page and a thumbnail for each dataset, made while its folder is at hand.
+
+They are views, as a result's report is: nothing in the records hangs on them, and what is missing is made again when
+the run's folder is taken once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labrelay.model.files import FileRole
+from labrelay.model.instrument import InstrumentRun
+from labrelay.model.names import slug
+from labrelay.model.run_facts import run_facts
+from labrelay.records import arrivals
+from labrelay.records.documents import Document, document
+from labrelay.steps.home import Home
+from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
+
+if TYPE_CHECKING:
+    from labrelay.parsers.registry import Look
+    from labrelay.records.report.run_pictures import Gallery
+    from labrelay.records.report.run_quality import CyclePoint
+
+FOLDER, PAGE, THUMBNAILS = "instrument-runs", "index.html", "thumbnails"
+MOST_LISTED = 200
+
+
+def run_folder(home: Home, platform: str, run_id: str) -> Path:
+    """Return the folder of an instrument run's documents."""
+    return home.path / FOLDER / slug(platform) / slug(run_id)
+
+
+def page_of(home: Home, platform: str, run_id: str) -> Document | None:
+    """Return the page of an instrument run, or None when there is none (yet)."""
+    path = run_folder(home, platform, run_id) / PAGE
+    return document(path, f"Instrument run {run_id}") if path.is_file() else None
+
+
+def thumbnail_of(home: Home, platform: str, run_id: str, label: str) -> Document | None:
+    """Return the thumbnail of a dataset, or None when it has none, as one of reads."""
+    path = run_folder(home, platform, run_id) / THUMBNAILS / f"{slug(label)}.png"
+    return document(path, f"{label} on {run_id}") if path.is_file() else None
+
+
+def publish_run(home: Home, look: Look) -> Path:
+    """Write the page of an instrument run and a thumbnail for each of its datasets of images; return the page.
+
+    Cost: as many planes are viewed as the page shows, and at most 96 more a dataset; the page is written last, so that
+    where it is, all is.
+
+    Raises:
+        StorageFailed: The disk did not take a file.
+    """
+    from labrelay.records.report.run_thumbnails import thumbnails
+
+    run = look.run
+    folder = run_folder(home, run.platform, run.run_id)
+    if _has_images(run):
+        from labrelay.records.report.run_pictures import load_from
+
+        with storage_errors("write thumbnails", folder):
+            make_dirs(folder / THUMBNAILS)
+            for label, picture in thumbnails(run, load_from(run, look.listing.root)):
+                write_atomic(folder / THUMBNAILS / f"{slug(label)}.png", picture, durable=False)
+    return write_page(look, folder / PAGE).path
+
+
+def publish_arrivals(home: Home) -> Path:
+    """Write the page of what came in, from the records: the newest 200 instrument runs.
+
+    Cost: three queries. Two processes may write it at once; so it is written again when more came meanwhile.
+
+    Raises:
+        StorageFailed: The disk did not take the page.
+    """
+    from labrelay.records.report.runs_page import Listed, write_runs_page
+
+    path = home.path / FOLDER / PAGE
+    written: list[arrivals.Arrival] | None = None
+    while written != (found := _newest(home))[0]:
+        written, total = found
+        write_runs_page([Listed(run, *_shown(home, run)) for run in written], total, path)
+    return path
+
+
+def _newest(home: Home) -> tuple[list[arrivals.Arrival], int]:
+    with home.records.read() as session:
+        return arrivals.newest(session, MOST_LISTED)
+
+
+def _shown(home: Home, run: arrivals.Arrival) -> tuple[Path | None, Path | None]:
+    page = page_of(home, run.platform, run.run_id)
+    thumbnail = thumbnail_of(home, run.platform, run.run_id, run.label) if run.label is not None else None
+    return page.path if page else None, thumbnail.path if thumbnail else None
+
+
+def write_page(look: Look, path: Path) -> Document:
+    """Write an instrument run as a page of its own, with pictures out of its files.
+
+    Raises:
+        StorageFailed: The disk did not take the page.
+    """
+    from labrelay.records.report.run_page import write_run_page
+
+    facts = run_facts(look.run, look.seen)
+    return write_run_page(look.run, facts, _galleries(look), path, _cycles(look))
+
+
+def _has_images(run: InstrumentRun) -> bool:
+    return any(file.role is FileRole.IMAGE for file in run.files)
+
+
+def _galleries(look: Look) -> Sequence[Gallery]:
+    if not _has_images(look.run):
+        return []
+    from labrelay.records.report.run_pictures import choose, draw, load_from
+
+    return draw(choose(look.run), load_from(look.run, look.listing.root))
+
+
+def _cycles(look: Look) -> Sequence[CyclePoint]:
+    if look.run.platform != "illumina":
+        return []
+    from labrelay.parsers.interop_quality import cycle_quality
+    from labrelay.records.report.run_quality import CyclePoint
+
+    return [CyclePoint(*point) for point in cycle_quality(look.listing, look.run.reads)]
