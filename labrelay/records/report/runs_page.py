@@ -16,7 +16,8 @@ from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
 LARGEST = 120_000  # bytes of a thumbnail that is shown: the page holds them all
 CSS = """
 .arrivals td { vertical-align: middle; }
-.arrivals td:nth-child(2), .arrivals td:last-child { white-space: normal; overflow-wrap: anywhere; } .arrivals td:first-child { width: 1%; }
+.arrivals td:nth-child(2), .arrivals td:last-child { white-space: normal; overflow-wrap: anywhere; }
+.arrivals td:first-child { width: 1%; }
 .arrivals img { display: block; height: 64px; max-width: 160px; object-fit: contain; image-rendering: pixelated;
  border-radius: 4px; background: #000; }
 """
