@@ -101,7 +101,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         platform=NAME,
         instrument_model=_one(_model(run) for run in runs),
         instrument_serial=_one(_instrument(run) for run in runs),
-        software=_one(run.report.software for run in runs),
+        software=_one(run.report.software or run.signal.software for run in runs),
         flow_cell=", ".join(dict.fromkeys(run.flow_cell for run in runs[:8] if run.flow_cell)) or None,
         started=started,
         started_text=_one(_started_text(run) for run in runs),
@@ -142,16 +142,17 @@ def _one(values: Iterable[str | None]) -> str | None:
 
 
 def _instrument(run: Run) -> str | None:
-    return (run.summary.text("instrument") if run.summary else None) or run.report.device
+    return (run.summary.text("instrument") if run.summary else None) or run.report.device or run.signal.device
 
 
 def _model(run: Run) -> str | None:
     serial = _instrument(run) or ""
-    return run.report.device_type or next((model for start, model in _MODELS if serial.startswith(start)), None)
+    told = run.report.device_type or run.signal.device_type
+    return told or next((model for start, model in _MODELS if serial.startswith(start)), None)
 
 
 def _started(run: Run) -> datetime | None:
-    return (run.summary.time("started") if run.summary else None) or run.report.started
+    return (run.summary.time("started") if run.summary else None) or run.report.started or run.signal.started
 
 
 def _started_text(run: Run) -> str | None:

@@ -16,6 +16,7 @@ from labrelay.parsers.ont_places import RUN_FOLDER, Group, Place
 from labrelay.parsers.ont_report import CAP, Report, parse_report
 from labrelay.parsers.ont_sheet import Row, parse_sample_sheet
 from labrelay.parsers.ont_summary import KINDS, FinalSummary, parse_final_summary
+from labrelay.parsers.pod5 import SignalRun, signal_run
 from labrelay.parsers.text import warning
 
 NO_SAMPLE = ("unclassified", "mixed")
@@ -28,6 +29,7 @@ class Run:
     group: Group
     summary: FinalSummary | None = None
     report: Report = field(default_factory=Report)
+    signal: SignalRun = field(default_factory=SignalRun)
     rows: list[Row] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -36,26 +38,27 @@ class Run:
     def flow_cell(self) -> str | None:
         """The flow cell's id."""
         told = self.summary.text("flow_cell_id") if self.summary else None
-        return told or self.report.flow_cell or self.group.flow_cell
+        return told or self.report.flow_cell or self.signal.flow_cell or self.group.flow_cell
 
     @property
     def run_id(self) -> str | None:
         """The protocol run's id, a UUID; older versions tell only the acquisition's, 40 hexadecimal digits."""
         told = self.summary.text("protocol_run_id") or self.summary.text("acquisition_run_id") if self.summary else None
-        return told or self.report.run_id
+        return told or self.report.run_id or self.signal.run_id or self.signal.acquisition
 
     @property
     def sample(self) -> str | None:
         """The sample, or the pooled library, that was loaded."""
         told = self.summary.text("sample_id") if self.summary else None
         listed = {row.sample for row in self.rows if row.sample}
-        return told or self.report.sample or (listed.pop() if len(listed) == 1 else None)
+        return told or self.report.sample or (listed.pop() if len(listed) == 1 else None) or self.signal.sample
 
     @property
     def experiment(self) -> str | None:
         """The experiment, MinKNOW's protocol group."""
         told = self.summary.text("protocol_group_id") if self.summary else None
-        return told or self.report.group or next((row.experiment for row in self.rows if row.experiment), None)
+        listed = next((row.experiment for row in self.rows if row.experiment), None)
+        return told or self.report.group or listed or self.signal.experiment
 
     @property
     def name(self) -> str:
@@ -94,9 +97,20 @@ def read_run_of(group: Group, listing: Listing) -> Run:
         if data is not None:
             run.rows, found = parse_sample_sheet(data, place.entry.path)
             run.problems += found
+    if run.summary is None and run.report == Report():
+        run.signal = _signal(run, listing)
     run.problems += _unlike(run, group)
     run.facts = dict(_facts(run, listing))
     return run
+
+
+def _signal(run: Run, listing: Listing) -> SignalRun:
+    """Return what the first file of signal tells, where no control file tells anything."""
+    first = next((place.entry for place in run.group.data if place.kind == "pod5" and place.entry.size), None)
+    found = signal_run(listing.root, first.path) if first is not None else None
+    if isinstance(found, Problem):
+        run.problems.append(found)
+    return found if isinstance(found, SignalRun) else SignalRun()
 
 
 def _data(run: Run, listing: Listing, entry: Entry, cap: int = 1024 * 1024) -> bytes | None:
@@ -125,11 +139,11 @@ def _facts(run: Run, listing: Listing) -> Iterator[tuple[str, str]]:
     summary = run.summary
     for name, value in (
         ("flow cell", run.flow_cell),
-        ("flow cell type", summary.flow_cell_type if summary else None),
-        ("kit", (summary.kit if summary else None) or next((row.kit for row in run.rows if row.kit), None)),
-        ("position", summary.text("position") if summary else None),
+        ("flow cell type", summary.flow_cell_type if summary else run.signal.flow_cell_type),
+        ("kit", (summary.kit if summary else None) or _kit(run)),
+        ("position", summary.text("position") if summary else run.signal.position),
         ("run id", run.run_id),
-        ("acquisition", summary.text("acquisition_run_id") if summary else None),
+        ("acquisition", summary.text("acquisition_run_id") if summary else run.signal.acquisition),
         ("started", summary.text("started") if summary else run.report.started_text),
         ("stopped", summary.text("acquisition_stopped") if summary else None),
     ):
@@ -137,6 +151,10 @@ def _facts(run: Run, listing: Listing) -> Iterator[tuple[str, str]]:
             yield name, value[:200]
     yield from run.report.facts.items()
     yield from _of_bam(run, listing)
+
+
+def _kit(run: Run) -> str | None:
+    return next((row.kit for row in run.rows if row.kit), None) or run.signal.kit
 
 
 def _of_bam(run: Run, listing: Listing) -> Iterator[tuple[str, str]]:
