@@ -30,7 +30,7 @@ class _Column(NamedTuple):
 
 
 def first_rows(data: bytes, most: int) -> list[Mapping[str, Value]]:
-    """Return the first rows of an Arrow IPC file; columns of other kinds are left out, times are integers in their unit.
+    """Return the first rows of an Arrow IPC file; columns of other kinds are left out, times are in their unit.
 
     Args:
         data: The whole file.

@@ -85,7 +85,7 @@ def _table(descriptor: int, size: int) -> bytes | None:
     for part in footer.tables(3):
         if part.integer(3, "h") == _RUN_INFO:
             at, length = part.integer(0, "q"), part.integer(1, "q")
-            if not (0 <= at and 0 < length <= _TABLE and at + length <= size):
+            if not (at >= 0 and 0 < length <= _TABLE and at + length <= size):
                 raise ValueError("its table of runs is longer than it may be")
             return os.pread(descriptor, length, at)
     return None
