@@ -110,7 +110,7 @@ def write_page(look: Look, path: Path) -> Document:
 
 
 def _has_images(run: InstrumentRun) -> bool:
-    return any(file.role is FileRole.IMAGE for file in run.files)
+    return any(file.role in (FileRole.IMAGE, FileRole.THUMBNAIL) for file in run.files)
 
 
 def _galleries(look: Look) -> Sequence[Gallery]:

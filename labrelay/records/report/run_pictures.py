@@ -21,6 +21,7 @@ from labrelay.model.words import counted
 from labrelay.parsers.micrograph import micrograph_preview
 from labrelay.parsers.preview import Preview, Where, preview_tiff, to_bytes, window_of
 from labrelay.parsers.preview_nd2 import preview_nd2
+from labrelay.parsers.preview_picture import PICTURES, preview_picture
 from labrelay.parsers.preview_zarr import preview_zarr
 from labrelay.records.documents import number_text
 from labrelay.records.report.png import data_uri, png
@@ -86,6 +87,8 @@ def load_from(run: InstrumentRun, root: Path) -> Load:
         ending = shot.path.lower()
         if ending.endswith(MRCS):
             return _micrograph(root, shot.path, edge)
+        if ending.endswith(PICTURES):
+            return preview_picture(root, shot.path, edge)
         if shot.where is not None and ending.endswith(".nd2"):
             return preview_nd2(root, shot.path, shot.where, edge)
         if shot.where is not None and run.platform == "ome_zarr":
@@ -122,7 +125,9 @@ def choose(run: InstrumentRun) -> list[Row]:
     """
     if _holds_planes(run):
         return _by_plane(run)
-    files = [file for file in run.files if file.role is FileRole.IMAGE and file.path.lower().endswith(TIFFS + MRCS)]
+    seen = [file for file in run.files if file.path.lower().endswith(TIFFS + MRCS + PICTURES)]
+    # Of movies that lie elsewhere the microscope's own small pictures are here.
+    files = [file for file in seen if file.role is FileRole.IMAGE] or _exposures(seen)
     placed = [file for file in files if file.image is not None and file.image.well is not None]
     if not placed:
         return _loose(files)
@@ -131,6 +136,12 @@ def choose(run: InstrumentRun) -> list[Row]:
         by_well.setdefault(_at(file).well or "", []).append(file)
     wells = [well for well in (run.plate.wells if run.plate else ()) if well in by_well] or sorted(by_well)
     return [row for row in (_wells(wells, by_well), *_of_well(wells[0], by_well[wells[0]])) if row is not None]
+
+
+def _exposures(files: Sequence[RunFile]) -> list[RunFile]:
+    """Return the small pictures of exposures, or of whatever else there are some."""
+    small = [file for file in files if file.role is FileRole.THUMBNAIL]
+    return [file for file in small if "_Data_" in file.path] or small
 
 
 def _at(file: RunFile) -> ImageAt:
@@ -143,6 +154,8 @@ def _loose(files: Sequence[RunFile]) -> list[Row]:
     micrographs = bool(shots) and shots[0].path.lower().endswith(MRCS)
     title, plane = ("Micrographs", "middle") if micrographs else ("Images", "first")
     said = f"{len(shots)} of {counted(len(files), 'file')}, the {plane} plane of each in a window of grey of its own"
+    if shots and shots[0].path.lower().endswith(PICTURES):
+        said = f"{len(shots)} of {counted(len(files), 'picture')} that the instrument's program made"
     return [Row(title, said, shots, _edge(len(shots)))] if shots else []
 
 
