@@ -24,7 +24,7 @@ from labrelay.steps.ingest import ingest
 from labrelay.steps.listing import lines_of
 from labrelay.steps.readiness import by_rest, unfinished
 from labrelay.steps.route import route
-from labrelay.steps.run_documents import page_of, publish_arrivals, publish_run
+from labrelay.steps.run_documents import page_of, publish
 from labrelay.steps.submit import submit_planned
 
 
@@ -81,8 +81,7 @@ def take_in(
     tell.stage("store", run.run_id)
     stored = ingest(home, run, folder.resolve())
     if stored.stored or page_of(home, run.platform, run.run_id) is None:
-        publish_run(home, seen._replace(run=run))
-        publish_arrivals(home)
+        publish(home, seen._replace(run=run))
     tell.done("store", f"{counted(stored.stored, 'file')} stored, {stored.already} there before")
     return run, stored.stored
 

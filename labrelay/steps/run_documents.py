@@ -6,10 +6,12 @@ the run's folder is taken once more.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labrelay.model.errors import LabrelayError
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.names import slug
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from labrelay.records.report.run_pictures import Gallery
     from labrelay.records.report.run_quality import CyclePoint
 
+_log = logging.getLogger(__name__)
 FOLDER, PAGE, THUMBNAILS = "instrument-runs", "index.html", "thumbnails"
 MOST_LISTED = 200
 
@@ -43,6 +46,22 @@ def thumbnail_of(home: Home, platform: str, run_id: str, label: str) -> Document
     """Return the thumbnail of a dataset, or None when it has none, as one of reads."""
     path = run_folder(home, platform, run_id) / THUMBNAILS / f"{slug(label)}.png"
     return document(path, f"{label} on {run_id}") if path.is_file() else None
+
+
+def publish(home: Home, look: Look) -> None:
+    """Write what people see of a stored run: its page, its thumbnails, and the page of what came in.
+
+    Raises:
+        StorageFailed: The disk did not take a file; the next try of the run writes it.
+    """
+    try:
+        publish_run(home, look)
+        publish_arrivals(home)
+    except LabrelayError:
+        raise
+    except Exception:
+        # A picture is drawn of files that nobody has judged: whatever they make of it, the run itself goes on.
+        _log.exception("no page of the instrument run %s could be made", look.run.run_id)
 
 
 def publish_run(home: Home, look: Look) -> Path:

@@ -99,6 +99,21 @@ def test_an_image_that_cannot_be_seen_is_told_on_the_page_and_hinders_nothing(ho
     assert thumbnail_of(home, "images", "screen-8", "PLATE8") is None
 
 
+def test_a_page_that_cannot_be_made_does_not_hold_the_run_back(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError("an image of which nobody thought")
+
+    folder = plate(tmp_path / "screen-7")
+    with monkeypatch.context() as patched:
+        patched.setattr("labrelay.records.report.run_thumbnails.thumbnails", fails)
+        done = process(home, folder)
+    assert (done.stored, done.page) == (2, None)
+    assert "no page of the instrument run screen-7" in caplog.text
+    assert process(home, folder).page is not None
+
+
 def test_the_page_of_what_came_in_names_runs_by_text_that_is_no_markup(home: Home, tmp_path: Path) -> None:
     process(home, plate(tmp_path / "<b>screen"))
     text = publish_arrivals(home).read_text()
