@@ -20,7 +20,7 @@ from labrelay.model.faults import faultpoint
 from labrelay.records import search_index
 
 BUSY_SECONDS = 30
-HEAD = "0009"
+HEAD = "0010"
 AT_THE_END = "labrelay_at_the_end"  # in a session's info: what is called before its writing transaction commits
 
 

@@ -75,7 +75,10 @@ class InstrumentRunRow(Base):
     """A taken-in instrument run. States: `seen`, `stored`, `refused`."""
 
     __tablename__ = "instrument_run"
-    __table_args__ = (UniqueConstraint("platform", "run_id"),)
+    __table_args__ = (
+        UniqueConstraint("platform", "run_id"),
+        Index("ix_instrument_run_stored_at", "stored_at", "id"),
+    )
     id: Mapped[str] = mapped_column(String(24), primary_key=True)
     platform: Mapped[str]
     run_id: Mapped[str] = mapped_column(index=True)
