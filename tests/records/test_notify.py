@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from json_hook import JsonHook, json_hook
 from smtp_sink import SmtpSink, smtp_sink
 
 from labrelay.records.delivery import Undeliverable
@@ -38,43 +36,10 @@ def by_mail(sink: SmtpSink, to: tuple[str, ...] = ("lab@example.org",), login: s
     return Ways(smtp_url=url, mail_from="relay@example.org", mail_to=to)
 
 
-class Hook:
-    """A webhook's server: keeps the bodies, answers as it is told."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.paths: list[str] = []
-        self.status, self.headers = 200, dict[str, str]()
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                hook.paths.append(self.path)
-                hook.bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-                self.send_response(hook.status)
-                for name, value in hook.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/services/SECRET"
-
-
 @pytest.fixture
-def hook() -> Iterator[Hook]:
-    made = Hook()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    thread.join()
+def hook() -> Iterator[JsonHook]:
+    with json_hook("/services/SECRET") as made:
+        yield made
 
 
 def failure(message: Message, ways: Ways) -> Undeliverable:
@@ -100,7 +65,7 @@ def test_the_same_message_again_is_the_same_mail(mail: SmtpSink) -> None:
 
 @pytest.mark.parametrize("kind", ["done", "failed", "needs-you"])
 def test_names_from_outside_make_no_header_no_control_character_and_no_mention(
-    mail: SmtpSink, hook: Hook, kind: str
+    mail: SmtpSink, hook: JsonHook, kind: str
 ) -> None:
     hostile = message(kind, samples=HOSTILE, reason=HOSTILE, label=HOSTILE)
     send(hostile, by_mail(mail).model_copy(update={"webhook_url": hook.url}))
@@ -197,7 +162,7 @@ def test_an_address_with_a_line_end_is_refused(mail: SmtpSink) -> None:
     ],
 )
 def test_the_webhooks_answer_says_whether_and_when_to_try_again(
-    hook: Hook, status: int, headers: dict[str, str], retry: bool, after: float
+    hook: JsonHook, status: int, headers: dict[str, str], retry: bool, after: float
 ) -> None:
     hook.status, hook.headers = status, headers
     error = failure(message(), Ways(webhook_url=hook.url))
@@ -212,13 +177,13 @@ def test_retry_after_may_be_a_date() -> None:
     assert judge(503, {"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}, "x", "webhook_url").retry_after == 0
 
 
-def test_a_redirect_is_not_followed(hook: Hook) -> None:
+def test_a_redirect_is_not_followed(hook: JsonHook) -> None:
     hook.status, hook.headers = 307, {"Location": "/elsewhere"}
     assert not failure(message(), Ways(webhook_url=hook.url)).retryable
     assert hook.paths == ["/services/SECRET"]
 
 
-def test_a_webhook_that_is_not_there_is_tried_again_and_its_address_is_not_told(hook: Hook) -> None:
+def test_a_webhook_that_is_not_there_is_tried_again_and_its_address_is_not_told(hook: JsonHook) -> None:
     url = hook.url
     hook.server.server_close()
     error = failure(message(), Ways(webhook_url=url))
@@ -226,7 +191,7 @@ def test_a_webhook_that_is_not_there_is_tried_again_and_its_address_is_not_told(
     assert "SECRET" not in str(error)
 
 
-def test_one_way_that_is_down_does_not_stop_the_other(mail: SmtpSink, hook: Hook) -> None:
+def test_one_way_that_is_down_does_not_stop_the_other(mail: SmtpSink, hook: JsonHook) -> None:
     hook.status = 503
     ways = by_mail(mail).model_copy(update={"webhook_url": hook.url})
     assert failure(message(), ways).retryable

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 import seed
+from json_hook import JsonHook, json_hook
 from sqlalchemy import select, update
 
 from labrelay.records import openlineage_sinks, runs
@@ -70,43 +68,11 @@ SCHEMA = {
 }
 
 
-class Backend:
-    """A server that keeps the events that it is sent, and answers as it is told."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.status, self.headers = 201, dict[str, str]()
-        backend = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                backend.events.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-                backend.keys.append(self.headers.get("authorization"))
-                self.send_response(backend.status)
-                for name, value in backend.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/api/v1/lineage"
-
-
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    made = Backend()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    thread.join()
+def backend() -> Iterator[JsonHook]:
+    with json_hook("/api/v1/lineage") as made:
+        made.status = 201
+        yield made
 
 
 def home_with(make_home: Callable[[str], Home], settings: str) -> tuple[Home, str, str]:
@@ -153,15 +119,15 @@ def test_the_same_facts_give_the_same_event_and_each_attempt_is_a_run() -> None:
     assert event_run_id("t-1") != event_run_id("t-2")
 
 
-def test_events_go_to_file_and_backend_in_order_and_once(make_home: Callable[[str], Home], backend: Backend) -> None:
+def test_events_go_to_file_and_backend_in_order_and_once(make_home: Callable[[str], Home], backend: JsonHook) -> None:
     lines = f'openlineage_file = "told.jsonl"\nopenlineage_url = "{backend.url}"\nopenlineage_key = "SECRET"\n'
     home, run, token = home_with(make_home, lines)
     tell(home, run, token, START, COMPLETE, START, COMPLETE)
     assert deliver(home).confirmed == 4
-    assert [event["eventType"] for event in backend.events] == ["START", "COMPLETE"]
+    assert [event["eventType"] for event in backend.bodies] == ["START", "COMPLETE"]
     assert set(backend.keys) == {"Bearer SECRET"}
     told = [json.loads(line) for line in (home.path / "told.jsonl").read_text().splitlines()]
-    assert told == backend.events
+    assert told == backend.bodies
     with home.records.read() as session:
         assert told[1] == json.loads(
             json.dumps(run_event(facts_of(session, run, token), COMPLETE, Places("labrelay", {})))
@@ -169,7 +135,7 @@ def test_events_go_to_file_and_backend_in_order_and_once(make_home: Callable[[st
 
 
 def test_a_backend_that_is_down_holds_up_its_own_run_and_nothing_else(
-    make_home: Callable[[str], Home], backend: Backend
+    make_home: Callable[[str], Home], backend: JsonHook
 ) -> None:
     lines = f'openlineage_file = "told.jsonl"\nopenlineage_url = "{backend.url}"\nopenlineage_key = "SECRET"\n'
     home, run, token = home_with(make_home, lines)
@@ -177,7 +143,7 @@ def test_a_backend_that_is_down_holds_up_its_own_run_and_nothing_else(
     tell(home, run, token, START, COMPLETE)
     done = deliver(home)
     assert (done.confirmed, done.waiting) == (2, 2)
-    assert len(backend.events) == 1  # the end waits behind the start
+    assert len(backend.bodies) == 1  # the end waits behind the start
     with home.records.read() as session:
         waits = session.scalars(select(OutboxRow).where(OutboxRow.state == "pending").order_by(OutboxRow.id)).first()
     assert waits is not None
@@ -187,7 +153,7 @@ def test_a_backend_that_is_down_holds_up_its_own_run_and_nothing_else(
     with home.records.write() as session:
         session.execute(update(OutboxRow).values(not_before="2000"))
     assert deliver(home).confirmed == 2
-    assert [event["eventType"] for event in backend.events] == ["START", "START", "COMPLETE"]
+    assert [event["eventType"] for event in backend.bodies] == ["START", "START", "COMPLETE"]
 
 
 @pytest.mark.parametrize(("url", "why"), [("ftp://x", "mend the setting"), ("http://127.0.0.1:9/x", "did not answer")])
@@ -242,13 +208,15 @@ def test_an_attempt_that_was_tried_again_is_told_with_its_own_end_and_reason(mak
     assert (event["eventTime"], event["run"]["facets"]["errorMessage"]["message"]) == (ended, "the node went away")
 
 
-def test_a_backend_that_is_down_for_days_is_told_afterwards(make_home: Callable[[str], Home], backend: Backend) -> None:
+def test_a_backend_that_is_down_for_days_is_told_afterwards(
+    make_home: Callable[[str], Home], backend: JsonHook
+) -> None:
     home, run, token = home_with(make_home, f'openlineage_url = "{backend.url}"\n')
     backend.status = 503
     tell(home, run, token, START)
     with home.records.write() as session:
         session.execute(update(OutboxRow).values(tries=100))
-    assert (deliver(home).waiting, len(backend.events)) == (1, 1)
+    assert (deliver(home).waiting, len(backend.bodies)) == (1, 1)
 
 
 def test_a_failure_is_told_with_its_reason(make_home: Callable[[str], Home]) -> None:
