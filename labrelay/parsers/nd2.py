@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labrelay.model.files import FileRole
 from labrelay.model.imaging import Channel, ImageSet
-from labrelay.model.instrument import Detection, InstrumentRun, RunFile
+from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
+from labrelay.parsers.image_files import Told, run_of_files
 from labrelay.parsers.listing import Entry, Listing, open_regular, read_head
-from labrelay.parsers.text import to_datetime, warning
+from labrelay.parsers.text import warning
 
 NAME = "nd2"
 LOOKED_FOR = "*.nd2"
-MOST_OPENED = 200
+ENDING = ".nd2"
 # Of version 2 and later, and of the JPEG 2000 files of before.
 _MAGICS = (b"\xda\xce\xbe\x0a", b"\x00\x00\x00\x0cjP  ")
 _AXES = {"X": "size_x", "Y": "size_y", "Z": "size_z", "C": "size_c", "T": "size_t"}
@@ -26,7 +26,7 @@ _TYPES = {"float32": "float", "float64": "double"}
 
 def detect(listing: Listing) -> Detection | None:
     """Say whether the folder holds ND2 files; their first bytes decide."""
-    named = [entry for entry in listing.files if entry.name.lower().endswith(".nd2")]
+    named = [entry for entry in listing.files if entry.name.lower().endswith(ENDING)]
     found = tuple(entry.path for entry in named[:8] if _is_nd2(listing, entry))[:3]
     return Detection(platform=NAME, confidence=0.9, evidence=found) if found else None
 
@@ -42,47 +42,25 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         folder: As the caller named it; its name is the run's id.
         listing: Of that folder.
     """
-    name = folder.resolve().name
-    problems, raw = list(listing.problems), dict[str, dict[str, str]]()
-    images: list[ImageSet] = []
-    files: list[RunFile] = []
-    model = software = None
-    for entry in listing.files:
-        if not entry.name.lower().endswith(".nd2"):
-            files.append(RunFile(path=entry.path, size=entry.size, role=FileRole.OTHER))
-            continue
-        sample = entry.name.rpartition(".")[0]
-        files.append(RunFile(path=entry.path, size=entry.size, role=FileRole.IMAGE, sample=sample))
-        told = _open(listing, entry, len(images))
-        if isinstance(told, Problem):
-            problems.append(told)
-            continue
-        images.append(_image(entry, told))
-        raw[entry.path] = {key: str(told[key])[:500] for key in ("version", "objective", "capturing") if told.get(key)}
-        model, software = model or told.get("model"), software or told.get("software")
-    acquired = min((image.acquired for image in images if image.acquired), default=None)
-    return InstrumentRun(
-        run_id=name,
-        folder_name=name,
-        platform=NAME,
-        instrument_model=model,
-        software=software,
-        started=to_datetime(acquired) if acquired else None,
-        started_text=acquired,
-        files=tuple(files),
-        images=tuple(images),
-        problems=tuple(problems),
-        raw=dict(list(raw.items())[:50]),
+    return run_of_files(NAME, folder, listing, (ENDING,), _look)
+
+
+def _look(listing: Listing, entry: Entry) -> Told:
+    told = _open(listing, entry)
+    if isinstance(told, Problem):
+        return Told(problems=(told,))
+    return Told(
+        images=(_image(entry, told),),
+        model=told.get("model"),
+        software=told.get("software"),
+        raw={key: str(told[key]) for key in ("version", "objective", "capturing") if told.get(key)},
     )
 
 
-def _open(listing: Listing, entry: Entry, opened: int) -> Mapping[str, Any] | Problem:
+def _open(listing: Listing, entry: Entry) -> Mapping[str, Any] | Problem:
     """Return what the file says, by the extra's reader; anything that it raises is the file's problem."""
     if not _is_nd2(listing, entry):
-        text = "it does not begin as an ND2 file does; copy it again" if entry.size else "it is empty; copy it again"
-        return warning("BAD_ND2", text, entry.path)
-    if opened >= MOST_OPENED:
-        return warning("TOO_MANY_IMAGES", f"more than {MOST_OPENED} files are not looked into", entry.path)
+        return warning("BAD_ND2", "it does not begin as an ND2 file does; copy it again", entry.path)
     try:
         import nd2
     except ImportError:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import Detection, InstrumentRun, RunFile, Unit
-from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers.listing import Entry, Listing, read_head, read_small
@@ -24,7 +23,7 @@ from labrelay.parsers.text import error, warning
 from labrelay.parsers.thermo_sidecar import Sidecar, parse_sidecar
 
 NAME = "opaque"
-LOOKED_FOR = "Thermo or Waters .raw, Bruker or Agilent .d, Sciex .wiff, .czi, .lif, .eer, .svs, .ndpi, .scn, .mrxs"
+LOOKED_FOR = "Thermo or Waters .raw, Bruker or Agilent .d, Sciex .wiff, .oir, .oib, .ims, .dm3, .dm4, .emd, .imzML"
 MAX_SIDECARS = 200
 _SHOWN = 3
 _MAGIC = 16
@@ -85,23 +84,14 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def _sides(paths: tuple[str, ...], items: dict[str, Item], owner: dict[str, Item]) -> dict[str, Item]:
-    """Return the side files of single files: of like name beside them, or in a slide's folder of like name."""
+    """Return the side files of single files: of like name beside them."""
     by_name: dict[str, Item] = {}
     for path, item in items.items():
         if not item.format.folder:
             base = path.rpartition(".")[0]
             for side in item.format.sides:
                 by_name[(path + side).lower()] = by_name[(base + side).lower()] = item
-    slides = {item.path.rpartition(".")[0]: item for item in items.values() if item.format.key == "mrxs"}
-    found: dict[str, Item] = {}
-    for path in paths:
-        if path in owner:
-            continue
-        slide = next((slides[up] for up in _parents(path) if up in slides), None)
-        whose = by_name.get(path.lower()) or slide
-        if whose is not None:
-            found[path] = whose
-    return found
+    return {path: by_name[path.lower()] for path in paths if path not in owner and path.lower() in by_name}
 
 
 def _agrees(listing: Listing, item: Item) -> bool | None:
@@ -186,12 +176,6 @@ def _wrong(listing: Listing, found: _Found) -> Iterator[Problem]:
 def _lonely(item: Item, found: _Found) -> Iterator[Problem]:
     """Yield the error that a file came without the files that hold its data."""
     mine = [path.lower() for path, owner in found.owner.items() if owner == item]
-    if item.format.key == "mrxs" and len(mine) == 1:
-        yield error(
-            "MISSING_REFERENCE",
-            f"its folder {printable(item.sample, 80)} with the pixels is not here; bring it",
-            item.path,
-        )
     if item.format.key == "imzml" and len(mine) == 1:
         yield error("MISSING_REFERENCE", "its .ibd with the spectra is not here; bring it, too", item.path)
     if item.path.lower().endswith(".wiff") and f"{item.path.lower()}.scan" not in mine:

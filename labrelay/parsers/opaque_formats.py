@@ -46,7 +46,6 @@ class Item(NamedTuple):
 
 
 _FINNIGAN = b"\x01\xa1" + "Finnigan".encode("utf-16-le")
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _GATAN = (b"\0\0\0\x03", b"\0\0\0\x04")
 _SPECTRA, _IMAGE = FileRole.SPECTRA, FileRole.IMAGE
@@ -74,14 +73,6 @@ FORMATS = (
         magic=(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"SQLite format 3\0"),
         sides=(".scan", ".mtd", ".timeseries.data", ".1.~idx2"),
     ),
-    Format("czi", "a Zeiss .czi image", "Zeiss ZEN, or Bio-Formats", _IMAGE, (".czi",), magic=(b"ZISRAWFILE",)),
-    Format("lif", "a Leica .lif image", "Leica LAS X, or liffile", _IMAGE, (".lif",), magic=(b"\x70\0\0\0",)),
-    Format("eer", "an EER movie of a Falcon camera", "RELION, or MotionCor3", _IMAGE, (".eer",), magic=_TIFF),
-    Format("svs", "an Aperio .svs slide", "OpenSlide, or QuPath", _IMAGE, (".svs",), magic=_TIFF),
-    Format("ndpi", "a Hamamatsu .ndpi slide", "OpenSlide, or QuPath", _IMAGE, (".ndpi",), magic=_TIFF),
-    Format("scn", "a Leica .scn slide", "OpenSlide, or QuPath", _IMAGE, (".scn",), magic=_TIFF),
-    Format("mrxs", "a 3DHISTECH .mrxs slide", "OpenSlide, or QuPath", _IMAGE, (".mrxs",)),
-    Format("bif", "a Ventana .bif slide", "OpenSlide, or QuPath", _IMAGE, (".bif",), magic=_TIFF),
     Format("oir", "an Olympus .oir or .oib image", "Olympus cellSens, or Bio-Formats", _IMAGE, (".oir", ".oib")),
     Format("ims", "an Imaris .ims image", "Imaris, or Bio-Formats", _IMAGE, (".ims",), magic=(_HDF5,)),
     Format("dm", "a Gatan .dm3 or .dm4 image", "DigitalMicrograph, or ncempy", _IMAGE, (".dm3", ".dm4"), magic=_GATAN),

@@ -50,11 +50,12 @@ class Preview:
 
 @dataclass(frozen=True)
 class Where:
-    """Which plane, from 0; z None is the middle one."""
+    """Which plane, from 0; z None is the middle one. `series` is which image of a file that holds several."""
 
     c: int = 0
     z: int | None = None
     t: int = 0
+    series: int = 0
 
 
 class Unseen(Exception):
@@ -74,8 +75,10 @@ def preview_tiff(root: Path, path: str, page: int = 0, edge: int = EDGE) -> Prev
         import tifffile
     except ImportError:
         return "pictures need the extra: pip install 'labrelay[imaging]'"
+    # NDPI writes offsets of eight bytes into a classic TIFF; its reader goes by the ending.
+    name = "plane.ndpi" if path.lower().endswith(".ndpi") else "plane"
     try:
-        with os.fdopen(open_regular(root, path), "rb") as source, tifffile.TiffFile(source, name="plane") as file:
+        with os.fdopen(open_regular(root, path), "rb") as source, tifffile.TiffFile(source, name=name) as file:
             return _page(source, _level(file.pages[page], edge), edge)
     except Unseen as why:
         return f"no picture of {_shown(path)}: {why}"

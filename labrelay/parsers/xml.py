@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -21,29 +21,43 @@ class _Refused(Exception):
 class _Guard:
     """Builds the tree and stops at what an instrument never writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, hollow: Collection[str]) -> None:
         self.builder = TreeBuilder()
+        self.hollow = hollow
         self.depth = self.count = 0
+        self.inside = 0  # the depth of the hollow element that is being passed over; 0 outside of all
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.depth += 1
+        if self.inside:
+            return  # nothing is built, so neither depth nor number costs anything
         self.count += 1
         if self.depth > MAX_DEPTH:
             raise _Refused(f"elements are nested more than {MAX_DEPTH} deep")
         if self.count > MAX_ELEMENTS:
             raise _Refused(f"it has more than {MAX_ELEMENTS} elements")
         self.builder.start(tag, attributes)
+        if tag in self.hollow:
+            self.inside = self.depth
+
+    def data(self, text: str) -> None:
+        if not self.inside:
+            self.builder.data(text)
 
     def end(self, tag: str) -> None:
+        if self.inside in (0, self.depth):
+            self.inside = 0
+            self.builder.end(tag)
         self.depth -= 1
-        self.builder.end(tag)
 
     @staticmethod
     def doctype(*_: object) -> None:
         raise _Refused("it has a document type or entities")
 
 
-def parse_xml(data: bytes, path: str) -> tuple[Element | None, tuple[Problem, ...]]:
+def parse_xml(
+    data: bytes, path: str, *, hollow: Collection[str] = (), most: int = MAX_BYTES
+) -> tuple[Element | None, tuple[Problem, ...]]:
     """Return the root element, or None with an error among the problems (`BAD_XML`, `XML_REFUSED`).
 
     The bytes decide the encoding, not the declaration: some instruments declare UTF-16 over UTF-8. The whole text is
@@ -52,16 +66,18 @@ def parse_xml(data: bytes, path: str) -> tuple[Element | None, tuple[Problem, ..
     Args:
         data: The whole file.
         path: For messages.
+        hollow: Elements of which the attributes are of interest and nothing inside.
+        most: Bytes beyond which it is refused.
     """
-    if len(data) > MAX_BYTES:
-        return None, (error("XML_REFUSED", f"it is larger than {MAX_BYTES} bytes", path),)
+    if len(data) > most:
+        return None, (error("XML_REFUSED", f"it is larger than {most} bytes", path),)
     text, problems = decode(data, path)
-    guard = _Guard()
+    guard = _Guard(hollow)
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
     parser.StartElementHandler = guard.start
     parser.EndElementHandler = guard.end
-    parser.CharacterDataHandler = guard.builder.data
+    parser.CharacterDataHandler = guard.data
     parser.StartDoctypeDeclHandler = guard.doctype
     parser.EntityDeclHandler = guard.doctype
     try:

@@ -18,10 +18,15 @@ from labrelay.model.instrument import InstrumentRun, RunFile
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
+from labrelay.parsers.lif import TURNED
 from labrelay.parsers.micrograph import micrograph_preview
 from labrelay.parsers.preview import Preview, Where, preview_tiff, to_bytes, window_of
+from labrelay.parsers.preview_czi import preview_czi
+from labrelay.parsers.preview_eer import preview_eer
+from labrelay.parsers.preview_lif import preview_lif
 from labrelay.parsers.preview_nd2 import preview_nd2
 from labrelay.parsers.preview_picture import PICTURES, preview_picture
+from labrelay.parsers.preview_slide import preview_slide
 from labrelay.parsers.preview_zarr import preview_zarr
 from labrelay.records.documents import number_text
 from labrelay.records.report.png import data_uri, png
@@ -30,6 +35,7 @@ TIFFS = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
 MRCS = (".mrc", ".mrcs", ".map", ".st", ".rec")
 BUDGET = 300_000  # bytes of PNG; in the page's base64 they are a third more
 MOST_WELLS = 96
+MOST_MOVIES = 24  # each is a sum of frames, which takes half a second
 SMALL = 96  # pixels a side, up to which a tiny picture is enlarged
 MOST_ROW = 9
 SHADES = np.uint8(0xFC)  # six bits of grey pack a third better than eight, and the eye does not miss them
@@ -75,6 +81,19 @@ class Gallery:
     notes: tuple[str, ...] = ()
 
 
+# How a plane is viewed of formats that hold all of an image, or several, in one file.
+_OF_FILES: dict[str, Callable[[Path, str, Where, int], Preview | str]] = {
+    ".nd2": preview_nd2,
+    ".czi": preview_czi,
+    ".lif": preview_lif,
+    ".svs": preview_slide,
+    ".ndpi": preview_slide,
+    ".scn": preview_slide,
+    ".bif": preview_slide,
+    ".mrxs": preview_slide,
+    ".eer": preview_eer,
+}
+_ONE_FILE = ("czi", "lif", "slide", "eer")  # platforms whose images differ too much for one window of grey
 T = TypeVar("T")
 Load = Callable[[Shot, int], Preview | str]
 
@@ -89,8 +108,9 @@ def load_from(run: InstrumentRun, root: Path) -> Load:
             return _micrograph(root, shot.path, edge)
         if ending.endswith(PICTURES):
             return preview_picture(root, shot.path, edge)
-        if shot.where is not None and ending.endswith(".nd2"):
-            return preview_nd2(root, shot.path, shot.where, edge)
+        own = next((view for end, view in _OF_FILES.items() if ending.endswith(end)), None)
+        if shot.where is not None and own is not None:
+            return own(root, shot.path, shot.where, edge)
         if shot.where is not None and run.platform == "ome_zarr":
             return preview_zarr(root, shot.path, shot.where, edge)
         page = 0 if shot.where is None else page_of(images[shot.path], run.raw[shot.path]["order"], shot.where)
@@ -162,21 +182,40 @@ def _loose(files: Sequence[RunFile]) -> list[Row]:
 def _holds_planes(run: InstrumentRun) -> bool:
     """Return whether each image has all its planes in one place, which can be told apart there."""
     ordered = bool(run.images) and all("order" in run.raw.get(image.path, {}) for image in run.images)
-    return run.platform in ("ome_zarr", "nd2") or (run.platform == "ome_tiff" and ordered)
+    return run.platform in ("ome_zarr", "nd2", *_ONE_FILE) or (run.platform == "ome_tiff" and ordered)
 
 
 def _by_plane(run: InstrumentRun) -> list[Row]:
     """Return a plane of each image, which is a well's first field on a plate, and channels and planes of the first."""
-    firsts = [image for image in run.images if image.at is None or image.at.field in (None, 1)]
+    firsts = [(i, at) for i, at in _in_their_files(run.images) if i.at is None or i.at.field in (None, 1)]
     if not firsts:
         return []
-    chosen = _spread(firsts, MOST_WELLS)
-    name = _name_of(firsts[0], 0)
-    shots = tuple(Shot(i.path, i.at.well if i.at and i.at.well else i.name, name, Where()) for i in chosen)
+    chosen = _spread(firsts, MOST_MOVIES if run.platform == "eer" else MOST_WELLS)
+    name, own = _name_of(firsts[0][0], 0), run.platform in _ONE_FILE and run.plate is None
+    shots = tuple(
+        Shot(i.path, i.name if own or not (i.at and i.at.well) else i.at.well, i.name if own else name, where)
+        for i, where in chosen
+    )
     some = f"{len(chosen)} of {len(firsts)}; " if len(chosen) < len(firsts) else ""
-    said = f"{some}{name}, {_place(firsts[0])}; all in the same window of grey"
+    shown = "the first channel" if own and len(firsts) > 1 else name
+    window = "each in a window of grey of its own" if own else "all in the same window of grey"
+    said = f"{some}{shown}, {_place(firsts[0][0])}; {window}"
     first = Row("Wells" if run.plate else "Images", said, shots, _edge(len(shots)))
-    return [first, *(row for axis in "czt" if (row := _planes(firsts[0], axis)) is not None)]
+    # A scan along the optical axis has no planes in z: it is one.
+    told = run.raw.get(firsts[0][0].path, {})
+    turned = any(key.startswith(TURNED) and firsts[0][0].name.endswith(key[len(TURNED) :]) for key in told)
+    axes = "ct" if turned else "czt"
+    return [first, *(row for axis in axes if (row := _planes(firsts[0][0], axis)) is not None)]
+
+
+def _in_their_files(images: Sequence[ImageSet]) -> list[tuple[ImageSet, Where]]:
+    """Return each image with its place in its file, which may hold several."""
+    seen: dict[str, int] = {}
+    found = []
+    for image in images:
+        seen[image.path] = seen.get(image.path, -1) + 1
+        found.append((image, Where(series=seen[image.path])))
+    return found
 
 
 def _place(image: ImageSet, but: str = "") -> str:
@@ -189,8 +228,8 @@ def _place(image: ImageSet, but: str = "") -> str:
 def _planes(image: ImageSet, axis: str) -> Row | None:
     """Return the planes of an image along its channels, its z or its time, or None when there is but one."""
     count = {"c": image.size_c, "z": image.size_z, "t": image.size_t}[axis] or 1
-    if count < 2:
-        return None
+    if count < 2 or (axis == "c" and len(image.channels) == 1):
+        return None  # one channel of several values is a colour
     chosen = _spread(range(count), MOST_ROW)
     shots = []
     for number in chosen:
