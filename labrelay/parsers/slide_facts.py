@@ -87,7 +87,7 @@ def aperio(pages: Sequence[TiffPage]) -> Slide | None:
         ),
         model=f"Aperio {told['ScannerType']}" if told.get("ScannerType") else "Aperio",
         serial=told.get("ScanScope ID"),
-        software=text.partition("\n")[0].strip()[:100],
+        software=text.partition("|")[0].partition("\n")[0].strip()[:100],
         raw={"maker": "Aperio", "magnification": f"{told['AppMag']}×"} if told.get("AppMag") else {"maker": "Aperio"},
         personal={key: told[key] for key in keys if told.get(key)} | _hidden(pages, hidden),
     )

@@ -124,6 +124,14 @@ def test_the_page_shows_a_slide_and_says_nothing_of_channels(tmp_path: Path) -> 
     assert [(gallery.title, len(gallery.pictures), gallery.notes) for gallery in galleries] == [("Images", 1, ())]
 
 
+def test_a_description_in_one_line_tells_no_names_as_the_software(tmp_path: Path) -> None:
+    text = "Aperio Leica Biosystems GT450 v1.0.1|User = ada|Date = 02/29/2024|Time = 10:00:00|Time Zone = GMT-0500"
+    put(tmp_path, "a.svs", tiff_of_pages([({270: text, 322: 32, 323: 32}, slide_pixels())], "classic", 32))
+    run = read_run(tmp_path)
+    assert (run.software, run.personal) == ("Aperio Leica Biosystems GT450 v1.0.1", {"a.svs: User": "ada"})
+    assert (run.started_text, run.started is not None) == ("2024-02-29T10:00:00-05:00", True)
+
+
 def test_planes_of_focus_of_an_aperio_slide_are_counted_and_no_levels(tmp_path: Path) -> None:
     tiled = {322: 32, 323: 32}
     pages = [({270: SVS, **tiled}, slide_pixels()), *[(tiled, slide_pixels()) for _ in range(2)]]
@@ -222,6 +230,17 @@ def test_a_view_of_an_eer_movie_is_the_sum_of_its_frames(tmp_path: Path) -> None
     view = seen(preview_eer(tmp_path, "m1.eer", Where(), 64))
     assert view.values.sum(axis=1).tolist() == [64.0] * 3 + [0.0] * 61
     assert seen(preview_eer(tmp_path, "m1.eer", Where(), 16)).values[0, 0] == 0.75
+
+
+def test_movies_of_a_session_are_seen_as_its_micrographs(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs", reason="the extra imaging is not installed")
+    put(tmp_path, "m1.eer", eer())
+    put(tmp_path, "m1.eer.mdoc", "PixelSpacing = 0.75\nVoltage = 300\n\n[FrameSet = 0]\nSubFramePath = X:\\m1.eer\n")
+    run = read_run(tmp_path)
+    assert run.platform == "serialem"
+    [gallery] = draw(choose(run), load_from(run, tmp_path))
+    assert (gallery.title, len(gallery.pictures), gallery.notes) == ("Micrographs", 1, ())
+    assert gallery.said.startswith("1 of 1 file, the first frames of each")
 
 
 def test_frames_that_are_missing_are_told(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from labrelay.records.report.png import data_uri, png
 
 TIFFS = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
 MRCS = (".mrc", ".mrcs", ".map", ".st", ".rec")
+MOVIE = ".eer"
 BUDGET = 300_000  # bytes of PNG; in the page's base64 they are a third more
 MOST_WELLS = 96
 MOST_MOVIES = 24  # each is a sum of frames, which takes half a second
@@ -91,7 +92,7 @@ _OF_FILES: dict[str, Callable[[Path, str, Where, int], Preview | str]] = {
     ".scn": preview_slide,
     ".bif": preview_slide,
     ".mrxs": preview_slide,
-    ".eer": preview_eer,
+    MOVIE: preview_eer,
 }
 _ONE_FILE = ("czi", "lif", "slide", "eer")  # platforms whose images differ too much for one window of grey
 T = TypeVar("T")
@@ -109,8 +110,8 @@ def load_from(run: InstrumentRun, root: Path) -> Load:
         if ending.endswith(PICTURES):
             return preview_picture(root, shot.path, edge)
         own = next((view for end, view in _OF_FILES.items() if ending.endswith(end)), None)
-        if shot.where is not None and own is not None:
-            return own(root, shot.path, shot.where, edge)
+        if own is not None:
+            return own(root, shot.path, shot.where or Where(), edge)
         if shot.where is not None and run.platform == "ome_zarr":
             return preview_zarr(root, shot.path, shot.where, edge)
         page = 0 if shot.where is None else page_of(images[shot.path], run.raw[shot.path]["order"], shot.where)
@@ -145,7 +146,7 @@ def choose(run: InstrumentRun) -> list[Row]:
     """
     if _holds_planes(run):
         return _by_plane(run)
-    seen = [file for file in run.files if file.path.lower().endswith(TIFFS + MRCS + PICTURES)]
+    seen = [file for file in run.files if file.path.lower().endswith((*TIFFS, *MRCS, *PICTURES, MOVIE))]
     # Of movies that lie elsewhere the microscope's own small pictures are here.
     files = [file for file in seen if file.role is FileRole.IMAGE] or _exposures(seen)
     placed = [file for file in files if file.image is not None and file.image.well is not None]
@@ -171,10 +172,11 @@ def _at(file: RunFile) -> ImageAt:
 def _loose(files: Sequence[RunFile]) -> list[Row]:
     """Return images that lie on no plate, the first of them."""
     shots = tuple(Shot(f.path, f.path.rpartition("/")[2], _at(f).channel_name or f.path) for f in _spread(files, 24))
-    micrographs = bool(shots) and shots[0].path.lower().endswith(MRCS)
-    title, plane = ("Micrographs", "middle") if micrographs else ("Images", "first")
-    said = f"{len(shots)} of {counted(len(files), 'file')}, the {plane} plane of each in a window of grey of its own"
-    if shots and shots[0].path.lower().endswith(PICTURES):
+    ending = shots[0].path.lower() if shots else ""
+    title = "Micrographs" if ending.endswith((*MRCS, MOVIE)) else "Images"
+    plane = "first frames" if ending.endswith(MOVIE) else "middle plane" if title == "Micrographs" else "first plane"
+    said = f"{len(shots)} of {counted(len(files), 'file')}, the {plane} of each in a window of grey of its own"
+    if ending.endswith(PICTURES):
         said = f"{len(shots)} of {counted(len(files), 'picture')} that the instrument's program made"
     return [Row(title, said, shots, _edge(len(shots)))] if shots else []
 
