@@ -78,7 +78,7 @@ def publish_run(home: Home, look: Look) -> Path:
     run = look.run
     folder = run_folder(home, run.platform, run.run_id)
     if _has_images(run):
-        from labrelay.records.report.run_pictures import load_from
+        from labrelay.records.report.run_views import load_from
 
         with storage_errors("write thumbnails", folder):
             make_dirs(folder / THUMBNAILS)
@@ -135,7 +135,9 @@ def _has_images(run: InstrumentRun) -> bool:
 def _galleries(look: Look) -> Sequence[Gallery]:
     if not _has_images(look.run):
         return []
-    from labrelay.records.report.run_pictures import choose, draw, load_from
+    from labrelay.records.report.run_choice import choose
+    from labrelay.records.report.run_pictures import draw
+    from labrelay.records.report.run_views import load_from
 
     return draw(choose(look.run), load_from(look.run, look.listing.root))
 

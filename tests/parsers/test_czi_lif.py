@@ -17,7 +17,9 @@ from labrelay.parsers.preview_czi import preview_czi
 from labrelay.parsers.preview_lif import preview_lif
 from labrelay.parsers.registry import detect, read_run
 from labrelay.parsers.xml import parse_xml
-from labrelay.records.report.run_pictures import choose, draw, load_from
+from labrelay.records.report.run_choice import choose
+from labrelay.records.report.run_pictures import draw
+from labrelay.records.report.run_views import load_from
 
 GENERATED = CASES / "czi-generated"
 

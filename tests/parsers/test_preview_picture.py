@@ -15,7 +15,9 @@ from labrelay.model.instrument import InstrumentRun, RunFile
 from labrelay.parsers.preview import Preview
 from labrelay.parsers.preview_picture import preview_picture, size_of
 from labrelay.records.report.png import png
-from labrelay.records.report.run_pictures import choose, draw, load_from
+from labrelay.records.report.run_choice import choose
+from labrelay.records.report.run_pictures import draw
+from labrelay.records.report.run_views import load_from
 
 imagecodecs = pytest.importorskip("imagecodecs", reason="the extra imaging is not installed")
 RAMP = np.tile(np.arange(64, dtype=np.uint8) * 4, (32, 1))

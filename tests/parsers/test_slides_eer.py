@@ -18,7 +18,9 @@ from labrelay.parsers.preview_eer import preview_eer
 from labrelay.parsers.preview_slide import preview_slide
 from labrelay.parsers.registry import detect, read_run
 from labrelay.parsers.tiff_pages import read_pages
-from labrelay.records.report.run_pictures import choose, draw, load_from
+from labrelay.records.report.run_choice import choose
+from labrelay.records.report.run_pictures import draw
+from labrelay.records.report.run_views import load_from
 
 SLIDES: dict[str, Callable[[], bytes]] = {"svs": svs, "ndpi": ndpi, "scn": scn, "bif": bif}
 SLIDEDAT = """[GENERAL]

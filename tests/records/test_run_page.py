@@ -22,9 +22,11 @@ from labrelay.model.qc import QCMetric
 from labrelay.parsers.preview import Preview, Where
 from labrelay.records.report.plate_map import plate_figure
 from labrelay.records.report.png import png
+from labrelay.records.report.run_choice import choose
 from labrelay.records.report.run_page import write_run_page
-from labrelay.records.report.run_pictures import BUDGET, Gallery, Shot, choose, draw, load_from
-from labrelay.records.report.run_pictures import page_of as page_of_plane
+from labrelay.records.report.run_pictures import BUDGET, Gallery, draw
+from labrelay.records.report.run_views import Shot, load_from
+from labrelay.records.report.run_views import page_of as page_of_plane
 
 
 def decoded(picture: bytes) -> np.ndarray:

@@ -19,8 +19,8 @@ from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageAt, ImageSet
 from labrelay.model.instrument import InstrumentRun, RunFile
 from labrelay.parsers.preview import Preview
-from labrelay.records.report.run_pictures import Shot
 from labrelay.records.report.run_thumbnails import MOST, thumbnails
+from labrelay.records.report.run_views import Shot
 from labrelay.steps.announce import announce
 from labrelay.steps.home import Home
 from labrelay.steps.process import process, take_in

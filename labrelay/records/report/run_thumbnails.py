@@ -17,7 +17,8 @@ from labrelay.model.imaging import ImageSet, well_at
 from labrelay.model.instrument import InstrumentRun, RunFile
 from labrelay.parsers.preview import Preview, to_bytes, window_of
 from labrelay.records.report.png import png
-from labrelay.records.report.run_pictures import Load, Row, Shot, choose
+from labrelay.records.report.run_choice import Row, choose
+from labrelay.records.report.run_views import Load, Shot
 
 EDGE = 240  # pixels a side, of the whole thumbnail
 GAP = 1  # pixels between two wells
