@@ -76,7 +76,7 @@ def test_a_mutated_image_gives_a_run_or_a_refusal_and_a_view_or_a_sentence(name:
     view(Path("/nowhere"), "a.eer", Where())  # so that the libraries are there before memory is looked at
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    @settings(max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(data=mutated(name))
     def examine(data: bytes) -> None:
         with tempfile.TemporaryDirectory() as place:
