@@ -48,7 +48,7 @@ def announce(table_file: Path, experiment: str | None, correct: bool, reason: st
 
 
 @click.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", metavar="FOLDER|FILE", type=FOLDER)
 @click.option("--assume-complete", is_flag=True, help="take it though its completion marker is missing")
 @json_option
 def ingest(folder: Path, assume_complete: bool) -> None:

@@ -227,7 +227,7 @@ def _where(rule: Rule) -> str | None:
 
 
 @rules.command("test")
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", metavar="FOLDER|FILE", type=FOLDER)
 @json_option
 def test_rules(folder: Path) -> int:
     """Say for each sample of a run folder what would run, and for the others why not; nothing is stored.

@@ -30,7 +30,7 @@ SHOWN = 20
 
 
 @click.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", metavar="FOLDER|FILE", type=FOLDER)
 @click.option("--experiment", help="match only with this announced experiment's samples")
 @click.option("--assume-complete", is_flag=True, help="take it though its completion marker is missing")
 @click.option("--no-wait", is_flag=True, help="return when the workflow runs are submitted")
@@ -39,6 +39,7 @@ SHOWN = 20
 def process(folder: Path, experiment: str | None, assume_complete: bool, no_wait: bool) -> int:
     """Take an instrument run all the way to its results.
 
+    FILE is a run that is one file, such as an .nd2 or an .mzML; files beside it that belong to it are taken with it.
     What is done already is not done again: repeat the command after whatever stopped it. Exit code 1 means that a
     workflow run or an import failed; a poor result is no failure, its verdict says so.
     """
@@ -49,13 +50,8 @@ def process(folder: Path, experiment: str | None, assume_complete: bool, no_wait
 
     with TerminalProgress() as progress:
         home = current_home(progress)
-        if not folder.is_dir():  # before anything is said to be running
-            what = (
-                f"{folder} is a file: name the folder of its run"
-                if folder.is_file()
-                else f"there is no folder {folder}"
-            )
-            raise UsageError(what)
+        if not folder.exists():  # before anything is said to be running
+            raise UsageError(f"there is no folder or file {folder}")
         warn_root(progress)
         outcome: Processed = run_as_flow(
             home,

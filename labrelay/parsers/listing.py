@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -134,6 +134,21 @@ def single(file: Path) -> Listing:
         message = "it is no regular file with a name that can be kept; name a folder or a plain file"
         raise RefusedInput(str(file), [Problem(code="UNREADABLE", message=message, path=str(file))])
     return Listing(place.parent, (Entry(place.name, status.st_size, status.st_mtime_ns),))
+
+
+def with_beside(alone: Listing, names: Iterable[str]) -> Listing:
+    """Return the listing of one file with those of these names that lie beside it, as regular files."""
+    found = {entry.path: entry for entry in alone.files}
+    for name in names:
+        if name in found or safe_relative(name) is None or "/" in name or not _usable(name):
+            continue
+        try:
+            status = (alone.root / name).lstat()
+        except OSError:
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found[name] = Entry(name, status.st_size, status.st_mtime_ns)
+    return Listing(alone.root, tuple(sorted(found.values())), alone.problems)
 
 
 def _case_twins(state: _Walk, files: tuple[Entry, ...]) -> None:

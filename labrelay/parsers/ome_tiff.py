@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections import Counter
@@ -27,6 +28,7 @@ LOOKED_FOR = "*.ome.tif, *.companion.ome or *.ome.xml"
 TIFFS = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
 DOCUMENTS = (".companion.ome", ".ome.xml", ".ome")
 MOST_HEADS = 2_000
+MOST_BESIDE = 3  # the first say of all the others
 
 
 @dataclass
@@ -71,6 +73,27 @@ def _is_tiff(entry: Entry) -> bool:
 
 def _is_document(entry: Entry) -> bool:
     return entry.name.lower().endswith(DOCUMENTS)
+
+
+def beside(listing: Listing) -> Iterator[str]:
+    """Give the names of the companion and of the other images that a file, or a companion, says are of its set."""
+    for entry in listing.files[:MOST_BESIDE]:
+        document = _described(listing, entry)
+        if document is not None and document.metadata_file:
+            yield document.metadata_file
+        elif document is not None:
+            yield from (held.name for image in document.images for held in image.held)
+
+
+def _described(listing: Listing, entry: Entry) -> OmeDocument | None:
+    """Return what a file says of images, or None."""
+    if _is_document(entry):
+        with contextlib.suppress(OSError), os.fdopen(open_regular(listing.root, entry.path), "rb") as source:
+            return read_ome_xml(source, entry.path)
+    elif _is_tiff(entry):
+        head = read_tiff_head(listing.root, entry.path)
+        return None if isinstance(head, Problem) else read_ome_xml(io.BytesIO(head.description), entry.path)
+    return None
 
 
 def read(folder: Path, listing: Listing) -> InstrumentRun:

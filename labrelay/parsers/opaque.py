@@ -46,6 +46,15 @@ def detect(listing: Listing) -> Detection | None:
     return Detection(platform=NAME, confidence=0.6, evidence=paths) if paths else None
 
 
+def beside(listing: Listing) -> Iterator[str]:
+    """Give the names that the side files of one file may have."""
+    for entry in listing.files:
+        item = item_of(entry.path)
+        if item is not None and not item.format.folder:
+            base = entry.path.rpartition(".")[0]
+            yield from (start + side for side in item.format.sides for start in (entry.path, base))
+
+
 def _found(listing: Listing) -> _Found:
     paths = tuple(entry.path for entry in listing.files)
     if not any(may_be(path) for path in paths) and not may_be(listing.root.name + "/"):

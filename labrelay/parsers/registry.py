@@ -47,11 +47,14 @@ from labrelay.parsers import (
     slide,
     ultima,
 )
-from labrelay.parsers.listing import MAX_FILES, Listing, single, walk
+from labrelay.parsers.listing import MAX_FILES, Listing, single, walk, with_beside
 from labrelay.parsers.text import error
 
 GROUP = "labrelay.parsers"
 ONE_FOLDER = frozenset({"illumina", "images", "reads"})  # whose run is the folder itself, whatever lies below
+ONE_FILE = frozenset({"bench", "gen5", "mrc", "mzml", "nd2", "ome_tiff", "opaque", "sanger", "serialem"})
+"""Platforms of which one file is a run: one that lies directly in a landing folder is taken by itself."""
+ROUNDS = 3
 _log = logging.getLogger(__name__)
 
 
@@ -142,12 +145,44 @@ def detect(folder: Path, limit: int = MAX_FILES) -> list[Detection]:
 
 
 def listed(place: Path, limit: int = MAX_FILES) -> Listing:
-    """Return the files of a folder, or the one file that is named.
+    """Return the files of a folder, or the one file that is named with those beside it that belong to it.
+
+    A platform knows those by a function `beside(listing)` beside its four, which gives their names.
 
     Raises:
         RefusedInput: It cannot be read.
     """
-    return single(place) if place.is_file() else walk(place, limit)
+    if not place.is_file():
+        return walk(place, limit)
+    return _with_its_own(single(place))
+
+
+def _with_its_own(listing: Listing) -> Listing:
+    asked = [told for platform in platforms() if (told := getattr(platform, "beside", None)) is not None]
+    for _ in range(ROUNDS):  # what belongs to the file may name more: a companion names all images
+        found = with_beside(listing, (name for told in asked for name in told(listing)))
+        if len(found.files) == len(listing.files):
+            break
+        listing = found
+    return listing
+
+
+def whole(place: Path) -> Path:
+    """Return the place by which a run is called: of files that belong together the first, whichever was named.
+
+    Raises:
+        RefusedInput: It cannot be read.
+    """
+    return named_by(place, listed(place)) if place.is_file() else place
+
+
+def named_by(place: Path, listing: Listing) -> Path:
+    """Return the place by which the run of this listing is called; a folder is its own."""
+    if place.is_file():
+        for entry in listing.files:
+            if entry.path == place.name or _with_its_own(single(listing.root / entry.path)).files == listing.files:
+                return listing.root / entry.path
+    return place
 
 
 def _ranked(listing: Listing) -> list[tuple[Platform, Detection]]:
@@ -166,6 +201,12 @@ def run_roots(listing: Listing) -> list[str]:
         return []
     told = getattr(ranked[0][0], "roots", None)
     return list(told(listing)) or [""] if callable(told) else [""]
+
+
+def is_one_file(listing: Listing) -> bool:
+    """Return whether the one file of a listing, with what belongs to it, is a run by itself."""
+    ranked = _ranked(listing)
+    return bool(ranked) and ranked[0][1].platform in ONE_FILE
 
 
 def read_run(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> InstrumentRun:
@@ -201,7 +242,11 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
     wanted = [found for found, seen in ranked if platform in (None, seen.platform)]
     if not wanted:
         raise RefusedInput(str(folder), [_unknown(listing, platform), *listing.problems])
-    run = wanted[0].read(folder, listing)
+    place = named_by(folder, listing)
+    run = wanted[0].read(place, listing)
+    if folder.is_file() and run.platform in ONE_FILE and run.run_id != place.name:
+        # Traces of one run, each named by itself, are as many runs.
+        run = run.model_copy(update={"run_id": f"{run.run_id}_{place.name}"})
     inner = _inner_run(listing)
     if inner is not None and run.platform in ONE_FOLDER:
         said = (

@@ -16,6 +16,7 @@ from labrelay.parsers.listing import Entry, Listing, read_small
 from labrelay.parsers.mdoc import Mdoc, mdoc_time, parse_mdoc, windows_folder, windows_name
 from labrelay.parsers.mdoc_images import describe, tilts_of
 from labrelay.parsers.moments import in_order
+from labrelay.parsers.mrc import ENDINGS as MRC_ENDINGS
 from labrelay.parsers.mrc import cut_in_session, headers_of, is_mrc_name
 from labrelay.parsers.mrc_header import MrcHeader
 from labrelay.parsers.text import warning
@@ -49,6 +50,16 @@ def detect(listing: Listing) -> Detection | None:
     """Say whether SerialEM wrote here: its mdoc files lie beside what they describe."""
     found = tuple(entry.path for entry in listing.files if entry.name.lower().endswith(".mdoc"))[:3]
     return Detection(platform=NAME, confidence=0.9, evidence=found) if found else None
+
+
+def beside(listing: Listing) -> Iterator[str]:
+    """Give the names that the mdoc of one stack or movie may have, and those of what one mdoc describes."""
+    for entry in listing.files:
+        name, base = entry.name, entry.name.rpartition(".")[0]
+        if name.lower().endswith(".mdoc"):
+            yield from (base, *(base + ending for ending in MRC_ENDINGS))
+        elif is_mrc_name(name) or name.lower().endswith(_MOVIES):
+            yield from (f"{name}.mdoc", f"{base}.mdoc")
 
 
 def read(folder: Path, listing: Listing) -> InstrumentRun:

@@ -29,6 +29,7 @@ from labrelay.records import intake, lease
 from labrelay.records.database import now
 from labrelay.records.lease import Lease
 from labrelay.records.schema import FileRow, InstrumentRunRow
+from labrelay.steps.again import check_same_file, taken_before
 from labrelay.steps.eln_signs import sign_sheet
 from labrelay.steps.gate import Gate, is_judged
 from labrelay.steps.home import Home
@@ -67,25 +68,32 @@ def fingerprint(run: InstrumentRun) -> str:
 def ingest(home: Home, run: InstrumentRun, folder: Path) -> Ingested:
     """Store an instrument run's files, judge its reads and write its datasets.
 
-    Doing it again stores nothing twice and ends the same. Cost: each new file is read exactly once; one transaction a
-    group of mates or a bundle of small files.
+    `folder` is a file where the run is one, whose other files lie beside it. Doing it again stores nothing twice and
+    ends the same. Cost: each new file is read exactly once; a transaction a group of mates or a bundle of small files.
 
     Raises:
         RefusedInput: The run, or files in it, are not acceptable; carries every problem. Groups that passed stay
             stored, unseen without a manifest, and are not read again by the next try.
-        Conflict: The folder has changed after it was stored.
+        Conflict: The folder has changed after it was stored, parts of it are stored with another run, or a file of this
+            name was another one.
         Busy: Another process ingests this run.
     """
+    with home.records.read() as session:
+        taken = taken_before(session, run, folder)
+    if taken is not None:
+        raise Conflict(taken.sentence)
     with home.records.write() as session:
         row = intake.see(session, run, str(folder))
     if row.state == "stored":
-        return _stored_before(run, row)
+        return _stored_before(home, run, row, folder)
     _refuse(home, run, errors_of(run.problems), folder)
     with lease.held(home.records, f"the ingest of {run.run_id}") as held:
-        return _Ingest(home, run, folder, held).run_all()
+        return _Ingest(home, run, folder.parent if folder.is_file() else folder, held).run_all()
 
 
-def _stored_before(run: InstrumentRun, row: InstrumentRunRow) -> Ingested:
+def _stored_before(home: Home, run: InstrumentRun, row: InstrumentRunRow, folder: Path) -> Ingested:
+    if folder.is_file():
+        check_same_file(home, run, row, folder)
     if row.fingerprint != fingerprint(run):
         raise Conflict(
             f"the folder of {run.run_id} has changed since it was stored on {(row.stored_at or '')[:16]}: "

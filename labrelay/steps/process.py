@@ -10,7 +10,7 @@ from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.problem import Problem, Severity, errors_of
 from labrelay.model.words import counted
-from labrelay.parsers.registry import look
+from labrelay.parsers.registry import look, whole
 from labrelay.records import audit, intake
 from labrelay.records.database import now
 from labrelay.records.eln.registry import ARCHIVE
@@ -53,17 +53,17 @@ def take_in(
 
     Args:
         home: Where.
-        folder: The run's folder.
+        folder: The run's folder, or its file where it is one.
         assume_complete: A person says that the run is complete though its marker is missing.
         rested: The folder has been seen unchanged for so long, which counts where it says nothing itself.
 
     Raises:
-        UsageError: There is no such folder.
+        UsageError: There is no such folder or file.
         RefusedInput: It is not complete, or not acceptable; carries every problem.
     """
-    if not folder.is_dir():
-        what = f"{folder} is a file: name the folder of its run" if folder.is_file() else f"there is no folder {folder}"
-        raise UsageError(what)
+    if not folder.exists():
+        raise UsageError(f"there is no folder or file {folder}")
+    folder = whole(folder)
     tell = home.progress
     tell.stage("parse", folder.name)
     seen = look(folder)
@@ -99,7 +99,7 @@ def process(
 
     Args:
         home: Where.
-        folder: The run's folder.
+        folder: The run's folder, or its file where it is one.
         experiment: Match only with this experiment's samples.
         assume_complete: A person says that the run is complete though its marker is missing.
         wait: Wait for the workflow runs; else they go on, and `sweep` or the schedules record them.

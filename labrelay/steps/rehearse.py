@@ -54,12 +54,11 @@ def rehearse(home: Home, folder: Path) -> tuple[InstrumentRun, list[Rehearsed]]:
     """Parse a run folder and say for each of its samples what the rules would ask for. Cost: two queries.
 
     Raises:
-        UsageError: There is no such folder.
+        UsageError: There is no such folder or file.
         RefusedInput: The folder is no instrument run, or `rules.toml` is wrong.
     """
-    if not folder.is_dir():
-        what = f"{folder} is a file: name the folder of its run" if folder.is_file() else f"there is no folder {folder}"
-        raise UsageError(what)
+    if not folder.exists():
+        raise UsageError(f"there is no folder or file {folder}")
     rules = load_rules(home.path)
     run = read_run(folder)
     broken = {rule.name: why for rule in rules if (why := _broken(home, rule)) is not None}

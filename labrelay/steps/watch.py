@@ -21,12 +21,13 @@ from labrelay.model.instrument import InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.model.words import counted
-from labrelay.parsers.listing import Listing, walk
-from labrelay.parsers.registry import read_run, run_roots
+from labrelay.parsers.listing import Listing
+from labrelay.parsers.registry import is_one_file, listed, named_by, read_run, run_roots, whole
 from labrelay.records import observations
 from labrelay.records.observations import Observation
 from labrelay.records.schema import InstrumentRunRow
 from labrelay.steps import process as processing
+from labrelay.steps.again import taken_before
 from labrelay.steps.eln_signs import sign_waiting
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import fingerprint
@@ -39,10 +40,10 @@ _PASSING = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN})  # a disk or a sha
 
 
 class Seen(Frozen):
-    """A folder of a landing folder and what the scan makes of it.
+    """A folder, or a file, of a landing folder and what the scan makes of it.
 
     Attributes:
-        folder: The run's folder.
+        folder: The run's folder, or its file.
         state: `ready` to be processed, `waiting` for something, `done`, or `refused` until it changes.
         reason: One sentence.
         run_id: What the instrument calls the run, once the folder was read.
@@ -68,6 +69,8 @@ class _Found:
 
 def scan(home: Home) -> list[Seen]:
     """Look once at every child folder of the landing folders, and return those that look like a run.
+
+    A file that lies directly in a landing folder is looked at as well, where such a file is a run by itself.
 
     Two looks at the same content, at least `quiet_minutes` apart, are needed before a folder is read; so the first
     scan of a folder never says `ready`. One broken folder does not stop the others.
@@ -108,7 +111,7 @@ def watch_folder(home: Home, folder: Path) -> Seen:
     """
     try:
         child = _landed(home, folder)
-        listing = walk(child)
+        listing = listed(child)
     except OSError as error:
         if error.errno in _PASSING:
             raise
@@ -129,9 +132,10 @@ def _landed(home: Home, folder: Path) -> Path:
     root = max(roots, key=lambda each: len(each.parts), default=given)  # one landing folder may lie in another
     if folder.is_absolute() and given != root:
         child = root / given.relative_to(root).parts[0]
-        if child.is_dir() and not child.name.startswith("."):
-            return child
-    raise UsageError(f"{printable(str(folder))} is no folder below a landing folder: the setting `landing` names those")
+        if child.exists() and not child.name.startswith("."):
+            return whole(child)
+    what = f"{printable(str(folder))} is no folder or file below a landing folder"
+    raise UsageError(f"{what}: the setting `landing` names those")
 
 
 def _spoken_of(child: Path, roots: list[str], folder: Path) -> str:
@@ -148,9 +152,12 @@ def _spoken_of(child: Path, roots: list[str], folder: Path) -> str:
 
 def _candidates(landing: Path, seen: list[Seen]) -> Iterator[_Found]:
     children = [c for c in landing.resolve().iterdir() if not c.name.startswith(".") and not c.is_symlink()]
-    for child in sorted(c for c in children if c.is_dir()):
+    for child in sorted(children):
         try:
-            listing = walk(child)
+            listing = listed(child)
+            alone = child.is_file()
+            if alone and (named_by(child, listing) != child or not is_one_file(listing)):
+                continue  # it belongs to another file here, or is no run by itself
             for root in run_roots(listing):
                 yield _Found(child / root, _content(listing, root))
         except (RefusedInput, OSError) as error:
@@ -185,7 +192,7 @@ def _judge(home: Home, found: _Found, look: Observation, first: dict[str, Path])
     try:
         run = read_run(found.folder)
     except RefusedInput as error:
-        state = FolderState.REFUSED if found.folder.is_dir() else FolderState.WAITING
+        state = FolderState.REFUSED if found.folder.exists() else FolderState.WAITING
         return said(Readiness(state=state, reason=_first_line(error)))
     hours = home.settings.quiet_hours
     readiness = judge(run, look.rested, None if hours is None else timedelta(hours=hours))
@@ -201,8 +208,12 @@ def _known(home: Home, run: InstrumentRun, folder: Path, first: Path) -> Readine
     """Return what speaks against a finished folder because its run is known, or None."""
     with home.records.read() as session:
         row = session.scalar(select(InstrumentRunRow).where(InstrumentRunRow.id == run.id))
+        elsewhere = taken_before(session, run, folder) if row is None or row.state != "stored" else None
+    if elsewhere is not None:
+        state = FolderState.DONE if elsewhere.whole else FolderState.REFUSED
+        return Readiness(state=state, reason=elsewhere.sentence)
     taken = Path(row.folder) if row is not None else first
-    if taken != folder and taken.is_dir():
+    if taken != folder and taken.exists():
         return Readiness(
             state=FolderState.REFUSED,
             reason=f"the run {printable(run.run_id)} is in {taken} as well, which is the one that counts: "
@@ -223,7 +234,7 @@ def _known(home: Home, run: InstrumentRun, folder: Path, first: Path) -> Readine
 
 def _take(home: Home, seen: Seen) -> Seen:
     try:
-        if seen.rested is not None and _content(walk(seen.folder)) != seen.content:
+        if seen.rested is not None and _content(listed(seen.folder)) != seen.content:
             return seen.model_copy(update={"state": FolderState.WAITING, "reason": "it has changed since it was seen"})
         processed = processing.process(home, seen.folder, wait=False, rested=seen.rested)
     except LabrelayError as error:

@@ -147,8 +147,8 @@ def test_a_run_folder_that_is_told_of_is_looked_at_as_watch_does_until_it_is_rea
     lab = TinyLab(tmp_path / "lab")
     run = lab.run.rename(door.landing / lab.run.name)
     walked: list[Path] = []
-    real = watch.walk
-    monkeypatch.setattr(watch, "walk", lambda folder: walked.append(folder) or real(folder))
+    real = watch.listed
+    monkeypatch.setattr(watch, "listed", lambda folder: walked.append(folder) or real(folder))
     told = [door.post("/events", {"kind": "run_folder_complete", "data": {"folder": str(run)}}, key) for key in "abc"]
     worked = collect(door.home).told
     assert (worked.done, worked.refused, worked.waiting) == (0, 0, 3)
@@ -209,7 +209,7 @@ def test_a_folder_elsewhere_is_not_looked_at(tmp_path: Path, door: Doorway) -> N
     ]
     assert collect(door.home).told.refused == len(outside)
     errors = [door.outcome(answer)["error"] for answer in told]
-    assert all("is no folder below a landing folder" in error for error in errors), errors
+    assert all("is no folder or file below a landing folder" in error for error in errors), errors
 
 
 def test_a_path_that_can_be_none_is_refused_and_a_disk_that_does_not_answer_is_asked_again(
@@ -224,12 +224,12 @@ def test_a_path_that_can_be_none_is_refused_and_a_disk_that_does_not_answer_is_a
     (door.landing / "run").mkdir()
     long = door.post("/events", {"kind": "run_folder_complete", "data": {"folder": f"{door.landing}/{'x' * 300}"}}, "a")
     gone = door.post("/events", {"kind": "run_folder_complete", "data": {"folder": f"{door.landing}/run"}}, "b")
-    monkeypatch.setattr(watch, "walk", failing(errno.EIO))
+    monkeypatch.setattr(watch, "listed", failing(errno.EIO))
     worked = collect(door.home).told
     assert (worked.done, worked.refused, worked.waiting) == (1, 1, 1)
     assert "File name too long" in door.outcome(long)["error"]
     assert door.outcome(gone)["state"] == "waiting"
-    monkeypatch.setattr(watch, "walk", failing(errno.EACCES))
+    monkeypatch.setattr(watch, "listed", failing(errno.EACCES))
     assert collect(door.home).told.refused == 1
     assert "Permission denied" in door.outcome(gone)["error"]
     study = door.post("/experiments", STUDY, "c")

@@ -1,0 +1,136 @@
+"""Was this taken before? What is stored is run once, whether it is named whole, by its parts, or by a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from labrelay.model.errors import Conflict, StorageFailed
+from labrelay.model.files import PRIMARY
+from labrelay.model.instrument import InstrumentRun, RunFile
+from labrelay.model.names import printable, slug
+from labrelay.model.problem import Frozen
+from labrelay.records.schema import FileRow, InstrumentRunRow
+from labrelay.steps.home import Home
+from labrelay.stores.digests import hash_open_file
+from labrelay.stores.source import open_source
+
+CELLS = "cell"  # of PacBio, a part of a run whose name is its own alone in all the world
+SHOWN = 3
+
+
+class Taken(Frozen):
+    """A stored instrument run that holds some of another one.
+
+    Attributes:
+        run_id: What the instrument calls it.
+        folder: Where it was taken from.
+        day: When it was stored.
+        parts: What both have: cells, or files.
+        whole: Whether the other one has nothing but these.
+    """
+
+    run_id: str
+    folder: str
+    day: str
+    parts: tuple[str, ...]
+    whole: bool
+
+    @property
+    def sentence(self) -> str:
+        """What was taken, and what there is to do."""
+        names = printable(", ".join(self.parts[:SHOWN]), 200)
+        more = f" and {len(self.parts) - SHOWN:,} more" if len(self.parts) > SHOWN else ""
+        was = "was" if len(self.parts) == 1 else "were"
+        told = f"{names}{more} {was} stored on {self.day} with the run {printable(self.run_id, 80)} from {self.folder}"
+        rest = "nothing is left to take" if self.whole else "name the other parts of this one each by itself"
+        return f"{told}, and nothing is stored or run twice: {rest}"
+
+
+def taken_before(session: Session, run: InstrumentRun, place: Path) -> Taken | None:
+    """Return the stored run of this platform that holds cells or files of this one under another id, or None.
+
+    Cost: a query over the stored runs of a platform with cells, else over those of folders above and below.
+
+    Args:
+        session: Of the records.
+        run: As parsed.
+        place: Its folder or file, which is looked at.
+    """
+    row = InstrumentRunRow
+    columns = (row.run_id, row.folder, row.stored_at, row.content["units"].label("units"))
+    stored = select(*columns).where(row.platform == run.platform, row.id != run.id, row.state == "stored")
+    cells = {unit.name for unit in run.units if unit.kind == CELLS}
+    if not cells:
+        below = row.folder.startswith(f"{place}/", autoescape=True)
+        stored = stored.where(or_(row.folder.in_([str(above) for above in place.parents]), below))
+    for run_id, folder, stored_at, units in session.execute(stored.order_by(row.stored_at)):
+        both = sorted(cells & _cells(units)) if cells else _files(session, run, place, run_id, Path(folder))
+        if both:
+            whole = len(both) == (len(cells) or len(_primary(run)))
+            return Taken(run_id=run_id, folder=folder, day=(stored_at or "")[:10], parts=tuple(both), whole=whole)
+    return None
+
+
+def _cells(units: object) -> set[str]:
+    found = units if isinstance(units, list) else []
+    return {str(unit.get("name")) for unit in found if isinstance(unit, dict) and unit.get("kind") == CELLS}
+
+
+def _primary(run: InstrumentRun) -> list[RunFile]:
+    return [file for file in run.files if file.role in PRIMARY]
+
+
+def _files(session: Session, run: InstrumentRun, place: Path, other: str, taken: Path) -> list[str]:
+    """Return the files of this run that the other one has stored from the same path."""
+    root, above = (each.parent if each.is_file() else each for each in (place, taken))
+    prefix = f"raw/{slug(run.platform)}/{slug(other)}/"
+    rows = session.scalars(select(FileRow).where(FileRow.key.startswith(prefix, autoescape=True)))
+    known = {row.key: row for row in rows}
+    found = []
+    for file in _primary(run):
+        path = root / file.path
+        if path.is_relative_to(above):
+            inner = path.relative_to(above).parts
+            row = known.get(prefix + "/".join(map(slug, inner)))
+            if row is not None and row.size == file.size and row.source_mtime_ns in (None, path.lstat().st_mtime_ns):
+                found.append(file.path)
+    return found
+
+
+def check_same_file(home: Home, run: InstrumentRun, stored: InstrumentRunRow, place: Path) -> None:
+    """See that a file of the name of one that is stored has its bytes; cameras write files of one size all day.
+
+    Cost: a read of each of the run's files, none where it has the time of the stored one.
+
+    Raises:
+        Conflict: It is another one.
+    """
+    prefix = f"raw/{slug(run.platform)}/{slug(run.run_id)}/"
+    with home.records.read() as session:
+        rows = session.scalars(select(FileRow).where(FileRow.key.startswith(prefix, autoescape=True))).all()
+    for file in run.files:
+        name = slug(file.path)
+        mine = [row for row in rows if row.key.rpartition("/")[2] == name and row.size == file.size]
+        if not _is_one_of(place.parent / file.path, mine):
+            raise Conflict(
+                f"this {printable(file.path)} is not the one that was stored on {(stored.stored_at or '')[:16]} from "
+                f"{stored.folder}: a run of one file is known by its name, so give this one another, or name its folder"
+            )
+
+
+def _is_one_of(path: Path, rows: Sequence[FileRow]) -> bool:
+    try:
+        time = path.lstat().st_mtime_ns
+    except OSError as error:
+        raise StorageFailed(f"{path} cannot be read: {error.strerror}") from error
+    if any(row.source_mtime_ns == time for row in rows):
+        return True
+    if not rows:
+        return False
+    with open_source(path) as opened:
+        found = hash_open_file(opened.handle)
+    return any(row.sha256 == found for row in rows)

@@ -1,0 +1,203 @@
+"""A file that is a run goes the way of a folder, with what lies beside it and belongs to it; nothing is taken twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+from tiny_run import TinyLab
+
+from labrelay.model.errors import Conflict, UsageError
+from labrelay.records.schema import DatasetFileRow, FileRow, InstrumentRunRow, ObservationRow
+from labrelay.steps.announce import announce
+from labrelay.steps.home import Home
+from labrelay.steps.process import process
+from labrelay.steps.readiness import FolderState
+from labrelay.steps.rehearse import rehearse
+from labrelay.steps.results import results_table, show_result
+from labrelay.steps.watch import scan, watch, watch_folder
+
+DATA = Path(__file__).parents[1] / "data" / "instruments"
+BAM = DATA.parent / "alignments" / "empty.ccs.bam"
+TRACE = DATA / "sanger-ab1" / "310.ab1"
+WDL = """version 1.1
+workflow weigh {
+  input { Array[File]+ files }
+  call each { input: files }
+  output { File counts = each.counts }
+}
+task each {
+  input { Array[File]+ files }
+  command <<<
+    printf '{"files": %s, "bytes": %s}\\n' ~{length(files)} "$(cat ~{sep(" ", files)} | wc -c)" > counts.json
+  >>>
+  output { File counts = "counts.json" }
+  runtime { container: "quay.io/example/shell:1"  cpu: 1  memory: "100 MB" }
+}
+"""
+DEFINITION = """name = "weigh"
+version = "1.0.0"
+title = "Weighed files"
+[inputs.files]
+from = "files.paths"
+[outputs.counts]
+role = "report"
+"""
+METADATA = """<PacBioDataModel><CollectionMetadata Context="{movie}" InstrumentId="84140"><RunDetails>
+<TimeStampedName>r84140_20260105_110000</TimeStampedName></RunDetails><WellSample Name="lib"/></CollectionMetadata>
+</PacBioDataModel>"""
+
+
+def test_one_file_is_stored_searched_announced_routed_and_run_like_a_folder(tmp_path: Path) -> None:
+    tiny = TinyLab(tmp_path)
+    folder = tiny.home / "definitions" / "weigh"
+    folder.mkdir()
+    (folder / "main.wdl").write_text(WDL)
+    (folder / "definition.toml").write_text(DEFINITION)
+    (tiny.home / "rules.toml").write_text(
+        '[[rule]]\nname = "w"\nworkflow = "weigh"\n[rule.when]\nplatform = "sanger"\n'
+    )
+    table = tmp_path / "samples.csv"
+    table.write_text("sample,experiment\nD11F,traces\n")
+    home = tiny.open()
+    announce(home, table)
+    file = Path(shutil.copy(TRACE, tmp_path / "cluster.ab1"))
+    (tmp_path / "another.ab1").write_bytes(b"that lies beside it")
+    assert [(said.label, said.sample) for said in rehearse(home, file)[1]] == [("D11F", "D11F")]
+    done = process(home, file)
+    assert (done.run_id, done.stored, done.submitted, done.unassigned, done.failed) == ("cluster.ab1", 1, 1, [], [])
+    [row] = results_table(home)
+    told = json.loads(next(Path(show_result(home, row.run).folder).glob("counts.json")).read_bytes())
+    assert told == {"files": 1, "bytes": TRACE.stat().st_size}
+    again = process(home, file)
+    assert (again.stored, again.imported, again.submitted) == (0, 0, 0)
+    with home.records.read() as session:
+        [kept] = session.scalars(select(InstrumentRunRow))
+    assert (kept.folder, kept.state) == (str(file), "stored")
+    with pytest.raises(UsageError, match="there is no folder or file"):
+        process(home, tmp_path / "none.ab1")
+    home.close()
+
+
+def test_two_traces_of_one_instrument_run_that_are_named_one_by_one_are_two_runs(
+    make_home: Callable[..., Home], tmp_path: Path
+) -> None:
+    home = make_home()
+    ids = [process(home, Path(shutil.copy(TRACE, tmp_path / name))).run_id for name in ("a.ab1", "b.ab1")]
+    assert len(set(ids)) == 2
+    assert [run_id.rpartition("_")[2] for run_id in ids] == ["a.ab1", "b.ab1"] or ids == ["a.ab1", "b.ab1"]
+
+
+def test_what_belongs_to_a_file_is_taken_with_it_whichever_of_them_is_named(
+    make_home: Callable[..., Home], tmp_path: Path
+) -> None:
+    home = make_home()
+    for name in ("tissue.imzML", "tissue.ibd", "other.ibd"):
+        (tmp_path / name).write_bytes(name.encode())
+    done = process(home, tmp_path / "tissue.imzML", assume_complete=True)
+    assert (done.run_id, done.stored) == ("tissue.imzML", 2)
+    with home.records.read() as session:
+        keys = session.scalars(select(FileRow.key).join(DatasetFileRow, DatasetFileRow.file_id == FileRow.id)).all()
+    assert {key.rpartition("/")[2] for key in keys} == {"tissue.imzML", "tissue.ibd"}
+
+
+def test_another_file_of_the_same_name_and_size_is_not_taken_for_the_first(
+    make_home: Callable[..., Home], tmp_path: Path
+) -> None:
+    home = make_home()
+    places = [tmp_path / day for day in ("monday", "tuesday", "copied")]
+    for place, content in zip(places, (b"ZISRAWFILE one", b"ZISRAWFILE two", b"ZISRAWFILE one"), strict=True):
+        place.mkdir()
+        (place / "Image 1.czi").write_bytes(content)
+    os.utime(places[2] / "Image 1.czi", ns=(1, 1))
+    assert process(home, places[0] / "Image 1.czi").stored == 1
+    with pytest.raises(Conflict, match=r"not the one that was stored on .* give this one another, or name its folder"):
+        process(home, places[1] / "Image 1.czi")
+    assert process(home, places[2] / "Image 1.czi").stored == 0
+    assert process(home, places[1]).stored == 1
+
+
+def test_a_file_that_was_taken_is_not_taken_again_with_its_folder_and_the_other_way_round(
+    make_home: Callable[..., Home], tmp_path: Path
+) -> None:
+    home = make_home()
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        for name in ("a.czi", "b.czi"):
+            (folder / name).write_bytes(b"ZISRAWFILE" + folder.name.encode() + name.encode())
+    process(home, first / "a.czi")
+    with pytest.raises(Conflict, match=r"a\.czi was stored on .* with the run a\.czi .* name the other parts of this"):
+        process(home, first)
+    assert process(home, first / "b.czi").stored == 1
+    assert process(home, second).stored == 2
+    with pytest.raises(Conflict, match=r"with the run second .* nothing is left to take"):
+        process(home, second / "b.czi")
+
+
+def cells(run: Path) -> None:
+    for cell, movie in (("1_A01", "m84140_260105_120000_s1"), ("1_B01", "m84140_260105_140000_s2")):
+        for path, content in (
+            (f"hifi_reads/{movie}.hifi_reads.bam", BAM.read_bytes()),
+            (f"metadata/{movie}.metadata.xml", METADATA.format(movie=movie).encode()),
+            (f"metadata/{movie}.transferdone", b""),
+        ):
+            (run / cell / path).parent.mkdir(parents=True, exist_ok=True)
+            (run / cell / path).write_bytes(content)
+
+
+def test_a_pacbio_run_whose_cells_were_taken_is_not_taken_whole_even_from_another_disk(
+    make_home: Callable[..., Home], tmp_path: Path
+) -> None:
+    home = make_home()
+    run = tmp_path / "r84140_20260105_110000"
+    cells(run)
+    process(home, run / "1_A01")
+    moved = run.rename(tmp_path / "archive")
+    said = r"m84140_260105_120000_s1 was stored on .* with the run r84140_20260105_110000_1_A01 .* each by itself"
+    with pytest.raises(Conflict, match=said):
+        process(home, moved)
+    with home.records.read() as session:
+        assert [row.state for row in session.scalars(select(InstrumentRunRow))] == ["stored"]
+    assert process(home, moved / "1_B01").run_id == "r84140_20260105_110000_1_B01"
+
+
+def test_cells_of_a_pacbio_run_that_was_taken_whole_are_done(
+    make_home: Callable[..., Home], tmp_path: Path, landing: Path
+) -> None:
+    home = make_home(f'landing = ["{landing}"]\nquiet_minutes = 0\n')
+    cells(landing / "r84140_20260105_110000")
+    process(home, landing / "r84140_20260105_110000")
+    watch(home)
+    seen = watch(home)
+    assert {each.state for each in seen} == {FolderState.DONE}
+    assert "nothing is left to take" in seen[0].reason
+
+
+def test_files_that_lie_in_a_landing_folder_are_taken_each_with_its_own_when_they_rest(
+    make_home: Callable[..., Home], landing: Path
+) -> None:
+    home = make_home(f'landing = ["{landing}"]\nquiet_minutes = 5\nquiet_hours = 24\n')
+    for name in ("tissue.imzML", "tissue.ibd", "reads_R1.fastq.gz", "notes.txt", ".hidden.czi"):
+        (landing / name).write_bytes(b"x")
+    shutil.copy(TRACE, landing)
+    (landing / "link.ab1").symlink_to(TRACE)
+    assert {seen.folder.name: seen.state for seen in scan(home)} == {
+        "tissue.imzML": FolderState.WAITING,
+        "310.ab1": FolderState.WAITING,
+    }
+    earlier = (datetime.now(UTC) - timedelta(hours=25)).isoformat(timespec="microseconds")
+    with home.records.write() as session:
+        session.execute(update(ObservationRow).values(first_at=earlier))
+    taken = watch(home)
+    assert {seen.folder.name: seen.state for seen in taken} == {
+        "tissue.imzML": FolderState.DONE,
+        "310.ab1": FolderState.DONE,
+    }, [seen.reason for seen in taken]
+    assert watch_folder(home, landing / "tissue.imzML").state is FolderState.DONE
