@@ -22,8 +22,8 @@ def announce(table_file: Path, experiment: str | None, correct: bool, reason: st
     """Tell of an experiment and its samples before the instrument runs.
 
     One column of the CSV or TSV names the sample: `sample`, `sample_id`, `sample_name` or `name`. The columns
-    `experiment`, `aliases` (separated by ;), `barcode` (ACGT or ACGT+TGCA), `subject`, `assay` and `project` are
-    understood, further ones are kept as they are. Case, spaces and dashes in a heading do not matter (`Sample ID`).
+    `experiment`, `aliases` (separated by ;), `barcode` (ACGT, ACGT+TGCA or barcode01), `subject`, `assay` and `project`
+    are understood, further ones are kept as they are. Case, spaces and dashes in a heading do not matter (`Sample ID`).
     """
     from labrelay.model.errors import UsageError
     from labrelay.steps.announce import announce as run

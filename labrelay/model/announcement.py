@@ -7,10 +7,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, WithJsonSchema, model_validator
 
+from labrelay.model.barcodes import BARCODE_PATTERN, spelled
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.problem import Frozen
 
-BARCODE_PATTERN = r"^[ACGTN]{4,40}(\+[ACGTN]{4,40})?$"
 # No control characters, which would rewrite what a person reads, and no blanks that nobody sees.
 LINE_PATTERN = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$"
 LINE_WORDS = "it has to be text without control characters, and without blanks at its ends"
@@ -52,8 +52,8 @@ class AnnouncedSample(Frozen):
 
     name: Name = Field(description="the lab's id of the sample, unique in the experiment whatever its case")
     aliases: tuple[Name, ...] = Field((), max_length=20, description="other names that sheets and files use")
-    barcode: Annotated[str, StringConstraints(pattern=BARCODE_PATTERN)] | None = Field(
-        None, description="the index sequence, `ACGT` or `ACGT+TGCA`"
+    barcode: Annotated[str, StringConstraints(pattern=BARCODE_PATTERN), AfterValidator(spelled)] | None = Field(
+        None, description="the index sequence, `ACGT` or `ACGT+TGCA`, or a kit's name for it, such as `barcode01`"
     )
     subject: Name | None = Field(None, description="whom or what it was taken from, without a person's name")
     assay: Name | None = Field(None, description="what is measured")

@@ -13,7 +13,7 @@ class Sample(Frozen):
         experiment_id: `exp_…`; a run taken in without an announcement has an experiment of its own.
         name: The lab's id of the sample, unique in the experiment.
         aliases: Other names that sheets and files use.
-        barcode: The index sequence (`ACGT` or `ACGT+TGCA`) when announced.
+        barcode: The index sequence (`ACGT` or `ACGT+TGCA`) or a kit's name for it (`barcode01`) when announced.
         subject, assay, project: What rules route by.
         revision: 1 at first; each correction raises it, which makes results of the earlier ones stale.
         attributes: Any further columns of the announcement, as text.

@@ -1,8 +1,8 @@
 """A CSV or TSV of samples that a person or a LIMS announces before the instrument runs.
 
 One column names the sample (`sample`, `sample_id`, `sample_name` or `name`, the first of these that is there). Known
-columns are `experiment`, `aliases` (separated by `;`), `barcode` (`ACGT` or `ACGT+TGCA`), `subject`, `assay` and
-`project`; any other column is kept as an attribute. Case, spaces, `-` and `_` in a heading do not matter.
+columns are `experiment`, `aliases` (separated by `;`), `barcode` (`ACGT`, `ACGT+TGCA`, `barcode01`), `subject`, `assay`
+and `project`; any other column is kept as an attribute. Case, spaces, `-` and `_` in a heading do not matter.
 
 Text is strict: it comes from people, not from instruments, so a bad byte is a mistake to mend.
 """
@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from labrelay.model.announcement import BARCODE_PATTERN
+from labrelay.model.barcodes import BARCODE_WORDS, is_barcode, spelled
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Frozen, Problem
 from labrelay.model.words import counted
@@ -24,7 +24,6 @@ from labrelay.parsers.text import delimiter_of
 
 MAX_BYTES = 5_000_000
 NAME_COLUMNS = ("sample", "sample_id", "sample_name", "name")
-BARCODE = re.compile(BARCODE_PATTERN.removesuffix("$") + r"\Z")
 KNOWN = ("experiment", "aliases", "barcode", "subject", "assay", "project")
 # How other people head these columns, without signs; a column of the proper name goes first.
 ALSO = {
@@ -141,7 +140,7 @@ def _row(header: list[str], column: str, cells: list[str], line: int) -> Announc
         line=line,
         name=values.get(column, ""),
         aliases=tuple(a.strip() for a in values.get("aliases", "").split(";") if a.strip()),
-        barcode=barcode.upper() if barcode else None,
+        barcode=spelled(barcode) if barcode else None,
         attributes=extra,
         **known,
     )
@@ -160,8 +159,8 @@ def _faults(
         return
     if len(row.name) > 100:
         yield "LONG_NAME", "the sample's name has more than 100 characters"
-    if row.barcode and not BARCODE.match(row.barcode):
-        yield "BAD_BARCODE", f"the barcode {row.barcode} is not made of A, C, G, T, N (two indexes: ACGT+TGCA)"
+    if row.barcode and not is_barcode(row.barcode):
+        yield "BAD_BARCODE", f"the barcode {row.barcode} is none: say {BARCODE_WORDS}"
     first = seen.setdefault((row.experiment or "", row.name.casefold()), row.line)
     if first != row.line:
         yield "DUPLICATE_SAMPLE", f"the sample {row.name} stands on line {first} already"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from labrelay.model.barcodes import spelled
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.records import audit
 from labrelay.records.database import actor, now
@@ -102,7 +103,7 @@ def index_of(session: Session, experiment_id: str | None = None) -> SampleIndex:
         for alias in sample.aliases:
             index.by_alias[alias.casefold()].append(sample)
         if sample.barcode:
-            index.by_barcode[sample.barcode.upper()].append(sample)
+            index.by_barcode[spelled(sample.barcode)].append(sample)
     return index
 
 

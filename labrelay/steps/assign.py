@@ -9,6 +9,7 @@ from typing import TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from labrelay.model.barcodes import is_named
 from labrelay.model.errors import NotFound, UsageError
 from labrelay.model.experiment import Sample
 from labrelay.model.files import FileRole
@@ -22,7 +23,7 @@ from labrelay.records.database import now
 from labrelay.records.schema import DatasetFileRow, DatasetRow, ExperimentRow, FileRow, InstrumentRunRow, SampleRow
 from labrelay.steps.eln_signs import sign
 from labrelay.steps.home import Home
-from labrelay.steps.matching import Match, match
+from labrelay.steps.matching import Match, free_samples, match
 from labrelay.steps.notices import notify
 
 Row = TypeVar("Row")
@@ -55,12 +56,13 @@ def match_run(home: Home, instrument_run_id: str, experiment: str | None = None)
         wanted = None if experiment is None else find_experiment(session, experiment).id
         index = experiments.index_of(session, wanted)
         rows = _sheet_rows(session, instrument_run_id)
+        free = free_of(session, instrument_run_id, [r for each in rows.values() for r in each], index, experiment)
         headers = _bam_headers(session, instrument_run_id)
         query = select(DatasetRow).where(DatasetRow.instrument_run_id == instrument_run_id).order_by(DatasetRow.label)
         found: list[tuple[DatasetRow, str | None]] = []
         new: set[str] = set()
         for row in session.scalars(query).all():
-            outcome = None if row.sample_id else match(row.label, rows.get(row.label, []), index)
+            outcome = None if row.sample_id else match(row.label, rows.get(row.label, []), index, free)
             if outcome is not None and outcome.sample is not None:
                 outcome = _held_against_headers(outcome, outcome.sample, headers.get(row.id, []))
             if outcome is not None and outcome.sample is not None:
@@ -73,6 +75,23 @@ def match_run(home: Home, instrument_run_id: str, experiment: str | None = None)
         if new:
             sign(home, session, "matched", {samples[i].experiment_id for i in new}, instrument_run_id, *sorted(new))
         return [_dataset(row, samples, reason) for row, reason in found]
+
+
+def free_of(
+    session: Session,
+    instrument_run_id: str,
+    rows: Sequence[SheetSample],
+    index: experiments.SampleIndex,
+    experiment: str | None,
+) -> frozenset[str]:
+    """Return the samples that `barcode01` and its like may mean in a run; see `matching.free_samples`."""
+    others = select(DatasetRow.sample_id).where(DatasetRow.instrument_run_id != instrument_run_id)
+    used = {found for found in session.scalars(others.distinct()) if found is not None} if _by_name(rows) else set()
+    return free_samples(rows, index, used, chosen=experiment is not None)
+
+
+def _by_name(rows: Sequence[SheetSample]) -> bool:
+    return any(row.barcode is not None and is_named(row.barcode) for row in rows)
 
 
 def assign(home: Home, dataset: str, sample: str) -> Dataset:

@@ -14,6 +14,7 @@ from labrelay.model.problem import Frozen
 from labrelay.parsers.registry import read_run
 from labrelay.records import experiments
 from labrelay.records.schema import ExperimentRow
+from labrelay.steps.assign import free_of
 from labrelay.steps.bundles import resolve
 from labrelay.steps.home import Home
 from labrelay.steps.matching import Match, match
@@ -67,7 +68,8 @@ def rehearse(home: Home, folder: Path) -> tuple[InstrumentRun, list[Rehearsed]]:
         rows[sample.sample_id].append(sample)
     with home.records.read() as session:
         index = experiments.index_of(session)
-        found = {label: match(label, rows[label], index) for label in run.sample_labels}
+        free = free_of(session, run.id, run.samples, index, None)
+        found = {label: match(label, rows[label], index, free) for label in run.sample_labels}
         names = dict(session.execute(select(ExperimentRow.id, ExperimentRow.name)).all())
     sizes: dict[str, int] = defaultdict(int)
     for file in run.files:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from labrelay.model.barcodes import is_named
 from labrelay.model.errors import Conflict, RefusedInput, UsageError
 from labrelay.model.experiment import Sample
 from labrelay.model.instrument import ReadSegment
@@ -162,6 +163,9 @@ def _lanes(path: Path, samples: Sequence[Sample]) -> Mapping[str, tuple[int, ...
 
 
 def _wanted(sample: Sample, lanes: tuple[int, ...]) -> Wanted:
+    if is_named(sample.barcode or ""):
+        what = f"{printable(sample.name)} was announced with {sample.barcode}, a kit's name for a barcode"
+        raise UsageError(f"{what}: the sheet needs its sequence, so announce that with --correct and a --reason")
     first, _, second = (sample.barcode or "").upper().partition("+")
     called = usable_sample_id(sample.name, *sample.aliases) or sample.name
     return Wanted(called, first, second, lanes, sample.project)

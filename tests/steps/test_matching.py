@@ -4,10 +4,11 @@ from collections import defaultdict
 
 import pytest
 
-from labrelay.model.experiment import Sample
+from labrelay.model.barcodes import spelled
+from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.instrument import SheetSample
 from labrelay.records.experiments import SampleIndex
-from labrelay.steps.matching import barcode_of, match
+from labrelay.steps.matching import barcode_of, free_samples, match
 
 
 def announced(name: str, experiment: str = "exp_1", **more: object) -> Sample:
@@ -103,3 +104,51 @@ def test_what_nobody_announced_says_so() -> None:
 )
 def test_barcodes_are_written_in_one_way(sample: SheetSample, expected: str | None) -> None:
     assert barcode_of(sample) == expected
+
+
+@pytest.mark.parametrize("said", ["barcode01", "BC01", "NB01", "nb1", "1", "01", "RB01"])
+def test_a_lab_says_a_kits_barcode_as_it_likes(said: str) -> None:
+    samples = index(announced("patient 1", barcode=spelled(said)), announced("patient 2", barcode="barcode02"))
+    rows = [row("barcode01", barcode="barcode01"), row("barcode02", barcode="barcode02")]
+    free = free_samples(rows, samples, used=(), chosen=False)
+    found = match("barcode01", rows[:1], samples, free)
+    assert (found.sample and found.sample.name, found.by) == ("patient 1", "barcode")
+
+
+def test_a_kits_barcode_means_nobody_who_has_reads_of_another_pool_unless_the_experiment_is_named() -> None:
+    first = announced("S1", barcode="barcode01")
+    rows = [row("barcode01", barcode="barcode01")]
+    samples = index(first)
+    again = match("barcode01", rows, samples, free_samples(rows, samples, used=[first.id], chosen=False))
+    assert again.sample is None
+    assert again.reason == (
+        "barcode01 was announced for S1, and every pool has one: name the experiment with --experiment, or assign it"
+    )
+    chosen = free_samples(rows, samples, used=[first.id], chosen=True)
+    assert match("barcode01", rows, samples, chosen).sample == first
+    assert match("barcode01", rows, samples).sample is None, "without a look at other runs it means nobody"
+    assert "or has the barcode barcode01" in str(match("barcode01", rows, index()).reason)
+
+
+def test_a_kits_barcode_means_the_sample_of_the_experiment_or_pool_that_the_run_names() -> None:
+    both = [announced("S1", Experiment(name=name).id, barcode="barcode01") for name in ("pool7", "pool8")]
+    rows = [row(f"{name}_barcode01", barcode="barcode01") for name in ("pool7", "pool8")]
+    samples = index(*both)
+    free = free_samples(rows, samples, used=(), chosen=False)
+    assert [match(each.sample_id, [each], samples, free).sample for each in rows] == both
+    told = row("barcode01", barcode="NB01", project="pool8")
+    assert match("barcode01", [told], samples).sample == both[1]
+    mixed = index(announced("S1", barcode="barcode01"))
+    assert [
+        match(each.sample_id, [each], mixed, free_samples(rows, mixed, (), chosen=True)).sample for each in rows
+    ] == [
+        None,
+        None,
+    ], "two pools of one run are not put together"
+
+
+def test_a_right_name_with_another_kits_barcode_may_be_the_wrong_sheet() -> None:
+    samples = index(announced("S1", barcode="barcode03"), announced("S2", barcode="barcode01"))
+    found = match("S1", [row("S1", barcode="barcode01")], samples)
+    assert (found.sample, "wrong sheet" in str(found.reason)) == (None, True)
+    assert match("S1", [row("S1", index="ACGT")], samples).by == "id"

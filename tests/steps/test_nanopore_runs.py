@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from tiny_run import TinyLab
 
-from labrelay.model.errors import UsageError
+from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.parsers.registry import read_run
 from labrelay.records.schema import DatasetRow
 from labrelay.steps.announce import announce
 from labrelay.steps.home import Home
 from labrelay.steps.process import process
 from labrelay.steps.readiness import FolderState, judge
+from labrelay.steps.rehearse import rehearse
 from labrelay.steps.results import results_table, show_result
 from labrelay.steps.watch import scan, watch_folder
 
@@ -114,6 +115,34 @@ def test_the_many_files_of_a_barcode_are_one_dataset_and_one_run_takes_them_all(
     assert (done.submitted, done.failed) == (2, [])
     assert states == {"patient_1": "assigned", "patient_2": "assigned", "water": "no_reads"}
     assert told == [{"files": CHUNKS, "reads": 2 * CHUNKS}] * 2
+
+
+def test_samples_are_announced_by_the_barcodes_of_a_kit_as_a_lab_says_them(
+    make_home: Callable[..., Home], tmp_path: Path, folder: Path
+) -> None:
+    for path in folder.glob("sample_sheet*"):
+        path.unlink()
+    home, table = make_home(), tmp_path / "s.csv"
+    table.write_text("sample,experiment,barcode\npatient 1,first,NB01\npatient 2,first,2\npatient 3,first,flask 7\n")
+    with pytest.raises(RefusedInput, match=r"barcode FLASK 7 is none: say a sequence .* \(barcode01, BC01, NB01\)"):
+        announce(home, table)
+    table.write_text("sample,experiment,barcode\npatient 1,first,NB01\npatient 2,first,2\n")
+    announce(home, table)
+    table.write_text("sample,experiment,barcode\npatient 1,first,barcode01\n")
+    assert announce(home, table)[0].unchanged == ["patient 1"]
+    assert [(said.label, said.sample) for said in rehearse(home, folder)[1]] == [
+        ("barcode01", "patient 1"),
+        ("barcode02", "patient 2"),
+    ]
+    assert process(home, folder).unassigned == []
+    other = Path(str(folder).replace("1a2b3c4d", "99993c4d"))
+    folder.rename(other)
+    for path in other.glob("final_summary*"):
+        path.write_text(path.read_text().replace("1a2b3c4d-0000", "99993c4d-0000"))
+    waiting = process(home, other).unassigned
+    assert [dataset.label for dataset in waiting] == ["barcode01", "barcode02"]
+    assert "barcode01 was announced for patient 1, and every pool has one" in str(waiting[0].reason)
+    assert process(home, other, "first").unassigned == []
 
 
 def test_a_barcode_of_the_sheet_without_reads_is_not_waited_for(folder: Path) -> None:

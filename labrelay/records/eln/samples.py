@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from labrelay.model.barcodes import BARCODE_WORDS, is_barcode, spelled
 from labrelay.model.problem import Problem
-from labrelay.parsers.announcement import BARCODE, NAME_COLUMNS
+from labrelay.parsers.announcement import NAME_COLUMNS
 from labrelay.records.eln.port import SampleThere
 
 LONGEST_NAME = 100
@@ -24,7 +25,7 @@ def sample_from(fields: Mapping[str, str | None]) -> SampleThere:
     name = next((values[key] for key in NAME_COLUMNS if key in values), "")
     known = {key: values[key] for key in KNOWN if key in values}
     if "barcode" in known:
-        known["barcode"] = known["barcode"].upper()
+        known["barcode"] = spelled(known["barcode"])
     taken = {*NAME_COLUMNS, *KNOWN, "aliases"}
     aliases = tuple(each.strip() for each in values.get("aliases", "").split(";") if each.strip())
     rest = {key: value for key, value in values.items() if key not in taken}
@@ -39,8 +40,8 @@ def checked(samples: Sequence[SampleThere]) -> list[Problem]:
             problems.append(Problem(code="NO_SAMPLE_NAME", message=f"sample {place} has no name: give it one"))
         elif len(sample.name) > LONGEST_NAME:
             problems.append(Problem(code="LONG_NAME", message=f"the name of sample {place} has over 100 characters"))
-        if sample.barcode and not BARCODE.match(sample.barcode):
-            message = f"the barcode {sample.barcode} of {sample.name} is not made of A, C, G, T, N"
+        if sample.barcode and not is_barcode(sample.barcode):
+            message = f"the barcode {sample.barcode} of {sample.name} is none: say {BARCODE_WORDS}"
             problems.append(Problem(code="BAD_BARCODE", message=message))
     names = Counter(sample.name.casefold() for sample in samples if sample.name)
     repeated = [name for name, count in names.items() if count > 1]
