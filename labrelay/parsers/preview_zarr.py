@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from labrelay.parsers.ngff import axes_of, keys_of
 from labrelay.parsers.preview import EDGE, WHOLE, Preview, Unseen, Where, averaged
 from labrelay.parsers.zarr_groups import Array, Json, array_of, objects, text_of, whole_numbers
 
+Pixel = TypeVar("Pixel", bound=np.generic)
 SHARD = 256 * 1024 * 1024
 _MISSING = 2**64 - 1
 
@@ -61,6 +63,51 @@ def _view(root: Path, folder: str, where: Where, edge: int) -> Preview:
     plane = _plane(root, _below(folder, path), array, _index(axes, array, full, where))
     values = averaged(plane[:, :, np.newaxis], edge)[:, :, 0]
     return Preview(np.nan_to_num(values, posinf=0.0, neginf=0.0), full.shape[-1], full.shape[-2])
+
+
+def sizes_of(root: Path, folder: str) -> dict[str, int]:
+    """Return how large an image is along each of its axes, in their order; the last two are `y` and `x`.
+
+    Args:
+        root: The folder that the hierarchy lies in.
+        folder: The image's group below it; `.` for the root itself.
+
+    Raises:
+        Unseen: It is no image whose array is here.
+    """
+    axes, _path, array = _largest(root, "" if folder == "." else folder)
+    return dict(zip(axes, array.shape, strict=True))
+
+
+def full_plane(root: Path, folder: str, at: Mapping[str, int]) -> NDArray[np.generic]:
+    """Return a plane of an image as it is, in its own type; memory is that of the plane and of a chunk.
+
+    Args:
+        root: The folder that the hierarchy lies in.
+        folder: The image's group below it; `.` for the root itself.
+        at: Its place from 0 along the axes before `y` and `x`; 0 along those that are not named.
+
+    Raises:
+        Unseen: It is no such image, or its chunks are packed in a way that is not read.
+    """
+    axes, path, array = _largest(root, "" if folder == "." else folder)
+    reader = _Reader(root, path, array)
+    out = np.full(array.shape[-2:], reader.fill, reader.kind.newbyteorder("="))
+    return _filled(out, reader, tuple(at.get(axis, 0) for axis in axes[:-2]))
+
+
+def _largest(root: Path, folder: str) -> tuple[list[str], str, Array]:
+    """Return the axes of an image, and path and metadata of its first array, which has all pixels."""
+    scales = next(iter(objects(keys_of(_attributes(root, folder))[0].get("multiscales"))), {})
+    first = next(iter(objects(scales.get("datasets"))), {})
+    path = _below(folder, text_of(first.get("path")) or "0")
+    array = _array(root, path)
+    if array is None:
+        raise Unseen("it has no array that is here")
+    axes = axes_of(scales, len(array.shape))
+    if axes[-2:] != ["y", "x"] or len(axes) != len(array.shape):
+        raise Unseen("its last two axes are not y and x")
+    return axes, path, array
 
 
 def _below(folder: str, name: str) -> str:
@@ -104,8 +151,12 @@ def _plane(root: Path, folder: str, array: Array, index: tuple[int, ...]) -> NDA
     if height * width * 4 > WHOLE:
         raise Unseen("its smallest level is still too large to be put together for a picture")
     reader = _Reader(root, folder, array)
-    tall, wide = reader.chunks[-2:]
-    out = np.full((height, width), reader.fill, np.float32)
+    return _filled(np.full((height, width), reader.fill, np.float32), reader, index)
+
+
+def _filled(out: NDArray[Pixel], reader: _Reader, index: tuple[int, ...]) -> NDArray[Pixel]:
+    """Fill a plane with its chunks, of which some may be absent."""
+    (height, width), (tall, wide) = out.shape, reader.chunks[-2:]
     for row, column in itertools.product(range(-(-height // tall)), range(-(-width // wide))):
         chunk = (*(at // size for at, size in zip(index, reader.chunks, strict=False)), row, column)
         pixels = reader.chunk(chunk)
@@ -164,6 +215,8 @@ class _Reader:
         sign = sign if sign in (".", "/") else "." if old else "/"
         name = str(sign).join(str(each) for each in index)
         data = read_small(self.root, f"{self.folder}/{name if old else f'c{sign}{name}'}", SHARD)
+        if isinstance(data, Problem) and data.code == "TOO_LARGE":
+            raise Unseen("one of its chunks is too large to be read")
         return None if isinstance(data, Problem) else data
 
     def _of_shard(self, index: tuple[int, ...]) -> bytes | None:

@@ -22,6 +22,7 @@ from labrelay.records.runs import Intent
 from labrelay.steps.bundles import bundle_path, resolve
 from labrelay.steps.eln_signs import sign_runs
 from labrelay.steps.home import Home
+from labrelay.steps.image_folders import folders_and_table
 from labrelay.steps.route import Planned, SampleReads
 from labrelay.steps.start import start_intended
 from labrelay.workflows.command.values import check as check_command
@@ -51,7 +52,7 @@ class Composer:
         self._references: dict[str, Reference] = {}
 
     def intent(self, planned: Planned, generation: int = 0) -> Intent:
-        """Return the complete intent of a planned run; nothing is written.
+        """Return the complete intent of a planned run; nothing is written but a table of images that it takes.
 
         Raises:
             RefusedInput: Inputs are missing or wrong; carries every problem.
@@ -62,7 +63,7 @@ class Composer:
         definition, workflow, schema = self.workflow(rule.workflow, rule.version)
         reference = self.reference(rule.reference) if rule.reference else None
         taken = [_taken(definition, reads) for reads in planned.samples]
-        samples = [self._sample(reads) for reads in taken]
+        samples = [self._sample(definition, reads) for reads in taken]
         inputs = compose_inputs(definition, samples, self._reference_inputs(reference), rule.parameters)
         check_values(definition, schema, inputs)
         files = _files(taken, reference)
@@ -134,7 +135,7 @@ class Composer:
         annotation = where(reference, "annotation") if reference.annotation else None
         return ReferenceInputs(fasta=where(reference), fai=where(reference, "fai"), annotation=annotation)
 
-    def _sample(self, reads: SampleReads) -> SampleInputs:
+    def _sample(self, definition: Definition, reads: SampleReads) -> SampleInputs:
         located = [self.home.reads.locations(source.id) for source in reads.read_sets if not source.in_place]
         images = [
             (str(self.home.objects.local_path(ref) or self.home.objects.uri(ref)), at)
@@ -153,6 +154,7 @@ class Composer:
             channels=_told(images, "channel"),
             planes=_told(images, "z"),
             times=_told(images, "t"),
+            **folders_and_table(self.home, definition, reads),
         )
 
 

@@ -18,6 +18,8 @@ class SampleInputs(Frozen):
         r1, r2: One a lane, in the same order.
         paths: Of its images, spectra or measurements.
         wells, fields, channels, planes, times: Where each image belongs, as text, empty where that is not known.
+        folders: Of its images, spectra or measurements, one an instrument run.
+        table: Of the images in these folders.
     """
 
     name: str
@@ -30,6 +32,13 @@ class SampleInputs(Frozen):
     channels: tuple[str, ...] = ()
     planes: tuple[str, ...] = ()
     times: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    table: str | None = None
+
+    @property
+    def folder(self) -> str | None:
+        """The one folder, None where there are several."""
+        return self.folders[0] if len(self.folders) == 1 else None
 
 
 class ReferenceInputs(Frozen):
@@ -182,6 +191,9 @@ def _missing(name: str, source: InputSource) -> Problem:
         InputSource.READS_R1: "the sample has no reads",
         InputSource.READS_R2: "the sample has no second mates; this workflow needs paired reads",
         InputSource.IMAGES_PATHS: "the sample has no images",
+        InputSource.IMAGES_FOLDER: "the sample has no images, or those of several instrument runs: take images.folders",
+        InputSource.IMAGES_FOLDERS: "the sample has no images",
+        InputSource.IMAGES_TABLE: "the sample has no images",
         InputSource.FILES_PATHS: "the sample has no spectra, images or measurements",
         InputSource.REFERENCE_ANNOTATION: "the reference has no annotation; import it from GenBank",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from labrelay.workflows.command.checks import lint_command
 from labrelay.workflows.definition import COMMAND, FILE_NAME, NEXTFLOW, Definition, InputSource, load
 from labrelay.workflows.document import at, load_document
 from labrelay.workflows.nextflow.lint import lint_pipeline
-from labrelay.workflows.schema import FILE, input_schema, type_schema
+from labrelay.workflows.schema import FILE, FOLDER, input_schema, type_schema
 
 # What miniwdl finds doubtful and we pass on; the rest is taste.
 PASSED_ON = {
@@ -78,6 +78,12 @@ def _mapping(document: Any, definition: Definition) -> Iterator[Problem]:
         elif spec.source in (InputSource.READS_R1, InputSource.READS_R2) and shapes[name].get("type") != "array":
             message = f"inputs.{name}: reads are one file a lane, so the workflow has to take an Array[File]."
             yield Problem(code="INPUT_WRONG_TYPE", message=message, path=FILE_NAME)
+        elif not _takes_folders(spec.source, shapes[name]):
+            message = (
+                f"inputs.{name}: {spec.source.value} is a Directory, of several an Array[Directory], which WDL has in "
+                "`version development`."
+            )
+            yield Problem(code="INPUT_WRONG_TYPE", message=message, path=FILE_NAME)
     for name in definition.outputs:
         if name not in outputs:
             yield _wrong("OUTPUT_UNKNOWN", f"outputs.{name}: the workflow has no such output", outputs)
@@ -87,6 +93,16 @@ def _mapping(document: Any, definition: Definition) -> Iterator[Problem]:
     for user, output in users:
         if outputs.get(output, {}).get("format") != FILE:
             yield _wrong("OUTPUT_UNKNOWN", f"{user}: {output} is no output of type File", outputs)
+
+
+def _takes_folders(source: InputSource, shape: Mapping[str, Any]) -> bool:
+    """Tell whether an input that gets a folder, or several, is of such a type; any other input is."""
+    if source not in (InputSource.IMAGES_FOLDER, InputSource.IMAGES_FOLDERS):
+        return True
+    shape = shape.get("anyOf", [shape])[0]
+    if source is InputSource.IMAGES_FOLDERS:
+        shape = shape.get("items") or {}
+    return bool(shape.get("format") == FOLDER)
 
 
 def _tasks(document: Any, root: Path) -> Iterator[Problem]:
@@ -114,7 +130,8 @@ def _miniwdl(document: Any, root: Path) -> Iterator[Problem]:
     # The checker of shell scripts is slow and its findings are not about the workflow.
     Lint._shellcheck_available = False
     for position, kind, message, suppressed, *_ in Lint.collect(Lint.lint(document)):
-        if kind in PASSED_ON and not suppressed:
+        # `requirements` is newer than what HealthOmics runs, where folders are inputs.
+        if kind in PASSED_ON and not suppressed and "instead of runtime section" not in message:
             yield at(position, root, "WDL_DOUBTFUL", message, severity=Severity.WARNING)
 
 

@@ -24,7 +24,8 @@ class InputSource(StrEnum):
     """Where the value of a workflow input comes from; reads are lists over lanes, images lists over files.
 
     `files.paths` and `images.paths` give the same: the files of any set that is no reads. What is said of images beside
-    their paths is text, in the order of the paths, and empty where nothing is known.
+    their paths is text, in the order of the paths, and empty where nothing is known. `images.folder` is the folder that
+    they lie in, `images.folders` one an instrument run, and `images.table` a file that says what lies where in those.
     """
 
     SAMPLE_NAME = "sample.name"
@@ -33,6 +34,9 @@ class InputSource(StrEnum):
     READS_R2 = "reads.r2"
     FILES_PATHS = "files.paths"
     IMAGES_PATHS = "images.paths"
+    IMAGES_FOLDER = "images.folder"
+    IMAGES_FOLDERS = "images.folders"
+    IMAGES_TABLE = "images.table"
     IMAGES_WELLS = "images.wells"
     IMAGES_FIELDS = "images.fields"
     IMAGES_CHANNELS = "images.channels"

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labrelay.parsers.image_names import parse_image_name
+from labrelay.steps.image_folders import COLUMNS
 
 DEFINITION = Path(__file__).parents[2] / "labrelay" / "workflows" / "definitions" / "cell_count"
 REAL = Path(__file__).parents[1] / "data" / "imaging"
@@ -32,16 +33,18 @@ def count(
 ) -> tuple[subprocess.CompletedProcess[str], dict[str, list[dict[str, str]]], str]:
     """Run both programs in `folder`; return the first one's end, the rows of its tables by name, and the metrics."""
     told = [_told(image) for image in images] if places is None else places
-    lists = {"images": [str(image) for image in images]}
-    lists |= {name: [place.get(name, "") for place in told] for name in ("well", "field", "channel", "z", "t")}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "overlays").mkdir(exist_ok=True)
-    for name, lines in lists.items():
-        (folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+    (folder / "folders.txt").write_text("/\n")
+    with (folder / "table.tsv").open("w", newline="") as handle:
+        table = csv.writer(handle, delimiter="\t", lineterminator="\n")
+        table.writerow(COLUMNS)
+        for image, place in zip(images, told, strict=True):
+            where = [place.get(name, "") for name in ("well", "field", "channel", "z", "t", "pixel_um")]
+            table.writerow([0, str(image.absolute()).removeprefix("/"), *where])
     values = [str({**USUAL, **asked}.get(name, 0)) for name in (*NUMBERS, "overlays", "cpus")]
     first, second = programs()
-    paths = [str(folder / f"{name}.txt") for name in lists]
-    done = _run(folder, first, [*paths, *values])
+    done = _run(folder, first, [str(folder / "folders.txt"), str(folder / "table.tsv"), *values])
     if done.returncode == 0:
         summed = _run(folder, second, ["objects.csv", "fields.csv"])
         assert summed.returncode == 0, summed.stderr

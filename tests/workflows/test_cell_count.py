@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from labrelay.model.states import RunState
+from labrelay.steps.image_folders import COLUMNS
 from labrelay.workflows.inputs import SampleInputs, compose_inputs
 from labrelay.workflows.lint import lint
 from labrelay.workflows.metrics import read_metrics
@@ -202,17 +203,13 @@ def test_a_channel_that_no_image_has_is_said_in_one_sentence(tmp_path: Path) -> 
     assert (done.returncode, done.stderr) == (1, "No image has the channel 7; there are the channels 1, 2, 3.\n")
 
 
-def test_it_runs_as_a_workflow_and_gives_what_the_report_and_the_notebook_want(make_lab: Callable[..., Lab]) -> None:
-    sample = SampleInputs(
-        name="AS_09125",
-        id="smp_1",
-        paths=tuple(map(str, FIELD)),
-        wells=("D03",) * 3,
-        fields=("1",) * 3,
-        channels=("1", "2", "3"),
-        planes=("",) * 3,
-        times=("",) * 3,
-    )
+def test_it_runs_as_a_workflow_and_gives_what_the_report_and_the_notebook_want(
+    make_lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    table = tmp_path / "table.tsv"
+    lines = [[0, file.name, "D03", 1, channel, "", "", 0.5] for channel, file in enumerate(FIELD, 1)]
+    table.write_text("".join("\t".join(map(str, line)) + "\n" for line in [COLUMNS, *lines]))
+    sample = SampleInputs(name="AS_09125", id="smp_1", folders=(str(REAL),), table=str(table))
     lab, definition = make_lab("auto"), Registry(Path()).get("cell_count")
     token = lab.engine.submit(requested(lab, "cell_count", compose_inputs(definition, [sample], None, {})))
     status = lab.wait(token, 120)
@@ -221,7 +218,8 @@ def test_it_runs_as_a_workflow_and_gives_what_the_report_and_the_notebook_want(m
     metrics = {m.name: m.value for m in read_metrics(definition, {"metrics": output(report, "metrics")})}
     assert 270 <= (metrics["cells"] or 0) <= 300
     without = {name for name, value in metrics.items() if value is None}
-    assert without == {"area_median_um2", "positives", "positive_percent"}
+    assert without == {"positives", "positive_percent"}
+    assert metrics["area_median_um2"] == pytest.approx((metrics["area_median"] or 0) / 4, abs=0.01)
     assert set(report.tools) == {"scikit-image", "tifffile"}
     assert [task.name for task in report.tasks] == ["segment", "summarise"]
     assert output(report, "overlay_images").read_bytes().startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-version 1.1
+version development
 
 # Cells (or nuclei) of a plate's images: each field is segmented, its objects are measured, wells and plate are summed up.
 
@@ -7,28 +7,20 @@ workflow cell_count {
     description: "Segment bright objects in one channel of a plate's images; count and measure them by well."
   }
   parameter_meta {
-    images: { description: "TIFF, PNG or JPEG; one plane each, or with channels and z-planes inside." }
-    wells: { description: "The well of each image, such as B03; empty where it is not known." }
-    fields: { description: "The field (site) of each image; empty where it is not known." }
-    channels: { description: "The channel of each image, from 1; empty for a file that holds several." }
-    planes: { description: "The z-plane of each image; the planes of a field are projected to their brightest." }
-    times: { description: "The time point of each image; the first of a field is counted." }
+    folders: { description: "Folders with TIFF, PNG, JPEG or OME-Zarr; a file holds one plane, or channels and z-planes." }
+    table: { description: "Tab-separated, a line an image or a hierarchy of Zarr: folder (from 0), path in it, well, field, channel (from 1; empty for a file that holds several), plane, time, pixel_um. Planes of a field are projected to their brightest; of its times the first is counted." }
     channel: { description: "The channel whose objects are counted, from 1." }
     min_diameter: { description: "Objects smaller than a disc of this diameter are left out (px)." }
     max_diameter: { description: "Objects larger than a disc of this diameter are left out (px); 0: none is too large." }
     smoothing: { description: "Sigma of the Gaussian that the image is smoothed with (px)." }
     positive_channel: { description: "A second channel; an object that is bright in it is positive. 0: none." }
     positive_above: { description: "The intensity above which it is bright; 0: found in each field, as for the objects." }
-    pixel_um: { description: "Edge of a pixel (µm), for areas in µm²; 0: not known." }
+    pixel_um: { description: "Edge of a pixel (µm), for areas in µm²; 0: as the table or the OME-Zarr says." }
     overlays: { description: "How many fields get a picture with the objects' outlines." }
   }
   input {
-    Array[File]+ images
-    Array[String]+ wells
-    Array[String]+ fields
-    Array[String]+ channels
-    Array[String]+ planes
-    Array[String]+ times
+    Array[Directory]+ folders
+    File table
     Int channel = 1
     Float min_diameter = 7.0
     Float max_diameter = 0.0
@@ -40,8 +32,8 @@ workflow cell_count {
   }
 
   call segment {
-    input: images, wells, fields, channels, planes, times, channel, min_diameter, max_diameter, smoothing,
-      positive_channel, positive_above, pixel_um, overlays
+    input: folders, table, channel, min_diameter, max_diameter, smoothing, positive_channel, positive_above, pixel_um,
+      overlays
   }
   call summarise { input: objects = segment.objects, fields = segment.field_table }
 
@@ -57,12 +49,8 @@ workflow cell_count {
 
 task segment {
   input {
-    Array[File]+ images
-    Array[String]+ wells
-    Array[String]+ fields
-    Array[String]+ channels
-    Array[String]+ planes
-    Array[String]+ times
+    Array[Directory]+ folders
+    File table
     Int channel
     Float min_diameter
     Float max_diameter
@@ -86,13 +74,14 @@ task segment {
       exit 1
     fi
     mkdir overlays
-    "$python" - "~{write_lines(images)}" "~{write_lines(wells)}" "~{write_lines(fields)}" "~{write_lines(channels)}" \
-      "~{write_lines(planes)}" "~{write_lines(times)}" ~{channel} ~{min_diameter} ~{max_diameter} ~{smoothing} \
+    "$python" - "~{write_lines(folders)}" "~{table}" ~{channel} ~{min_diameter} ~{max_diameter} ~{smoothing} \
       ~{positive_channel} ~{positive_above} ~{pixel_um} ~{overlays} ~{cpus} <<'PYTHON'
     import csv, re, sys
     from collections import Counter, defaultdict
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
+    from pathlib import Path
+    from typing import NamedTuple
 
     import numpy as np
     import skimage, tifffile
@@ -102,7 +91,7 @@ task segment {
     from skimage.filters import threshold_otsu
     from skimage.segmentation import find_boundaries, watershed
 
-    LISTS, NUMBERS = sys.argv[1:7], sys.argv[7:]
+    FOLDERS, TABLE, *NUMBERS = sys.argv[1:]
     CHANNEL, POSITIVE, OVERLAYS, CPUS = (int(NUMBERS[n]) for n in (0, 4, 7, 8))
     SMALLEST, LARGEST, SMOOTHING, BRIGHT, PIXEL = (float(NUMBERS[n]) for n in (1, 2, 3, 5, 6))
     MOST_PIXELS = 40_000_000  # of a plane; what is larger is no field of a plate and would need too much memory
@@ -118,9 +107,26 @@ task segment {
         pass
 
 
-    def plane(path, inside):
+    class Source(NamedTuple):
+        """A file of images, or an image in a hierarchy of Zarr; its channel is empty when it may hold several."""
+
+        path: str
+        channel: str
+        pixel: float = 0.0
+        group: str = ""  # within the hierarchy
+
+        @property
+        def name(self):
+            where = [] if self.group in ("", ".") else [self.group]
+            return "/".join([Path(self.path).name, *where])
+
+
+    def plane(source, inside):
         """Return one plane as it is in a file, the brightest over z; `inside` is its channel, None when it is the only one."""
+        path = source.path
         try:
+            if source.group:
+                return zarr_plane(Path(path), source.group, inside)
             if not path.lower().endswith((".tif", ".tiff")):
                 with Image.open(path) as opened:
                     if opened.width * opened.height > MOST_PIXELS:
@@ -132,8 +138,24 @@ task segment {
         except Unreadable:
             raise
         except Exception as error:  # a broken file of another kind breaks in another way
-            print(f"{path.rpartition('/')[2]} cannot be read: {type(error).__name__}: {error}", file=sys.stderr)
+            print(f"{source.name} cannot be read: {type(error).__name__}: {error}", file=sys.stderr)
             raise Unreadable("unreadable") from None
+
+
+    def zarr_plane(root, group, inside):
+        """Return one plane of an OME-Zarr image at its first time, the brightest over z."""
+        from labrelay.parsers.preview_zarr import full_plane, sizes_of
+
+        sizes = sizes_of(root, group)
+        if sizes["y"] * sizes["x"] > MOST_PIXELS:
+            raise Unreadable("too_large")
+        if inside is not None and inside > sizes.get("c", 1):
+            raise Unreadable("no_channel")
+        brightest = None
+        for z in range(sizes.get("z", 1)):
+            found = full_plane(root, group, {"c": (inside or 1) - 1, "z": z})
+            brightest = found if brightest is None else np.maximum(brightest, found)
+        return brightest
 
 
     def tiff_plane(opened, inside):
@@ -169,9 +191,9 @@ task segment {
     def channel_of(files, wanted):
         """Return the plane of a channel of a field, the brightest over its files of several z; None when no file has it."""
         brightest = None
-        for path, said in files:
-            if said in ("", str(wanted)):
-                found = plane(path, wanted if said == "" else None)
+        for source in files:
+            if source.channel in ("", str(wanted)):
+                found = plane(source, wanted if source.channel == "" else None)
                 if found.ndim != 2 or found.dtype.kind not in "buif":
                     raise Unreadable("unreadable")
                 if brightest is not None and found.shape != brightest.shape:
@@ -229,10 +251,10 @@ task segment {
         return new[labels], int(small.sum()), int(large.sum())
 
 
-    def measured(labels, image, second, lit):
+    def measured(labels, image, second, lit, pixel):
         """Yield one row an object: label, areas, mean intensities, whether positive, middle, whether it is cut by the edge.
 
-        `lit` is where the second channel is bright.
+        `lit` is where the second channel is bright, `pixel` its edge in micrometres, 0 when that is not known.
         """
         count, flat = int(labels.max()), labels.ravel()
         areas = np.bincount(flat, minlength=count + 1)
@@ -246,7 +268,7 @@ task segment {
         cut = set(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]).tolist())
         for n in range(1, count + 1):
             told = ["", ""] if other is None else [f"{other[0][n]:.2f}", int(other[1][n] >= POSITIVE_PART)]
-            um2 = f"{areas[n] * PIXEL**2:.3f}" if PIXEL else ""
+            um2 = f"{areas[n] * pixel**2:.3f}" if pixel else ""
             yield [n, int(areas[n]), um2, f"{light[n]:.2f}", *told, f"{x[n]:.1f}", f"{y[n]:.1f}", int(n in cut)]
 
 
@@ -269,8 +291,9 @@ task segment {
     def field(work):
         """Return the row of a field and the rows of its objects; a field that cannot be counted has no count, not 0."""
         number, (well, site, files) = work
-        shown = next((path for path, said in files if said in ("", str(CHANNEL))), files[0][0])
-        base = [well, site, shown.rpartition("/")[2]]
+        shown = next((each for each in files if each.channel in ("", str(CHANNEL))), files[0])
+        base = [well, site, shown.name]
+        pixel = PIXEL or next((each.pixel for each in files if each.pixel), 0.0)
         try:
             image = channel_of(files, CHANNEL)
             second = channel_of(files, POSITIVE) if POSITIVE else None
@@ -294,7 +317,7 @@ task segment {
         if second is not None:
             other, found, _, nothing = bright(second)
             lit = other > (BRIGHT or (np.inf if nothing else found))
-        rows = list(measured(labels, image, second, lit))
+        rows = list(measured(labels, image, second, lit, pixel))
         if number < OVERLAYS:
             place = "-f".join(re.sub(r"[^A-Za-z0-9.]", "_", part) for part in (well or "image", site))
             overlay(labels, image, f"overlay-{number + 1:02d}-{place}", [row[0] for row in rows if row[5] == 1])
@@ -309,18 +332,47 @@ task segment {
             return field(work)
         except Exception as error:
             well, site, files = work[1]
-            raise RuntimeError(f"{files[0][0].rpartition('/')[2]} (well {well or '?'}, field {site}): {error}") from error
+            raise RuntimeError(f"{files[0].name} (well {well or '?'}, field {site}): {error}") from error
 
 
-    def fields_of(lists):
-        """Return (well, field, [(path, channel)]) of every field, in order of the plate; of its times only the first."""
-        groups, seen, sites = defaultdict(list), Counter(), {}
-        for path, well, site, said, z, t in zip(*lists, strict=True):
+    def rows_of(folders, table):
+        """Yield well, field, plane, time and source of each image; the images of a Zarr as it tells them itself."""
+        for row in table:
+            path = Path(folders[int(row["folder"])], row["path"])
+            if path.is_dir():
+                yield from zarr_rows(path)
+            else:
+                source = Source(str(path), row["channel"], float(row["pixel_um"] or 0))
+                yield row["well"], row["field"], row["plane"], row["time"], source
+
+
+    def zarr_rows(path):
+        try:
+            from labrelay.parsers import ome_zarr
+            from labrelay.parsers.listing import walk
+        except ImportError:
+            sys.exit("OME-Zarr needs Labrelay itself where the task runs: install it there with its extra imaging.")
+        images = ome_zarr.read(path, walk(path)).images
+        if not images:
+            print(f"{path.name} is Zarr and no image of OME-Zarr is described in it.", file=sys.stderr)
+        pixels = {image.pixel_um for image in images if image.pixel_um}
+        for number, image in enumerate(images, 1):
+            well, site = (image.at.well, image.at.field) if image.at else (None, number if len(images) > 1 else None)
+            # Of very large plates only the first images are looked into, and all have the same pixels.
+            pixel = image.pixel_um or (next(iter(pixels)) if len(pixels) == 1 else 0.0)
+            yield well or "", str(site or ""), "", "", Source(str(path), "", pixel, image.path)
+
+
+    def fields_of(rows):
+        """Return (well, field, sources) of every field, in order of the plate; of its times only the first."""
+        groups, seen, sites, known = defaultdict(list), Counter(), {}, set()
+        for well, site, z, t, source in rows:
+            said = source.channel
+            known.add(said)
             seen[(well, site, said, z, t)] += 1
             again = seen[(well, site, said, z, t)]  # nothing tells two such images apart: they are two fields
             name = (site or str(again)) if again == 1 or not site else f"{site}.{again}"
-            groups[(well, name, t)].append((path, said))
-        known = set(lists[3])
+            groups[(well, name, t)].append(source)
         for wanted in filter(None, (CHANNEL, POSITIVE)):
             if "" not in known and str(wanted) not in known:
                 sys.exit(f"No image has the channel {wanted}; there are the channels {', '.join(sorted(known))}.")
@@ -337,11 +389,9 @@ task segment {
 
 
     def main():
-        lists = []
-        for name in LISTS:
-            with open(name, encoding="utf-8") as handle:
-                lists.append(handle.read().split("\n")[:-1])
-        work = list(enumerate(fields_of(lists)))
+        folders = Path(FOLDERS).read_text(encoding="utf-8").split("\n")[:-1]
+        with open(TABLE, encoding="utf-8", newline="") as handle:
+            work = list(enumerate(fields_of(rows_of(folders, csv.DictReader(handle, delimiter="\t")))))
         with open("fields.csv", "w", newline="") as one, open("objects.csv", "w", newline="") as two:
             fields, objects = csv.writer(one), csv.writer(two)
             fields.writerow(["well", "field", "image", "count", "positives", "too_small", "too_large", "threshold", "contrast", "flag"])
