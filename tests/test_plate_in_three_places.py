@@ -12,6 +12,7 @@ from batch_home import home_with_batch
 from batch_queues import enabled_queue
 from emulated import Emulated, emulator
 from sqlalchemy import select
+from tiny_plate import WELLS, as_zarr
 
 from labrelay.records.schema import WorkflowRunRow
 from labrelay.steps.announce import announce
@@ -23,6 +24,7 @@ from labrelay.steps.process import process
 __all__ = ["emulator"]
 REAL = Path(__file__).parent / "data" / "imaging"
 PLATE = "AS_09125_050116030001"
+ZARR = "PLATE"
 PLACES = ("local", "healthomics", "batch")
 TABLES = ("wells.csv", "fields.csv", "objects.csv", "metrics.json")
 pytestmark = pytest.mark.slow
@@ -31,7 +33,7 @@ pytestmark = pytest.mark.slow
 def announced(home: Home, folder: Path) -> Path:
     """Announce the plate and return its run, of which nothing is stored yet."""
     table = folder / "plates.csv"
-    table.write_text(f"sample,experiment,assay,project\n{PLATE},ht29,imaging,screen\n")
+    table.write_text(f"sample,experiment,assay,project\n{PLATE},ht29,imaging,screen\n{ZARR},made-up,imaging,screen\n")
     announce(home, table)
     return Path(shutil.copytree(REAL, folder / "landing" / PLATE))
 
@@ -40,25 +42,32 @@ def announced(home: Home, folder: Path) -> Path:
 def home(emulator: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     opened = home_with_batch(emulator, monkeypatch, tmp_path / "home", "plates")
     process(opened, announced(opened, tmp_path))  # without rules: the images are stored, and nothing runs
+    process(opened, as_zarr(tmp_path / "landing" / "plate.ome.zarr", 3))
     yield opened
     opened.close()
 
 
-def test_a_plate_is_counted_alike_in_three_places(home: Home) -> None:
-    asked = {place: submit_direct(home, "cell_count", subjects=[PLATE], on=place) for place in PLACES}  # type: ignore[arg-type]
+def test_plates_in_tiff_and_in_zarr_are_counted_alike_in_three_places(home: Home) -> None:
+    asked = {place: submit_direct(home, "cell_count", subjects=[PLATE, ZARR], on=place) for place in PLACES}  # type: ignore[arg-type]
     assert [each.failed for each in asked.values()] == [[], [], []]
     done = wait_for(home, [run for each in asked.values() for run in each.runs])
     assert done.stuck == []
     found = {}
     with home.records.read() as session:
         for place, each in asked.items():
-            row = session.scalars(select(WorkflowRunRow).where(WorkflowRunRow.id == each.runs[0])).one()
-            assert (row.engine, row.state, row.failure) == (place, "COMPLETE", None)
-            folder = home.path / "results" / row.result_path
-            found[place] = {name: (folder / name).read_bytes() for name in TABLES}
-            assert [path.name for path in folder.glob("overlay*.png")] == ["overlay-01-D03-f1.png"]
-    assert found["local"] == found["healthomics"] == found["batch"]
-    assert 270 <= json.loads(found["local"]["metrics.json"])["cells"] <= 300
+            for name, run in zip(("tiff", "zarr"), each.runs, strict=True):
+                row = session.scalars(select(WorkflowRunRow).where(WorkflowRunRow.id == run)).one()
+                assert (row.engine, row.state, row.failure) == (place, "COMPLETE", None)
+                folder = home.path / "results" / row.result_path
+                found[place, name] = {table: (folder / table).read_bytes() for table in TABLES}
+                pictures = (
+                    ["overlay-01-D03-f1.png"] if name == "tiff" else ["overlay-01-B02-f1.png", "overlay-02-C11-f1.png"]
+                )
+                assert sorted(path.name for path in folder.glob("overlay*.png")) == pictures
+    for name in ("tiff", "zarr"):
+        assert found["local", name] == found["healthomics", name] == found["batch", name]
+    assert 270 <= json.loads(found["local", "tiff"]["metrics.json"])["cells"] <= 300
+    assert json.loads(found["local", "zarr"]["metrics.json"])["cells"] == sum(WELLS.values())
 
 
 def test_a_laptops_plate_goes_to_batch_and_comes_back(

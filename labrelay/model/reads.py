@@ -85,9 +85,10 @@ class ReadSource(Frozen):
         subject: The subject (patient, animal, culture) when known.
         name: What a person calls it.
         file_type: `FASTQ`, `BAM`, `UBAM` or `CRAM`, as HealthOmics names them; else the role of the files.
-        files: One file, or R1 then R2; of a set in place all, by path.
+        files: One file, or R1 then R2; the parts of one, in their order; of a set in place all, by path.
         images: Where on a plate each of the files is, in the same order; nothing for reads.
         reference_id: For CRAM and aligned BAM.
+        parts: The files are parts of one, as the chunks that a Nanopore writes, and are joined when they are imported.
     """
 
     sample_id: str
@@ -97,6 +98,7 @@ class ReadSource(Frozen):
     files: tuple[FileRef, ...]
     reference_id: str | None = None
     images: tuple[ImageAt | None, ...] = ()
+    parts: bool = False
 
     @property
     def input_name(self) -> str:

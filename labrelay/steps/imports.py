@@ -1,7 +1,11 @@
-"""Step 6, import: the reads of assigned datasets go into the read store, each lane's mates as one read set."""
+"""Step 6, import: the reads of assigned datasets go into the read store.
+
+Each lane's mates are one read set, and so are the chunks of a Nanopore: they are joined when they are imported.
+"""
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
@@ -16,15 +20,17 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.files import READ_ROLES, FileRef, FileRole
 from labrelay.model.imaging import ImageAt
 from labrelay.model.reads import ReadSource
-from labrelay.parsers.fastq_names import name_reads
+from labrelay.parsers.fastq_names import ReadName, name_reads
 from labrelay.records import intake
 from labrelay.records.schema import DatasetFileRow, DatasetRow, FileRow, ReadSetRow, SampleRow
 from labrelay.steps.home import Home
+from labrelay.stores.joining import is_packed
 
 BATCH = 100  # sources in one import job, HealthOmics' limit
 READY = "ACTIVE"
 IMAGES = FileRole.IMAGE.value.upper()
 GOING = ("SUBMITTED", "IN_PROGRESS", "CANCELLING")
+PARTS = "parts, packed: "
 FIRST_WAIT, LONGEST_WAIT = 0.2, 15.0
 STILL_GOING = "this import job still runs; `labrelay sweep` takes it up when it has ended"
 
@@ -131,30 +137,56 @@ def _wanted(session: Session, home: Home, instrument_run_id: str) -> tuple[list[
     )
     rows = session.execute(query).all()
     names = name_reads([file.key for *_rest, file in rows if file.role in READ_ROLES])
+    before = _read_sets(session, instrument_run_id)
     grouped: dict[tuple[str, int | None, str], list[FileRow]] = defaultdict(list)
     owners: dict[str, tuple[DatasetRow, SampleRow]] = {}
     for dataset, sample, link, file in rows:
         owners[dataset.id] = (dataset, sample)
-        name = names.get(file.key)  # mates share a name but for the read number; any other file of reads stands alone
-        together = file.role if file.role not in READ_ROLES else name.mates if name else file.key
+        alone = _source(sample, dataset.label, link.lane, [file])
+        together = _together(file, names.get(file.key), alone.id in before)
         grouped[(dataset.id, link.lane, together)].append(file)
     sources = []
-    for (dataset_id, lane, _alone), files in grouped.items():
+    for (dataset_id, lane, together), files in grouped.items():
         dataset, sample = owners[dataset_id]
-        source = _source(sample, dataset.label, lane, files)
+        source = _source(sample, dataset.label, lane, files, parts=together.startswith(PARTS) and len(files) > 1)
         store = home.objects.name if source.in_place else home.reads.name
         intake.add_read_set(session, dataset, source, store, lane)
         if not source.in_place:
             sources.append(source)
-    of_run = select(ReadSetRow.id).join(DatasetRow, DatasetRow.id == ReadSetRow.dataset_id)
-    ready = set(
-        session.scalars(of_run.where(DatasetRow.instrument_run_id == instrument_run_id, ReadSetRow.status == READY))
-    )
+    ready = {found for found, status in _read_sets(session, instrument_run_id).items() if status == READY}
     return sources, ready & {source.id for source in sources}
 
 
-def _source(sample: SampleRow, label: str, lane: int | None, files: Sequence[FileRow]) -> ReadSource:
-    refs: tuple[FileRef, ...] = tuple(intake.ref_of(file) for file in files)
+def _read_sets(session: Session, instrument_run_id: str) -> dict[str, str]:
+    """Return the run's read sets that are on record, and how each stands."""
+    query = select(ReadSetRow.id, ReadSetRow.status).join(DatasetRow, DatasetRow.id == ReadSetRow.dataset_id)
+    rows = session.execute(query.where(DatasetRow.instrument_run_id == instrument_run_id))
+    return {row.id: row.status for row in rows}
+
+
+def _together(file: FileRow, name: ReadName | None, alone_before: bool) -> str:
+    """Return what files share that are one read set: mates, the chunks of a Nanopore, all of a set that is no reads.
+
+    A chunk that is a read set by itself already, as it was before chunks were joined, stays one.
+    """
+    if file.role not in READ_ROLES:
+        return file.role
+    if name is None:
+        return file.key
+    chunk = name.pattern == "nanopore" and file.role == FileRole.READS.value and not alone_before
+    return f"{PARTS}{is_packed(file.key)}" if chunk else name.mates
+
+
+def _in_order(file: FileRow) -> list[tuple[int, str]]:
+    """Return what puts chunk 2 before chunk 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]{1,18})", file.key) if part]
+
+
+def _source(
+    sample: SampleRow, label: str, lane: int | None, files: Sequence[FileRow], *, parts: bool = False
+) -> ReadSource:
+    ordered = sorted(files, key=_in_order) if parts else files
+    refs: tuple[FileRef, ...] = tuple(intake.ref_of(file) for file in ordered)
     name = label if lane is None else f"{label} lane {lane}"
     file_type = _file_type(files[0])
     return ReadSource(
@@ -164,6 +196,7 @@ def _source(sample: SampleRow, label: str, lane: int | None, files: Sequence[Fil
         file_type=file_type,
         files=refs,
         images=tuple(_image(file) for file in files) if file_type == IMAGES else (),
+        parts=parts,
     )
 
 

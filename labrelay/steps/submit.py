@@ -31,6 +31,7 @@ from labrelay.workflows.inputs import ReferenceInputs, SampleInputs, compose_inp
 from labrelay.workflows.places import choose_place
 from labrelay.workflows.schema import check_inputs, schema_of
 
+ROLES = ("reads.r1", "reads.r2")
 REFERENCE_ROLES = ("reference.fasta",)
 
 
@@ -239,7 +240,11 @@ def _files(samples: Sequence[SampleReads], reference: Reference | None) -> list[
     files: list[tuple[str, int, FileRef]] = []
     sources = [source for reads in samples for source in reads.read_sets]
     for index, source in enumerate(source for source in sources if not source.in_place):
-        files += [(f"reads.r{mate}", index, ref) for mate, ref in enumerate(source.files, 1)]
+        # Of parts the first stands for the joined file; the others are told beside it.
+        names = (
+            ["reads.r1", *(f"reads.r1.{part}" for part in range(2, len(source.files) + 1))] if source.parts else ROLES
+        )
+        files += [(name, index, ref) for name, ref in zip(names, source.files, strict=False)]
     in_place = [(source.input_name, ref) for source in sources if source.in_place for ref in source.files]
     files += [(name, index, ref) for index, (name, ref) in enumerate(in_place)]
     if reference is not None:

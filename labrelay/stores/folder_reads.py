@@ -76,7 +76,7 @@ class FolderReadStore(ReadSetFolder):
         for each in read_set_ids:
             places = self.locations(each)
             found = self.describe(each)
-            refs = found.source.files if found is not None else ()
+            refs = self._files(found.source) if found is not None else ()
             for number, (place, ref) in enumerate(zip(places, refs, strict=True), start=1):
                 taken = {other.name for other in refs[: number - 1]}
                 name = slug(ref.name if ref.name not in taken else f"{number}-{ref.name}")

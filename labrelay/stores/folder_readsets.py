@@ -34,6 +34,7 @@ from labrelay.stores.durable import (
     write_json_atomic,
 )
 from labrelay.stores.folder_copies import READ_ONLY, copy_file
+from labrelay.stores.joining import files_to_read, join
 from labrelay.stores.jsonfile import checked_id, read_model, utc_now
 from labrelay.stores.ports import ImportJob, ObjectStore
 from labrelay.stores.read_types import wrong_files
@@ -113,7 +114,7 @@ class ReadSetFolder:
         if found is None:
             raise NotFound(f"There is no read set {read_set_id} in {self.root}; import its reads first.")
         folder, paths = self._folder(read_set_id), []
-        for number, ref in enumerate(found.source.files, start=1):
+        for number, ref in enumerate(self._files(found.source), start=1):
             path = next(iter(sorted(folder.glob(f"source{number}.*"))), None)
             if path is None or path.stat().st_size != ref.size:
                 raise StorageFailed(
@@ -164,6 +165,17 @@ class ReadSetFolder:
         status = _job_status(len(asked.sources), len(failed))
         self._write_job(asked.model_copy(update={"status": status, "failed": failed}))
 
+    def _files(self, source: ReadSource) -> tuple[FileRef, ...]:
+        """Return the files that a read set's own are other names of.
+
+        Raises:
+            StorageFailed: They are not there.
+        """
+        found = files_to_read(self._objects, source)
+        if found is None:
+            raise StorageFailed(f"The joined reads of {source.name} are gone; import its reads again.")
+        return found
+
     def _folder(self, read_set_id: str) -> Path:
         return self.root / "readsets" / checked_id(read_set_id, "rds_")
 
@@ -189,7 +201,7 @@ class ReadSetFolder:
         folder = self._folder(source.id)
         with storage_errors(f"import {source.name}", folder):
             make_dirs(folder)
-            for number, ref in enumerate(source.files, start=1):
+            for number, ref in enumerate(join(self._objects, source, self.root), start=1):
                 with self._objects.open(ref) as opened:
                     suffix = _suffix(source, opened.read(2))
                 self._bring(ref, folder / f"source{number}{suffix}")

@@ -32,6 +32,7 @@ from labrelay.stores.healthomics_jobs import (
     uploaded_source,
 )
 from labrelay.stores.healthomics_state import StateFolder
+from labrelay.stores.joining import join, source_of
 from labrelay.stores.ports import ImportJob, ObjectStore
 
 log = logging.getLogger(__name__)
@@ -150,7 +151,10 @@ class HealthOmicsReadSets:
         mapped = self._mapped(read_set_id)
         account, region = self._account_and_region()
         base = f"omics://{account}.storage.{region}.amazonaws.com/{self._store.id}/readSet/{mapped.service_id}"
-        return tuple(f"{base}/source{number}" for number in range(1, len(mapped.source.files) + 1))
+        return tuple(
+            f"{base}/source{number}"
+            for number in range(1, (1 if mapped.source.parts else len(mapped.source.files)) + 1)
+        )
 
     def s3_uris(self, read_set_id: str) -> tuple[str, ...]:
         """Return the `s3://` URIs of the read set's files, R1 before R2, and then its index. Cost: one call.
@@ -247,7 +251,8 @@ class HealthOmicsReadSets:
 
     def _request(self, source: ReadSource) -> dict[str, Any]:
         arn = None if source.reference_id is None else self._references.arn(source.reference_id)
-        return source_request(source, [self._objects.uri(ref) for ref in source.files], arn)
+        refs = join(self._objects, source, self.state.path)
+        return source_request(source, [self._objects.uri(ref) for ref in refs], arn)
 
     def _look(self, job: JobFile) -> JobFile:
         service_id = job.rounds[-1].service_id if job.rounds else None
@@ -331,6 +336,9 @@ class HealthOmicsReadSets:
             return None
         uris = [asked["sourceFiles"][slot] for slot in ("source1", "source2") if slot in asked["sourceFiles"]]
         try:
+            joined = source_of(self._objects, self._key_of(uris[0]))
+            if joined is not None:
+                return joined if joined.id == read_set_id else None
             files = [self._objects.head(key) for key in map(self._key_of, uris)]
         except LabrelayError:
             return None

@@ -17,6 +17,7 @@ from labrelay.steps.announce import announce
 from labrelay.steps.home import Home
 from labrelay.steps.process import process
 from labrelay.steps.readiness import FolderState, judge
+from labrelay.steps.reads import read_sets
 from labrelay.steps.rehearse import rehearse
 from labrelay.steps.results import results_table, show_result
 from labrelay.steps.watch import scan, watch_folder
@@ -110,11 +111,20 @@ def test_the_many_files_of_a_barcode_are_one_dataset_and_one_run_takes_them_all(
     with home.records.read() as session:
         states = {row.label: row.state for row in session.query(DatasetRow)}
     shown = [Path(show_result(home, row.run).folder) for row in results_table(home)]
+    sets = read_sets(home, sample="patient_1") + read_sets(home, sample="patient_2")
+    places = home.reads.locations(sets[0].read_set)
+    inputs = show_result(home, results_table(home)[0].run).result.inputs
+    again = process(home, folder)
+    assert (again.stored, again.imported, again.submitted) == (0, 0, 0)
     home.close()
     told = [json.loads((place / "counts.json").read_bytes()) for place in shown]
     assert (done.submitted, done.failed) == (2, [])
     assert states == {"patient_1": "assigned", "patient_2": "assigned", "water": "no_reads"}
-    assert told == [{"files": CHUNKS, "reads": 2 * CHUNKS}] * 2
+    assert told == [{"files": 1, "reads": 2 * CHUNKS}] * 2
+    assert [(len(each.files), each.size > 0) for each in sets] == [(CHUNKS, True)] * 2
+    names = [line[1:].split()[0] for line in gzip.decompress(Path(places[0]).read_bytes()).decode().splitlines()[::4]]
+    assert names == [f"barcode01-{chunk}" for chunk in range(CHUNKS) for _ in range(2)]
+    assert len(inputs) == CHUNKS
 
 
 def test_samples_are_announced_by_the_barcodes_of_a_kit_as_a_lab_says_them(

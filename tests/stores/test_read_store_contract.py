@@ -222,3 +222,28 @@ def test_only_what_lies_in_s3_has_s3_uris(lab: Lab) -> None:
     lab.imported([source], "token")
     uris = lab.reads.s3_uris(source.id)
     assert [uri.startswith("s3://") for uri in uris] == ([True, True] if isinstance(lab, HealthOmicsLab) else [])
+
+
+def test_the_parts_of_a_barcodes_reads_are_one_read_set_of_one_file_whatever_machine_looks(
+    lab: Lab, tmp_path: Path
+) -> None:
+    records = [b"@r%d\nACGT\n+\nIIII\n" % number for number in range(3)]
+    records[1] = records[1].rstrip(b"\n")  # the last line of a chunk without its end
+    source = lab.source("chunks", *(gzip.compress(record, mtime=0) for record in records), parts=True)
+    job = lab.imported([source], "token-parts")
+    assert (job.failed, [read_set.id for read_set in job.done]) == ((), [source.id])
+    assert len(lab.reads.locations(source.id)) == 1
+    whole = b"@r0\nACGT\n+\nIIII\n@r1\nACGT\n+\nIIII\n@r2\nACGT\n+\nIIII\n"
+    [joined] = [ref for ref in lab.objects.list("joined/") if ref.key.endswith(".gz")]
+    with lab.objects.open(joined) as opened:
+        assert gzip.decompress(opened.read()) == whole
+    other = lab.other_machine()
+    found = other.reads.describe(source.id)
+    assert found is not None
+    assert found.source == source
+    [export] = other.reads.export([source.id], str(tmp_path / "out")) if isinstance(lab, FolderLab) else [None]
+    assert export is None or [gzip.decompress(p.read_bytes()) for p in (tmp_path / "out").rglob("*.gz")] == [whole]
+    mixed = lab.source("mixed", gzip.compress(records[0]), parts=True)
+    plain = lab.objects.put_bytes("raw/plain.fastq", records[0])
+    job = lab.imported([mixed.model_copy(update={"files": (*mixed.files, plain)})], "token-mixed")
+    assert "parts to be joined are FASTQ files, all packed by gzip or none" in job.failed[0][1]
