@@ -242,7 +242,7 @@ def _files(samples: Sequence[SampleReads], reference: Reference | None) -> list[
     for index, source in enumerate(source for source in sources if not source.in_place):
         # Of parts the first stands for the joined file; the others are told beside it.
         names = (
-            ["reads.r1", *(f"reads.r1.{part}" for part in range(2, len(source.files) + 1))] if source.parts else ROLES
+            ["reads.r1", *(f"reads.r1.{part:05d}" for part in range(2, len(source.files) + 1))] if source.parts else ROLES
         )
         files += [(name, index, ref) for name, ref in zip(names, source.files, strict=False)]
     in_place = [(source.input_name, ref) for source in sources if source.in_place for ref in source.files]
