@@ -54,6 +54,7 @@ GROUP = "labrelay.parsers"
 ONE_FOLDER = frozenset({"illumina", "images", "reads"})  # whose run is the folder itself, whatever lies below
 ONE_FILE = frozenset({"bench", "gen5", "mrc", "mzml", "nd2", "ome_tiff", "opaque", "sanger", "serialem"})
 """Platforms of which one file is a run: one that lies directly in a landing folder is taken by itself."""
+FILES_OF_A_RUN = frozenset({"sanger"})  # of those the platforms whose files say a run that they are some of
 ROUNDS = 3
 _log = logging.getLogger(__name__)
 
@@ -244,8 +245,8 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
         raise RefusedInput(str(folder), [_unknown(listing, platform), *listing.problems])
     place = named_by(folder, listing)
     run = wanted[0].read(place, listing)
-    if folder.is_file() and run.platform in ONE_FILE and run.run_id != place.name:
-        # Traces of one run, each named by itself, are as many runs.
+    if folder.is_file() and run.platform in FILES_OF_A_RUN and run.run_id != place.name:
+        # Traces of one run of the instrument, each named by itself, are as many runs.
         run = run.model_copy(update={"run_id": f"{run.run_id}_{place.name}"})
     inner = _inner_run(listing)
     if inner is not None and run.platform in ONE_FOLDER:

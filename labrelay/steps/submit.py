@@ -241,9 +241,8 @@ def _files(samples: Sequence[SampleReads], reference: Reference | None) -> list[
     sources = [source for reads in samples for source in reads.read_sets]
     for index, source in enumerate(source for source in sources if not source.in_place):
         # Of parts the first stands for the joined file; the others are told beside it.
-        names = (
-            ["reads.r1", *(f"reads.r1.{part:05d}" for part in range(2, len(source.files) + 1))] if source.parts else ROLES
-        )
+        more = (f"reads.r1.{part:05d}" for part in range(2, len(source.files) + 1))
+        names = ("reads.r1", *more) if source.parts else ROLES
         files += [(name, index, ref) for name, ref in zip(names, source.files, strict=False)]
     in_place = [(source.input_name, ref) for source in sources if source.in_place for ref in source.files]
     files += [(name, index, ref) for index, (name, ref) in enumerate(in_place)]
