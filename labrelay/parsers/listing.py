@@ -137,14 +137,18 @@ def single(file: Path) -> Listing:
 
 
 def with_beside(alone: Listing, names: Iterable[str]) -> Listing:
-    """Return the listing of one file with those of these names that lie beside it, as regular files."""
+    """Return the listing of one file with those of these, beside it or in folders beside it, that are regular files."""
     found = {entry.path: entry for entry in alone.files}
     for name in names:
-        if name in found or safe_relative(name) is None or "/" in name or not _usable(name):
+        relative = safe_relative(name)
+        if name in found or relative is None or not _usable(name):
             continue
         try:
+            above = [(alone.root / up).lstat().st_mode for up in list(relative.parents)[:-1]]
             status = (alone.root / name).lstat()
         except OSError:
+            continue
+        if not all(map(stat.S_ISDIR, above)):  # a link leads nowhere here
             continue
         if stat.S_ISREG(status.st_mode):
             found[name] = Entry(name, status.st_size, status.st_mtime_ns)

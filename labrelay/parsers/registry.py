@@ -52,7 +52,9 @@ from labrelay.parsers.text import error
 
 GROUP = "labrelay.parsers"
 ONE_FOLDER = frozenset({"illumina", "images", "reads"})  # whose run is the folder itself, whatever lies below
-ONE_FILE = frozenset({"bench", "gen5", "mrc", "mzml", "nd2", "ome_tiff", "opaque", "sanger", "serialem"})
+ONE_FILE = frozenset(
+    {"bench", "czi", "eer", "gen5", "lif", "mrc", "mzml", "nd2", "ome_tiff", "opaque", "sanger", "serialem", "slide"}
+)
 """Platforms of which one file is a run: one that lies directly in a landing folder is taken by itself."""
 FILES_OF_A_RUN = frozenset({"sanger"})  # of those the platforms whose files say a run that they are some of
 ROUNDS = 3

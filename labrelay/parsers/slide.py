@@ -7,14 +7,14 @@ SVS was tried on real slides; the others are from documents and public programs,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from labrelay.model.imaging import Channel, ImageSet
 from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.parsers.image_files import Told, from_documents, run_of_files
-from labrelay.parsers.listing import Entry, Listing, open_regular, read_head
+from labrelay.parsers.listing import Entry, Listing, open_regular, read_head, walk
 from labrelay.parsers.mrxs import look_mrxs, side_files
 from labrelay.parsers.slide_facts import Region, Slide, any_tiff, aperio, hamamatsu, leica, ventana
 from labrelay.parsers.text import error, warning
@@ -45,6 +45,15 @@ def _agrees(listing: Listing, entry: Entry) -> bool:
     if entry.name.lower().endswith(MRXS):
         return True  # a picture of the slide, or anything: what counts is the folder beside it
     return read_head(listing.root, entry.path, 16).startswith(_MAGICS)
+
+
+def beside(listing: Listing) -> Iterator[str]:
+    """Give the files in the folder of one .mrxs, which has all of its pixels."""
+    for entry in listing.files:
+        stem = entry.name.removesuffix(entry.name[-len(MRXS) :])
+        folder = listing.root / stem
+        if entry.name.lower().endswith(MRXS) and folder.is_dir() and not folder.is_symlink():
+            yield from (f"{stem}/{inner.path}" for inner in walk(folder).files)
 
 
 def read(folder: Path, listing: Listing) -> InstrumentRun:

@@ -23,6 +23,7 @@ SETS: Mapping[str, tuple[str, ...]] = {
     "sample_S1_L001_R1_001.fastq.gz": ("sample_S1_L001_R1_001.fastq.gz", "sample_S1_L001_R2_001.fastq.gz"),
     "patient_1.fastq.gz": ("patient_1.fastq.gz", "patient_2.fastq.gz"),
     "QC.raw": ("QC-metadata.json", "QC.raw"),
+    "slide.mrxs": ("slide.mrxs", "slide/Dat_1/Data0001.dat", "slide/Slidedat.ini"),
     "alone.mrc": ("alone.mrc",),
 }
 
@@ -30,6 +31,7 @@ SETS: Mapping[str, tuple[str, ...]] = {
 @pytest.mark.parametrize("named", SETS)
 def test_the_files_of_a_set_are_listed_with_the_one_that_is_named(tmp_path: Path, named: str) -> None:
     for name in {each for names in SETS.values() for each in names} | {"TS_02.mrc", "TS_02.mrc.mdoc", "notes.txt"}:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     assert tuple(entry.path for entry in listed(tmp_path / named).files) == SETS[named]
 
@@ -57,7 +59,10 @@ def test_no_link_and_no_path_out_of_the_folder_is_taken_with_a_file(tmp_path: Pa
     (tmp_path / "secret").write_text("x")
     (inner / "a.mrc").write_bytes(b"x")
     (inner / "a.mrc.mdoc").symlink_to(tmp_path / "secret")
+    (inner / "b.mrxs").write_bytes(b"x")
+    (inner / "b").symlink_to(tmp_path)
+    assert [entry.path for entry in listed(inner / "b.mrxs").files] == ["b.mrxs"]
     listing = listed(inner / "a.mrc")
     assert [entry.path for entry in listing.files] == ["a.mrc"]
-    found = with_beside(Listing(inner, listing.files), ["../secret", "/etc/hostname", "..", ""])
+    found = with_beside(Listing(inner, listing.files), ["../secret", "/etc/hostname", "..", "", "b/secret"])
     assert found.files == listing.files

@@ -112,14 +112,14 @@ def test_another_file_of_the_same_name_and_size_is_not_taken_for_the_first(
 ) -> None:
     home = make_home()
     places = [tmp_path / day for day in ("monday", "tuesday", "copied")]
-    for place, content in zip(places, (b"ZISRAWFILE one", b"ZISRAWFILE two", b"ZISRAWFILE one"), strict=True):
+    for place, content in zip(places, (b"OLYMPUSRAW one", b"OLYMPUSRAW two", b"OLYMPUSRAW one"), strict=True):
         place.mkdir()
-        (place / "Image 1.czi").write_bytes(content)
-    os.utime(places[2] / "Image 1.czi", ns=(1, 1))
-    assert process(home, places[0] / "Image 1.czi").stored == 1
+        (place / "Image 1.oir").write_bytes(content)
+    os.utime(places[2] / "Image 1.oir", ns=(1, 1))
+    assert process(home, places[0] / "Image 1.oir").stored == 1
     with pytest.raises(Conflict, match=r"not the one that was stored on .* give this one another, or name its folder"):
-        process(home, places[1] / "Image 1.czi")
-    assert process(home, places[2] / "Image 1.czi").stored == 0
+        process(home, places[1] / "Image 1.oir")
+    assert process(home, places[2] / "Image 1.oir").stored == 0
     assert process(home, places[1]).stored == 1
 
 
@@ -130,15 +130,15 @@ def test_a_file_that_was_taken_is_not_taken_again_with_its_folder_and_the_other_
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
-        for name in ("a.czi", "b.czi"):
-            (folder / name).write_bytes(b"ZISRAWFILE" + folder.name.encode() + name.encode())
-    process(home, first / "a.czi")
-    with pytest.raises(Conflict, match=r"a\.czi was stored on .* with the run a\.czi .* name the other parts of this"):
+        for name in ("a.oir", "b.oir"):
+            (folder / name).write_bytes(b"OLYMPUSRAW" + folder.name.encode() + name.encode())
+    process(home, first / "a.oir")
+    with pytest.raises(Conflict, match=r"a\.oir was stored on .* with the run a\.oir .* name the other parts of this"):
         process(home, first)
-    assert process(home, first / "b.czi").stored == 1
+    assert process(home, first / "b.oir").stored == 1
     assert process(home, second).stored == 2
     with pytest.raises(Conflict, match=r"with the run second .* nothing is left to take"):
-        process(home, second / "b.czi")
+        process(home, second / "b.oir")
 
 
 def cells(run: Path) -> None:
@@ -184,7 +184,7 @@ def test_files_that_lie_in_a_landing_folder_are_taken_each_with_its_own_when_the
     make_home: Callable[..., Home], landing: Path
 ) -> None:
     home = make_home(f'landing = ["{landing}"]\nquiet_minutes = 5\nquiet_hours = 24\n')
-    for name in ("tissue.imzML", "tissue.ibd", "reads_R1.fastq.gz", "notes.txt", ".hidden.czi"):
+    for name in ("tissue.imzML", "tissue.ibd", "reads_R1.fastq.gz", "notes.txt", ".hidden.oir"):
         (landing / name).write_bytes(b"x")
     shutil.copy(TRACE, landing)
     (landing / "link.ab1").symlink_to(TRACE)
