@@ -28,13 +28,17 @@ SHOWN = 24  # rows of a table, so that all fits on a screen or two; --json has e
     "--html", "page", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="write a page with pictures"
 )
 @json_option
-def inspect(place: Path, platform: str | None, personal: bool, page: Path | None) -> None:
+def inspect(place: Path, platform: str | None, personal: bool, page: Path | None) -> int:
     """Say in one screen what a folder or a file of an instrument is.
 
     Run, instrument, flow cell, plate or grid; samples, lanes, wells or cells; files by role; whether it is complete, by
     which evidence; quality; every warning. It needs no home and changes nothing.
+
+    Exit code 0: it can be taken, be it with warnings. 1: it was read, and holds errors for which it would be refused.
+    2: nothing that is known was found there, or the command was mistaken.
     """
     from labrelay.model.errors import UsageError
+    from labrelay.model.problem import errors_of
     from labrelay.model.run_facts import run_facts
     from labrelay.parsers.registry import look
 
@@ -42,6 +46,7 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
         raise UsageError(f"there is no folder or file {place}")
     seen = look(place, platform)
     run = seen.run
+    code = 1 if errors_of(run.problems) else 0
     if page is not None:
         from labrelay.steps.run_documents import write_page
 
@@ -49,7 +54,7 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
         click.echo(f"wrote {page}", err=True)
     if wants_json():
         emit(run.model_dump(mode="json", exclude=None if personal else {"personal"}))
-        return
+        return code
     table(["what", "value"], run_facts(run, seen.seen), "")
     for title, header, rows in _tables(run):
         if rows:
@@ -60,6 +65,7 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
     elif run.personal:
         click.echo(f"\n{counted(len(run.personal), 'personal field')} left out: --personal shows them")
     _problems(run)
+    return code
 
 
 def _tables(run: InstrumentRun) -> Iterator[tuple[str, list[str], Sequence[Sequence[Cell]]]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from labrelay.model.errors import RefusedInput
-from labrelay.model.instrument import Detection, InstrumentRun
+from labrelay.model.instrument import CycleQuality, Detection, InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
@@ -166,6 +166,17 @@ def run_roots(listing: Listing) -> list[str]:
         return []
     told = getattr(ranked[0][0], "roots", None)
     return list(told(listing)) or [""] if callable(told) else [""]
+
+
+def cycles_of(run: InstrumentRun, listing: Listing) -> tuple[CycleQuality, ...]:
+    """Return how good each cycle of a sequencing run was; nothing where its platform does not tell that.
+
+    A platform whose files count quality by cycle says so by a function `cycles(listing, run)` beside its four. It is
+    asked for a run's page only, since the files are large.
+    """
+    platform = next((each for each in platforms() if each.NAME == run.platform), None)
+    told = getattr(platform, "cycles", None)
+    return tuple(told(listing, run)) if callable(told) else ()
 
 
 def read_run(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> InstrumentRun:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from labrelay.model.imaging import ImageSet, Plate
-from labrelay.model.instrument import InstrumentRun
+from labrelay.model.instrument import CycleQuality, InstrumentRun
 from labrelay.records.documents import Document, document, number_text
 from labrelay.records.report.page import render
 from labrelay.records.report.plate_map import PLATE_CSS, plate_figure
 from labrelay.records.report.run_pictures import Gallery
-from labrelay.records.report.run_quality import CyclePoint, quality_figures
+from labrelay.records.report.run_quality import quality_figures
 from labrelay.records.report.svg import Figure
 from labrelay.stores.durable import human_bytes, make_dirs, storage_errors, write_atomic
 
@@ -45,7 +45,7 @@ def write_run_page(
     facts: Sequence[tuple[str, str]],
     galleries: Sequence[Gallery],
     path: Path,
-    cycles: Sequence[CyclePoint] = (),
+    cycles: Sequence[CycleQuality] = (),
 ) -> Document:
     """Write the page of an instrument run.
 
