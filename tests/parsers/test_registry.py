@@ -10,7 +10,7 @@ import pytest
 from run_folders import CASES, RUN_ID, illumina_run, mates, put
 
 from labrelay.model.errors import RefusedInput
-from labrelay.model.instrument import Detection, InstrumentRun
+from labrelay.model.instrument import CycleQuality, Detection, InstrumentRun
 from labrelay.parsers import registry
 from labrelay.parsers.listing import Listing
 from labrelay.parsers.registry import detect, read_run
@@ -123,3 +123,17 @@ def test_every_case_folder_is_recognised_as_itself() -> None:
     for folder in folders:
         assert detect(folder)[0].platform == "illumina"
         assert read_run(folder).run_id == folder.name
+
+
+def test_a_platform_that_counts_quality_by_cycle_is_asked_for_it_and_another_is_not(
+    fresh_platforms: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    point = CycleQuality(lane=1, cycle=1, read=1, q30_percent=90.0)
+    told = SimpleNamespace(
+        NAME="tally", LOOKED_FOR="", detect=lambda _at: None, read=lambda *_of: None, cycles=lambda *_of: [point]
+    )
+    loaded = SimpleNamespace(name="tally", load=lambda: told)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [loaded])
+    run = InstrumentRun(run_id="r", folder_name="r", platform="tally")
+    assert registry.cycles_of(run, Listing(tmp_path, ())) == (point,)
+    assert registry.cycles_of(run.model_copy(update={"platform": "reads"}), Listing(tmp_path, ())) == ()

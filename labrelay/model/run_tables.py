@@ -1,0 +1,89 @@
+"""What an instrument run may have many of, as tables: the terminal and the run's page tell the same in the same words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from labrelay.model.imaging import ImageSet
+from labrelay.model.instrument import InstrumentRun, SheetSample, Unit
+
+Value = str | int | float | None
+MOST_CHANNELS = 12
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """A table of a run; what is not known is None, and `size_column` says which column counts bytes."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    size_column: int | None = None
+
+
+def run_tables(run: InstrumentRun) -> Iterator[RunTable]:
+    """Yield files by role, parts, images, quality and samples: those of them that the run has."""
+    roles = run.sizes_by_role.items()
+    files = [(role.value.replace("_", " "), len(sizes), sum(sizes)) for role, sizes in roles]
+    made = [
+        RunTable("files", ("files", "number", "size"), tuple(files), size_column=2),
+        RunTable(
+            "parts",
+            ("part", "kind", "sample", "acquired", "copied", "converted", "facts"),
+            tuple(map(_part, run.units)),
+        ),
+        RunTable(
+            "images",
+            ("image", "size x, y, z, c, t", "pixel type", "pixel µm", "channels", "acquired"),
+            tuple(map(_image, run.images)),
+        ),
+        RunTable(
+            "quality",
+            ("quality", "value", "unit", "of"),
+            tuple((each.name, each.value, each.unit, each.scope) for each in run.qc if each.value is not None),
+        ),
+        _samples(run),
+    ]
+    yield from (table for table in made if table.rows)
+
+
+def pixel_text(micrometres: float | None) -> str | None:
+    """Return the edge of a pixel in µm with four digits: light has tenths of one, electrons ten-thousandths."""
+    return None if micrometres is None else f"{Decimal(f'{micrometres:.4g}'):,f}"
+
+
+def _part(unit: Unit) -> tuple[Value, ...]:
+    facts = ", ".join(f"{name} {value}" for name, value in unit.facts.items())
+    return (unit.name, unit.kind, unit.sample, *unit.completion.words, facts or None)
+
+
+def _image(image: ImageSet) -> tuple[Value, ...]:
+    names = [channel.name or "?" for channel in image.channels]
+    more = f" … {len(names)} channels" if len(names) > MOST_CHANNELS else ""
+    channels = ", ".join(names[:MOST_CHANNELS]) + more
+    return (image.name, image.extent, image.pixel_type, pixel_text(image.pixel_um), channels or None, image.acquired)
+
+
+def _samples(run: InstrumentRun) -> RunTable:
+    """Return the sheet's samples, and below them those that only the names of files tell of."""
+    files = Counter(file.sample for file in run.files)
+    rows: dict[str, list[SheetSample]] = {}
+    for sample in run.samples:
+        rows.setdefault(sample.sample_id, []).append(sample)
+    unlisted = [label for label in run.sample_labels if label not in rows]
+    if not rows:
+        return RunTable("samples", ("sample", "files"), tuple((label, files[label]) for label in unlisted))
+    listed = [_sample(label, entries, files[label]) for label, entries in rows.items()]
+    named: list[tuple[Value, ...]] = [(label, None, None, None, None, files[label]) for label in unlisted]
+    return RunTable("samples", ("sample", "name", "lane", "index", "project", "files"), (*listed, *named))
+
+
+def _sample(label: str, entries: Sequence[SheetSample], files: int) -> tuple[Value, ...]:
+    """Return one row for a sample, which may stand in many of the sheet with its lanes and indexes."""
+    lanes = sorted({entry.lane for entry in entries if entry.lane is not None})
+    indexes = list(dict.fromkeys(index for entry in entries if (index := entry.barcode or entry.index)))
+    shown = " ".join(indexes[:2]) + (f" … {len(indexes)} indexes" if len(indexes) > 2 else "")
+    return label, entries[0].name, " ".join(map(str, lanes)) or None, shown or None, entries[0].project, files
