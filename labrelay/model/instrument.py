@@ -181,6 +181,11 @@ class InstrumentRun(Frozen):
         return derived_id("ins", self.platform, self.run_id)
 
     @property
+    def place(self) -> str:
+        """What the run lies in, as sentences call it: `file` where it was read from one that was named, or `folder`."""
+        return "file" if any(file.path == self.folder_name for file in self.files) else "folder"
+
+    @property
     def sizes_by_role(self) -> dict[FileRole, tuple[int, ...]]:
         """The sizes of the files of each role, roles in the order of their names."""
         sizes: dict[FileRole, list[int]] = {}

@@ -26,7 +26,7 @@ def _facts(run: InstrumentRun, seen: Sequence[Detection]) -> Iterator[tuple[str,
     yield "seen by", ", ".join(evidence)
     yield "also", f"{', '.join(others)} (--as reads it so)" if others else None
     yield "run", run.run_id
-    yield "folder", run.folder_name if run.folder_name != run.run_id else None
+    yield run.place, run.folder_name if run.folder_name != run.run_id else None
     yield "software", run.software
     cell = (run.flow_cell, run.flow_cell_type, f"position {run.position}" if run.position else None)
     yield "flow cell", ", ".join(part for part in cell if part)

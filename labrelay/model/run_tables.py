@@ -1,4 +1,4 @@
-"""What an instrument run may have many of, as tables: the terminal and the run's page tell the same in the same words."""
+"""What an instrument run may have many of, as tables; the terminal and the run's page tell them alike."""
 
 from __future__ import annotations
 
