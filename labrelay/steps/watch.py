@@ -31,6 +31,7 @@ from labrelay.steps.eln_signs import sign_waiting
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import fingerprint
 from labrelay.steps.readiness import FolderState, Readiness, judge, resting
+from labrelay.steps.strays import loose_files, too_deep
 
 _log = logging.getLogger(__name__)
 _REFUSED = "refused: "
@@ -69,6 +70,9 @@ class _Found:
 def scan(home: Home) -> list[Seen]:
     """Look once at every child folder of the landing folders, and return those that look like a run.
 
+    What looks like a run and is no child folder is returned as waiting for somebody who moves it. `status` tells later
+    what was not taken and why.
+
     Two looks at the same content, at least `quiet_minutes` apart, are needed before a folder is read; so the first
     scan of a folder never says `ready`. One broken folder does not stop the others.
     """
@@ -84,7 +88,7 @@ def scan(home: Home) -> list[Seen]:
     faultpoint("watch.observed")
     first: dict[str, Path] = {}
     seen += [_judge(home, each, look, first) for each, look in looks]
-    return sorted(seen, key=lambda s: str(s.folder))
+    return _noted(home, sorted(seen, key=lambda s: str(s.folder)))
 
 
 def watch(home: Home) -> list[Seen]:
@@ -93,7 +97,20 @@ def watch(home: Home) -> list[Seen]:
     A folder whose content is refused is not tried again before it changes; one that met a full disk, a busy store or
     wrong rules is, and so is one of which an import or a submission failed.
     """
-    return [_take(home, seen) if seen.state is FolderState.READY else seen for seen in scan(home)]
+    found = scan(home)
+    taken = [_take(home, seen) if seen.state is FolderState.READY else seen for seen in found]
+    return _noted(home, taken) if taken != found else taken
+
+
+def _noted(home: Home, seen: list[Seen]) -> list[Seen]:
+    """Store what was not taken and why, for `status`; return the same."""
+    told: dict[str, str] = {}
+    for each in seen:
+        if each.state in (FolderState.WAITING, FolderState.REFUSED):
+            told.setdefault(str(each.folder), each.reason)
+    with home.records.write() as session:
+        observations.note(session, told)
+    return seen
 
 
 def watch_folder(home: Home, folder: Path) -> Seen:
@@ -148,14 +165,23 @@ def _spoken_of(child: Path, roots: list[str], folder: Path) -> str:
 
 def _candidates(landing: Path, seen: list[Seen]) -> Iterator[_Found]:
     children = [c for c in landing.resolve().iterdir() if not c.name.startswith(".") and not c.is_symlink()]
+    _stray(landing, loose_files(landing.resolve(), sorted(c.name for c in children if not c.is_dir())), seen)
     for child in sorted(c for c in children if c.is_dir()):
         try:
             listing = walk(child)
-            for root in run_roots(listing):
+            roots = run_roots(listing)
+            for root in roots:
                 yield _Found(child / root, _content(listing, root))
+            if not roots:
+                _stray(child, too_deep(listing), seen)
         except (RefusedInput, OSError) as error:
             if child.is_dir():  # renamed or taken away meanwhile: the next scan sees it where it is then
                 seen.append(Seen(folder=child, state=FolderState.REFUSED, reason=_first_line(error)))
+
+
+def _stray(place: Path, reason: str | None, seen: list[Seen]) -> None:
+    if reason is not None:
+        seen.append(Seen(folder=place, state=FolderState.WAITING, reason=reason))
 
 
 def _content(listing: Listing, root: str = "") -> str:
