@@ -15,7 +15,6 @@ from labrelay.model.problem import Frozen
 from labrelay.records.database import now
 from labrelay.records.schema import ObservationRow
 
-
 _NOTE = "waits: "  # what was found at the last look; no conclusion, so the folder is looked at again
 
 

@@ -33,7 +33,6 @@ from labrelay.steps.assign import find_experiment
 from labrelay.steps.home import Home
 from labrelay.stores.durable import write_atomic
 
-
 _UNSAID = "how the second index is to be written is not known"
 _SAY = "say --i5 forward or --i5 reverse-complement"
 
