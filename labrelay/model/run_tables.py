@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from labrelay.model.imaging import ImageSet
 from labrelay.model.instrument import InstrumentRun, SheetSample, Unit
+from labrelay.model.qc import QCMetric, share_text
 
 Value = str | int | float | None
 MOST_CHANNELS = 12
@@ -43,7 +44,7 @@ def run_tables(run: InstrumentRun) -> Iterator[RunTable]:
         RunTable(
             "quality",
             ("quality", "value", "unit", "of"),
-            tuple((each.name, each.value, each.unit, each.scope) for each in run.qc if each.value is not None),
+            tuple(_quality(run.qc)),
         ),
         _samples(run),
     ]
@@ -53,6 +54,18 @@ def run_tables(run: InstrumentRun) -> Iterator[RunTable]:
 def pixel_text(micrometres: float | None) -> str | None:
     """Return the edge of a pixel in µm with four digits: light has tenths of one, electrons ten-thousandths."""
     return None if micrometres is None else f"{Decimal(f'{micrometres:.4g}'):,f}"
+
+
+def _quality(metrics: Sequence[QCMetric]) -> Iterator[tuple[Value, ...]]:
+    """Yield the numbers; one that two files tell alike stands once, and where they differ each names its file."""
+    told: dict[tuple[str, str], dict[str, QCMetric]] = {}
+    for each in metrics:
+        if each.value is not None:
+            told.setdefault((each.name, each.scope), {}).setdefault(f"{each.value:.4g}", each)
+    for (name, scope), values in told.items():
+        for each in values.values():
+            source = f" ({each.source})" if len(values) > 1 and each.source else ""
+            yield name, each.value, share_text(name, each.unit), f"{scope}{source}"
 
 
 def _part(unit: Unit) -> tuple[Value, ...]:

@@ -55,8 +55,8 @@ GROUP = "labrelay.parsers"
 ONE_FOLDER = frozenset({"illumina", "images", "reads"})  # whose run is the folder itself, whatever lies below
 SHOWN = 5
 _EMPTY = (
-    "it has no bytes: its copy broke off, or the instrument has not written it yet; copy it again, and look whether the "
-    "original is whole"
+    "it has no bytes: its copy broke off, or the instrument has not written it yet; copy it again, and look whether "
+    "the original is whole"
 )
 # What a platform says of its folder; "the folder holds no reads" is true beside a single file, too.
 _THE_FOLDER = re.compile(r"\bthe folder\b(?! (?:has|holds) no\b)")

@@ -45,3 +45,17 @@ def test_channels_beyond_a_dozen_are_counted() -> None:
     image = ImageSet(name="i", path="i", channels=tuple(Channel(name=str(n)) for n in range(40)))
     [[_name, _size, _type, _pixel, channels, _when]] = tables(images=[image])["images"]
     assert channels == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 … 40 channels"
+
+
+def test_a_share_says_of_what_and_a_number_of_two_files_stands_once_where_they_agree() -> None:
+    def metric(value: float, source: str, name: str = "clusters_pf_percent") -> QCMetric:
+        return QCMetric(name=name, value=value, unit="percent", source=source)
+
+    alike = [metric(93.07328, "RunCompletionStatus.xml"), metric(93.0731, "InterOp/TileMetricsOut.bin")]
+    assert tables(qc=alike)["quality"] == (("clusters_pf_percent", 93.07328, "percent of clusters", "run"),)
+    apart = [alike[0], metric(90.0, "InterOp/TileMetricsOut.bin"), metric(1.0, "x", "own_percent")]
+    assert [row[2:] for row in tables(qc=apart)["quality"]] == [
+        ("percent of clusters", "run (RunCompletionStatus.xml)"),
+        ("percent of clusters", "run (InterOp/TileMetricsOut.bin)"),
+        ("percent", "run"),
+    ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from labrelay.model.imaging import Plate
 from labrelay.model.instrument import CycleQuality, InstrumentRun
+from labrelay.model.qc import share_text
 from labrelay.model.run_tables import RunTable, Value, run_tables
 from labrelay.records.documents import Document, document, number_text
 from labrelay.records.report.page import render
@@ -91,7 +92,7 @@ def _figures(run: InstrumentRun) -> list[Figure]:
             key = (metric.scope[: where.start()].strip(), metric.name, metric.unit)
             by_well.setdefault(key, {})[where[1]] = metric.value
     for (of, name, unit), values in list(by_well.items())[:MOST_MAPS]:
-        maps.append(plate_figure(Plate(id=f"{name}, {of}" if of else name), values, name, unit))
+        maps.append(plate_figure(Plate(id=f"{name}, {of}" if of else name), values, name, share_text(name, unit)))
     return [each for each in maps if each is not None]
 
 
