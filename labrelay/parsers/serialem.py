@@ -177,7 +177,7 @@ def _years_apart(times: list[tuple[datetime, str | None]]) -> list[Problem]:
     if last - first <= _LONGEST_SESSION:
         return []
     text = (
-        f"its sections are dated from {first.date().isoformat()} to {last.date().isoformat()}, which is no one session: "
+        f"its sections are dated from {first.date().isoformat()} to {last.date().isoformat()}, no single session: "
         "are these several, or was a clock or a preset's date wrong? start and end are the first and last date"
     )
     return [warning("DATES_APART", text)]
