@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from labrelay.model.instrument import InstrumentRun
 
 SHOWN = 24  # rows of a table, so that all fits on a screen or two; --json has everything
+WIDEST = 240  # signs of a last column: the end of a path says which file it is
 
 
 @click.command()
@@ -53,7 +54,7 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
     if wants_json():
         emit(run.model_dump(mode="json", exclude=None if personal else {"personal"}))
         return code
-    table(["what", "value"], run_facts(run, seen.seen), "")
+    table(["what", "value"], run_facts(run, seen.seen), "", WIDEST)
     _tables(run)
     if personal:
         _block("personal", ["field", "value"], list(run.personal.items()))
@@ -82,7 +83,7 @@ def _tables(run: InstrumentRun) -> None:
 
 def _block(title: str, header: list[str], rows: Sequence[Sequence[Cell]]) -> None:
     click.echo()
-    table(header, rows[:SHOWN], f"no {title} fields")
+    table(header, rows[:SHOWN], f"no {title} fields", WIDEST)
     if len(rows) > SHOWN:
         click.echo(f"… and {len(rows) - SHOWN:,} more: --json has all")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from labrelay.model.instrument import Detection, InstrumentRun
-from labrelay.model.words import counted
+from labrelay.model.run_tables import plate_text
 
 
 def run_facts(run: InstrumentRun, seen: Sequence[Detection] = ()) -> list[tuple[str, str]]:
@@ -31,7 +31,7 @@ def _facts(run: InstrumentRun, seen: Sequence[Detection]) -> Iterator[tuple[str,
     cell = (run.flow_cell, run.flow_cell_type, f"position {run.position}" if run.position else None)
     yield "flow cell", ", ".join(part for part in cell if part)
     yield "grid", run.grid
-    yield "plate", _plate(run)
+    yield "plate", plate_text(run)
     yield "started", _moment(run)
     yield "ended", run.ended.isoformat() if run.ended else None
     yield "recipe", " ".join(f"{each.cycles}{' index' if each.is_index else ''}" for each in run.reads)
@@ -46,12 +46,3 @@ def _moment(run: InstrumentRun) -> str | None:
     zone = "" if run.started.tzinfo else " (without a zone)"
     told = run.started.isoformat() + zone
     return told if run.started_text in (None, run.started.isoformat()) else f"{told}, written as {run.started_text}"
-
-
-def _plate(run: InstrumentRun) -> str | None:
-    if run.plate is None:
-        return None
-    size = f"{run.plate.rows} × {run.plate.columns}" if run.plate.rows and run.plate.columns else None
-    wells = counted(len(run.plate.wells), "well") if run.plate.wells else None
-    fields = f"{counted(run.plate.fields, 'field')} each" if run.plate.fields else None
-    return ", ".join(part for part in (run.plate.id, size, wells, fields) if part)

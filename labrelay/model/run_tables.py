@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from labrelay.model.imaging import ImageSet
+from labrelay.model.files import FileRole
+from labrelay.model.imaging import ImageAt, ImageSet
 from labrelay.model.instrument import InstrumentRun, SheetSample, Unit
 from labrelay.model.qc import QCMetric, share_text
+from labrelay.model.words import counted
 
 Value = str | int | float | None
 MOST_CHANNELS = 12
@@ -54,6 +56,36 @@ def run_tables(run: InstrumentRun) -> Iterator[RunTable]:
 def pixel_text(micrometres: float | None) -> str | None:
     """Return the edge of a pixel in µm with four digits: light has tenths of one, electrons ten-thousandths."""
     return None if micrometres is None else f"{Decimal(f'{micrometres:.4g}'):,f}"
+
+
+def plate_text(run: InstrumentRun) -> str | None:
+    """Return what is known of a run's plate: its id and size, and how many wells, fields, channels, planes and times."""
+    if run.plate is None:
+        return None
+    size = f"{run.plate.rows} × {run.plate.columns}" if run.plate.rows and run.plate.columns else None
+    wells = counted(len(run.plate.wells), "well") if run.plate.wells else None
+    places = [file.image for file in run.files if file.image is not None and file.role is FileRole.IMAGE]
+    fields = _span_of_fields(run.plate.fields, places)
+    kinds = {
+        "channel": {at.channel for at in places},
+        "plane": {at.z for at in places},
+        "time": {at.t for at in places},
+    }
+    # That there is one plane, or one time, is nothing to tell.
+    more = [counted(len(got - {None}), noun) for noun, got in kinds.items() if len(got - {None}) > (noun != "channel")]
+    return ", ".join(part for part in (run.plate.id, size, wells, fields, *more) if part)
+
+
+def _span_of_fields(told: int | None, places: Sequence[ImageAt]) -> str | None:
+    """Return how many fields a well has, or the fewest and the most where wells differ."""
+    sites: dict[str | None, set[int]] = {}
+    for at in places:
+        if at.field is not None:
+            sites.setdefault(at.well, set()).add(at.field)
+    counts = [told] if told else sorted({len(found) for found in sites.values()})
+    if not counts:
+        return None
+    return f"{counts[0]} to {counts[-1]} fields each" if len(counts) > 1 else f"{counted(counts[0], 'field')} each"
 
 
 def _quality(metrics: Sequence[QCMetric]) -> Iterator[tuple[Value, ...]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from labrelay.model.files import FileRole
-from labrelay.model.imaging import Channel, ImageSet
+from labrelay.model.imaging import Channel, ImageAt, ImageSet, Plate
 from labrelay.model.instrument import InstrumentRun, RunFile, SheetSample
 from labrelay.model.qc import QCMetric
-from labrelay.model.run_tables import pixel_text, run_tables
+from labrelay.model.run_tables import pixel_text, plate_text, run_tables
 
 
 def tables(**of_run: object) -> dict[str, tuple[tuple[object, ...], ...]]:
@@ -59,3 +59,19 @@ def test_a_share_says_of_what_and_a_number_of_two_files_stands_once_where_they_a
         ("percent of clusters", "run (InterOp/TileMetricsOut.bin)"),
         ("percent", "run"),
     ]
+
+
+def image(well: str, field: int, channel: int, z: int) -> RunFile:
+    at = ImageAt(well=well, field=field, channel=channel, z=z)
+    return RunFile(path=f"{well}{field}{channel}{z}.tif", size=1, role=FileRole.IMAGE, image=at)
+
+
+def test_a_plate_tells_its_fields_channels_and_planes_as_the_names_of_its_files_do() -> None:
+    run = InstrumentRun(run_id="r", folder_name="r", platform="images", plate=Plate(id="P", wells=("A01", "A02")))
+    assert plate_text(run) == "P, 2 wells"
+    files = [image("A01", f, c, z) for f in (1, 2) for c in (1, 2) for z in (1, 2, 3)]
+    told = run.model_copy(update={"files": tuple(files)})
+    assert plate_text(told) == "P, 2 wells, 2 fields each, 2 channels, 3 planes"
+    differs = run.model_copy(update={"files": (*files, image("A02", 1, 1, 1))})
+    assert plate_text(differs) == "P, 2 wells, 1 to 2 fields each, 2 channels, 3 planes"
+    assert plate_text(run.model_copy(update={"plate": None})) is None
