@@ -83,7 +83,7 @@ def _tables(run: InstrumentRun) -> None:
 
 def _block(title: str, header: list[str], rows: Sequence[Sequence[Cell]]) -> None:
     click.echo()
-    table(header, rows[:SHOWN], f"no {title} fields", WIDEST)
+    table(header, rows[:SHOWN], f"no {title} fields", WIDEST // 2)
     if len(rows) > SHOWN:
         click.echo(f"… and {len(rows) - SHOWN:,} more: --json has all")
 

@@ -59,7 +59,7 @@ def pixel_text(micrometres: float | None) -> str | None:
 
 
 def plate_text(run: InstrumentRun) -> str | None:
-    """Return what is known of a run's plate: its id and size, and how many wells, fields, channels, planes and times."""
+    """Return what is known of a plate: its id and size, and how many wells, fields, channels, planes and times."""
     if run.plate is None:
         return None
     size = f"{run.plate.rows} × {run.plate.columns}" if run.plate.rows and run.plate.columns else None
