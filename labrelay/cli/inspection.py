@@ -33,8 +33,8 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
     Run, instrument, flow cell, plate or grid; samples, lanes, wells or cells; files by role; whether it is complete, by
     which evidence; quality; every warning. It needs no home and changes nothing.
 
-    Exit code 0: it can be taken, be it with warnings. 1: it was read, and holds errors for which it would be refused.
-    2: nothing that is known was found there, or the command was mistaken.
+    Exit code 0: it was read and has no error, be it with warnings; whether it is complete, its facts say. 1: it has
+    errors, for which it would be refused. 2: nothing that is known was found there, or the command was mistaken.
     """
     from labrelay.model.errors import UsageError
     from labrelay.model.problem import errors_of

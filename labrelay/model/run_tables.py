@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from labrelay.model.words import counted
 
 Value = str | int | float | None
 MOST_CHANNELS = 12
+_LANE = re.compile(r"(?:lane|read|index) \d+\Z")
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,23 @@ def _span_of_fields(told: int | None, places: Sequence[ImageAt]) -> str | None:
 
 
 def _quality(metrics: Sequence[QCMetric]) -> Iterator[tuple[Value, ...]]:
-    """Yield the numbers; one that two files tell alike stands once, and where they differ each names its file."""
+    """Yield the numbers, those of the whole run first, then of lanes and reads, then of samples and barcodes.
+
+    One that two files tell alike stands once, and where they differ each names its file.
+    """
     told: dict[tuple[str, str], dict[str, QCMetric]] = {}
     for each in metrics:
         if each.value is not None:
             told.setdefault((each.name, each.scope), {}).setdefault(f"{each.value:.4g}", each)
-    for (name, scope), values in told.items():
+    for (name, scope), values in sorted(told.items(), key=lambda each: _breadth(each[0][1])):
         for each in values.values():
             source = f" ({each.source})" if len(values) > 1 and each.source else ""
             yield name, each.value, share_text(name, each.unit), f"{scope}{source}"
+
+
+def _breadth(scope: str) -> int:
+    """Return 0 for the run, 1 for what is a lane or a read of it, else 2: of 700 samples the first few say little."""
+    return 0 if scope == "run" else 1 if _LANE.match(scope) else 2
 
 
 def _part(unit: Unit) -> tuple[Value, ...]:

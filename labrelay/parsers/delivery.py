@@ -156,7 +156,7 @@ def _files(listing: Listing, tables: list[Entry], problems: list[Problem]) -> It
             left.append(entry.path)
     if left:
         first = ", ".join(printable(path, 80) for path in left[:3]) + (" …" if len(left) > 3 else "")
-        problems.append(warning("FILES_LEFT_OVER", f"{len(left)} of no known role not stored: {first}"))
+        problems.append(warning("FILES_LEFT_OVER", f"{counted(len(left), 'file')} of no known role not stored: {first}"))
 
 
 def _give(

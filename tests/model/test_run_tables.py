@@ -75,3 +75,9 @@ def test_a_plate_tells_its_fields_channels_and_planes_as_the_names_of_its_files_
     differs = run.model_copy(update={"files": (*files, image("A02", 1, 1, 1))})
     assert plate_text(differs) == "P, 2 wells, 1 to 2 fields each, 2 channels, 3 planes"
     assert plate_text(run.model_copy(update={"plate": None})) is None
+
+
+def test_numbers_of_the_run_and_of_lanes_stand_before_those_of_its_samples() -> None:
+    scopes = ("alpha, lane 1", "lane 1", "read 2", "beta", "run")
+    told = tables(qc=[QCMetric(name="reads", value=1, unit="count", scope=scope) for scope in scopes])["quality"]
+    assert [row[3] for row in told] == ["run", "lane 1", "read 2", "alpha, lane 1", "beta"]
