@@ -37,6 +37,7 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
     errors, for which it would be refused. 2: nothing that is known was found there, or the command was mistaken.
     """
     from labrelay.model.errors import UsageError
+    from labrelay.model.files import FileRole
     from labrelay.model.problem import errors_of
     from labrelay.model.run_facts import run_facts
     from labrelay.parsers.registry import look
@@ -60,6 +61,8 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
         _block("personal", ["field", "value"], list(run.personal.items()))
     elif run.personal:
         click.echo(f"\n{counted(len(run.personal), 'personal field')} left out: --personal shows them")
+    if any(role in run.sizes_by_role for role in (FileRole.READS, FileRole.ALIGNMENT)):
+        click.echo("\nfiles of reads were not opened: each is judged when the run is taken in")
     _problems(run)
     return code
 
