@@ -47,7 +47,7 @@ def too_deep(listing: Listing) -> str | None:
     if not runs:
         return None
     what = f"{_several(runs)} in it looks like a run" if len(runs) == 1 else f"{_several(runs)} in it look like runs"
-    return f"it is no run itself, but {what}: move each run's folder up into the landing folder, or add this one to `landing`"
+    return f"it is no run itself, but {what}: move each run up into the landing folder, or add this one to `landing`"
 
 
 def _entry(landing: Path, name: str) -> Entry | None:

@@ -70,7 +70,7 @@ def test_runs_one_level_too_deep_are_named(home: Home, landing: Path, runs: tupl
     seen = only(home)
     assert (seen.folder, seen.state) == (landing / "2026", FolderState.WAITING)
     what = "r1 in it looks like a run" if len(runs) == 1 else "r1, r2 in it look like runs"
-    assert seen.reason.startswith(f"it is no run itself, but {what}: move each run's folder up into the landing folder")
+    assert seen.reason.startswith(f"it is no run itself, but {what}: move each run up into the landing folder")
 
 
 def test_status_tells_what_the_last_scan_did_not_take_until_it_is_taken_or_gone(

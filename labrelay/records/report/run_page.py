@@ -20,7 +20,7 @@ from labrelay.records.report.svg import Figure
 from labrelay.stores.durable import human_bytes, make_dirs, storage_errors, write_atomic
 
 MOST_ROWS, MOST_MAPS = 50, 6
-_WELL = re.compile(r"\bwell ([A-Z]{1,2}\d{1,2})\Z")
+_WELL = re.compile(r"\bwell ([A-Z]{1,2})(\d{1,2})\Z")
 PICTURE_CSS = """
 .shots { display: flex; flex-wrap: wrap; gap: 10px; padding: 4px 0 8px; }
 .shots img { display: block; border-radius: 4px; background: #000; image-rendering: pixelated; }
@@ -90,7 +90,7 @@ def _figures(run: InstrumentRun) -> list[Figure]:
         where = _WELL.search(metric.scope)
         if where is not None:
             key = (metric.scope[: where.start()].strip(), metric.name, metric.unit)
-            by_well.setdefault(key, {})[where[1]] = metric.value
+            by_well.setdefault(key, {})[f"{where[1]}{int(where[2]):02d}"] = metric.value
     for (of, name, unit), values in list(by_well.items())[:MOST_MAPS]:
         maps.append(plate_figure(Plate(id=f"{name}, {of}" if of else name), values, name, share_text(name, unit)))
     return [each for each in maps if each is not None]
