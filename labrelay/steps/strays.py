@@ -14,7 +14,7 @@ from labrelay.model.words import counted
 from labrelay.parsers.listing import Entry, Listing
 from labrelay.parsers.registry import run_roots
 
-MOST_FILES, MOST_FOLDERS = 2_000, 200
+MOST_FILES, MOST_FOLDERS = 500, 200
 SHOWN = 3
 
 
@@ -23,12 +23,14 @@ def loose_files(landing: Path, names: Sequence[str]) -> str | None:
 
     Args:
         landing: The folder.
-        names: The files in it that nobody takes, in order; the first 2,000 are looked at.
+        names: The files in it that nobody takes, in order; of more than 500 the first are looked at.
     """
-    found = [entry for name in names[:MOST_FILES] if (entry := _entry(landing, name)) is not None]
-    if not found or not run_roots(Listing(landing, tuple(found))):
+    entries = [entry for name in names[:MOST_FILES] if (entry := _entry(landing, name)) is not None]
+    found = [entry.path for entry in entries if run_roots(Listing(landing, (entry,)))]
+    if not found:
         return None
-    one = f"{counted(len(names), 'file')} in no folder of their own, such as {_several([e.path for e in found])}"
+    many = f"{counted(len(found), 'file')}{' or more' if len(names) > MOST_FILES else ''}"
+    one = f"{many} of instruments in no folder of their own, such as {_several(found)}"
     return f"it holds {one}: make a folder for each run and move its files there, then they are looked at"
 
 

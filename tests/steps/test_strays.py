@@ -39,10 +39,11 @@ def only(home: Home) -> Seen:
 def test_reads_beside_the_folders_wait_for_a_folder_of_their_own(home: Home, landing: Path) -> None:
     for name in ("a_R1.fastq.gz", "a_R2.fastq.gz", "b.fastq.gz", "c.fastq.gz"):
         (landing / name).write_bytes(b"x")
+    (landing / "notes.txt").write_text("x")
     seen = only(home)
     assert (seen.folder, seen.state) == (landing, FolderState.WAITING)
     assert seen.reason == (
-        "it holds 4 files in no folder of their own, such as a_R1.fastq.gz, a_R2.fastq.gz, b.fastq.gz and 1 more: "
+        "it holds 4 files of instruments in no folder of their own, such as a_R1.fastq.gz, a_R2.fastq.gz, b.fastq.gz and 1 more: "
         "make a folder for each run and move its files there, then they are looked at"
     )
 
@@ -61,6 +62,8 @@ def test_only_so_many_files_are_looked_at(landing: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(strays, "MOST_FILES", 1)
     (landing / "b.fastq").write_bytes(b"x")
     assert strays.loose_files(landing, ["a.txt", "b.fastq"]) is None
+    (landing / "c.fastq").write_bytes(b"x")
+    assert "1 file or more of instruments" in (strays.loose_files(landing, ["b.fastq", "c.fastq"]) or "")
 
 
 @pytest.mark.parametrize("runs", [("r1",), ("r1", "r2")])
