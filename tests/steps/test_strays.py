@@ -43,8 +43,8 @@ def test_reads_beside_the_folders_wait_for_a_folder_of_their_own(home: Home, lan
     seen = only(home)
     assert (seen.folder, seen.state) == (landing, FolderState.WAITING)
     assert seen.reason == (
-        "it holds 4 files of instruments in no folder of their own, such as a_R1.fastq.gz, a_R2.fastq.gz, b.fastq.gz and 1 more: "
-        "make a folder for each run and move its files there, then they are looked at"
+        "it holds 4 files of instruments in no folder of their own, such as a_R1.fastq.gz, a_R2.fastq.gz, b.fastq.gz "
+        "and 1 more: make a folder for each run and move its files there, then they are looked at"
     )
 
 
