@@ -168,6 +168,8 @@ class ResultLine(Shape):
     mean_depth: float | None = Field(description="over the whole reference, x")
     breadth_10x_percent: float | None = Field(description="of the reference at depth 10 or more, %")
     variants: int | None = Field(description="how many were called")
+    cells: int | None = Field(description="how many were counted, in all wells")
+    positive_percent: float | None = Field(description="of those cells, %")
     ended: datetime = Field(description="when it was there, UTC")
     stale: str | None = Field(description="why it is out of date")
     result_path: str = Field(description="its folder, below `results/` of the home")

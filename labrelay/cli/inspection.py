@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +13,10 @@ from labrelay.model.names import printable
 from labrelay.model.words import counted
 
 if TYPE_CHECKING:
-    from labrelay.model.imaging import ImageSet
-    from labrelay.model.instrument import InstrumentRun, SheetSample, Unit
+    from labrelay.model.instrument import InstrumentRun
 
 SHOWN = 24  # rows of a table, so that all fits on a screen or two; --json has everything
+WIDEST = 240  # signs of a last column: the end of a path says which file it is
 
 
 @click.command()
@@ -28,13 +27,18 @@ SHOWN = 24  # rows of a table, so that all fits on a screen or two; --json has e
     "--html", "page", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="write a page with pictures"
 )
 @json_option
-def inspect(place: Path, platform: str | None, personal: bool, page: Path | None) -> None:
+def inspect(place: Path, platform: str | None, personal: bool, page: Path | None) -> int:
     """Say in one screen what a folder or a file of an instrument is.
 
     Run, instrument, flow cell, plate or grid; samples, lanes, wells or cells; files by role; whether it is complete, by
     which evidence; quality; every warning. It needs no home and changes nothing.
+
+    Exit code 0: it was read and has no error, be it with warnings; whether it is complete, its facts say. 1: it has
+    errors, for which it would be refused. 2: nothing that is known was found there, or the command was mistaken.
     """
     from labrelay.model.errors import UsageError
+    from labrelay.model.files import FileRole
+    from labrelay.model.problem import errors_of
     from labrelay.model.run_facts import run_facts
     from labrelay.parsers.registry import look
 
@@ -42,6 +46,7 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
         raise UsageError(f"there is no folder or file {place}")
     seen = look(place, platform)
     run = seen.run
+    code = 1 if errors_of(run.problems) else 0
     if page is not None:
         from labrelay.steps.run_documents import write_page
 
@@ -49,82 +54,41 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
         click.echo(f"wrote {page}", err=True)
     if wants_json():
         emit(run.model_dump(mode="json", exclude=None if personal else {"personal"}))
-        return
-    table(["what", "value"], run_facts(run, seen.seen), "")
-    for title, header, rows in _tables(run):
-        if rows:
-            _block(title, header, rows)
-    _samples(run)
+        return code
+    table(["what", "value"], run_facts(run, seen.seen), "", WIDEST)
+    _tables(run)
     if personal:
         _block("personal", ["field", "value"], list(run.personal.items()))
     elif run.personal:
         click.echo(f"\n{counted(len(run.personal), 'personal field')} left out: --personal shows them")
+    if any(role in run.sizes_by_role for role in (FileRole.READS, FileRole.ALIGNMENT)):
+        click.echo("\nfiles of reads were not opened: each is judged when the run is taken in")
     _problems(run)
+    return code
 
 
-def _tables(run: InstrumentRun) -> Iterator[tuple[str, list[str], Sequence[Sequence[Cell]]]]:
-    """Yield title, headings and rows of what a run may have many of."""
-    yield (
-        "",
-        ["files", "number", "size"],
-        [(role.value, len(sizes), size_text(sum(sizes))) for role, sizes in run.sizes_by_role.items()],
-    )
-    yield (
-        "",
-        ["part", "kind", "sample", "acquired", "copied", "converted", "facts"],
-        [_unit(unit) for unit in run.units],
-    )
-    yield "", ["image", "x, y, z, c, t", "pixel", "µm", "channels", "acquired"], [_image(each) for each in run.images]
-    yield (
-        "",
-        ["quality", "value", "unit", "of"],
-        [(metric.name, metric.value, metric.unit, metric.scope) for metric in run.qc if metric.value is not None],
-    )
+def _tables(run: InstrumentRun) -> None:
+    """Print what a run may have many of, and where it has no sample, what that means."""
+    from labrelay.model.run_tables import run_tables
 
-
-def _unit(unit: Unit) -> tuple[Cell, ...]:
-    facts = ", ".join(f"{name} {value}" for name, value in unit.facts.items())
-    return (unit.name, unit.kind, unit.sample, *unit.completion.words, facts)
-
-
-def _image(image: ImageSet) -> tuple[Cell, ...]:
-    channels = ", ".join(each.name or "?" for each in image.channels)
-    # A microscope of light has tenths of a micrometre, one of electrons ten-thousandths.
-    pixel = None if image.pixel_um is None else f"{image.pixel_um:.4g}"
-    return (image.name, image.extent, image.pixel_type, pixel, channels, image.acquired)
-
-
-def _block(title: str, header: list[str], rows: Sequence[Sequence[Cell]]) -> None:
-    click.echo()
-    table(header, rows[:SHOWN], f"no {title} fields")
-    if len(rows) > SHOWN:
-        click.echo(f"… and {len(rows) - SHOWN:,} more: --json has all")
-
-
-def _samples(run: InstrumentRun) -> None:
-    """Print the sheet's samples, and below them those that only the names of files tell of."""
-    files = Counter(file.sample for file in run.files)
-    rows: dict[str, list[SheetSample]] = {}
-    for sample in run.samples:
-        rows.setdefault(sample.sample_id, []).append(sample)
-    listed = [_sample(label, entries, files[label]) for label, entries in rows.items()]
-    unlisted = [(label, None, None, None, None, files[label]) for label in run.sample_labels if label not in rows]
-    if listed:
-        _block("sample", ["sample", "name", "lane", "index", "project", "files"], [*listed, *unlisted])
-    elif unlisted:
-        _block("sample", ["sample", "files"], [(row[0], row[-1]) for row in unlisted])
-    elif run.plate is not None or run.images:
+    shown = list(run_tables(run))
+    for each in shown:
+        at = each.size_column
+        rows = [[size_text(int(cell or 0)) if i == at else cell for i, cell in enumerate(row)] for row in each.rows]
+        _block(each.title, list(each.head), rows)
+    if any(each.title == "samples" for each in shown):
+        return
+    if run.plate is not None or run.images:
         click.echo("\nno file of an image or a plate is here yet")
     else:
         click.echo("\nneither a sample sheet nor a file names any sample")
 
 
-def _sample(label: str, entries: Sequence[SheetSample], files: int) -> tuple[Cell, ...]:
-    """Return one row for a sample, which may stand in many of the sheet with its lanes and indexes."""
-    lanes = sorted({entry.lane for entry in entries if entry.lane is not None})
-    indexes = list(dict.fromkeys(index for entry in entries if (index := entry.barcode or entry.index)))
-    shown = " ".join(indexes[:2]) + (f" … {len(indexes)} indexes" if len(indexes) > 2 else "")
-    return label, entries[0].name, " ".join(map(str, lanes)) or None, shown or None, entries[0].project, files
+def _block(title: str, header: list[str], rows: Sequence[Sequence[Cell]]) -> None:
+    click.echo()
+    table(header, rows[:SHOWN], f"no {title} fields", WIDEST // 2)
+    if len(rows) > SHOWN:
+        click.echo(f"… and {len(rows) - SHOWN:,} more: --json has all")
 
 
 def _problems(run: InstrumentRun) -> None:

@@ -328,6 +328,10 @@ def _waits(found: Overview) -> None:
             for u in found.unassigned[:SHOWN]
         ),
         *(f"{r.folder} was refused: {r.reason}" for r in found.refused[:SHOWN]),
+        *(
+            f"{each.folder} was not taken at {each.looked_at[:16].replace('T', ' ')} UTC: {each.reason}"
+            for each in found.landed[:SHOWN]
+        ),
         found.unasked or "",
         *_unstarted(found),
         _count(found.failed, "workflow run", "failed: labrelay runs list --failed"),
@@ -340,7 +344,7 @@ def _waits(found: Overview) -> None:
         *_notebook(found),
     ]
     lines = [line for line in told if line]
-    hidden = sum(max(0, len(each) - SHOWN) for each in (found.unassigned, found.refused))
+    hidden = sum(max(0, len(each) - SHOWN) for each in (found.unassigned, found.refused, found.landed))
     lines += [f"… and {hidden:,} more that wait: labrelay status --json"] if hidden else []
     for line in lines or ["nothing needs you"]:
         click.echo(on_one_line(line))

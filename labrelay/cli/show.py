@@ -77,12 +77,20 @@ def emit(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> None:
-    """Print a table with aligned columns, numbers to the right; `empty` is the sentence when there are no rows."""
+def table(header: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str, last: int = 80) -> None:
+    """Print a table with aligned columns, numbers to the right.
+
+    Args:
+        header: One name a column.
+        rows: As many cells each.
+        empty: The sentence when there are no rows.
+        last: Most signs of a text in the last column, which makes no other wider.
+    """
     if not rows:
         click.echo(empty)
         return
-    cells = [[cell_text(value) for value in row] for row in rows]
+    end = len(header) - 1
+    cells = [[cell_text(value, last if i == end else 80) for i, value in enumerate(row)] for row in rows]
     widths = [max(len(header[i]), *(len(row[i]) for row in cells)) for i in range(len(header))]
     right = [all(isinstance(row[i], int | float) or row[i] is None for row in rows) for i in range(len(header))]
     for line in [list(header), *cells]:
@@ -90,15 +98,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> 
         click.echo("  ".join(parts).rstrip())
 
 
-def cell_text(value: Cell) -> str:
-    """Return a cell as people read it: `–` for nothing, thousands separated, at most two decimals."""
+def cell_text(value: Cell, most: int = 80) -> str:
+    """Return a cell as people read it: `–` for nothing, thousands separated, at most two decimals, so many signs."""
     if value is None or value == "":
         return "–"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.2f}".rstrip("0").rstrip(".")
-    return printable(str(value), 80)
+    return printable(str(value), most)
 
 
 def records(header: Sequence[str], rows: Sequence[Mapping[str, Any]], empty: str) -> None:

@@ -28,6 +28,8 @@ def show_results(rows: Sequence[ResultRow], empty: str) -> None:
         ("mean depth", [row.mean_depth for row in rows]),
         (BREADTH, [row.breadth_10x_percent for row in rows]),
         ("variants", [row.variants for row in rows]),
+        ("cells", [row.cells for row in rows]),
+        ("positive % of cells", [row.positive_percent for row in rows]),
         ("verdict", [row.verdict.value + _mark(row) for row in rows]),
         ("workflow", [row.workflow for row in rows]),
         ("run", [row.run for row in rows]),

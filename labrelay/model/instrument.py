@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from labrelay.model.files import PRIMARY, FileRole
 from labrelay.model.ids import derived_id
@@ -47,6 +48,18 @@ class ReadSegment(Frozen):
     cycles: int
     is_index: bool
     reverse_complement: bool | None = None
+
+
+class CycleQuality(NamedTuple):
+    """The base calls of one cycle in one lane: their share of Q30 and better, None when there are none.
+
+    Cycles are counted through the whole run from 1; `read` is the number of the read that the cycle belongs to.
+    """
+
+    lane: int
+    cycle: int
+    read: int | None
+    q30_percent: float | None
 
 
 class SheetSample(Frozen):
@@ -166,6 +179,11 @@ class InstrumentRun(Frozen):
     def id(self) -> str:
         """The id shown to people, `ins_…`."""
         return derived_id("ins", self.platform, self.run_id)
+
+    @property
+    def place(self) -> str:
+        """What the run lies in, as sentences call it: `file` where it was read from one that was named, or `folder`."""
+        return "file" if any(file.path == self.folder_name for file in self.files) else "folder"
 
     @property
     def sizes_by_role(self) -> dict[FileRole, tuple[int, ...]]:

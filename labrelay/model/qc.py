@@ -50,6 +50,36 @@ class QCMetric(Frozen):
     source: str | None = None
 
 
+_OF_WHAT = {
+    "adapter_percent": "bases",
+    "assigned_percent": "reads",
+    "barcode_cv_percent": "the mean of its samples",
+    "breadth_1x_percent": "positions",
+    "clusters_pf_percent": "clusters",
+    "confluency_percent": "the well's area",
+    "duplication_percent": "reads",
+    "error_percent": "mapped bases",
+    "gc_percent": "bases",
+    "hopped_percent": "reads with known indexes",
+    "kept_percent": "reads",
+    "mapped_percent": "reads",
+    "nucleated_percent": "cells",
+    "passed_percent": "reads",
+    "perfect_index_percent": "the sample's reads",
+    "proper_pair_percent": "paired reads",
+    "q30_percent": "bases",
+    "q40_percent": "bases",
+    "q50_percent": "bases",
+    "undetermined_percent": "the lane's reads",
+    "zmws_passed_percent": "ZMWs",
+}
+
+
+def share_text(name: str, unit: str) -> str:
+    """Return the unit of a metric, and of a share what it is a share of, where its name tells: `percent of bases`."""
+    return f"{unit} of {_OF_WHAT[name]}" if unit == "percent" and name in _OF_WHAT else unit
+
+
 class Threshold(Frozen):
     """Bounds of one metric: outside `fail_*` is a failure, outside `warn_*` a warning; all bounds are inclusive."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from labrelay.model.instrument import Detection, InstrumentRun
-from labrelay.model.words import counted
+from labrelay.model.run_tables import plate_text
 
 
 def run_facts(run: InstrumentRun, seen: Sequence[Detection] = ()) -> list[tuple[str, str]]:
@@ -24,17 +25,17 @@ def _facts(run: InstrumentRun, seen: Sequence[Detection]) -> Iterator[tuple[str,
     others = [each.platform for each in seen if each.platform != run.platform]
     yield "platform", " ".join(part for part in (run.platform, run.instrument_model, run.instrument_serial) if part)
     yield "seen by", ", ".join(evidence)
-    yield "also", f"{', '.join(others)} (--as reads it so)" if others else None
+    yield "could be", f"{', '.join(others)} as well; --as PLATFORM reads it so" if others else None
     yield "run", run.run_id
-    yield "folder", run.folder_name if run.folder_name != run.run_id else None
+    yield run.place, run.folder_name if run.folder_name != run.run_id else None
     yield "software", run.software
     cell = (run.flow_cell, run.flow_cell_type, f"position {run.position}" if run.position else None)
     yield "flow cell", ", ".join(part for part in cell if part)
     yield "grid", run.grid
-    yield "plate", _plate(run)
+    yield "plate", plate_text(run)
     yield "started", _moment(run)
-    yield "ended", run.ended.isoformat() if run.ended else None
-    yield "recipe", " ".join(f"{each.cycles}{' index' if each.is_index else ''}" for each in run.reads)
+    yield "ended", f"{run.ended.isoformat()}{_zone(run.ended)}" if run.ended else None
+    yield "recipe", _recipe(run)
     for name, fact in run.completion:
         yield name, f"{fact.value}{f' ({fact.evidence})' if fact.evidence else ''}"
 
@@ -43,15 +44,14 @@ def _moment(run: InstrumentRun) -> str | None:
     """Return the start as it was read; without a zone that is said."""
     if run.started is None:
         return run.started_text
-    zone = "" if run.started.tzinfo else " (without a zone)"
-    told = run.started.isoformat() + zone
+    told = run.started.isoformat() + _zone(run.started)
     return told if run.started_text in (None, run.started.isoformat()) else f"{told}, written as {run.started_text}"
 
 
-def _plate(run: InstrumentRun) -> str | None:
-    if run.plate is None:
-        return None
-    size = f"{run.plate.rows} × {run.plate.columns}" if run.plate.rows and run.plate.columns else None
-    wells = counted(len(run.plate.wells), "well") if run.plate.wells else None
-    fields = f"{counted(run.plate.fields, 'field')} each" if run.plate.fields else None
-    return ", ".join(part for part in (run.plate.id, size, wells, fields) if part)
+def _zone(moment: datetime) -> str:
+    return "" if moment.tzinfo else " (without a zone)"
+
+
+def _recipe(run: InstrumentRun) -> str:
+    reads = [f"{each.cycles}{' (index)' if each.is_index else ''}" for each in run.reads]
+    return f"{' + '.join(reads)} cycles" if reads else ""

@@ -10,6 +10,7 @@ from labrelay.model.files import FileRole
 from labrelay.model.instrument import Completion, Detection, Fact, InstrumentRun, Known, RunFile, SheetSample
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
+from labrelay.model.words import counted
 from labrelay.parsers.checksums import attach_checksums, is_checksum_list
 from labrelay.parsers.fastq_names import (
     SEQUENCES,
@@ -156,7 +157,9 @@ def _files(listing: Listing, tables: list[Entry], problems: list[Problem]) -> It
             left.append(entry.path)
     if left:
         first = ", ".join(printable(path, 80) for path in left[:3]) + (" …" if len(left) > 3 else "")
-        problems.append(warning("FILES_LEFT_OVER", f"{len(left)} of no known role not stored: {first}"))
+        problems.append(
+            warning("FILES_LEFT_OVER", f"{counted(len(left), 'file')} of no known role not stored: {first}")
+        )
 
 
 def _give(

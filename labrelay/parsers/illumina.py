@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from labrelay.model.files import FileRole
-from labrelay.model.instrument import Completion, Detection, InstrumentRun, Known, RunFile, SheetSample
+from labrelay.model.instrument import Completion, CycleQuality, Detection, InstrumentRun, Known, RunFile, SheetSample
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
@@ -91,6 +91,13 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         raw=raw,
         personal=personal,
     )
+
+
+def cycles(listing: Listing, run: InstrumentRun) -> tuple[CycleQuality, ...]:
+    """Return the share of Q30 in each lane and cycle; nothing where no whole InterOp file tells it."""
+    from labrelay.parsers.interop_quality import cycle_quality
+
+    return cycle_quality(listing, run.reads)
 
 
 def _interop(reading: Reading, info: RunInfo | None) -> list[QCMetric]:

@@ -7,12 +7,11 @@ has no next one to correct it by.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labrelay.model.instrument import ReadSegment
+from labrelay.model.instrument import CycleQuality, ReadSegment
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
 from labrelay.parsers.interop import (
@@ -33,15 +32,6 @@ from labrelay.parsers.text import warning
 
 # A NovaSeq X run of 330 cycles has some 40 MB; what is larger is checked and not read, to keep memory bounded.
 CAP = 64 * 1024 * 1024
-
-
-class CycleQuality(NamedTuple):
-    """The base calls of one cycle in one lane: their share of Q30 and better, None when there are none."""
-
-    lane: int
-    cycle: int
-    read: int | None
-    q30_percent: float | None
 
 
 def interop_metrics(reading: Reading, reads: Sequence[ReadSegment], lanes: int | None) -> list[QCMetric]:

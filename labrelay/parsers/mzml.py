@@ -163,7 +163,7 @@ def _unit(path: str, counts: Counts, problems: list[Problem]) -> Unit:
         name=_own_id(counts) or stem(name),
         kind="acquisition",
         sample=stem(name),
-        completion=Completion(acquired=_whole(path, problems), converted=_whole(path, problems)),
+        completion=_told(_whole(path, problems)),
         facts=facts,
     )
 
@@ -178,12 +178,17 @@ def _completion(mine: list[Entry], counts: dict[str, Counts], problems: list[Pro
     facts = [_whole(entry.path, problems) for entry in mine]
     broken = next((fact for fact in facts if fact.value is Known.NO), None)
     if broken is not None:
-        return Completion(copied=broken, converted=broken)
+        return _told(broken)
     if len(counts) < len(mine) or not mine:
         return Completion()
     more = f" and {len(mine) - 1} more" if len(mine) > 1 else ""
-    whole = Fact(value=Known.YES, evidence=f"last tag of {mine[0].path}{more}")
-    return Completion(acquired=whole, copied=whole, converted=whole)
+    return _told(Fact(value=Known.YES, evidence=f"last tag of {mine[0].path}{more}"))
+
+
+def _told(whole: Fact) -> Completion:
+    """Return the three facts of what is whole, or cut: then nothing says whether the instrument had finished."""
+    acquired = whole if whole.value is Known.YES else Fact()
+    return Completion(acquired=acquired, copied=whole, converted=whole)
 
 
 def _metrics(path: str, counts: Counts) -> list[QCMetric]:

@@ -18,9 +18,9 @@ from labrelay.model.problem import Problem
 from labrelay.model.words import counted
 from labrelay.parsers.image_names import is_image
 from labrelay.parsers.listing import Entry, Listing, open_regular
-from labrelay.parsers.ome_xml import Held, OmeDocument, OmeImage, read_ome_xml
+from labrelay.parsers.ome_xml import Held, OmeDocument, OmeImage, read_ome_xml, with_document
 from labrelay.parsers.planes import cut
-from labrelay.parsers.text import to_datetime, warning
+from labrelay.parsers.text import warning
 from labrelay.parsers.tiff_head import TiffHead, read_tiff_head
 
 NAME = "ome_tiff"
@@ -111,16 +111,10 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     files = tuple(_files(reading))
     reading.problems += [*_gone(reading), *_nothing(files), *_plates_differ(plates)]
     first = next(iter(reading.documents.values()), OmeDocument())
-    acquired = min((image.acquired for image in reading.images if image.acquired), default=None)
-    return InstrumentRun(
+    run = InstrumentRun(
         run_id=name,
         folder_name=name,
         platform=NAME,
-        instrument_model=first.microscope,
-        instrument_serial=first.serial,
-        software=first.creator,
-        started=to_datetime(acquired) if acquired else None,
-        started_text=acquired,
         files=files,
         units=_units(plates),
         plate=plates[0] if plates else None,
@@ -132,6 +126,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
             f"{path}: {key}": value for path, told in reading.documents.items() for key, value in told.people.items()
         },
     )
+    return with_document(run, first)
 
 
 def _raw(document: OmeDocument) -> dict[str, str]:

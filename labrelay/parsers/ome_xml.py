@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from labrelay.model.imaging import Channel, ImageAt, ImageSet, Plate, well_name
+from labrelay.model.instrument import InstrumentRun
 from labrelay.model.problem import Problem
 from labrelay.parsers.images import wells_of
 from labrelay.parsers.planes import positive
-from labrelay.parsers.text import to_int, warning
+from labrelay.parsers.text import to_datetime, to_int, warning
 from labrelay.parsers.xml_stream import Record, read_records
 
 MOST_IMAGES = 50_000
@@ -97,6 +98,19 @@ class _State:
     reference: str | None = None
     samples: list[str | None] = field(default_factory=list)
     wells: list[tuple[str, list[str | None]]] = field(default_factory=list)
+
+
+def with_document(run: InstrumentRun, document: OmeDocument) -> InstrumentRun:
+    """Return a run of images with what OME-XML says of its microscope; an image's earliest time is its start."""
+    acquired = min((image.acquired for image in run.images if image.acquired), default=None)
+    told = {
+        "instrument_model": document.microscope,
+        "instrument_serial": document.serial,
+        "software": document.creator,
+        "started": to_datetime(acquired) if acquired else None,
+        "started_text": acquired,
+    }
+    return run.model_copy(update=told)
 
 
 def read_ome_xml(source: BinaryIO, path: str) -> OmeDocument:

@@ -22,9 +22,9 @@ from labrelay.model.words import counted
 from labrelay.parsers.images import wells_of
 from labrelay.parsers.listing import Listing, open_regular
 from labrelay.parsers.ngff import axes_of, channels_of, keys_of, step_along, version_of, well_of, whole_count
-from labrelay.parsers.ome_xml import OmeDocument, read_ome_xml
+from labrelay.parsers.ome_xml import OmeDocument, read_ome_xml, with_document
 from labrelay.parsers.planes import cut
-from labrelay.parsers.text import to_datetime, warning
+from labrelay.parsers.text import warning
 from labrelay.parsers.zarr_groups import Array, Hierarchy, Json, objects, text_of
 
 NAME = "ome_zarr"
@@ -80,19 +80,13 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     roots = hierarchy.roots()
     documents = {root: _root(reading, root, name) for root in roots}
     described = next((told for told in documents.values() if told is not None), OmeDocument())
-    acquired = min((image.acquired for image in reading.images if image.acquired), default=None)
     plate = reading.plates[0] if reading.plates else None
     copied, found = _arrived(reading)
     reading.problems += [*hierarchy.problems, *described.problems, *found]
-    return InstrumentRun(
+    run = InstrumentRun(
         run_id=(plate.id if plate and plate.id else _stem(roots[0] or name)) if len(roots) == 1 else name,
         folder_name=name,
         platform=NAME,
-        instrument_model=described.microscope,
-        instrument_serial=described.serial,
-        software=described.creator,
-        started=to_datetime(acquired) if acquired else None,
-        started_text=acquired,
         files=tuple(_files(reading)),
         plate=plate,
         images=tuple(reading.images),
@@ -101,6 +95,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         raw={path: cut(told) for path, told in reading.raw.items()},
         personal=described.people,
     )
+    return with_document(run, described)
 
 
 def _root(reading: _Reading, root: str, name: str) -> OmeDocument | None:

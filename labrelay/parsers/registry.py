@@ -7,6 +7,7 @@ somebody else's package joins by the entry-point group `labrelay.parsers` (an ob
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from functools import cache
 from importlib.metadata import entry_points
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from labrelay.model.errors import RefusedInput
-from labrelay.model.instrument import Detection, InstrumentRun
+from labrelay.model.instrument import CycleQuality, Detection, InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
@@ -58,6 +59,13 @@ ONE_FILE = frozenset(
 """Platforms of which one file is a run: one that lies directly in a landing folder is taken by itself."""
 FILES_OF_A_RUN = frozenset({"sanger"})  # of those the platforms whose files say a run that they are some of
 ROUNDS = 3
+SHOWN = 5
+_EMPTY = (
+    "it has no bytes: its copy broke off, or the instrument has not written it yet; copy it again, and look whether "
+    "the original is whole"
+)
+# What a platform says of its folder; "the folder holds no reads" is true beside a single file, too.
+_THE_FOLDER = re.compile(r"\bthe folder\b(?! (?:has|holds) no\b)")
 _log = logging.getLogger(__name__)
 
 
@@ -212,6 +220,17 @@ def is_one_file(listing: Listing) -> bool:
     return bool(ranked) and ranked[0][1].platform in ONE_FILE
 
 
+def cycles_of(run: InstrumentRun, listing: Listing) -> tuple[CycleQuality, ...]:
+    """Return how good each cycle of a sequencing run was; nothing where its platform does not tell that.
+
+    A platform whose files count quality by cycle says so by a function `cycles(listing, run)` beside its four. It is
+    asked for a run's page only, since the files are large.
+    """
+    platform = next((each for each in platforms() if run.platform == each.NAME), None)
+    told = getattr(platform, "cycles", None)
+    return tuple(told(listing, run)) if callable(told) else ()
+
+
 def read_run(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> InstrumentRun:
     """Return the instrument run in a folder, or in one file, read as the likeliest platform.
 
@@ -244,7 +263,7 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
     ranked = _ranked(listing)
     wanted = [found for found, seen in ranked if platform in (None, seen.platform)]
     if not wanted:
-        raise RefusedInput(str(folder), [_unknown(listing, platform), *listing.problems])
+        raise RefusedInput(str(folder), [*_unknown(listing, platform, alone=folder.is_file()), *listing.problems])
     place = named_by(folder, listing)
     run = wanted[0].read(place, listing)
     if folder.is_file() and run.platform in FILES_OF_A_RUN and run.run_id != place.name:
@@ -256,7 +275,13 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
             "looks like an Illumina run; give that folder, so that the run keeps its own id and is mixed with nothing"
         )
         run = run.model_copy(update={"problems": (*run.problems, error("INNER_RUN", said, inner))})
-    return Look(run, [seen for _, seen in ranked], listing)
+    return Look(_of_a_file(run) if folder.is_file() else run, [seen for _, seen in ranked], listing)
+
+
+def _of_a_file(run: InstrumentRun) -> InstrumentRun:
+    """Return the run with sentences that speak of the file which was read, for platforms speak of folders."""
+    told = [p.model_copy(update={"message": _THE_FOLDER.sub("the file", p.message)}) for p in run.problems]
+    return run.model_copy(update={"problems": tuple(told)})
 
 
 def _inner_run(listing: Listing) -> str | None:
@@ -267,19 +292,37 @@ def _inner_run(listing: Listing) -> str | None:
     return next((folder for folder in folders if "/" not in folder), None)
 
 
-def _unknown(listing: Listing, platform: str | None) -> Problem:
+def _unknown(listing: Listing, platform: str | None, *, alone: bool) -> list[Problem]:
+    """Return why nothing known was found: where the run is instead, what is empty, or what was looked for."""
+    empty = [entry for entry in listing.files if not entry.size]
+    inner = list(dict.fromkeys(entry.folder for entry in listing.named("runinfo.xml")))
+    if inner:
+        one = f"{inner[0]}, which looks like one; give that folder"
+        many = f"{len(inner):,} folders that look like runs, such as {', '.join(inner[:3])}; give one of them"
+        said = f"it is no run itself, and holds {one if len(inner) == 1 else many}"
+        return [error("UNKNOWN_FOLDER", said)]
+    if empty and len(empty) == len(listing.files):
+        return [error("ZERO_BYTE_FILE", _EMPTY, entry.path) for entry in empty[:SHOWN]]
+    told = [error("ZERO_BYTE_FILE", _EMPTY, entry.path) for entry in empty[:SHOWN]]
+    return [error("UNKNOWN_FOLDER", f"{_held(listing, alone)}: {_looked_for(platform)}"), *told]
+
+
+def _looked_for(platform: str | None) -> str:
     known = {each.NAME: each.LOOKED_FOR for each in platforms()}
     if platform is None:
-        looked = f"it is none of {', '.join(known)}: docs/instruments.md says by what each is known"
-    elif platform in known:
-        looked = f"{platform} is known by {known[platform]}"
-    else:
-        looked = f"no platform is called {printable(platform)}; there are {', '.join(known)}"
-    inner = next((entry.folder for entry in listing.named("runinfo.xml")), None)
-    hint = f"{inner} looks like a run, so give that folder; " if inner else ""
+        return f"it is none of {', '.join(known)}: docs/instruments.md says by what each is known"
+    if platform in known:
+        return f"{platform} is known by {known[platform]}"
+    return f"no platform is called {printable(platform)}; there are {', '.join(known)}"
+
+
+def _held(listing: Listing, alone: bool) -> str:
+    """Return what there is instead of a run."""
+    if alone:
+        return "the file is of no known instrument"
     kinds = Counter(
         entry.name.rpartition(".")[2].lower() if "." in entry.name else "no ending" for entry in listing.files
     )
     most = ", ".join(f"{count:,} {printable(kind, 20)}" for kind, count in kinds.most_common(4))
     held = f"{counted(len(listing.files), 'file')} ({most})" if most else "0 files"
-    return error("UNKNOWN_FOLDER", f"among its {held} is no sign of a run: {hint}{looked}")
+    return f"among its {held} is no sign of a run"

@@ -112,10 +112,8 @@ def orientation_of(
 
 def check(samples: Sequence[Wanted], reads: Sequence[ReadSegment], lanes: int | None, mismatches: int) -> list[Problem]:
     """Return everything that forbids a sheet of these samples: ids, indexes, lanes, and samples too alike."""
-    problems = [*_faults(samples, reads, lanes), *_mixtures(samples)]
-    if not problems:
-        problems += _collisions(samples, mismatches)
-    return problems
+    comparable = [s for s in samples if _BASES.match(s.index) and (not s.index2 or _BASES.match(s.index2))]
+    return [*_faults(samples, reads, lanes), *_mixtures(samples), *_collisions(comparable, mismatches)]
 
 
 def _faults(samples: Sequence[Wanted], reads: Sequence[ReadSegment], lanes: int | None) -> list[Problem]:
@@ -169,7 +167,7 @@ def _apart(samples: Sequence[Wanted]) -> bool:
 
 
 def _collisions(samples: Sequence[Wanted], mismatches: int) -> list[Problem]:
-    indexed = [Indexed(s.sample_id, s.index, s.index2, s.lanes) for s in samples if s.index]
+    indexed = [Indexed(s.sample_id, s.index, s.index2, s.lanes) for s in samples]
     found = check_indexes(indexed, mismatches)
     if not found.collisions:
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from labrelay.model.files import FileRole
@@ -25,6 +25,7 @@ NAME = "serialem"
 LOOKED_FOR = "*.mdoc of SerialEM"
 MAX_MDOCS = 2000
 _CAP = 8 * 1024 * 1024  # of all together; a movie's mdoc has a kilobyte
+_LONGEST_SESSION = timedelta(days=60)
 _MOVIES = (".tif", ".tiff", ".eer")
 _NOTES = {
     **dict.fromkeys(
@@ -97,6 +98,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
             *reading.problems,
             *wrong,
             *_counts(reading.mdocs, held),
+            *_years_apart(times),
             *_absent(reading, present),
         ),
         completion=Completion(copied=copied),
@@ -176,6 +178,20 @@ def _counts(mdocs: list[Mdoc], held: dict[str, tuple[str, int]]) -> Iterator[Pro
         if found != told:
             text = f"it describes {counted(told, 'image')} and {printable(path, 80)} holds {found:,}; was it stopped?"
             yield warning("COUNT_MISMATCH", text, mdoc.path)
+
+
+def _years_apart(times: list[tuple[datetime, str | None]]) -> list[Problem]:
+    """Return the warning that sections were not taken in one session, or by a clock that was wrong."""
+    if not times:
+        return []
+    first, last = (each[0].replace(tzinfo=None) for each in (times[0], times[-1]))
+    if last - first <= _LONGEST_SESSION:
+        return []
+    text = (
+        f"its sections are dated from {first.date().isoformat()} to {last.date().isoformat()}, no single session: "
+        "are these several, or was a clock or a preset's date wrong? start and end are the first and last date"
+    )
+    return [warning("DATES_APART", text)]
 
 
 def _file(entry: Entry, sample: str, gains: set[str]) -> RunFile:

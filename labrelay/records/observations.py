@@ -5,13 +5,25 @@ The first look is stored, so that the two looks may be made by two processes, be
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labrelay.model.problem import Frozen
 from labrelay.records.database import now
 from labrelay.records.schema import ObservationRow
+
+_NOTE = "waits: "  # what was found at the last look; no conclusion, so the folder is looked at again
+
+
+class Waiting(Frozen):
+    """A folder that the last scan did not take: why, and when it was looked at."""
+
+    folder: str
+    reason: str
+    looked_at: str
 
 
 class Observation(Frozen):
@@ -41,7 +53,7 @@ def observe(session: Session, folder: str, fingerprint: str) -> Observation:
         return Observation(fingerprint=fingerprint)
     row.last_at = moment
     rested = datetime.now(UTC) - datetime.fromisoformat(row.first_at)
-    return Observation(fingerprint=fingerprint, rested=rested, outcome=row.outcome)
+    return Observation(fingerprint=fingerprint, rested=rested, outcome=None if _is_note(row) else row.outcome)
 
 
 def conclude(session: Session, folder: str, fingerprint: str, outcome: str) -> None:
@@ -49,3 +61,36 @@ def conclude(session: Session, folder: str, fingerprint: str, outcome: str) -> N
     row = session.get(ObservationRow, folder)
     if row is not None and row.fingerprint == fingerprint:
         row.outcome = outcome
+
+
+def note(session: Session, told: Mapping[str, str]) -> None:
+    """Store why folders were not taken, by folder, as one scan of all found it; what it did not say is forgotten."""
+    for row in session.scalars(select(ObservationRow).where(ObservationRow.outcome.startswith(_NOTE))):
+        if row.folder in told:
+            continue
+        if row.fingerprint:
+            row.outcome = None
+        else:  # was never more than a note
+            session.delete(row)
+    for folder, reason in told.items():
+        found = session.get(ObservationRow, folder)
+        if found is None:
+            moment, said = now(), f"{_NOTE}{reason}"
+            session.add(ObservationRow(folder=folder, fingerprint="", first_at=moment, last_at=moment, outcome=said))
+        elif found.outcome is None or _is_note(found):
+            found.outcome = f"{_NOTE}{reason}"
+
+
+def waiting(session: Session) -> list[Waiting]:
+    """Return the folders that the last scan did not take, by folder."""
+    rows = session.scalars(
+        select(ObservationRow).where(ObservationRow.outcome.startswith(_NOTE)).order_by(ObservationRow.folder)
+    )
+    return [
+        Waiting(folder=row.folder, reason=(row.outcome or "").removeprefix(_NOTE), looked_at=row.last_at)
+        for row in rows
+    ]
+
+
+def _is_note(row: ObservationRow) -> bool:
+    return (row.outcome or "").startswith(_NOTE)

@@ -40,7 +40,7 @@ class Measure:
 # A later one of the same title is left out.
 MEASURES = (
     Measure("count", "Cells in each well"),
-    Measure("positive_percent", "Positive cells in each well", "%"),
+    Measure("positive_percent", "Positive cells, of all in each well", "%"),
     Measure("area_median_um2", "Median area of the cells", "µm²", from_zero=False),
     Measure("area_median_px", "Median area of the cells", "px", from_zero=False),
     Measure("mean_intensity", "Mean intensity of the cells", from_zero=False),

@@ -11,7 +11,7 @@ from labrelay.model.errors import LabrelayError
 from labrelay.model.problem import Frozen
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
-from labrelay.records import inbox, outbox, plans, runs
+from labrelay.records import inbox, observations, outbox, plans, runs
 from labrelay.records.eln.registry import ARCHIVE
 from labrelay.records.schema import DatasetRow, InstrumentRunRow, OutboxRow, WorkflowRunRow
 from labrelay.steps.collect import by_engine
@@ -55,6 +55,14 @@ class Refused(Frozen):
     reason: str
 
 
+class Landed(Frozen):
+    """A folder in or below a landing folder that the last scan did not take, why, and when that was."""
+
+    folder: str
+    reason: str
+    looked_at: str
+
+
 class Unstarted(Frozen):
     """A workflow run that its engine could not be given when that was tried last, and why."""
 
@@ -77,6 +85,7 @@ class Overview(Frozen):
         live: Those that have not ended, at most 200, the oldest first.
         unassigned: Datasets that wait for a person.
         refused: Instrument runs that were not taken.
+        landed: Folders that the last scan of the landing folders did not take; those of `refused` are not told twice.
         unasked: Why the engine could not be asked, so that states are as the records have them; None when it was.
         unstarted: Workflow runs that could not be started; they are tried again.
         failed: Runs that ended without a result and were not replaced.
@@ -103,10 +112,11 @@ class Overview(Frozen):
     told: int
     notebook: ElnStatus | None = None
     held_plans: tuple[HeldPlan, ...] = ()
+    landed: tuple[Landed, ...] = ()
 
 
 def overview(home: Home) -> Overview:
-    """Return how a home stands. Cost: thirteen queries and one look at the engine, whatever the number of runs."""
+    """Return how a home stands. Cost: fifteen queries and one look at the engine, whatever the number of runs."""
     with home.records.read() as session:
         states = _states(session)
         attempts = runs.live_attempts(session)
@@ -116,6 +126,7 @@ def overview(home: Home) -> Overview:
         }
         unassigned = _unassigned(session)
         refused = _refused(session)
+        landed = _landed(session)
         unstarted = tuple(Unstarted(run=run_id, why=why) for run_id, why in runs.unstarted(session))
         unrecorded = len(runs.unrecorded(session))
         current = WorkflowRunRow.replaced_by.is_(None)
@@ -140,6 +151,7 @@ def overview(home: Home) -> Overview:
         told=told_us,
         notebook=None if home.settings.eln == ARCHIVE else eln_status(home),
         held_plans=held,
+        landed=landed,
     )
 
 
@@ -184,6 +196,22 @@ def _refused(session: Session) -> tuple[Refused, ...]:
     return tuple(
         Refused(instrument_run=row.run_id, folder=row.folder, reason=row.reason or "") for row in session.scalars(query)
     )
+
+
+def _landed(session: Session) -> tuple[Landed, ...]:
+    """Return what the last scan did not take, without what a person has taken since, or what is refused on record."""
+    waits = observations.waiting(session)
+    rows = session.scalars(select(InstrumentRunRow).where(InstrumentRunRow.folder.in_([w.folder for w in waits])))
+    rows_by_folder = {row.folder: row for row in rows}
+    return tuple(
+        Landed(folder=each.folder, reason=each.reason, looked_at=each.looked_at)
+        for each in waits
+        if not _is_told(rows_by_folder.get(each.folder), each.looked_at)
+    )
+
+
+def _is_told(row: InstrumentRunRow | None, looked_at: str) -> bool:
+    return row is not None and (row.state == "refused" or (row.stored_at or "") > looked_at)
 
 
 def _live(line: RunLine, status: EngineStatus | None) -> Live:

@@ -18,7 +18,6 @@ from labrelay.model.problem import Frozen, errors_of
 from labrelay.parsers.conversion import scope_of
 
 TAKE_ANYWAY = "when nothing more comes, take it with `labrelay process FOLDER`"
-SILENT = "nothing in the folder says that it is complete"
 SHOWN = 5
 
 
@@ -72,7 +71,9 @@ def judge(run: InstrumentRun, rested: timedelta | None = None, quiet: timedelta 
     enough = quiet is not None and rested is not None and rested >= quiet
     by_rest = enough and is_silent(run)
     if quiet is not None and is_silent(run) and not enough:
-        return Readiness(state=FolderState.WAITING, reason=f"{SILENT}: it is taken once it rests for {_span(quiet)}")
+        then = f"it is judged once it rests for {_span(quiet)}, and {wrong}" if (wrong := _refused_for(run)) else None
+        reason = f"{_silent(run)}: {then or f'it is taken once it rests for {_span(quiet)}'}"
+        return Readiness(state=FolderState.WAITING, reason=reason)
     waits = unfinished(run, a_person_asks=by_rest) or _missing(run)
     if waits is not None:
         return Readiness(state=FolderState.WAITING, reason=waits)
@@ -114,7 +115,7 @@ def unfinished(run: InstrumentRun, *, a_person_asks: bool = False) -> str | None
     if vanished is not None:
         return str(vanished)
     if Known.YES not in (facts.acquired.value, facts.copied.value) and not a_person_asks:
-        return f"{SILENT} (a marker, or a list of MD5 sums): {TAKE_ANYWAY}"
+        return f"{_silent(run)} (a marker, or a list of MD5 sums): {_refused_for(run) or TAKE_ANYWAY}"
     if facts.converted.value is Known.NO:
         return "there is no file of reads of a sample yet: convert the run to FASTQ first"
     return None
@@ -129,7 +130,17 @@ def _missing(run: InstrumentRun) -> str | None:
     if not gone:
         return None
     more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
-    return f"expected files are missing: {', '.join(gone[:SHOWN])}{more}; {TAKE_ANYWAY}"
+    return f"expected files are missing: {', '.join(gone[:SHOWN])}{more}; {_refused_for(run) or TAKE_ANYWAY}"
+
+
+def _silent(run: InstrumentRun) -> str:
+    return f"nothing in the {run.place} says that it is complete"
+
+
+def _refused_for(run: InstrumentRun) -> str | None:
+    """Return why a person who takes the run by hand would be refused, or None: then that is no advice to give."""
+    errors = errors_of(run.problems)
+    return f"as it is now it would be refused: {errors[0]}" if errors else None
 
 
 def _samples_without_files(run: InstrumentRun) -> Iterator[str]:

@@ -26,7 +26,16 @@ from labrelay.steps.home import Home
 from labrelay.steps.listing import RunLine, find_run, of_sample, older_than, run_lines
 from labrelay.stores.durable import make_dirs, storage_errors
 
-METRICS = ("reads", "read_pairs", "mapped_percent", "mean_depth", "breadth_10x_percent", "variants")
+METRICS = (
+    "reads",
+    "read_pairs",
+    "mapped_percent",
+    "mean_depth",
+    "breadth_10x_percent",
+    "variants",
+    "cells",
+    "positive_percent",
+)
 EXPORTS = (".csv", ".xlsx", ".eln")
 
 
@@ -40,6 +49,8 @@ class ResultRow(Frozen):
         mean_depth: Over the whole reference, x.
         breadth_10x_percent: Of the reference, at depth 10 or more.
         variants: How many were called.
+        cells: How many were counted, in all wells.
+        positive_percent: Of those cells.
         stale: Why the result is out of date; None when it is not.
         replaced_by: The run whose newer result has taken its place; None for a result that counts.
         result_path: Below `results/` in the home.
@@ -51,6 +62,8 @@ class ResultRow(Frozen):
     mean_depth: float | None = None
     breadth_10x_percent: float | None = None
     variants: int | None = None
+    cells: int | None = None
+    positive_percent: float | None = None
     verdict: Verdict
     workflow: str
     experiment: str
@@ -166,7 +179,7 @@ def _row(line: RunLine, numbers: dict[str, float | None], counted: float | None)
     pairs = numbers.get("read_pairs")
     told = numbers.get("reads") if pairs is None else 2 * pairs
     reads = told if counted is None else counted
-    variants = numbers.get("variants")
+    variants, cells = numbers.get("variants"), numbers.get("cells")
     return ResultRow(
         sample=line.sample,
         reads=None if reads is None else round(reads),
@@ -174,6 +187,8 @@ def _row(line: RunLine, numbers: dict[str, float | None], counted: float | None)
         mean_depth=numbers.get("mean_depth"),
         breadth_10x_percent=numbers.get("breadth_10x_percent"),
         variants=None if variants is None else round(variants),
+        cells=None if cells is None else round(cells),
+        positive_percent=numbers.get("positive_percent"),
         verdict=line.verdict,
         workflow=line.workflow,
         experiment=line.experiment,

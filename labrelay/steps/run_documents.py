@@ -24,7 +24,6 @@ from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
 if TYPE_CHECKING:
     from labrelay.parsers.registry import Look
     from labrelay.records.report.run_pictures import Gallery
-    from labrelay.records.report.run_quality import CyclePoint
 
 _log = logging.getLogger(__name__)
 FOLDER, PAGE, THUMBNAILS = "instrument-runs", "index.html", "thumbnails"
@@ -122,10 +121,11 @@ def write_page(look: Look, path: Path) -> Document:
     Raises:
         StorageFailed: The disk did not take the page.
     """
+    from labrelay.parsers.registry import cycles_of
     from labrelay.records.report.run_page import write_run_page
 
     facts = run_facts(look.run, look.seen)
-    return write_run_page(look.run, facts, _galleries(look), path, _cycles(look))
+    return write_run_page(look.run, facts, _galleries(look), path, cycles_of(look.run, look.listing))
 
 
 def _has_images(run: InstrumentRun) -> bool:
@@ -140,12 +140,3 @@ def _galleries(look: Look) -> Sequence[Gallery]:
     from labrelay.records.report.run_views import load_from
 
     return draw(choose(look.run), load_from(look.run, look.listing.root))
-
-
-def _cycles(look: Look) -> Sequence[CyclePoint]:
-    if look.run.platform != "illumina":
-        return []
-    from labrelay.parsers.interop_quality import cycle_quality
-    from labrelay.records.report.run_quality import CyclePoint
-
-    return [CyclePoint(*point) for point in cycle_quality(look.listing, look.run.reads)]

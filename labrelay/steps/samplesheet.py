@@ -14,7 +14,7 @@ from labrelay.model.errors import Conflict, RefusedInput, UsageError
 from labrelay.model.experiment import Sample
 from labrelay.model.instrument import ReadSegment
 from labrelay.model.names import printable
-from labrelay.model.problem import Problem
+from labrelay.model.problem import Problem, errors_of
 from labrelay.parsers.illumina_runinfo import RunInfo, parse_run_info
 from labrelay.parsers.listing import SMALL
 from labrelay.parsers.samplesheet_write import (
@@ -33,6 +33,9 @@ from labrelay.records.schema import SampleRow
 from labrelay.steps.assign import find_experiment
 from labrelay.steps.home import Home
 from labrelay.stores.durable import write_atomic
+
+_UNSAID = "how the second index is to be written is not known"
+_SAY = "say --i5 forward or --i5 reverse-complement"
 
 
 @dataclass(frozen=True)
@@ -82,19 +85,18 @@ def write_sheet(home: Home, experiment: str, out: Path, asked: Asked) -> Written
     """
     samples = _samples(home, experiment)
     reads, info = _recipe(asked)
-    mapped = _lanes(asked.lane_map, samples) if asked.lane_map else {}
+    mapped, problems = _lanes(asked.lane_map, samples) if asked.lane_map else ({}, [])
     wanted = [_wanted(sample, mapped.get(sample.name, ())) for sample in samples]
-    problems = check(wanted, reads, info.lanes if info else None, asked.mismatches)
-    if problems:
-        raise RefusedInput(f"the samples of {experiment}", problems)
+    problems += check(wanted, reads, info.lanes if info else None, asked.mismatches)
     orientation, reason = None, None
     if any(each.index2 for each in wanted):
         orientation, reason = orientation_of(reads, info.instrument if info else None, asked.orientation)
-        if orientation is None:
-            raise UsageError(
-                f"how the second index is to be written is not known: {reason}; say --i5 forward or "
-                "--i5 reverse-complement"
-            )
+    unsaid = f"{_UNSAID}: {reason}; {_SAY}" if reason is not None and orientation is None else None
+    if problems:
+        told = [*problems, error("NO_ORIENTATION", unsaid)] if unsaid else problems
+        raise RefusedInput(f"the samples of {experiment}", told)
+    if unsaid:
+        raise UsageError(unsaid)
     sheet = make_sheet(experiment, wanted, reads, orientation, asked.mismatches)
     _write(out, sheet.text.encode())
     lanes = tuple(sorted({lane for each in wanted for lane in each.lanes}))
@@ -136,8 +138,8 @@ def _bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _lanes(path: Path, samples: Sequence[Sample]) -> Mapping[str, tuple[int, ...]]:
-    """Return the lanes of each sample; a name that the experiment has not is refused, since it is a typing mistake."""
+def _lanes(path: Path, samples: Sequence[Sample]) -> tuple[Mapping[str, tuple[int, ...]], list[Problem]]:
+    """Return the lanes of each sample, and the rows that are wrong, such as a name that the experiment has not."""
     text, found = decode(_bytes(path), path.name)
     rows = [line for line in lines(text) if line.strip()]
     sign = delimiter_of(rows[0]) if rows else ","
@@ -145,7 +147,7 @@ def _lanes(path: Path, samples: Sequence[Sample]) -> Mapping[str, tuple[int, ...
     keys = [column_key(cell) for cell in table[0]] if table else []
     if not {"sample", "lane"} <= set(keys):
         raise UsageError(f"{path} has no columns sample and lane in its first line")
-    problems: list[Problem] = [problem for problem in found if problem.code != "NUL_BYTES"]
+    problems = errors_of(found)
     names = {name.casefold(): sample.name for sample in samples for name in (*sample.aliases, sample.name)}
     mapped: dict[str, set[int]] = {}
     for number, row in enumerate(table[1:], 2):
@@ -157,9 +159,7 @@ def _lanes(path: Path, samples: Sequence[Sample]) -> Mapping[str, tuple[int, ...
             problems.append(error("BAD_LANE_MAP", f"{what}; correct the row", path.name, number))
         else:
             mapped.setdefault(name, set()).add(lane)
-    if any(problem.severity.value == "error" for problem in problems):
-        raise RefusedInput(str(path), problems)
-    return {name: tuple(sorted(lanes)) for name, lanes in mapped.items()}
+    return {name: tuple(sorted(lanes)) for name, lanes in mapped.items()}, problems
 
 
 def _wanted(sample: Sample, lanes: tuple[int, ...]) -> Wanted:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from labrelay.model.instrument import InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.model.words import counted
-from labrelay.parsers.listing import Listing
+from labrelay.parsers.listing import Listing, walk
 from labrelay.parsers.registry import is_one_file, listed, named_by, read_run, run_roots, whole
 from labrelay.records import observations
 from labrelay.records.observations import Observation
@@ -32,6 +32,7 @@ from labrelay.steps.eln_signs import sign_waiting
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import fingerprint
 from labrelay.steps.readiness import FolderState, Readiness, judge, resting
+from labrelay.steps.strays import loose_files, too_deep
 
 _log = logging.getLogger(__name__)
 _REFUSED = "refused: "
@@ -71,6 +72,8 @@ def scan(home: Home) -> list[Seen]:
     """Look once at every child folder of the landing folders, and return those that look like a run.
 
     A file that lies directly in a landing folder is looked at as well, where such a file is a run by itself.
+    What else looks like a run and is no child folder is returned as waiting for somebody who moves it. `status` tells
+    later what was not taken and why.
 
     Two looks at the same content, at least `quiet_minutes` apart, are needed before a folder is read; so the first
     scan of a folder never says `ready`. One broken folder does not stop the others.
@@ -87,7 +90,7 @@ def scan(home: Home) -> list[Seen]:
     faultpoint("watch.observed")
     first: dict[str, Path] = {}
     seen += [_judge(home, each, look, first) for each, look in looks]
-    return sorted(seen, key=lambda s: str(s.folder))
+    return _noted(home, sorted(seen, key=lambda s: str(s.folder)))
 
 
 def watch(home: Home) -> list[Seen]:
@@ -96,7 +99,20 @@ def watch(home: Home) -> list[Seen]:
     A folder whose content is refused is not tried again before it changes; one that met a full disk, a busy store or
     wrong rules is, and so is one of which an import or a submission failed.
     """
-    return [_take(home, seen) if seen.state is FolderState.READY else seen for seen in scan(home)]
+    found = scan(home)
+    taken = [_take(home, seen) if seen.state is FolderState.READY else seen for seen in found]
+    return _noted(home, taken) if taken != found else taken
+
+
+def _noted(home: Home, seen: list[Seen]) -> list[Seen]:
+    """Store what was not taken and why, for `status`; return the same."""
+    told: dict[str, str] = {}
+    for each in seen:
+        if each.state in (FolderState.WAITING, FolderState.REFUSED):
+            told.setdefault(str(each.folder), each.reason)
+    with home.records.write() as session:
+        observations.note(session, told)
+    return seen
 
 
 def watch_folder(home: Home, folder: Path) -> Seen:
@@ -152,17 +168,40 @@ def _spoken_of(child: Path, roots: list[str], folder: Path) -> str:
 
 def _candidates(landing: Path, seen: list[Seen]) -> Iterator[_Found]:
     children = [c for c in landing.resolve().iterdir() if not c.name.startswith(".") and not c.is_symlink()]
-    for child in sorted(children):
+    loose = sorted(c for c in children if not c.is_dir())
+    taken = list(_files(loose, seen))
+    names = {name for _found, names in taken for name in names}
+    yield from (found for found, _names in taken if found is not None)
+    _stray(landing, loose_files(landing.resolve(), [c.name for c in loose if c.name not in names]), seen)
+    for child in sorted(c for c in children if c.is_dir()):
         try:
-            listing = listed(child)
-            alone = child.is_file()
-            if alone and (named_by(child, listing) != child or not is_one_file(listing)):
-                continue  # it belongs to another file here, or is no run by itself
-            for root in run_roots(listing):
+            listing = walk(child)
+            roots = run_roots(listing)
+            for root in roots:
                 yield _Found(child / root, _content(listing, root))
+            if not roots:
+                _stray(child, too_deep(listing), seen)
         except (RefusedInput, OSError) as error:
             if child.is_dir():  # renamed or taken away meanwhile: the next scan sees it where it is then
                 seen.append(Seen(folder=child, state=FolderState.REFUSED, reason=_first_line(error)))
+
+
+def _files(loose: Sequence[Path], seen: list[Seen]) -> Iterator[tuple[_Found | None, list[str]]]:
+    """Yield the files that are runs by themselves, each with the names of all that belongs to it; None for these."""
+    for file in loose:
+        try:
+            listing = listed(file)
+            if file.is_file() and is_one_file(listing):
+                own = named_by(file, listing) == file
+                yield _Found(file, _content(listing)) if own else None, [entry.path for entry in listing.files]
+        except (RefusedInput, OSError) as error:
+            if file.is_file():
+                seen.append(Seen(folder=file, state=FolderState.REFUSED, reason=_first_line(error)))
+
+
+def _stray(place: Path, reason: str | None, seen: list[Seen]) -> None:
+    if reason is not None:
+        seen.append(Seen(folder=place, state=FolderState.WAITING, reason=reason))
 
 
 def _content(listing: Listing, root: str = "") -> str:

@@ -9,6 +9,7 @@ from shell import shell
 
 from labrelay.model.imaging import Channel, ImageSet, Plate
 from labrelay.model.instrument import Completion, Fact, InstrumentRun, Known, Unit
+from labrelay.model.problem import Problem, Severity
 from labrelay.parsers import registry
 from labrelay.parsers.listing import Listing
 
@@ -52,6 +53,19 @@ def test_parts_images_and_the_plate_are_shown_and_names_of_people_only_to_who_as
     assert "Doe" not in said.out + shell(monkeypatch)("inspect", tmp_path, "--json").out
     assert "J. Doe" in shell(monkeypatch)("inspect", tmp_path, "--personal").out
     assert "J. Doe" in shell(monkeypatch)("inspect", tmp_path, "--personal", "--json").out
+
+
+def test_errors_in_what_is_read_give_exit_code_1_and_warnings_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = InstrumentRun(run_id="R1", folder_name="R1", platform="images")
+    for severity, code in ((Severity.WARNING, 0), (Severity.ERROR, 1)):
+        wrong = run.model_copy(update={"problems": (Problem(code="X", message="odd", severity=severity),)})
+        monkeypatch.setattr(
+            registry, "look", lambda *_args, wrong=wrong: registry.Look(wrong, [], Listing(tmp_path, ()))
+        )
+        assert [shell(monkeypatch)("inspect", tmp_path, *how).code for how in ((), ("--json",))] == [code, code]
+    assert shell(monkeypatch)("inspect", tmp_path / "gone").code == 2
 
 
 def test_a_page_with_pictures_is_written_and_the_text_is_told_all_the_same(

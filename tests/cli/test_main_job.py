@@ -326,6 +326,7 @@ def test_a_delivery_without_a_list_is_inspected_by_the_names_of_its_files(
         ["gamma_1", "1"],
     ]
     assert "gamma_1.fastq.gz: it looks like R1 and its R2 is missing" in said.out
+    assert "files of reads were not opened: each is judged when the run is taken in" in said.out
     assert "unassigned" not in said.out
 
 

@@ -100,3 +100,25 @@ def test_a_lane_map_with_a_strange_name_is_refused_at_its_line(told: Command, tm
     assert said.code == 2
     assert "lanes.csv:3" in said.err
     assert "lanes.csv:4" in said.err
+
+
+def test_all_that_is_wrong_is_told_at_once_the_second_index_and_pairs_too_alike_with_it(
+    told: Command, tmp_path: Path
+) -> None:
+    table = tmp_path / "wrong.csv"
+    table.write_text(
+        "sample,experiment,barcode\nR1,wrong,AAAAAAAA+CCCCCCCC\nR2,wrong,AAAAAAAT+CCCCCCCC\nR3,wrong,ACGTNNNN+GGGGTTTT\n"
+    )
+    assert told("announce", table).code == 0
+    lanes = tmp_path / "lanes.csv"
+    lanes.write_text("sample,lane\nR1,1\nR2,1\nR3,2\nR9,1\n")
+    said = told("samplesheet", "wrong", "--cycles", "76,8,8", "--lane-map", lanes, "--out", tmp_path / "s.csv")
+    assert said.code == 2
+    for words in (
+        "lanes.csv:5: 'R9' is no sample of the experiment",
+        "index 1 of R3 has other letters",
+        "R1 and R2 in lane 1 differ in 1 and 0 bases",
+        "index 2 of R1 has 8 bases and the recipe no cycles",
+        "say --i5 forward or --i5 reverse-complement",
+    ):
+        assert words in said.err, words

@@ -79,6 +79,8 @@ def test_a_folder_of_files_is_one_run_with_a_sample_a_file() -> None:
         "mini.chrom",
         "mini_numpress.chrom",
     ]
+    assert run.completion.words == ("yes", "yes", "yes")
+    assert {unit.completion.words for unit in run.units} == {("yes", "yes", "yes")}
     assert "DUPLICATE_SAMPLE" in codes(run), "mini.chrom is there twice, plain and packed"
     assert len({(metric.name, metric.scope) for metric in run.qc}) == len(run.qc)
 
@@ -143,7 +145,8 @@ def test_a_cut_file_is_refused_wherever_it_is_cut(tmp_path: Path, packed: bool) 
     for share in (0.01, 0.2, 0.7, 0.999):
         run = run_of(tmp_path, whole[: int(len(whole) * share)], name)
         assert codes(run, "error") == ["TRUNCATED"], share
-        assert run.completion.copied.value is Known.NO
+        assert run.completion.words == ("unknown", "no", "no")
+        assert {unit.completion.words for unit in run.units} <= {("unknown", "no", "no")}
     assert codes(run_of(tmp_path, b"", name), "error") == ["TRUNCATED"]
 
 

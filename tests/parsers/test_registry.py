@@ -10,7 +10,7 @@ import pytest
 from run_folders import CASES, RUN_ID, illumina_run, mates, put
 
 from labrelay.model.errors import RefusedInput
-from labrelay.model.instrument import Detection, InstrumentRun
+from labrelay.model.instrument import CycleQuality, Detection, InstrumentRun
 from labrelay.parsers import registry
 from labrelay.parsers.listing import Listing
 from labrelay.parsers.registry import detect, read_run
@@ -123,3 +123,59 @@ def test_every_case_folder_is_recognised_as_itself() -> None:
     for folder in folders:
         assert detect(folder)[0].platform == "illumina"
         assert read_run(folder).run_id == folder.name
+
+
+def test_a_platform_that_counts_quality_by_cycle_is_asked_for_it_and_another_is_not(
+    fresh_platforms: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    point = CycleQuality(lane=1, cycle=1, read=1, q30_percent=90.0)
+    told = SimpleNamespace(
+        NAME="tally", LOOKED_FOR="", detect=lambda _at: None, read=lambda *_of: None, cycles=lambda *_of: [point]
+    )
+    loaded = SimpleNamespace(name="tally", load=lambda: told)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [loaded])
+    run = InstrumentRun(run_id="r", folder_name="r", platform="tally")
+    assert registry.cycles_of(run, Listing(tmp_path, ())) == (point,)
+    assert registry.cycles_of(run.model_copy(update={"platform": "reads"}), Listing(tmp_path, ())) == ()
+
+
+@pytest.mark.parametrize("name", ["a.nd2", "a.raw", "a.czi", "a.txt"])
+def test_an_empty_file_is_said_to_be_empty_and_what_that_means(tmp_path: Path, name: str) -> None:
+    put(tmp_path, name, b"")
+    for place in (tmp_path / name, tmp_path):
+        with pytest.raises(RefusedInput) as refused:
+            read_run(place)
+        [problem] = refused.value.problems
+        assert (problem.code, problem.path) == ("ZERO_BYTE_FILE", name)
+        assert "its copy broke off, or the instrument has not written it yet" in problem.message
+
+
+def test_an_empty_file_among_others_that_nobody_knows_is_told_beside_them(tmp_path: Path) -> None:
+    put(tmp_path, "a.nd2", b"")
+    put(tmp_path, "holiday.jpg")
+    with pytest.raises(RefusedInput) as refused:
+        read_run(tmp_path)
+    assert [problem.code for problem in refused.value.problems] == ["UNKNOWN_FOLDER", "ZERO_BYTE_FILE"]
+
+
+def test_one_file_is_spoken_of_as_a_file(tmp_path: Path) -> None:
+    put(tmp_path, "alpha.fastq", b"@r\nA\n+\nI\n")
+    alone, folder = read_run(tmp_path / "alpha.fastq"), read_run(tmp_path)
+    assert (alone.place, folder.place) == ("file", "folder")
+    assert "no file says a run's id, so the file's name is used" in alone.problems[0].message
+    assert "no file says a run's id, so the folder's name is used" in folder.problems[0].message
+    put(tmp_path, "notes.txt")
+    with pytest.raises(RefusedInput, match="the file is of no known instrument"):
+        read_run(tmp_path / "notes.txt")
+
+
+def test_several_runs_one_level_down_are_named_without_a_list_of_all_platforms(tmp_path: Path) -> None:
+    for name in ("run1", "run2"):
+        (tmp_path / name).mkdir()
+        put(tmp_path / name, "RunInfo.xml")
+    with pytest.raises(RefusedInput) as refused:
+        read_run(tmp_path)
+    [problem] = refused.value.problems
+    assert problem.message == (
+        "it is no run itself, and holds 2 folders that look like runs, such as run1, run2; give one of them"
+    )

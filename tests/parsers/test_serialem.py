@@ -41,6 +41,10 @@ def test_a_folder_of_mdoc_files_is_serialem_with_its_series_montages_and_movies(
     assert kinds["montage_section"][1]["pieces"] == "62"
     assert kinds["montage_section_multiple"][1]["pieces"] == "90"
     assert "frame_set_single" not in kinds
+    [apart] = [problem for problem in run.problems if problem.code == "DATES_APART"]
+    assert "its sections are dated from 2015-11-30 to 2021-10-08" in apart.message
+    alone = read_run(MDOCS / "tilt_series.mdoc")
+    assert "DATES_APART" not in [problem.code for problem in alone.problems]
 
 
 def test_a_tilt_series_has_its_angles_in_the_order_they_were_taken() -> None:

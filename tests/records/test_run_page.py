@@ -249,3 +249,20 @@ def test_a_micrograph_is_shown_and_a_damaged_one_is_told(tmp_path: Path) -> None
     assert (gallery.title, len(gallery.pictures)) == ("Micrographs", 1)
     assert (gallery.pictures[0].width, gallery.pictures[0].height) == (96, 48)  # enlarged, for it is tiny
     assert gallery.notes[0].startswith("no picture of b.mrc: ")
+
+
+def test_numbers_of_wells_are_on_the_map_however_the_instrument_writes_the_well_and_say_of_what(tmp_path: Path) -> None:
+    metrics = [
+        QCMetric(name="confluency_percent", value=50, unit="percent", scope=f"well {well}") for well in ("A1", "B02")
+    ]
+    page_of(run_of(plate=None, platform="element", qc=metrics), tmp_path, [])
+    text = (tmp_path / "run.html").read_text()
+    assert "A01: 50 percent of the well&#39;s area" in text
+    assert "B02: 50 percent of the well&#39;s area" in text
+    assert "confluency_percent, 50 percent of the well&#39;s area." in text
+
+
+def test_the_page_of_one_file_speaks_of_a_file(tmp_path: Path) -> None:
+    file = RunFile(path="a.nd2", size=1, role=FileRole.IMAGE)
+    page_of(run_of(file, plate=None, platform="nd2", folder_name="a.nd2"), tmp_path, [])
+    assert "Made by Labrelay from the file as it was found" in (tmp_path / "run.html").read_text()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from labrelay.model.instrument import InstrumentRun, ReadSegment
+from labrelay.model.instrument import CycleQuality, InstrumentRun, ReadSegment
 from labrelay.model.qc import QCMetric
-from labrelay.records.report.run_quality import CyclePoint, quality_figures
+from labrelay.records.report.run_quality import quality_figures
 
 READS = (ReadSegment(number=1, cycles=3, is_index=False), ReadSegment(number=2, cycles=2, is_index=True))
 
@@ -18,8 +18,8 @@ def reads(scope: str, value: float | None, name: str = "reads") -> QCMetric:
 
 
 def test_each_lane_is_a_line_over_its_cycles_and_index_reads_stand_on_a_band() -> None:
-    points = [CyclePoint(lane, cycle, 1, 90.0 + lane) for lane in (1, 2) for cycle in range(1, 6)]
-    [figure] = quality_figures(run(), [*points, CyclePoint(3, 1, 1, None)])
+    points = [CycleQuality(lane, cycle, 1, 90.0 + lane) for lane in (1, 2) for cycle in range(1, 6)]
+    [figure] = quality_figures(run(), [*points, CycleQuality(3, 1, 1, None)])
     assert figure.summary == "Base calls of Q30 and better in each cycle, 2 lanes; index reads on a band."
     body = str(figure.body)
     assert body.count('class="curve"') == 2

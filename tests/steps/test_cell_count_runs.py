@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from labrelay.cli.tables import show_results
 from labrelay.model.qc import Verdict
 from labrelay.records.eln.port import FilePart, ResultsPart
 from labrelay.steps.announce import announce
 from labrelay.steps.eln_parts import wanted_parts
 from labrelay.steps.home import Home, init_home, open_home
 from labrelay.steps.process import process
-from labrelay.steps.results import show_result
+from labrelay.steps.results import results_table, show_result
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT / "tests" / "data" / "imaging"
@@ -54,7 +55,9 @@ def validated(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_real_plate_is_counted_reported_and_told_to_the_notebook(home: Home, tmp_path: Path) -> None:
+def test_a_real_plate_is_counted_reported_and_told_to_the_notebook(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "landing" / PLATE
     shutil.copytree(REAL, folder)
     done = process(home, folder)
@@ -75,6 +78,10 @@ def test_a_real_plate_is_counted_reported_and_told_to_the_notebook(home: Home, t
 
     page = (shown.folder / "report.html").read_text()
     cells = f"{result.metric('cells'):.0f}"
+    rows = results_table(home)
+    assert [(row.cells, row.positive_percent) for row in rows] == [(int(cells), result.metric("positive_percent"))]
+    show_results(rows, "")
+    assert "cells  positive % of cells" in capsys.readouterr().out
     assert f"D03: {cells} cells in 1 field" in page
     assert page.count('src="data:image/png;base64,') == 1
     assert "The images are 3 files" in page

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from small_workflow import add_small_workflow
 from tiny_run import TinyLab, make_run
 
 from labrelay.model.errors import RefusedInput
@@ -17,42 +18,12 @@ from labrelay.steps.process import process
 from labrelay.steps.reads import read_sets
 from labrelay.steps.results import results_table, show_result
 
-WDL = """version 1.1
-workflow weigh {
-  input { String sample  Array[File]+ images  Array[String]+ wells  Array[String]+ channels }
-  call each { input: sample, images, wells, channels }
-  output { File counts = each.counts }
-}
-task each {
-  input { String sample  Array[File]+ images  Array[String]+ wells  Array[String]+ channels }
-  command <<<
-    set -eu
-    paste ~{write_lines(wells)} ~{write_lines(channels)} > where.txt
-    n=0; total=0
-    for image in ~{sep(" ", images)}; do n=$((n + 1)); total=$((total + $(wc -c < "$image"))); done
-    printf '{"images": %s, "bytes": %s, "where": "%s"}\\n' "$n" "$total" "$(tr '\\t\\n' ': ' < where.txt)" > counts.json
-  >>>
-  output { File counts = "counts.json" }
-  runtime { container: "quay.io/example/shell:1"  cpu: 1  memory: "100 MB" }
-}
+SCRIPT = r"""paste ~{write_lines(wells)} ~{write_lines(channels)} > where.txt
+n=0; total=0
+for image in ~{sep(" ", images)}; do n=$((n + 1)); total=$((total + $(wc -c < "$image"))); done
+printf '{"images": %s, "bytes": %s, "where": "%s"}\n' "$n" "$total" "$(tr '\t\n' ': ' < where.txt)" > counts.json
 """
-DEFINITION = """name = "weigh"
-version = "1.0.0"
-title = "Weighed images"
-[inputs.sample]
-from = "sample.name"
-[inputs.images]
-from = "images.paths"
-[inputs.wells]
-from = "images.wells"
-[inputs.channels]
-from = "images.channels"
-[outputs.counts]
-role = "report"
-[metrics.images]
-output = "counts"
-unit = "count"
-"""
+INPUTS = {name: f"images.{name}" for name in ("wells", "channels")} | {"images": "images.paths"}
 RULES = """[[rule]]
 name = "weigh plates"
 workflow = "weigh"
@@ -71,11 +42,7 @@ platform = "illumina"
 @pytest.fixture
 def lab(tmp_path: Path) -> Home:
     tiny = TinyLab(tmp_path)
-    (tiny.home / "rules.toml").write_text(RULES)
-    folder = tiny.home / "definitions" / "weigh"
-    folder.mkdir()
-    (folder / "main.wdl").write_text(WDL)
-    (folder / "definition.toml").write_text(DEFINITION)
+    add_small_workflow(tiny.home, "weigh", "images", INPUTS, SCRIPT, ["images"])
     return tiny.open()
 
 

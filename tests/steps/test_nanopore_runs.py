@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_workflow import add_small_workflow
 from tiny_run import TinyLab
 
 from labrelay.model.errors import RefusedInput, UsageError
@@ -22,43 +23,8 @@ from labrelay.steps.rehearse import rehearse
 from labrelay.steps.results import results_table, show_result
 from labrelay.steps.watch import scan, watch_folder
 
-WDL = """version 1.1
-workflow count {
-  input { String sample  Array[File]+ r1 }
-  call each { input: sample, r1 }
-  output { File counts = each.counts }
-}
-task each {
-  input { String sample  Array[File]+ r1 }
-  command <<<
-    set -eu
-    printf '{"files": %s, "reads": %s}\\n' ~{length(r1)} $(($(gzip -dc ~{sep(" ", r1)} | wc -l) / 4)) > counts.json
-  >>>
-  output { File counts = "counts.json" }
-  runtime { container: "quay.io/example/shell:1"  cpu: 1  memory: "100 MB" }
-}
-"""
-DEFINITION = """name = "count"
-version = "1.0.0"
-title = "Counted reads"
-[inputs.sample]
-from = "sample.name"
-[inputs.r1]
-from = "reads.r1"
-[outputs.counts]
-role = "report"
-[metrics.files]
-output = "counts"
-unit = "count"
-[metrics.reads]
-output = "counts"
-unit = "count"
-"""
-RULES = """[[rule]]
-name = "count nanopore"
-workflow = "count"
-[rule.when]
-platform = "ont"
+SCRIPT = r"""
+printf '{"files": %s, "reads": %s}\n' ~{length(r1)} $(($(gzip -dc ~{sep(" ", r1)} | wc -l) / 4)) > counts.json
 """
 SUMMARY = """instrument=MN31000
 flow_cell_id=FAX12345
@@ -100,9 +66,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_many_files_of_a_barcode_are_one_dataset_and_one_run_takes_them_all(tmp_path: Path, folder: Path) -> None:
     tiny = TinyLab(tmp_path)
-    for name, text in (("main.wdl", WDL), ("definition.toml", DEFINITION)):
-        put(tiny.home / "definitions" / "count" / name, text.encode())
-    put(tiny.home / "rules.toml", RULES.encode())
+    add_small_workflow(tiny.home, "count", "ont", {"r1": "reads.r1"}, SCRIPT, ["files", "reads"])
     table = tmp_path / "s.csv"
     table.write_text("sample,experiment,project\npatient_1,outbreak-7,outbreak\npatient_2,outbreak-7,outbreak\n")
     home = tiny.open()

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from small_workflow import add_small_workflow
 from tiny_run import TinyLab
 
 from labrelay.records.explanation_text import sentences
@@ -18,36 +19,9 @@ from labrelay.steps.process import process
 from labrelay.steps.results import results_table, show_result
 
 DATA = Path(__file__).parents[1] / "data" / "instruments"
-WDL = """version 1.1
-workflow weigh {
-  input { String sample  Array[File]+ files }
-  call each { input: sample, files }
-  output { File counts = each.counts }
-}
-task each {
-  input { String sample  Array[File]+ files }
-  command <<<
-    set -eu
-    printf '{"files": %s, "bytes": %s}\\n' ~{length(files)} $(cat ~{sep(" ", files)} | wc -c) > counts.json
-  >>>
-  output { File counts = "counts.json" }
-  runtime { container: "quay.io/example/shell:1"  cpu: 1  memory: "100 MB" }
-}
+SCRIPT = r"""
+printf '{"files": %s, "bytes": %s}\n' ~{length(files)} $(cat ~{sep(" ", files)} | wc -c) > counts.json
 """
-DEFINITION = """name = "weigh"
-version = "1.0.0"
-title = "Weighed files"
-[inputs.sample]
-from = "sample.name"
-[inputs.files]
-from = "files.paths"
-[outputs.counts]
-role = "report"
-[metrics.files]
-output = "counts"
-unit = "count"
-"""
-RULES = '[[rule]]\nname = "weigh"\nworkflow = "weigh"\n[rule.when]\nplatform = "{platform}"\n'
 
 
 @pytest.mark.parametrize(
@@ -68,11 +42,7 @@ def test_a_file_of_another_instrument_is_stored_routed_and_explained(
     tmp_path: Path, platform: str, case: str, file: str, sample: str, kind: str
 ) -> None:
     tiny = TinyLab(tmp_path)
-    (tiny.home / "rules.toml").write_text(RULES.format(platform=platform))
-    definition = tiny.home / "definitions" / "weigh"
-    definition.mkdir()
-    (definition / "main.wdl").write_text(WDL)
-    (definition / "definition.toml").write_text(DEFINITION)
+    add_small_workflow(tiny.home, "weigh", platform, {"files": "files.paths"}, SCRIPT, ["files"])
     folder = tmp_path / "run-7"
     folder.mkdir()
     shutil.copy(DATA / case / file, folder)

@@ -162,3 +162,20 @@ def test_a_folder_that_says_yes_needs_no_long_rest_and_keeps_its_own_evidence() 
 def test_a_silent_folder_with_an_error_is_refused_after_its_rest() -> None:
     run = silent(problems=(Problem(code="SYMLINK", message="it is a link", path="b.tif"),))
     assert judge(run, DAY, DAY).state is FolderState.REFUSED
+
+
+def test_nobody_is_told_to_process_a_run_that_would_be_refused() -> None:
+    silent = InstrumentRun(run_id="r", folder_name="r", platform="illumina")
+    wrong = silent.model_copy(update={"problems": (Problem(code="NO_READS", message="bring the reads"),)})
+    assert "take it with `labrelay process FOLDER`" in judge(silent).reason
+    for quiet in (None, DAY):
+        readiness = judge(wrong, timedelta(hours=1), quiet)
+        assert readiness.state is FolderState.WAITING
+        assert "labrelay process" not in readiness.reason
+        assert "as it is now it would be refused: bring the reads [NO_READS]" in readiness.reason
+
+
+def test_a_run_that_is_one_file_is_called_a_file() -> None:
+    file = RunFile(path="a.nd2", size=1, role=FileRole.IMAGE)
+    run = InstrumentRun(run_id="a", folder_name="a.nd2", platform="nd2", files=(file,))
+    assert judge(run).reason.startswith("nothing in the file says that it is complete")

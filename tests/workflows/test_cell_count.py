@@ -122,6 +122,31 @@ def test_an_image_with_nothing_in_it_has_no_objects_and_a_flag(tmp_path: Path) -
     assert json.loads(metrics)["cells"] == 0
 
 
+def test_light_that_is_uneven_is_taken_off_and_told_and_alone_it_is_no_cell(tmp_path: Path) -> None:
+    real = tifffile.imread(FIELD[0]).astype(float)
+    across = np.linspace(0, 1, real.shape[1])
+    y, x = (np.linspace(-0.5, 0.5, size) for size in real.shape)
+    dim = 1 - 0.5 * 2 * np.add.outer(y**2, x**2)
+    noise, circles = np.random.default_rng(3), apart(40, 512, seed=9)
+    ramp = 20 + 200 * np.linspace(0, 1, 512) + np.zeros((512, 512))
+    fields = {
+        "A01": (real + 60 * across, 298, "uneven_light"),
+        "A02": ((real + 60) * dim, 298, "uneven_light"),
+        "A03": (real, 298, ""),
+        "B01": (noise.poisson(ramp + 0.6 * np.clip(discs(circles, 512) - 10.0, 0, None)), 40, "uneven_light"),
+        "B02": (noise.poisson(ramp), 0, "no_signal"),
+    }
+    images = [
+        saved(tmp_path / f"X_{well}f00d0.tif", np.round(image).astype(np.uint16))
+        for well, (image, _truth, _flag) in fields.items()
+    ]
+    _done, tables, metrics = count(tmp_path / "run", images)
+    found = {row["well"]: (int(row["count"]), row["flag"]) for row in tables["fields"]}
+    assert {well: flag for well, (_count, flag) in found.items()} == {w: flag for w, (*_rest, flag) in fields.items()}
+    assert all(abs(found[well][0] - truth) <= truth / 50 for well, (_image, truth, _flag) in fields.items()), found
+    assert json.loads(metrics)["fields_with_uneven_light"] == 3
+
+
 def test_an_image_that_cannot_be_read_is_not_zero_cells(tmp_path: Path) -> None:
     good = saved(tmp_path / "X_A01f00d0.tif", discs(apart(5)))
     cut = tmp_path / "X_A02f00d0.tif"

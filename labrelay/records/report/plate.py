@@ -117,6 +117,8 @@ def _why(well: WellValues) -> str:
 def _said(well: WellValues, measure: Measure, value: float) -> str:
     unit = f" {measure.unit}" if measure.unit else ""
     number = counted(int(value), "cell") if measure.column == "count" else f"{number_text(value)}{unit}"
+    if measure.column == "positive_percent" and (cells := well.values.get("count")) is not None:
+        number += f" of {counted(int(cells), 'cell')}"
     fields = f" in {counted(well.fields, 'field')}" if well.fields is not None else ""
     return f"{number}{fields}" + (f" ({well.flags.replace('_', ' ')})" if well.flags else "")
 

@@ -53,7 +53,8 @@ def plate_figure(
         f"{counted(len(plate.wells), 'well')} {size}acquired{'' if size else '; no file tells the size of the plate'}"
     )
     if ends is not None:
-        said = f"{name}, {number_text(ends[0])} to {number_text(ends[1])} {unit}".rstrip()
+        span = number_text(ends[0]) if ends[0] == ends[1] else f"{number_text(ends[0])} to {number_text(ends[1])}"
+        said = f"{name}, {span} {unit}".rstrip()
     return Figure("plate", plate.id or "Plate", f"{said}.", join(parts), height, css=CHART_CSS + PLATE_CSS)
 
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from labrelay.model.imaging import ImageSet, Plate
-from labrelay.model.instrument import InstrumentRun
+from labrelay.model.imaging import Plate
+from labrelay.model.instrument import CycleQuality, InstrumentRun
+from labrelay.model.qc import share_text
+from labrelay.model.run_tables import RunTable, Value, run_tables
 from labrelay.records.documents import Document, document, number_text
 from labrelay.records.report.page import render
 from labrelay.records.report.plate_map import PLATE_CSS, plate_figure
 from labrelay.records.report.run_pictures import Gallery
-from labrelay.records.report.run_quality import CyclePoint, quality_figures
+from labrelay.records.report.run_quality import quality_figures
 from labrelay.records.report.svg import Figure
 from labrelay.stores.durable import human_bytes, make_dirs, storage_errors, write_atomic
 
 MOST_ROWS, MOST_MAPS = 50, 6
-_WELL = re.compile(r"\bwell ([A-Z]{1,2}\d{1,2})\Z")
+_WELL = re.compile(r"\bwell ([A-Z]{1,2})(\d{1,2})\Z")
 PICTURE_CSS = """
 .shots { display: flex; flex-wrap: wrap; gap: 10px; padding: 4px 0 8px; }
 .shots img { display: block; border-radius: 4px; background: #000; image-rendering: pixelated; }
@@ -45,7 +45,7 @@ def write_run_page(
     facts: Sequence[tuple[str, str]],
     galleries: Sequence[Gallery],
     path: Path,
-    cycles: Sequence[CyclePoint] = (),
+    cycles: Sequence[CycleQuality] = (),
 ) -> Document:
     """Write the page of an instrument run.
 
@@ -76,7 +76,7 @@ def write_run_page(
             more=max(0, len(problems) - MOST_ROWS),
             figures=[*_figures(run), *quality_figures(run, cycles)],
             galleries=galleries,
-            tables=[table for table in _tables(run) if table.rows],
+            tables=_tables(run),
         )
         write_atomic(path, page)
     return document(path, "Instrument run")
@@ -90,54 +90,26 @@ def _figures(run: InstrumentRun) -> list[Figure]:
         where = _WELL.search(metric.scope)
         if where is not None:
             key = (metric.scope[: where.start()].strip(), metric.name, metric.unit)
-            by_well.setdefault(key, {})[where[1]] = metric.value
+            by_well.setdefault(key, {})[f"{where[1]}{int(where[2]):02d}"] = metric.value
     for (of, name, unit), values in list(by_well.items())[:MOST_MAPS]:
-        maps.append(plate_figure(Plate(id=f"{name}, {of}" if of else name), values, name, unit))
+        maps.append(plate_figure(Plate(id=f"{name}, {of}" if of else name), values, name, share_text(name, unit)))
     return [each for each in maps if each is not None]
 
 
-def _tables(run: InstrumentRun) -> Iterator[Table]:
-    """Yield what a run may have many of; numbers by well are maps and stand in no table."""
-    head = ("Part", "Kind", "Sample", "Acquired", "Copied", "Converted")
-    yield _table("Parts", head, run.units, lambda unit: (unit.name, unit.kind, unit.sample, *unit.completion.words))
-    yield _table("Images", ("Image", "x, y, z, c, t", "Pixel", "µm", "Channels", "Acquired"), run.images, _image_row)
-    files = Counter(file.sample for file in run.files)
-    yield _table(
-        "Samples",
-        ("Sample", "Name", "Lane", "Index", "Project", "Files"),
-        run.samples,
-        lambda s: (s.sample_id, s.name, s.lane, s.barcode or s.index, s.project, files[s.sample_id]),
-    )
-    metrics = [metric for metric in run.qc if metric.value is not None and not _WELL.search(metric.scope)]
-    yield _table(
-        "Quality",
-        ("Metric", "Value", "Unit", "Of"),
-        metrics,
-        lambda metric: (metric.name, number_text(metric.value), metric.unit, metric.scope),
-    )
-    yield _table("Files", ("Role", "Number", "Size"), _roles(run), lambda row: row)
+def _tables(run: InstrumentRun) -> list[Table]:
+    """Return what a run may have many of, its files last; numbers by well are maps and stand in no table."""
+    told = run.model_copy(update={"qc": tuple(each for each in run.qc if not _WELL.search(each.scope))})
+    return [_table(each) for each in sorted(run_tables(told), key=lambda each: each.title == "files")]
 
 
-T = TypeVar("T")
+def _table(told: RunTable) -> Table:
+    rows = [
+        tuple(human_bytes(int(cell or 0)) if i == told.size_column else _text(cell) for i, cell in enumerate(row))
+        for row in told.rows[:MOST_ROWS]
+    ]
+    head = tuple(name[:1].upper() + name[1:] for name in told.head)
+    return Table(told.title.capitalize(), head, tuple(rows), len(told.rows))
 
 
-def _table(title: str, head: Sequence[str], items: Sequence[T], row: Callable[[T], Sequence[object]]) -> Table:
-    cells = [tuple("–" if cell in (None, "") else str(cell) for cell in row(item)) for item in items[:MOST_ROWS]]
-    return Table(title, tuple(head), tuple(cells), len(items))
-
-
-def _image_row(image: ImageSet) -> tuple[str, ...]:
-    return (
-        image.name,
-        image.extent,
-        image.pixel_type or "",
-        number_text(image.pixel_um),
-        ", ".join(channel.name or "?" for channel in image.channels[:12]),
-        image.acquired or "",
-    )
-
-
-def _roles(run: InstrumentRun) -> list[tuple[str, int, str]]:
-    """Return number and size of the files by role."""
-    sized = run.sizes_by_role.items()
-    return [(role.value.replace("_", " "), len(sizes), human_bytes(sum(sizes))) for role, sizes in sized]
+def _text(cell: Value) -> str:
+    return cell or "–" if isinstance(cell, str) else number_text(cell)

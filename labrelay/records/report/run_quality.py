@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from markupsafe import Markup
 
-from labrelay.model.instrument import InstrumentRun, ReadSegment
+from labrelay.model.instrument import CycleQuality, InstrumentRun, ReadSegment
 from labrelay.model.words import counted
 from labrelay.records.documents import number_text
 from labrelay.records.report.svg import (
@@ -35,16 +34,7 @@ NOBODY = "Undetermined"
 _IN_A_LANE = re.compile(r"(.+), lane (\d+)\Z", re.DOTALL)
 
 
-class CyclePoint(NamedTuple):
-    """The share of base calls of Q30 and better in one lane and cycle; cycles are counted through the run from 1."""
-
-    lane: int
-    cycle: int
-    read: int | None
-    q30_percent: float | None
-
-
-def quality_figures(run: InstrumentRun, cycles: Sequence[CyclePoint]) -> list[Figure]:
+def quality_figures(run: InstrumentRun, cycles: Sequence[CycleQuality]) -> list[Figure]:
     """Return the figures that a run gives: none where neither the instrument nor a converter has counted."""
     made = [_by_cycle(cycles, run.reads)] if any(point.q30_percent is not None for point in cycles) else []
     shared = _counts(run, "reads")
@@ -61,7 +51,7 @@ def quality_figures(run: InstrumentRun, cycles: Sequence[CyclePoint]) -> list[Fi
     return made
 
 
-def _by_cycle(points: Sequence[CyclePoint], reads: Sequence[ReadSegment]) -> Figure:
+def _by_cycle(points: Sequence[CycleQuality], reads: Sequence[ReadSegment]) -> Figure:
     """Draw a line a lane; index reads stand on a band."""
     by_lane: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for point in points:

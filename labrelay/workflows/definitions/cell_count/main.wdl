@@ -98,6 +98,9 @@ task segment {
     # Brightness of objects over background, in standard deviations of the background, of images without any object
     # is 2.7 (noise) to 3.5 (a slope of light).
     LEAST_CONTRAST = 4.0
+    LEAST_CONTRAST_UNEVEN = 6.0  # after light was taken off, whose remains look like objects
+    UNEVEN = 0.25  # of the objects' brightness over background, from which light is taken off
+    TILES = 10  # along each edge of a field
     SATURATED = 0.05  # of the objects' pixels at the brightest value that the file can hold
     POSITIVE_PART = 0.25  # of an object's pixels that have to be bright in the second channel
     PICTURE = 512  # px, longest edge of an overlay
@@ -203,18 +206,84 @@ task segment {
 
 
     def bright(image):
-        """Return the smoothed image, Otsu's threshold in it, the contrast, and why nothing is in it (empty: something may be)."""
-        smooth = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
-        if smooth.min() == smooth.max():
+        """Return the smoothed image, Otsu's threshold in it, the contrast, and a flag: why nothing is in it, or `uneven_light`.
+
+        Light that differs over the field by a good part of what the objects are brighter than it is taken off.
+        """
+        plain = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
+        if plain.min() == plain.max():
+            return plain, None, None, "flat"
+        light = light_of(plain)
+        if light is not None:
+            smooth = ndimage.gaussian_filter(plain - light, SMOOTHING)
+            limit, apart, contrast = parted(smooth)
+            span = float(np.ptp(light))
+            if span > UNEVEN * apart:
+                seen = apart > 1e-3 * span and contrast >= LEAST_CONTRAST_UNEVEN
+                return smooth, limit, contrast, "uneven_light" if seen else "no_signal"
+        smooth = ndimage.gaussian_filter(plain, SMOOTHING)
+        limit, _, contrast = parted(smooth)
+        if limit is None:
             return smooth, None, None, "flat"
-        smooth = ndimage.gaussian_filter(smooth, SMOOTHING)
-        limit = float(threshold_otsu(smooth))
-        above = smooth > limit
-        if not above.any() or above.all():
-            return smooth, None, None, "flat"
-        apart = float(smooth[above].mean()) - float(smooth[~above].mean())
-        contrast = apart / max(float(smooth[~above].std()), 1e-6 * apart)
         return smooth, limit, contrast, "" if contrast >= LEAST_CONTRAST else "no_signal"
+
+
+    def parted(smooth):
+        """Return Otsu's threshold, how far the means above and below it lie apart, and that in deviations of what is below."""
+        limit = float(threshold_otsu(smooth)) if smooth.min() < smooth.max() else None
+        above = smooth > limit if limit is not None else np.zeros(smooth.shape, bool)
+        if not above.any() or above.all():
+            return None, 0.0, 0.0
+        apart = float(smooth[above].mean()) - float(smooth[~above].mean())
+        return limit, apart, apart / max(float(smooth[~above].std()), 1e-6 * apart)
+
+
+    def light_of(image):
+        """Return the light of the background over a field, None of one that is too small to tell.
+
+        The dark quarter of each tile is background. A surface of the second order is laid through them without those
+        that objects fill, and what is left is followed from tile to tile.
+        """
+        height, width = image.shape
+        if min(height, width) < 8 * TILES:
+            return None
+        few = image[:: max(1, height // 512), :: max(1, width // 512)]
+        tiles = np.array([
+            [np.percentile(part, 25) for part in np.array_split(band, TILES, axis=1)]
+            for band in np.array_split(few, TILES, axis=0)
+        ])
+        middles = (np.arange(TILES) + 0.5) / TILES - 0.5
+        y, x = np.meshgrid(middles, middles, indexing="ij")
+        terms = np.stack([np.ones_like(x), y, x, x * y, y * y, x * x], -1)
+        keep = np.ones(tiles.shape, bool)
+        for _ in range(5):
+            factors = np.linalg.lstsq(terms[keep], tiles[keep], rcond=None)[0]
+            left = tiles - terms @ factors
+            spread = 1.4826 * float(np.median(np.abs(left[keep] - np.median(left[keep]))))
+            again = left <= max(2.5 * spread, 1e-9)
+            if again.sum() < 2 * len(factors) or (again == keep).all():
+                break
+            keep = again
+        y, x = ((np.arange(size)[:, None] + 0.5) / size - 0.5 for size in (height, width))
+        one, a, b, ab, aa, bb = factors
+        surface = one + a * y + aa * y * y + (b * x + bb * x * x).T + ab * y * x.T
+        rest = np.pad(ndimage.median_filter(left, 3), 1, mode="reflect", reflect_type="odd")
+        return (surface + spread_out(height) @ rest @ spread_out(width).T).astype(np.float32)
+
+
+    def spread_out(size):
+        """Return what makes so many pixels of values of tiles and of one beyond each end: lines between their middles, rounded."""
+        at = (np.arange(size) + 0.5) / size * TILES + 0.5
+        lines = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(TILES + 2)))
+        return ndimage.gaussian_filter1d(lines, size / TILES / 2, axis=0, mode="nearest")
+
+
+    def bright_places(second):
+        """Return where the channel of positives is bright: above what was asked for, else where something is in it."""
+        if BRIGHT:
+            return ndimage.gaussian_filter(np.nan_to_num(second.astype(np.float32), posinf=0, neginf=0), SMOOTHING) > BRIGHT
+        smooth, limit, _, flag = bright(second)
+        return smooth > (np.inf if flag in ("flat", "no_signal") else limit)
 
 
     def objects_in(mask):
@@ -302,7 +371,8 @@ task segment {
             if second is not None and second.shape != image.shape:
                 raise Unreadable("sizes_differ")
             smooth, limit, contrast, flag = bright(image)
-            mask = ndimage.binary_fill_holes(smooth > limit) if not flag else np.zeros(image.shape, bool)
+            nothing = flag in ("flat", "no_signal")
+            mask = ndimage.binary_fill_holes(smooth > limit) if not nothing else np.zeros(image.shape, bool)
             if mask.all():  # light around dark things: a bright field, or dirt
                 raise Unreadable("all_bright")
         except Unreadable as reason:
@@ -315,8 +385,7 @@ task segment {
             flag = flag or "no_positive_channel"
         lit = None
         if second is not None:
-            other, found, _, nothing = bright(second)
-            lit = other > (BRIGHT or (np.inf if nothing else found))
+            lit = bright_places(second)
         rows = list(measured(labels, image, second, lit, pixel))
         if number < OVERLAYS:
             place = "-f".join(re.sub(r"[^A-Za-z0-9.]", "_", part) for part in (well or "image", site))
@@ -493,7 +562,7 @@ task summarise {
     counts = [int(row["count"]) for row in fields if row["count"]]
     areas = [area for well in everything for area in well.areas]
     positives = [well.positives for well in everything if well.positives is not None]
-    flagged = {flag: sum(row["flag"] == flag for row in fields) for flag in (*BLIND, "flat", "no_signal", "saturated")}
+    flagged = {flag: sum(row["flag"] == flag for row in fields) for flag in (*BLIND, "flat", "no_signal", "uneven_light", "saturated")}
     blind = sum(flagged[flag] for flag in BLIND)
     cells = sum(counts) if counts else None
     metrics = {
@@ -513,6 +582,7 @@ task summarise {
         "fields_not_counted": blind,
         "fields_not_counted_percent": percent(blind, len(fields)),
         "fields_without_signal": flagged["flat"] + flagged["no_signal"],
+        "fields_with_uneven_light": flagged["uneven_light"],
         "fields_saturated": flagged["saturated"],
     }
     with open("metrics.json", "w") as out:

@@ -1,0 +1,68 @@
+"""What lies in a landing folder and is no run's own folder: files beside the folders, and runs one level too deep.
+
+No scan takes either, because nothing says where such a run begins and ends; so it is said what to do.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from labrelay.model.names import printable
+from labrelay.model.words import counted
+from labrelay.parsers.listing import Entry, Listing
+from labrelay.parsers.registry import run_roots
+
+MOST_FILES, MOST_FOLDERS = 500, 200
+SHOWN = 3
+
+
+def loose_files(landing: Path, names: Sequence[str]) -> str | None:
+    """Return what to do about the files directly in a landing folder, or None where none looks like a run's.
+
+    Args:
+        landing: The folder.
+        names: The files in it that nobody takes, in order; of more than 500 the first are looked at.
+    """
+    entries = [entry for name in names[:MOST_FILES] if (entry := _entry(landing, name)) is not None]
+    found = [entry.path for entry in entries if run_roots(Listing(landing, (entry,)))]
+    if not found:
+        return None
+    many = f"{counted(len(found), 'file')}{' or more' if len(names) > MOST_FILES else ''}"
+    one = f"{many} of instruments in no folder of their own, such as {_several(found)}"
+    return f"it holds {one}: make a folder for each run and move its files there, then they are looked at"
+
+
+def too_deep(listing: Listing) -> str | None:
+    """Return what to do about the runs inside a folder that is none itself, or None where it holds none.
+
+    Args:
+        listing: Of a child of a landing folder that no platform knows.
+    """
+    below: dict[str, list[Entry]] = {}
+    for entry in listing.files:
+        top, _, rest = entry.path.partition("/")
+        if rest:
+            below.setdefault(top, []).append(Entry(rest, entry.size, entry.mtime_ns))
+    runs = [top for top in list(below)[:MOST_FOLDERS] if run_roots(Listing(listing.root / top, tuple(below[top])))]
+    if not runs:
+        return None
+    what = f"{_several(runs)} in it looks like a run" if len(runs) == 1 else f"{_several(runs)} in it look like runs"
+    return f"it is no run itself, but {what}: move each run up into the landing folder, or add this one to `landing`"
+
+
+def _entry(landing: Path, name: str) -> Entry | None:
+    """Return a regular file with a name that can be kept, else nothing; no link is followed."""
+    try:
+        status = (landing / name).lstat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode) or not name.isprintable() or "\\" in name:
+        return None
+    return Entry(name, status.st_size, status.st_mtime_ns)
+
+
+def _several(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return printable(", ".join(names[:SHOWN]), 200) + more

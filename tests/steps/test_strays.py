@@ -1,0 +1,120 @@
+"""What lies in a landing folder where no scan takes it is told, with what to do, also by `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from shell import shell
+from sqlalchemy import select
+
+from labrelay.records.schema import InstrumentRunRow, ObservationRow
+from labrelay.steps import strays
+from labrelay.steps.home import Home
+from labrelay.steps.overview import overview
+from labrelay.steps.readiness import FolderState
+from labrelay.steps.watch import Seen, scan, watch
+
+RUN_INFO = '<RunInfo Version="2"><Run Id="{0}"><Flowcell>F</Flowcell><Instrument>M1</Instrument></Run></RunInfo>'
+
+
+@pytest.fixture
+def home(make_home: Callable[[str], Home], landing: Path) -> Home:
+    return make_home(f'landing = ["{landing}"]\nquiet_minutes = 5\n')
+
+
+def run_in(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "RunInfo.xml").write_text(RUN_INFO.format(folder.name))
+    return folder
+
+
+def only(home: Home) -> Seen:
+    (seen,) = scan(home)
+    return seen
+
+
+def test_reads_beside_the_folders_wait_for_a_folder_of_their_own(home: Home, landing: Path) -> None:
+    for name in ("a_R1.fastq.gz", "a_R2.fastq.gz", "b.fastq.gz", "c.fastq.gz"):
+        (landing / name).write_bytes(b"x")
+    (landing / "notes.txt").write_text("x")
+    seen = only(home)
+    assert (seen.folder, seen.state) == (landing, FolderState.WAITING)
+    assert seen.reason == (
+        "it holds 4 files of instruments in no folder of their own, such as a_R1.fastq.gz, a_R2.fastq.gz, b.fastq.gz "
+        "and 1 more: make a folder for each run and move its files there, then they are looked at"
+    )
+
+
+def test_files_of_no_instrument_beside_the_folders_and_links_are_not_told(
+    home: Home, landing: Path, tmp_path: Path
+) -> None:
+    (landing / "notes.txt").write_text("x")
+    (tmp_path / "a.fastq").write_bytes(b"x")
+    (landing / "a.fastq").symlink_to(tmp_path / "a.fastq")
+    (landing / ".hidden.fastq").write_bytes(b"x")
+    assert scan(home) == []
+
+
+def test_only_so_many_files_are_looked_at(landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strays, "MOST_FILES", 1)
+    (landing / "b.fastq").write_bytes(b"x")
+    assert strays.loose_files(landing, ["a.txt", "b.fastq"]) is None
+    (landing / "c.fastq").write_bytes(b"x")
+    assert "1 file or more of instruments" in (strays.loose_files(landing, ["b.fastq", "c.fastq"]) or "")
+
+
+@pytest.mark.parametrize("runs", [("r1",), ("r1", "r2")])
+def test_runs_one_level_too_deep_are_named(home: Home, landing: Path, runs: tuple[str, ...]) -> None:
+    for name in runs:
+        run_in(landing / "2026" / name)
+    seen = only(home)
+    assert (seen.folder, seen.state) == (landing / "2026", FolderState.WAITING)
+    what = "r1 in it looks like a run" if len(runs) == 1 else "r1, r2 in it look like runs"
+    assert seen.reason.startswith(f"it is no run itself, but {what}: move each run up into the landing folder")
+
+
+def test_status_tells_what_the_last_scan_did_not_take_until_it_is_taken_or_gone(
+    home: Home, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labrelay = shell(monkeypatch, home.path)
+    assert "nothing needs you" in labrelay("status").out
+    folder = run_in(landing / "r1")
+    (landing / "a.fastq").write_bytes(b"x")
+    watch(home)
+    said = labrelay("status").out
+    assert f"{folder} was not taken at 20" in said
+    assert "seen in this form for the first time" in said
+    assert f"{landing} was not taken at 20" in said
+    assert "nothing needs you" not in said
+    assert [each["folder"] for each in labrelay("status", "--json").json["landed"]] == [str(landing), str(folder)]
+    (landing / "a.fastq").unlink()
+    scan(home)
+    assert [each.folder for each in overview(home).landed] == [str(folder)]
+    moment = datetime.now(UTC).isoformat(timespec="microseconds")
+    with home.records.write() as session:
+        session.add(
+            InstrumentRunRow(
+                id="ins_1",
+                platform="illumina",
+                run_id="r1",
+                folder=str(folder),
+                state="stored",
+                content={},
+                created_at=moment,
+                stored_at=moment,
+            )
+        )
+    assert overview(home).landed == ()
+
+
+def test_a_note_is_no_conclusion_and_keeps_no_rest_from_counting(home: Home, landing: Path) -> None:
+    folder = run_in(landing / "r1")
+    first = only(home)
+    assert "first time" in first.reason
+    assert "unchanged for" in only(home).reason
+    with home.records.read() as session:
+        [row] = session.scalars(select(ObservationRow)).all()
+    assert (row.folder, (row.outcome or "").startswith("waits: unchanged for")) == (str(folder), True)
