@@ -11,7 +11,7 @@ UV := $(BIN)/uv
 NEXTFLOW := .nextflow-runtime
 INSTALL := $(UV) pip install --quiet --require-hashes
 
-.PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible prism-if-possible test cover check format bench soak serve clean-demo lock
+.PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible prism-if-possible test test-multiqc cover check format bench soak serve clean-demo lock
 
 help: ## what can be made
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,13 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 	@echo "setting up .venv-referees …"
 	@$(PYTHON) -m venv .venv-referees
 	@$(INSTALL) --python .venv-referees/bin/python -r locks/referees.txt
+	@touch $@
+
+.venv-multiqc: .venv-multiqc/.ready ## MultiQC in an environment of its own, for `labrelay inspect --multiqc`
+.venv-multiqc/.ready: locks/multiqc.txt $(VENV)/.ready
+	@echo "setting up .venv-multiqc …"
+	@$(PYTHON) -m venv .venv-multiqc
+	@$(INSTALL) --python .venv-multiqc/bin/python -r locks/multiqc.txt
 	@touch $@
 
 .venv-kadi: .venv-kadi/.ready ## the real Kadi4Mat server with its own client, for tests and `make demo-kadi`
@@ -122,6 +129,9 @@ format: $(VENV)/.ready ## rewrite the code's layout
 bench: $(VENV)/.ready ## the figures of benchmarks/README.md
 	@$(BIN)/python -m benchmarks
 
+test-multiqc: $(VENV)/.ready .venv-multiqc/.ready ## the pages that the real MultiQC makes
+	@LABRELAY_TEST_MULTIQC=$(CURDIR)/.venv-multiqc/bin/multiqc $(BIN)/python -m pytest tests/steps/test_multiqc.py -n 0
+
 soak: $(VENV)/.ready ## a thousand kill -9 trials and more (SOAK_TRIALS=1000)
 	@LABRELAY_SOAK_TRIALS=$${SOAK_TRIALS:-1000} $(BIN)/python -m pytest tests/crash -k soak
 
@@ -129,7 +139,7 @@ serve: $(VENV)/.ready ## the demo home's Prefect server, to look at its flow run
 	@$(BIN)/labrelay --home $(HOME_DIR) up
 
 lock: $(VENV)/.ready ## resolve the locks again
-	@for extra in uv crate-validator aws-lint referees kadi; do \
+	@for extra in uv crate-validator aws-lint referees multiqc kadi; do \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" --upgrade locks/$$extra.in -o locks/$$extra.txt; done
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

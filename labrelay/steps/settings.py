@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     nextflow: Path | None = Field(
         None, description="a Nextflow program, or a folder of its jars; default: PATH, then what make nextflow brought"
     )
+    multiqc: str = Field(
+        "multiqc", description="the MultiQC program, by name on PATH or by path, for `inspect --multiqc`"
+    )
     landing: tuple[Path, ...] = Field((), description="folders that `watch` scans for finished runs")
     quiet_minutes: float = Field(5, ge=0, description="how long a run folder must rest between two equal observations")
     quiet_hours: float | None = Field(
@@ -213,6 +216,12 @@ class Settings(BaseSettings):
 def find_home(given: str | Path | None = None) -> Path:
     """Return the home folder: as given, else LABRELAY_HOME, else ./labrelay-home."""
     return Path(given or os.environ.get("LABRELAY_HOME") or DEFAULT_HOME).expanduser().resolve()
+
+
+def program_setting(name: str, home: str | Path | None = None) -> str:
+    """Return the program that a setting names, also where there is no home: from the environment, or its default."""
+    folder = find_home(home)
+    return str(getattr(load_settings(folder) if (folder / FILE).is_file() else Settings(), name))
 
 
 def load_settings(home: Path) -> Settings:
