@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labrelay.model.errors import EngineFailed, MissingTool
-from labrelay.steps.child import run_child
+from labrelay.parsers.child import run_child
 from labrelay.stores.durable import storage_errors
 
 SECONDS = 600

@@ -17,11 +17,11 @@ import pytest
 from labrelay.model.errors import EngineFailed, MissingTool
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.qc import QCMetric
+from labrelay.parsers.child import cut_off, run_child
 from labrelay.parsers.qc_folder import qc_files_in
 from labrelay.parsers.registry import listed
 from labrelay.records.report.multiqc_content import sections_of, sections_of_files
 from labrelay.records.report.run_quality import CyclePoint
-from labrelay.steps.child import cut_off, run_child
 from labrelay.steps.multiqc import multiqc_program, write_multiqc
 
 REAL = os.environ.get("LABRELAY_TEST_MULTIQC")
