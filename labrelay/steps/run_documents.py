@@ -125,7 +125,7 @@ def write_page(look: Look, path: Path) -> Document:
     from labrelay.records.report.run_page import write_run_page
 
     facts = run_facts(look.run, look.seen)
-    return write_run_page(look.run, facts, _galleries(look), path, _cycles(look))
+    return write_run_page(look.run, facts, _galleries(look), path, cycles_of(look))
 
 
 def _has_images(run: InstrumentRun) -> bool:
@@ -142,7 +142,8 @@ def _galleries(look: Look) -> Sequence[Gallery]:
     return draw(choose(look.run), load_from(look.run, look.listing.root))
 
 
-def _cycles(look: Look) -> Sequence[CyclePoint]:
+def cycles_of(look: Look) -> Sequence[CyclePoint]:
+    """Return the share of Q30 in each lane and cycle, where InterOp files tell it."""
     if look.run.platform != "illumina":
         return []
     from labrelay.parsers.interop_quality import cycle_quality
