@@ -11,7 +11,7 @@ UV := $(BIN)/uv
 NEXTFLOW := .nextflow-runtime
 INSTALL := $(UV) pip install --quiet --require-hashes
 
-.PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible prism-if-possible test cover check format bench soak serve clean-demo lock
+.PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible prism-if-possible test test-multiqc test-allotropy cover check format bench soak fuzz serve clean-demo lock
 
 help: ## what can be made
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,25 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 	@echo "setting up .venv-referees …"
 	@$(PYTHON) -m venv .venv-referees
 	@$(INSTALL) --python .venv-referees/bin/python -r locks/referees.txt
+	@touch $@
+
+.venv-multiqc: .venv-multiqc/.ready ## MultiQC in an environment of its own, for `labrelay inspect --multiqc`
+.venv-multiqc/.ready: locks/multiqc.txt $(VENV)/.ready
+	@echo "setting up .venv-multiqc …"
+	@$(PYTHON) -m venv .venv-multiqc
+	@$(INSTALL) --python .venv-multiqc/bin/python -r locks/multiqc.txt
+	@touch $@
+
+.venv-allotropy: .venv-allotropy/.ready ## allotropy, which reads exports of bench instruments, in an environment of its own
+.venv-allotropy/.ready: locks/allotropy.txt $(VENV)/.ready
+	@echo "setting up .venv-allotropy …"
+	@$(PYTHON) -m venv .venv-allotropy
+	@$(INSTALL) --python .venv-allotropy/bin/python -r locks/allotropy.txt
+	@touch $@
+
+.venv-fuzz: .venv-fuzz/.ready ## atheris, beside the packages of the environment
+.venv-fuzz/.ready: locks/fuzz.txt $(VENV)/.ready
+	@$(INSTALL) --python $(BIN)/python --target .venv-fuzz -r locks/fuzz.txt
 	@touch $@
 
 .venv-kadi: .venv-kadi/.ready ## the real Kadi4Mat server with its own client, for tests and `make demo-kadi`
@@ -122,14 +141,24 @@ format: $(VENV)/.ready ## rewrite the code's layout
 bench: $(VENV)/.ready ## the figures of benchmarks/README.md
 	@$(BIN)/python -m benchmarks
 
-soak: $(VENV)/.ready ## a thousand kill -9 trials and more (SOAK_TRIALS=1000)
+test-multiqc: $(VENV)/.ready .venv-multiqc/.ready ## the pages that the real MultiQC makes
+	@LABRELAY_TEST_MULTIQC=$(CURDIR)/.venv-multiqc/bin/multiqc $(BIN)/python -m pytest tests/steps/test_multiqc.py -n 0
+
+test-allotropy: $(VENV)/.ready .venv-allotropy/.ready ## exports of plate readers by the real allotropy, held against our own reader
+	@LABRELAY_TEST_ALLOTROPY=$(CURDIR)/.venv-allotropy/bin/python $(BIN)/python -m pytest tests/parsers/test_allotropy.py -n 0
+
+soak: $(VENV)/.ready ## a thousand kill -9 trials and more (SOAK_TRIALS=1000), then parsers fuzzed
 	@LABRELAY_SOAK_TRIALS=$${SOAK_TRIALS:-1000} $(BIN)/python -m pytest tests/crash -k soak
+	@$(MAKE) --no-print-directory fuzz
+
+fuzz: .venv-fuzz/.ready ## parsers fed what no instrument wrote, led by the lines that it reaches (FUZZ_SECONDS=30 for each)
+	@PYTHONPATH=.venv-fuzz:. $(BIN)/python tests/tools/fuzz.py all $${FUZZ_SECONDS:-30}
 
 serve: $(VENV)/.ready ## the demo home's Prefect server, to look at its flow runs
 	@$(BIN)/labrelay --home $(HOME_DIR) up
 
 lock: $(VENV)/.ready ## resolve the locks again
-	@for extra in uv crate-validator aws-lint referees kadi; do \
+	@for extra in uv crate-validator aws-lint referees multiqc allotropy fuzz kadi; do \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" --upgrade locks/$$extra.in -o locks/$$extra.txt; done
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

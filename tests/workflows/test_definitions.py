@@ -215,7 +215,7 @@ def test_metrics_are_read_and_missing_ones_are_none(tmp_path: Path) -> None:
     definition = load(write(tmp_path / "d", ECHO, toml))
     path = tmp_path / "m.json"
     path.write_text(json.dumps({"a": 1.5, "deep": [0, {"a/b": 7}], "c": "text"}))
-    found = {m.name: (m.value, m.unit, m.scope) for m in read_metrics(definition, {"o": path}, "S1")}
+    found = {m.name: (m.value, m.unit, m.scope) for m in read_metrics(definition, [("o", path)], "S1")}
     assert found == {"a": (1.5, "x", "S1"), "b": (7.0, "", "S1"), "c": (None, "", "S1"), "d": (None, "", "S1")}
 
 
