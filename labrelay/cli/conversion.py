@@ -18,16 +18,19 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--out", metavar="FOLDER", type=FOLDER, required=True, help="the run folder with reads to make")
 @click.option("--sheet", metavar="CSV", type=FOLDER, help="a sample sheet in place of the folder's own")
 @click.option(
-    "--by", "converter", type=click.Choice(["bcl-convert", "picard"]), help="which converter (else the first that is here)"
+    "--by",
+    "converter",
+    type=click.Choice(["bcl-convert", "picard"]),
+    help="which converter (else the first that is here)",
 )
 @click.option("--assume-complete", is_flag=True, help="take it though its completion marker is missing")
 @json_option
 def demultiplex(folder: Path, out: Path, sheet: Path | None, converter: str | None, assume_complete: bool) -> None:
     """Make reads by sample of the raw base calls (BCL) in FOLDER, an Illumina run folder.
 
-    Illumina's bcl-convert does it where it is on PATH, else Picard. The folder that --out names gets the reads, what the
-    converter counted, and what describes the run, so that `labrelay process` takes it as this run. FOLDER is left as it
-    is. Repeat the command after whatever stopped it; done already, it changes nothing.
+    Illumina's bcl-convert does it where it is on PATH, else Picard. The folder that --out names gets the reads, what
+    the converter counted, and what describes the run, so that `labrelay process` takes it as this run. FOLDER is left
+    as it is. Repeat the command after whatever stopped it; done already, it changes nothing.
     """
     from labrelay.cli.terminal import TerminalProgress
     from labrelay.steps.demultiplex import demultiplex as convert

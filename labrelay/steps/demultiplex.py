@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import re
 import shutil
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from labrelay.model.canonical import JSONValue, digest
-from labrelay.model.errors import Conflict, EngineFailed, MissingTool, RefusedInput, UsageError
-from labrelay.model.faults import faultpoint
+from labrelay.model.errors import MissingTool, RefusedInput, UsageError
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import InstrumentRun
-from labrelay.model.names import printable
 from labrelay.model.problem import Problem, errors_of
-from labrelay.model.runs import OutputFile, RunReport, RunRequest, attempt_token, run_id_of
-from labrelay.model.states import RunState
 from labrelay.model.words import counted
 from labrelay.parsers import illumina
 from labrelay.parsers.illumina_runinfo import parse_run_info
@@ -29,26 +21,16 @@ from labrelay.parsers.listing import SMALL, Listing, read_small, walk
 from labrelay.parsers.reading import Reading
 from labrelay.parsers.samplesheet import read_sample_sheet
 from labrelay.steps.adapters import local_engine
-from labrelay.steps.demultiplex_plan import BCL_CONVERT, PICARD, Given, Plan, plan_of
+from labrelay.steps.demultiplex_folder import collect, made_before
+from labrelay.steps.demultiplex_plan import BCL_CONVERT, PICARD, Given, plan_of
+from labrelay.steps.demultiplex_run import WORKFLOW, Asked, convert, scratch_of
 from labrelay.steps.home import Home
 from labrelay.steps.readiness import unarrived
-from labrelay.stores.durable import (
-    fsync_dir,
-    fsync_tree,
-    make_dirs,
-    make_temp_dir,
-    storage_errors,
-    write_atomic,
-)
+from labrelay.stores.durable import storage_errors
 from labrelay.workflows.local import picard
-from labrelay.workflows.local.engine import LocalEngine
 from labrelay.workflows.nextflow.runtime import java
 from labrelay.workflows.registry import Registry
 
-WORKFLOW = "demultiplex"
-RECORD = "Reports/demultiplex.json"
-FINISHED = "Logs/FastqComplete.txt"
-POLL_SECONDS = 0.3
 _LANE = re.compile(r"Data/Intensities/BaseCalls/L(\d{3})/", re.IGNORECASE)
 
 
@@ -69,18 +51,6 @@ class Demultiplexed:
     reads: int
     notes: tuple[str, ...]
     already: bool
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What is to be done: the run, the plan, the sheet's bytes, and the digest of all that decides the result."""
-
-    source: Path
-    run: InstrumentRun
-    plan: Plan
-    sheet: bytes
-    converter: str
-    key: str
 
 
 def demultiplex(
@@ -115,20 +85,24 @@ def demultiplex(
     asked = _asked(home, folder, out, sheet, used, assume_complete)
     run, plan = asked.run, asked.plan
     tell.done("parse", f"run {run.run_id}: {counted(plan.samples, 'sample')}, {counted(len(plan.lanes), 'lane')}")
-    before = _made_before(out, asked.key)
-    if before is None:
-        tell.stage("convert", used)
-        engine = local_engine(home.path, home.settings)
-        token, report = _convert(home, engine, asked)
-        tell.done("convert", " ".join(f"{name} {version}" for name, version in report.tools.items()) or used)
-        tell.stage("collect", str(out))
-        with storage_errors("write the reads", out.parent):
-            before = _collect(asked, report, out)
-        engine.forget(token)
-        shutil.rmtree(_scratch(home, asked.key), ignore_errors=True)
-        tell.done("collect", counted(before, "file of reads", "files of reads"))
-        return Demultiplexed(out, run.run_id, used, plan.samples, plan.lanes, before, plan.notes, already=False)
-    return Demultiplexed(out, run.run_id, used, plan.samples, plan.lanes, before, plan.notes, already=True)
+    before = made_before(out, asked.key)
+    made = _made(home, asked, out) if before is None else before
+    return Demultiplexed(out, run.run_id, used, plan.samples, plan.lanes, made, plan.notes, before is not None)
+
+
+def _made(home: Home, asked: Asked, out: Path) -> int:
+    """Convert the run and put its reads into `out`; return how many files these are."""
+    tell, engine = home.progress, local_engine(home.path, home.settings)
+    tell.stage("convert", asked.converter)
+    tokens, report = convert(home, engine, asked)
+    tell.done("convert", " ".join(f"{name} {version}" for name, version in report.tools.items()) or asked.converter)
+    tell.stage("collect", str(out))
+    with storage_errors("write the reads", out.parent):
+        count = collect(asked, report, out)
+    engine.forget(tokens)
+    shutil.rmtree(scratch_of(home, asked.key), ignore_errors=True)
+    tell.done("collect", counted(count, "file of reads", "files of reads"))
+    return count
 
 
 def _converter(wanted: str | None) -> str:
@@ -145,11 +119,11 @@ def _converter(wanted: str | None) -> str:
     return PICARD
 
 
-def _asked(
-    home: Home, folder: Path, out: Path, sheet: Path | None, converter: str, assume_complete: bool
-) -> _Asked:
+def _asked(home: Home, folder: Path, out: Path, sheet: Path | None, converter: str, assume_complete: bool) -> Asked:
     if not folder.is_dir():
-        raise UsageError(f"{folder} is a file: name the run's folder" if folder.exists() else f"there is no folder {folder}")
+        raise UsageError(
+            f"{folder} is a file: name the run's folder" if folder.exists() else f"there is no folder {folder}"
+        )
     source = folder.resolve()
     if out.resolve().is_relative_to(source):
         raise UsageError(f"{out} lies in the run folder, which is left as the instrument wrote it: name one beside it")
@@ -166,7 +140,7 @@ def _asked(
         version.digest, run.run_id, hashlib.sha256(given.data).hexdigest(), dict(plan.document), converter, str(source),
         [[entry.path, entry.size, entry.mtime_ns] for entry in calls],
     ]  # fmt: skip
-    return _Asked(source, run, plan, given.data, converter, digest(decides))
+    return Asked(source, run, plan, given.data, converter, digest(decides))
 
 
 def _refuse(run: InstrumentRun, listing: Listing, folder: Path, assume_complete: bool) -> None:
@@ -174,7 +148,9 @@ def _refuse(run: InstrumentRun, listing: Listing, folder: Path, assume_complete:
     if listing.find("RunInfo.xml") is None:
         raise UsageError(f"{folder} has no RunInfo.xml, so it is no Illumina run folder: name the folder that has it")
     if not any(_LANE.match(entry.path) for entry in listing.files):
-        raise UsageError(f"{folder} has no base calls below Data/Intensities/BaseCalls/L001: bring the whole run folder")
+        raise UsageError(
+            f"{folder} has no base calls below Data/Intensities/BaseCalls/L001: bring the whole run folder"
+        )
     if any(file.role is FileRole.READS for file in run.files):
         raise UsageError(f"{folder} has FASTQ files already: take it with labrelay process {folder}")
     waits = None if assume_complete else unarrived(run, a_person_asks=True)
@@ -213,141 +189,3 @@ def _given(listing: Listing, sheet: Path | None, lanes: tuple[int, ...]) -> Give
         )
     told = read_small(listing.root, path)
     return Given(info, own, told if isinstance(told, bytes) else b"", path, lanes)
-
-
-def _made_before(out: Path, key: str) -> int | None:
-    """Return how many files of reads `out` has when it was made of the same, None when there is no such folder.
-
-    Raises:
-        Conflict: It is there, and is something else.
-    """
-    if not out.exists():
-        return None
-    try:
-        record = json.loads((out / RECORD).read_bytes())
-        if record["key"] == key:
-            return int(record["reads"])
-        why = "was made of other base calls, or by another sheet or converter"
-    except (OSError, ValueError, KeyError, TypeError):
-        why = "is none that demultiplex made"
-    raise Conflict(f"{out} is there, and {why}: name another folder with --out, or remove it")
-
-
-def _scratch(home: Home, key: str) -> Path:
-    return home.scratch / f"demultiplex-{key[:16]}"
-
-
-def _convert(home: Home, engine: LocalEngine, asked: _Asked) -> tuple[list[str], RunReport]:
-    """Run the workflow, or wait for it where it runs already; return all its tokens and what it made."""
-    request = _request(home, asked)
-    tokens: list[str] = []
-    while True:
-        token = attempt_token(asked.key, len(tokens) + 1)
-        tokens.append(token)
-        status = engine.poll([token]).get(token)
-        if status is None or not status.state.terminal or status.state is RunState.COMPLETE:
-            break
-    if status is None:
-        engine.submit(request.model_copy(update={"token": token}))
-    while True:
-        status = engine.poll([token]).get(token)
-        if status is not None and status.state.terminal:
-            break
-        if status is not None:
-            home.progress.now(f"{status.tasks_done} of {counted(status.tasks_started, 'task')} done")
-        time.sleep(POLL_SECONDS)
-    report = engine.report(token)
-    if report.state is not RunState.COMPLETE:
-        why = printable(report.failure or status.message or str(report.state.value), 400)
-        log = report.logs[0] if report.logs else home.path / "runs" / token
-        raise EngineFailed(f"{asked.run.run_id} could not be converted: {why} (log: {log})")
-    return tokens, report
-
-
-def _request(home: Home, asked: _Asked) -> RunRequest:
-    registry = Registry(home.path)
-    definition = registry.get(WORKFLOW)
-    version, bundle = registry.bundle(definition)
-    scratch = _scratch(home, asked.key)
-    make_dirs(scratch)
-    files = {"plan.json": json.dumps(asked.plan.document, indent=1).encode(), "SampleSheet.csv": asked.sheet}
-    for name, content in files.items():
-        # Written once: finished tasks count for the next attempt only while their inputs rest.
-        if not (scratch / name).is_file() or (scratch / name).read_bytes() != content:
-            write_atomic(scratch / name, content)
-    values = {
-        "run": str(asked.source),
-        "plan": str(scratch / "plan.json"),
-        "sheet": str(scratch / "SampleSheet.csv"),
-        "lanes": list(asked.plan.lanes),
-        "converter": asked.converter,
-    }
-    return RunRequest(
-        token=attempt_token(asked.key, 1),
-        key=asked.key,
-        run_id=run_id_of(asked.key),
-        workflow=version,
-        bundle=str(bundle),
-        inputs={definition.qualified(name): value for name, value in values.items()},
-        labels={"instrument_run": asked.run.run_id},
-    )
-
-
-def _collect(asked: _Asked, report: RunReport, out: Path) -> int:
-    """Put reads, reports and what describes the run into one new folder, which gets its name last."""
-    make_dirs(out.parent)
-    temp, handle = make_temp_dir(out.parent)
-    try:
-        reads = [file for file in report.files if file.output == "reads"]
-        for place, files in (("", reads), ("Reports", [f for f in report.files if f.output == "reports"])):
-            _take(files, temp / place)
-        _describe(asked, temp)
-        record: JSONValue = {
-            "key": asked.key,
-            "run": asked.run.run_id,
-            "converter": asked.converter,
-            "tools": dict(report.tools),
-            "reads": len(reads),
-            "notes": list(asked.plan.notes),
-            "plan": dict(asked.plan.document),
-        }
-        _write(temp / RECORD, json.dumps(record, indent=1).encode())
-        _write(temp / FINISHED, b"")
-        fsync_tree(temp)
-        faultpoint("demultiplex.collected")
-        temp.rename(out)
-        fsync_dir(out.parent)
-        faultpoint("demultiplex.named")
-    except BaseException:
-        shutil.rmtree(temp, ignore_errors=True)
-        raise
-    finally:
-        os.close(handle)
-    return len(reads)
-
-
-def _take(files: Sequence[OutputFile], folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    for file in files:
-        source = Path(file.path).resolve()
-        target = folder / source.name
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
-
-
-def _describe(asked: _Asked, folder: Path) -> None:
-    """Copy what describes the run, and put the sheet beside it that was used."""
-    for file in asked.run.files:
-        if file.role is FileRole.RUN_METADATA:
-            target = folder / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(asked.source / file.path, target)
-    _write(folder / "SampleSheet.csv", asked.sheet)
-    _write(folder / "Reports" / "SampleSheet.csv", asked.sheet)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)

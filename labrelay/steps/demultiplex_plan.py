@@ -103,7 +103,8 @@ def _named(given: Given) -> Iterator[Problem]:
     for sample in given.sheet.samples:
         if usable_sample_id(sample.sample_id) is None:
             shown = printable(sample.sample_id, 60)
-            what = f"{shown!r} is no Sample_ID for files (letters, digits, - and _); change it in the sheet"
+            taken = "letters, digits, - and _, but not all, none or unknown"
+            what = f"{shown!r} is no Sample_ID that converters take ({taken}); change it"
             yield error("BAD_SAMPLE_ID", what, given.path, sample.line)
 
 
@@ -144,7 +145,9 @@ def _mismatches(given: Given) -> int:
 def _collisions(rows: Sequence[_Row], mismatches: int, path: str) -> Iterator[Problem]:
     """Give an error for each pair of samples that could claim the same read; indexes of one sample may be alike."""
     indexed = [
-        Indexed(row.sample.sample_id, row.indexes[0], "".join(row.indexes[1:]), row.lanes) for row in rows if row.indexes
+        Indexed(row.sample.sample_id, row.indexes[0], "".join(row.indexes[1:]), row.lanes)
+        for row in rows
+        if row.indexes
     ]
     found = check_indexes(indexed, mismatches)
     others = [each for each in found.collisions if each.first != each.second]
@@ -167,7 +170,7 @@ def _too_alike(one: Collision, mismatches: int, allowed: int) -> str:
 
 
 def _lane(lane: int, rows: Sequence[_Row], given: Given, problems: list[Problem]) -> dict[str, JSONValue] | None:
-    """Return what Picard is to do with a lane: one read structure for all, and each sample's indexes as it reads them."""
+    """Return what Picard is to do with a lane: one read structure, and the indexes of each sample as read."""
     where = f"lane {lane}"
     plain = [row for row in rows if not row.indexes]
     if plain and len(rows) > 1:
@@ -205,9 +208,7 @@ def _structure(row: _Row, given: Given) -> Structure | str:
     return structure_of(row.mask or override_cycles(given.info.reads, *[*lengths, 0, 0][:2]), given.info.reads)
 
 
-def _sample(
-    place: int, row: _Row, structure: Structure, given: Given, problems: list[Problem]
-) -> dict[str, JSONValue]:
+def _sample(place: int, row: _Row, structure: Structure, given: Given, problems: list[Problem]) -> dict[str, JSONValue]:
     """Return a sample of a lane, its indexes cut to what is read and turned where the instrument turns them."""
     name = printable(row.sample.sample_id, 60)
     short = len(row.indexes) != len(structure.index_lengths)
@@ -235,4 +236,3 @@ def _notes(given: Given, converter: str) -> Iterator[str]:
     adapters = [name for name, text in given.sheet.settings.items() if column_key(name).startswith("adapter") and text]
     if adapters:
         yield f"Picard trims no adapters, so {adapters[0]} of the sheet is not followed"
-

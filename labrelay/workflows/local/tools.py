@@ -54,8 +54,8 @@ def search_path(first: Sequence[str], launchers: Path) -> tuple[str, ...]:
 def readable_folders(path: Sequence[str]) -> tuple[str, ...]:
     """Return what a sandbox has to show so that the programs on `path` work: their folders and their libraries.
 
-    The checkout's Picard is among them. A conda environment is shown whole; of another `bin` folder also the `lib` and `libexec` beside it. The system's
-    own folders are there anyhow.
+    A conda environment is shown whole; of another `bin` folder also the `lib` and `libexec` beside it; and the
+    checkout's Picard. The system's own folders are there anyhow.
     """
     shown: list[str] = [*picard.picard_folders()]
     for entry in path:

@@ -90,13 +90,16 @@ task by_picard {
 
 
     def picard(tool, *options):
-        """Run a tool of Picard; the last lines of what it says become the reason of a failure."""
+        """Run a tool of Picard; of a failure the exception is the last word, all else is in the log."""
         argv = ["picard", HEAP, tool, *options, "VERBOSITY=WARNING", "TMP_DIR=tmp"]
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-        sys.stderr.write(done.stdout)
+        sys.stdout.write(done.stdout)
+        sys.stdout.flush()
         if done.returncode:
-            told = [line for line in done.stdout.splitlines() if re.match(r"(Exception in thread|ERROR|picard\.)", line)]
-            sys.exit(f"lane {LANE}: {tool} failed: {told[0] if told else 'see its own words above'}")
+            told = re.findall(r"^(?:Caused by: |Exception in thread \S+ )?\S*(?:Exception|Error): (.+)$", done.stdout, re.M)
+            sys.exit(f"lane {LANE}: {tool} failed: {told[-1] if told else done.stdout[-300:]}")
+        found = re.search(r"Picard version: ?([\w.]+)", done.stdout)
+        return found[1] if found else "unknown"
 
 
     def rows(path):
@@ -147,7 +150,7 @@ task by_picard {
     else:
         outputs = [f"OUTPUT_PREFIX=made/{samples[0]['prefix']}"]
     # What did not pass the filter is left out and qualities are left as they are, as BCL Convert does.
-    picard(
+    version = picard(
         "IlluminaBasecallsToFastq", *common, *outputs, f"RUN_BARCODE={plan['run']}", f"MACHINE_NAME={plan['instrument']}",
         f"FLOWCELL_BARCODE={plan['flow_cell']}", "INCLUDE_NON_PF_READS=false", "APPLY_EAMSS_FILTER=false",
         "COMPRESS_OUTPUTS=true", f"NUM_PROCESSORS={CPUS}",
@@ -205,10 +208,8 @@ task by_picard {
         for read, n in sorted(unknown.items(), key=lambda each: (-each[1], each[0]))[:MOST]:
             shown = [turned(bases) if turn else bases for bases, turn in zip(read, part["turned"])]
             table.writerow([LANE, *shown, *([""] * (2 - indexes)), n, share(n, total), share(n, every)])
-    version = subprocess.run(["picard", "ExtractIlluminaBarcodes", "--version"], capture_output=True, text=True)
-    found = re.search(r"Version:\s*([\w.]+)", version.stdout + version.stderr)
     with open("versions.tsv", "w") as out:
-        out.write(f"Picard\t{found[1] if found else 'unknown'}\n")
+        out.write(f"Picard\t{version}\n")
     PYTHON
     rm -rf tmp made barcodes
   >>>
