@@ -41,7 +41,7 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(INSTALL) --python .venv-aws-lint/bin/python -r locks/aws-lint.txt
 	@touch $@
 
-.venv-referees: .venv-referees/.ready ## the environment of the AWS CLI and AWS's own HealthOmics tools
+.venv-referees: .venv-referees/.ready ## the environment of the AWS CLI, AWS's own HealthOmics tools, and Zarr's and NGFF's own readers
 .venv-referees/.ready: locks/referees.txt $(VENV)/.ready
 	@echo "setting up .venv-referees …"
 	@$(PYTHON) -m venv .venv-referees
