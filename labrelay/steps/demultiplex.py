@@ -26,7 +26,7 @@ from labrelay.steps.demultiplex_plan import BCL_CONVERT, PICARD, Given, plan_of
 from labrelay.steps.demultiplex_run import WORKFLOW, Asked, convert, scratch_of
 from labrelay.steps.home import Home
 from labrelay.steps.readiness import unarrived
-from labrelay.stores.durable import storage_errors
+from labrelay.stores.durable import file_lock, make_dirs, storage_errors
 from labrelay.workflows.local import picard
 from labrelay.workflows.nextflow.runtime import java
 from labrelay.workflows.registry import Registry
@@ -92,15 +92,18 @@ def demultiplex(
 
 def _made(home: Home, asked: Asked, out: Path) -> int:
     """Convert the run and put its reads into `out`; return how many files these are."""
-    tell, engine = home.progress, local_engine(home.path, home.settings)
-    tell.stage("convert", asked.converter)
-    tokens, report = convert(home, engine, asked)
-    tell.done("convert", " ".join(f"{name} {version}" for name, version in report.tools.items()) or asked.converter)
-    tell.stage("collect", str(out))
-    with storage_errors("write the reads", out.parent):
-        count = collect(asked, report, out)
-    engine.forget(tokens)
-    shutil.rmtree(scratch_of(home, asked.key), ignore_errors=True)
+    tell, scratch = home.progress, scratch_of(home, asked.key)
+    make_dirs(scratch)
+    with file_lock(scratch / "lock", f"the conversion of {asked.run.run_id}"):
+        engine = local_engine(scratch, home.settings)
+        tell.stage("convert", asked.converter)
+        report = convert(home, engine, asked)
+        tell.done("convert", " ".join(f"{name} {version}" for name, version in report.tools.items()) or asked.converter)
+        tell.stage("collect", str(out))
+        with storage_errors("write the reads", out.parent):
+            count = collect(asked, report, out)
+        engine.stop()
+        shutil.rmtree(scratch, ignore_errors=True)
     tell.done("collect", counted(count, "file of reads", "files of reads"))
     return count
 

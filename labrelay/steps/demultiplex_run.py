@@ -15,7 +15,7 @@ from labrelay.model.states import RunState
 from labrelay.model.words import counted
 from labrelay.steps.demultiplex_plan import Plan
 from labrelay.steps.home import Home
-from labrelay.stores.durable import make_dirs, write_atomic
+from labrelay.stores.durable import write_atomic
 from labrelay.workflows.local.engine import LocalEngine
 from labrelay.workflows.registry import Registry
 
@@ -36,25 +36,24 @@ class Asked:
 
 
 def scratch_of(home: Home, key: str) -> Path:
-    """Return the folder for what the workflow reads; it may be removed when the run is done."""
+    """Return the folder in which a run is converted: an engine's home of its own, so that nothing of it is left behind.
+
+    It is scratch: `clean` removes it when nobody has written to it for a day.
+    """
     return home.scratch / f"demultiplex-{key[:16]}"
 
 
-def convert(home: Home, engine: LocalEngine, asked: Asked) -> tuple[list[str], RunReport]:
-    """Run the workflow, or wait for it where it runs already; return the tokens of its attempts and what it made.
+def convert(home: Home, engine: LocalEngine, asked: Asked) -> RunReport:
+    """Run the workflow, or wait for it where it runs already; return what it made.
+
+    An attempt that failed is followed by another one, which goes on from its finished lanes.
 
     Raises:
         EngineFailed: The converter failed; the sentence has its last words.
     """
     request = _request(home, asked)
-    tokens: list[str] = []
-    while True:
-        token = attempt_token(asked.key, len(tokens) + 1)
-        tokens.append(token)
-        status = engine.poll([token]).get(token)
-        if status is None or not status.state.terminal or status.state is RunState.COMPLETE:
-            break
-    if status is None:
+    token = _attempt(engine, asked.key)
+    if token not in engine.poll([token]):
         engine.submit(request.model_copy(update={"token": token}))
     while True:
         status = engine.poll([token]).get(token)
@@ -66,9 +65,20 @@ def convert(home: Home, engine: LocalEngine, asked: Asked) -> tuple[list[str], R
     report = engine.report(token)
     if report.state is not RunState.COMPLETE:
         why = printable(report.failure or status.message or str(report.state.value), 400)
-        log = report.logs[0] if report.logs else home.path / "runs" / token
+        log = report.logs[0] if report.logs else scratch_of(home, asked.key) / "runs" / token
         raise EngineFailed(f"{asked.run.run_id} could not be converted: {why} (log: {log})")
-    return tokens, report
+    return report
+
+
+def _attempt(engine: LocalEngine, key: str) -> str:
+    """Return the token of the first attempt that has not failed, whether it is there or not."""
+    number = 1
+    while True:
+        token = attempt_token(key, number)
+        status = engine.poll([token]).get(token)
+        if status is None or not status.state.terminal or status.state is RunState.COMPLETE:
+            return token
+        number += 1
 
 
 def _request(home: Home, asked: Asked) -> RunRequest:
@@ -76,7 +86,6 @@ def _request(home: Home, asked: Asked) -> RunRequest:
     definition = registry.get(WORKFLOW)
     version, bundle = registry.bundle(definition)
     scratch = scratch_of(home, asked.key)
-    make_dirs(scratch)
     files = {"plan.json": json.dumps(asked.plan.document, indent=1).encode(), "SampleSheet.csv": asked.sheet}
     for name, content in files.items():
         # Written once: finished tasks count for the next attempt only while their inputs rest.
