@@ -31,6 +31,7 @@ from labrelay.workflows.local import picard
 from labrelay.workflows.nextflow.runtime import java
 from labrelay.workflows.registry import Registry
 
+NOTHING = "there is not one read: did any cluster pass the instrument's filter?"
 _LANE = re.compile(r"Data/Intensities/BaseCalls/L(\d{3})/", re.IGNORECASE)
 
 
@@ -87,7 +88,8 @@ def demultiplex(
     tell.done("parse", f"run {run.run_id}: {counted(plan.samples, 'sample')}, {counted(len(plan.lanes), 'lane')}")
     before = made_before(out, asked.key)
     made = _made(home, asked, out) if before is None else before
-    return Demultiplexed(out, run.run_id, used, plan.samples, plan.lanes, made, plan.notes, before is not None)
+    notes = plan.notes if made else (*plan.notes, NOTHING)
+    return Demultiplexed(out, run.run_id, used, plan.samples, plan.lanes, made, notes, before is not None)
 
 
 def _made(home: Home, asked: Asked, out: Path) -> int:

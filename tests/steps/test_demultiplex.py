@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,8 @@ def test_base_calls_become_reads_by_sample_with_exact_counts_and_are_taken_as_th
     made = demultiplex(home, base_calls, out)
     assert (made.run_id, made.samples, made.reads, made.already) == (RUN, 3, 6, False)
     assert "AdapterRead1" in made.notes[0]
+    tools = json.loads((out / "Reports" / "demultiplex.json").read_text())["tools"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", tools["Picard"])
     assert sorted(base_calls.rglob("*")) == before
 
     rows = {row["SampleID"]: row for row in table(out / "Reports" / "Demultiplex_Stats.csv")}
@@ -122,6 +125,7 @@ def test_base_calls_become_reads_by_sample_with_exact_counts_and_are_taken_as_th
     first, second = (records(out / f"one_S1_L001_R{mate}_001.fastq.gz") for mate in (1, 2))
     assert sorted(each[1] for each in first) == [*["A" * 12] * 5, "G" * 12]
     assert {each[1] for each in second} == {"C" * 10}
+    assert len(records(out / "two_S2_L001_R1_001.fastq.gz")) == 2, "one more did not pass the filter"
     assert {each[3] for each in first} == {chr(QUALITY + 33) * 12}
     assert [each[0].split(" ")[0] for each in first] == [each[0].split(" ")[0] for each in second]
     assert first[0][0].startswith("@M04586:42:FLOW7:1:1101:")

@@ -138,6 +138,8 @@ def test_what_is_missing_is_counted_and_what_is_broken_is_left_out_and_named(tmp
     run = read_run(made.folder)
     assert run.plate is not None
     assert run.plate.wells == ("A01",)
+    with zipfile.ZipFile(made.packed) as archive:
+        assert not [name for name in archive.namelist() if name.startswith(("A/2/", "B/12/"))]
     assert "A02_1_1.tif cannot be read" in made.done.stderr
 
 

@@ -91,15 +91,13 @@ task by_picard {
 
     def picard(tool, *options):
         """Run a tool of Picard; of a failure the exception is the last word, all else is in the log."""
-        argv = ["picard", HEAP, tool, *options, "VERBOSITY=WARNING", "TMP_DIR=tmp"]
+        argv = ["picard", HEAP, tool, *options, "TMP_DIR=tmp"]
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         sys.stdout.write(done.stdout)
         sys.stdout.flush()
         if done.returncode:
             told = re.findall(r"^(?:Caused by: |Exception in thread \S+ )?\S*(?:Exception|Error): (.+)$", done.stdout, re.M)
             sys.exit(f"lane {LANE}: {tool} failed: {told[-1] if told else done.stdout[-300:]}")
-        found = re.search(r"Picard version: ?([\w.]+)", done.stdout)
-        return found[1] if found else "unknown"
 
 
     def rows(path):
@@ -150,7 +148,7 @@ task by_picard {
     else:
         outputs = [f"OUTPUT_PREFIX=made/{samples[0]['prefix']}"]
     # What did not pass the filter is left out and qualities are left as they are, as BCL Convert does.
-    version = picard(
+    picard(
         "IlluminaBasecallsToFastq", *common, *outputs, f"RUN_BARCODE={plan['run']}", f"MACHINE_NAME={plan['instrument']}",
         f"FLOWCELL_BARCODE={plan['flow_cell']}", "INCLUDE_NON_PF_READS=false", "APPLY_EAMSS_FILTER=false",
         "COMPRESS_OUTPUTS=true", f"NUM_PROCESSORS={CPUS}",
@@ -208,8 +206,10 @@ task by_picard {
         for read, n in sorted(unknown.items(), key=lambda each: (-each[1], each[0]))[:MOST]:
             shown = [turned(bases) if turn else bases for bases, turn in zip(read, part["turned"])]
             table.writerow([LANE, *shown, *([""] * (2 - indexes)), n, share(n, total), share(n, every)])
+    said = subprocess.run(["picard", "ExtractIlluminaBarcodes", "--version"], capture_output=True, text=True)
+    version = re.search(r"Version:\s*([\w.]+)", said.stdout + said.stderr)
     with open("versions.tsv", "w") as out:
-        out.write(f"Picard\t{version}\n")
+        out.write(f"Picard\t{version[1] if version else 'unknown'}\n")
     PYTHON
     rm -rf tmp made barcodes
   >>>
