@@ -17,10 +17,12 @@ from labrelay.steps.demultiplex_plan import Plan
 from labrelay.steps.home import Home
 from labrelay.stores.durable import write_atomic
 from labrelay.workflows.local.engine import LocalEngine
+from labrelay.workflows.local.sandbox import BACKENDS, NAMES
 from labrelay.workflows.registry import Registry
 
 WORKFLOW = "demultiplex"
 POLL_SECONDS = 0.3
+HOST = NAMES[BACKENDS["host"]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def convert(home: Home, engine: LocalEngine, asked: Asked) -> RunReport:
     Raises:
         EngineFailed: The converter failed; the sentence has its last words.
     """
-    request = _request(home, asked)
+    request = _request(home, engine, asked)
     token = _attempt(engine, asked.key)
     if token not in engine.poll([token]):
         engine.submit(request.model_copy(update={"token": token}))
@@ -81,7 +83,7 @@ def _attempt(engine: LocalEngine, key: str) -> str:
         number += 1
 
 
-def _request(home: Home, asked: Asked) -> RunRequest:
+def _request(home: Home, engine: LocalEngine, asked: Asked) -> RunRequest:
     registry = Registry(home.path)
     definition = registry.get(WORKFLOW)
     version, bundle = registry.bundle(definition)
@@ -91,8 +93,9 @@ def _request(home: Home, asked: Asked) -> RunRequest:
         # Written once: finished tasks count for the next attempt only while their inputs rest.
         if not (scratch / name).is_file() or (scratch / name).read_bytes() != content:
             write_atomic(scratch / name, content)
+    # Without a sandbox a task gets a copy of a folder that is its input, which may have terabytes.
     values = {
-        "run": str(asked.source),
+        "folder" if engine.sandbox == HOST else "run": str(asked.source),
         "plan": str(scratch / "plan.json"),
         "sheet": str(scratch / "SampleSheet.csv"),
         "lanes": list(asked.plan.lanes),

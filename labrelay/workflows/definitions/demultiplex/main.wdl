@@ -7,14 +7,16 @@ workflow demultiplex {
     description: "Raw base calls of an Illumina run become FASTQ by sample: by BCL Convert, or lane by lane by Picard."
   }
   parameter_meta {
-    run: { description: "The run folder, with RunInfo.xml and Data/Intensities/BaseCalls." }
+    run: { description: "The run folder, with RunInfo.xml and Data/Intensities/BaseCalls; a sandbox shows it to the task." }
+    folder: { description: "Its path in place of it, where tasks have no sandbox, and would get a copy of it." }
     plan: { description: "What `labrelay demultiplex` has decided: lanes, read structures, indexes as they were read." }
     sheet: { description: "The sample sheet, which BCL Convert reads itself." }
     lanes: { description: "The lanes of the plan; Picard works on each by itself." }
     converter: { description: "bcl-convert or picard." }
   }
   input {
-    Directory run
+    Directory? run
+    String folder = ""
     File plan
     File sheet
     Array[Int]+ lanes
@@ -27,10 +29,10 @@ workflow demultiplex {
   Map[String, String] unsaid = {}
 
   if (whole) {
-    call convert { input: run, sheet }
+    call convert { input: run, folder, sheet }
   }
   scatter (lane in one_by_one) {
-    call by_picard { input: run, plan, lane }
+    call by_picard { input: run, folder, plan, lane }
   }
   if (!whole) {
     call count { input: stats = by_picard.stats, unknown = by_picard.unknown }
@@ -46,14 +48,15 @@ workflow demultiplex {
 
 task convert {
   input {
-    Directory run
+    Directory? run
+    String folder
     File sheet
     Int cpus = 8
   }
   command <<<
     set -euo pipefail
     mkdir -p /var/log/bcl-convert 2> /dev/null || true # which it wants to write to
-    run=$(cat "~{write_lines(["~{run}"])}") # by a file: a folder's name is nothing that a shell should read
+    run=$(cat "~{write_lines([if defined(run) then "~{run}" else folder])}") # by a file: a folder's name is nothing that a shell should read
     bcl-convert --bcl-input-directory "$run" --sample-sheet "~{sheet}" --output-directory out
     bcl-convert --version 2>&1 | sed -n 's/.*[Vv]ersion[: ]*\([0-9][^ ]*\).*/BCL Convert\t\1/p' | head -n 1 > versions.tsv
   >>>
@@ -70,14 +73,15 @@ task convert {
 
 task by_picard {
   input {
-    Directory run
+    Directory? run
+    String folder
     File plan
     Int lane
     Int cpus = 4
   }
   command <<<
     set -euo pipefail
-    python3 - "~{write_lines(["~{run}"])}" "~{plan}" ~{lane} ~{cpus} <<'PYTHON'
+    python3 - "~{write_lines([if defined(run) then "~{run}" else folder])}" "~{plan}" ~{lane} ~{cpus} <<'PYTHON'
     import csv, gzip, json, os, re, shutil, subprocess, sys
     from collections import Counter
 

@@ -7,7 +7,7 @@ import gzip
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from labrelay.model.problem import errors_of
 from labrelay.parsers.lane_balance import reverse_complement
 from labrelay.parsers.registry import read_run
 from labrelay.steps.demultiplex import demultiplex
-from labrelay.steps.home import Home
+from labrelay.steps.home import Home, init_home, open_home
 from labrelay.steps.process import process, take_in
 from labrelay.workflows.local import picard
 
@@ -60,6 +60,23 @@ CLUSTERS = (
 
 
 @pytest.fixture
+def make_home(tmp_path: Path) -> Iterator[MakeHome]:
+    """Return a function that makes a home with these lines in its settings."""
+    opened: list[Home] = []
+
+    def make(settings: str = "") -> Home:
+        init_home(tmp_path / "home")
+        with (tmp_path / "home" / "labrelay.toml").open("a") as file:
+            file.write(settings)
+        opened.append(open_home(tmp_path / "home"))
+        return opened[-1]
+
+    yield make
+    for home in opened:
+        home.close()
+
+
+@pytest.fixture
 def base_calls(tmp_path: Path) -> Path:
     """Return a run folder of raw base calls with its sheet; its name has what a shell would take apart."""
     folder = write_run(tmp_path / "run $(touch x) 'y'", RUN, RECIPE, [CLUSTERS])
@@ -79,6 +96,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         '#!/bin/sh\nset -e\nhere=$(dirname "$0")\n'
         'if [ "$1" = --version ]; then echo "bcl-convert Version 00.000.000.4.2.7"; exit 0; fi\n'
         'test -f "$2/RunInfo.xml"; test "$3" = --sample-sheet; mkdir -p "$6/Reports"\n'
+        'printf %s "$2" > "$here/seen" 2> /dev/null || true\n'
         'cp "$4" "$6/Reports/SampleSheet.csv"\n'
         'for mate in 1 2; do cp "$here/reads" "$6/one_S1_L001_R${mate}_001.fastq.gz"; done\n'
         'printf "Lane,SampleID,Index,# Reads\\n1,one,ACGTACGT,1\\n" > "$6/Reports/Demultiplex_Stats.csv"\n'
@@ -172,12 +190,12 @@ def test_the_labs_own_bcl_convert_comes_first_and_its_last_words_are_told_when_i
 def test_a_kill_before_the_end_leaves_no_folder_and_the_next_try_makes_it(
     base_calls: Path, make_home: MakeHome, stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del stand_in
-    home, out = make_home(), tmp_path / "made" / "reads"
+    home, out = make_home('sandbox = "host"'), tmp_path / "made" / "reads"
     monkeypatch.setenv("LABRELAY_FAULT", "demultiplex.collected:1:raise")
     with pytest.raises(RuntimeError):
         demultiplex(home, base_calls, out)
     assert list(out.parent.iterdir()) == []
+    assert (stand_in / "seen").read_text() == str(base_calls), "where nothing shows it, the folder is not copied"
     monkeypatch.delenv("LABRELAY_FAULT")
     (tmp_path / "bin" / "reads").unlink()  # what is done already is not done again
     assert demultiplex(home, base_calls, out).reads == 2
