@@ -9,9 +9,10 @@ BIN := $(VENV)/bin
 HOME_DIR := demo-home
 UV := $(BIN)/uv
 NEXTFLOW := .nextflow-runtime
+PICARD := .picard-runtime
 INSTALL := $(UV) pip install --quiet --require-hashes
 
-.PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible prism-if-possible test test-multiqc test-allotropy cover check format bench soak fuzz serve clean-demo lock
+.PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible picard picard-if-possible prism-if-possible test test-multiqc test-allotropy cover check format bench soak fuzz serve clean-demo lock
 
 help: ## what can be made
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,7 +41,7 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(INSTALL) --python .venv-aws-lint/bin/python -r locks/aws-lint.txt
 	@touch $@
 
-.venv-referees: .venv-referees/.ready ## the environment of the AWS CLI and AWS's own HealthOmics tools
+.venv-referees: .venv-referees/.ready ## the environment of the AWS CLI, AWS's own HealthOmics tools, and Zarr's and NGFF's own readers
 .venv-referees/.ready: locks/referees.txt $(VENV)/.ready
 	@echo "setting up .venv-referees …"
 	@$(PYTHON) -m venv .venv-referees
@@ -104,6 +105,19 @@ nextflow-if-possible: # pipelines in Nextflow run where their runtime can be had
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory $(NEXTFLOW)/.ready; \
 	  else echo "no Java 17 with Maven here: what needs Nextflow is left out"; fi
 
+picard: $(PICARD)/.ready ## Picard, by Maven (needs Java 17 and mvn), into ./.picard-runtime; `labrelay demultiplex` uses it
+$(PICARD)/.ready: locks/picard/pom.xml locks/picard/SHA256SUMS
+	@echo "setting up $(PICARD) …"
+	@rm -rf $(PICARD)
+	@mvn -q -B -f locks/picard/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(PICARD)
+	@cd $(PICARD) && sha256sum --quiet -c ../locks/picard/SHA256SUMS && \
+	  LC_ALL=C ls *.jar | cmp - <(cut -c 67- ../locks/picard/SHA256SUMS)
+	@touch $@
+
+picard-if-possible: # runs are demultiplexed where Picard can be had, and skipped with a reason elsewhere
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory $(PICARD)/.ready; \
+	  else echo "no Java 17 with Maven here: what needs Picard is left out"; fi
+
 demo: $(VENV)/.ready nextflow-if-possible ## the main job on real reads, in ./demo-home
 	@$(BIN)/python demo/run.py --home $(HOME_DIR)
 
@@ -118,7 +132,7 @@ clean-demo: ## stop what the demo left running and remove its home
 	@if [ -x $(BIN)/labrelay ] && [ -d $(HOME_DIR)/emulator ]; then $(BIN)/labrelay emulator --data $(HOME_DIR)/emulator --stop; fi
 	@rm -rf $(HOME_DIR)
 
-test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready .venv-kadi/.ready nextflow-if-possible prism-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
+test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready .venv-kadi/.ready nextflow-if-possible picard-if-possible prism-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15 $(PYTEST_ARGS)
 
 test-postgres: ## the tests of the steps with all records on PostgreSQL (tests/records run on both anyway)

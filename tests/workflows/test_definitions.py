@@ -230,7 +230,9 @@ def test_the_registry_adds_finds_and_bundles_a_third_party_definition(tmp_path: 
     version, path = registry.bundle(registry.get("their_flow"))
     assert path.name == f"{version.digest}.zip"
     assert registry.bundle(registry.get("their_flow")) == (version, path)
-    with pytest.raises(NotFound, match="there are cell_count, samtools_stats, their_flow, viral_variants"):
+    with pytest.raises(
+        NotFound, match="there are cell_count, demultiplex, samtools_stats, their_flow, to_ome_zarr, viral_variants"
+    ):
         registry.get("nope")
     (source / "main.wdl").write_text(ECHO.replace("one", "1"))
     with pytest.raises(Conflict, match="another workflow their_flow"):

@@ -78,8 +78,7 @@ def find(setting: str | None = None) -> Nextflow:
 
 def nextflow_folders() -> tuple[str, ...]:
     """Return what a sandbox has to show so that the Nextflow of `make nextflow` can be started inside of it."""
-    settings = ("/etc/java-17-openjdk", "/etc/java-21-openjdk")  # which Debian's Java leads to by links
-    return tuple(str(path) for path in (CHECKOUT, *map(Path, settings)) if path.is_dir())
+    return (str(CHECKOUT),) if CHECKOUT.is_dir() else ()
 
 
 def _of_setting(path: Path) -> Nextflow:
@@ -130,8 +129,8 @@ def _version_of(program: str, written: int) -> str:
     return found[1]
 
 
-def java() -> str:
-    """Return the Java that runs Nextflow: of NXF_JAVA_HOME, of JAVA_HOME, or on PATH.
+def java(who: str = "Nextflow") -> str:
+    """Return the Java that runs Nextflow, or what else needs one: of NXF_JAVA_HOME, of JAVA_HOME, or on PATH.
 
     Raises:
         MissingTool: There is none, or it is older than Java 17.
@@ -139,10 +138,10 @@ def java() -> str:
     home = os.environ.get("NXF_JAVA_HOME") or os.environ.get("JAVA_HOME")
     program = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if program is None:
-        raise MissingTool(f"Nextflow needs Java {OLDEST_JAVA} or newer, and there is none on PATH; install it.")
+        raise MissingTool(f"{who} needs Java {OLDEST_JAVA} or newer, and there is none on PATH; install it.")
     version = _java_version(program)
     if version < OLDEST_JAVA:
-        raise MissingTool(f"Nextflow needs Java {OLDEST_JAVA} or newer; {program} is Java {version}: set JAVA_HOME.")
+        raise MissingTool(f"{who} needs Java {OLDEST_JAVA} or newer; {program} is Java {version}: set JAVA_HOME.")
     return program
 
 
