@@ -6,6 +6,7 @@ The factories of the tests are plain modules; importlib mode puts no test folder
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent / "factory"))
 
+import nursery as nursery_factory
 import postgres as postgres_factory
 
 # How long an example takes says how busy the machine is.
@@ -45,6 +47,27 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Name bytes by their number: compressed ones hold the time, and both workers have to see the same names."""
     return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 12 else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nursery() -> Iterator[nursery_factory.Nursery]:
+    """Have the local engine's runners forked from one process that has paid for the imports."""
+    from labrelay.workflows.local import engine
+
+    made = nursery_factory.Nursery()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "subprocess", made)
+        yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def _or_started_as_ever(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start each runner as users have it, a new Python, where a test says `cold` or how engines are started."""
+    if request.node.get_closest_marker("cold") is not None or "fork_from" in request.fixturenames:
+        from labrelay.workflows.local import engine
+
+        monkeypatch.setattr(engine, "subprocess", subprocess)
 
 
 @pytest.fixture(scope="session")
