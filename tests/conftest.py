@@ -70,11 +70,22 @@ def _or_started_as_ever(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         monkeypatch.setattr(engine, "subprocess", subprocess)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    import once
+
+    with once.shared(tmp_path_factory.mktemp("once")):
+        yield
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[postgres_factory.Cluster]:
     """A real PostgreSQL whose database `empty` has today's tables; skipped where no server is installed."""
     if (reason := postgres_factory.missing()) is not None:
         pytest.skip(reason)
+    import once
+
+    from labrelay.records import postgres
     from labrelay.records.database import Database
 
     made = postgres_factory.Cluster()
@@ -82,8 +93,10 @@ def cluster() -> Iterator[postgres_factory.Cluster]:
         made.execute("CREATE DATABASE empty")
         db = Database(made.url("empty"))
         db.ensure()
-        db.close()
-        yield made
+        with pytest.MonkeyPatch.context() as patch:
+            once.share_sql(patch, postgres, db.engine)
+            db.close()
+            yield made
     finally:
         made.stop()
 
