@@ -32,6 +32,8 @@ OPENED = (
 )
 # As Nextflow's own launcher does: a pipeline's JVM mostly waits, so it is to start soon.
 JVM_OPTIONS = ("-XX:+TieredCompilation", "-XX:TieredStopAtLevel=1")
+# What `make nextflow` had Java keep of classes; where it does not fit this Java or these jars, Java passes it over.
+KEPT_CLASSES = "classes.jsa"
 SECONDS = 60
 
 
@@ -101,6 +103,8 @@ def _of_jars(folder: Path) -> Nextflow:
     opened = [f"--add-opens={name}=ALL-UNNAMED" for name in OPENED]
     # As the launcher takes them; what cannot be split is told by Java.
     own = os.environ.get("NXF_OPTS", "").split()
+    kept = folder / KEPT_CLASSES
+    own = [f"-XX:SharedArchiveFile={kept}", "-Xlog:cds=off", *own] if kept.is_file() else own
     argv = [java(), *JVM_OPTIONS, *own, *opened, "-cp", os.pathsep.join(map(str, jars)), "nextflow.cli.Launcher"]
     return Nextflow(tuple(argv), version, str(folder), bundled=True)
 
