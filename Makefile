@@ -9,9 +9,10 @@ BIN := $(VENV)/bin
 HOME_DIR := demo-home
 UV := $(BIN)/uv
 NEXTFLOW := .nextflow-runtime
+PICARD := .picard-runtime
 INSTALL := $(UV) pip install --quiet --require-hashes
 
-.PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible prism-if-possible test cover check format bench soak serve clean-demo lock
+.PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible picard picard-if-possible prism-if-possible test test-multiqc test-allotropy cover check format bench soak fuzz serve clean-demo lock
 
 help: ## what can be made
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,11 +41,30 @@ $(VENV)/.ready: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(INSTALL) --python .venv-aws-lint/bin/python -r locks/aws-lint.txt
 	@touch $@
 
-.venv-referees: .venv-referees/.ready ## the environment of the AWS CLI and AWS's own HealthOmics tools
+.venv-referees: .venv-referees/.ready ## the environment of the AWS CLI, AWS's own HealthOmics tools, and Zarr's and NGFF's own readers
 .venv-referees/.ready: locks/referees.txt $(VENV)/.ready
 	@echo "setting up .venv-referees …"
 	@$(PYTHON) -m venv .venv-referees
 	@$(INSTALL) --python .venv-referees/bin/python -r locks/referees.txt
+	@touch $@
+
+.venv-multiqc: .venv-multiqc/.ready ## MultiQC in an environment of its own, for `labrelay inspect --multiqc`
+.venv-multiqc/.ready: locks/multiqc.txt $(VENV)/.ready
+	@echo "setting up .venv-multiqc …"
+	@$(PYTHON) -m venv .venv-multiqc
+	@$(INSTALL) --python .venv-multiqc/bin/python -r locks/multiqc.txt
+	@touch $@
+
+.venv-allotropy: .venv-allotropy/.ready ## allotropy, which reads exports of bench instruments, in an environment of its own
+.venv-allotropy/.ready: locks/allotropy.txt $(VENV)/.ready
+	@echo "setting up .venv-allotropy …"
+	@$(PYTHON) -m venv .venv-allotropy
+	@$(INSTALL) --python .venv-allotropy/bin/python -r locks/allotropy.txt
+	@touch $@
+
+.venv-fuzz: .venv-fuzz/.ready ## atheris, beside the packages of the environment
+.venv-fuzz/.ready: locks/fuzz.txt $(VENV)/.ready
+	@$(INSTALL) --python $(BIN)/python --target .venv-fuzz -r locks/fuzz.txt
 	@touch $@
 
 .venv-kadi: .venv-kadi/.ready ## the real Kadi4Mat server with its own client, for tests and `make demo-kadi`
@@ -73,17 +93,36 @@ prism-if-possible: # the contract of Benchling is held where Node.js can run it,
 	  else echo "no Node.js with npm here: Benchling's contract is not held by Prism"; fi
 
 nextflow: $(NEXTFLOW)/.ready ## the real Nextflow, by Maven (needs Java 17 and mvn), into ./.nextflow-runtime
-$(NEXTFLOW)/.ready: locks/nextflow/pom.xml locks/nextflow/SHA256SUMS
+$(NEXTFLOW)/.ready: locks/nextflow/pom.xml locks/nextflow/SHA256SUMS locks/nextflow/first.nf
 	@echo "setting up $(NEXTFLOW) …"
 	@rm -rf $(NEXTFLOW)
 	@mvn -q -B -f locks/nextflow/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(NEXTFLOW)
 	@cd $(NEXTFLOW) && sha256sum --quiet -c ../locks/nextflow/SHA256SUMS && \
 	  LC_ALL=C ls *.jar | cmp - <(cut -c 67- ../locks/nextflow/SHA256SUMS)
+	@mkdir $(NEXTFLOW)/first && cd $(NEXTFLOW)/first && \
+	  { NXF_HOME=$$PWD NXF_OFFLINE=true NXF_PLUGINS_DEFAULT=false NXF_DISABLE_CHECK_LATEST=true \
+	  java -Xlog:disable -XX:TieredStopAtLevel=1 -XX:ArchiveClassesAtExit=../classes.jsa \
+	  -cp "$$(LC_ALL=C ls $(CURDIR)/$(NEXTFLOW)/*.jar | paste -sd:)" nextflow.cli.Launcher run ../../locks/nextflow/first.nf \
+	  </dev/null >/dev/null 2>&1 || rm -f ../classes.jsa; } # a third less at each start; without it all works as well
+	@rm -rf $(NEXTFLOW)/first
 	@touch $@
 
 nextflow-if-possible: # pipelines in Nextflow run where their runtime can be had, and are skipped with a reason elsewhere
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory $(NEXTFLOW)/.ready; \
 	  else echo "no Java 17 with Maven here: what needs Nextflow is left out"; fi
+
+picard: $(PICARD)/.ready ## Picard, by Maven (needs Java 17 and mvn), into ./.picard-runtime; `labrelay demultiplex` uses it
+$(PICARD)/.ready: locks/picard/pom.xml locks/picard/SHA256SUMS
+	@echo "setting up $(PICARD) …"
+	@rm -rf $(PICARD)
+	@mvn -q -B -f locks/picard/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(PICARD)
+	@cd $(PICARD) && sha256sum --quiet -c ../locks/picard/SHA256SUMS && \
+	  LC_ALL=C ls *.jar | cmp - <(cut -c 67- ../locks/picard/SHA256SUMS)
+	@touch $@
+
+picard-if-possible: # runs are demultiplexed where Picard can be had, and skipped with a reason elsewhere
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory $(PICARD)/.ready; \
+	  else echo "no Java 17 with Maven here: what needs Picard is left out"; fi
 
 demo: $(VENV)/.ready nextflow-if-possible ## the main job on real reads, in ./demo-home
 	@$(BIN)/python demo/run.py --home $(HOME_DIR)
@@ -99,7 +138,7 @@ clean-demo: ## stop what the demo left running and remove its home
 	@if [ -x $(BIN)/labrelay ] && [ -d $(HOME_DIR)/emulator ]; then $(BIN)/labrelay emulator --data $(HOME_DIR)/emulator --stop; fi
 	@rm -rf $(HOME_DIR)
 
-test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready .venv-kadi/.ready nextflow-if-possible prism-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
+test: $(VENV)/.ready .venv-crate/.ready .venv-aws-lint/.ready .venv-referees/.ready .venv-image/.ready .venv-kadi/.ready nextflow-if-possible picard-if-possible prism-if-possible ## all set-up, then the tests (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15 $(PYTEST_ARGS)
 
 test-postgres: ## the tests of the steps with all records on PostgreSQL (tests/records run on both anyway)
@@ -122,14 +161,24 @@ format: $(VENV)/.ready ## rewrite the code's layout
 bench: $(VENV)/.ready ## the figures of benchmarks/README.md
 	@$(BIN)/python -m benchmarks
 
-soak: $(VENV)/.ready ## a thousand kill -9 trials and more (SOAK_TRIALS=1000)
+test-multiqc: $(VENV)/.ready .venv-multiqc/.ready ## the pages that the real MultiQC makes
+	@LABRELAY_TEST_MULTIQC=$(CURDIR)/.venv-multiqc/bin/multiqc $(BIN)/python -m pytest tests/steps/test_multiqc.py -n 0
+
+test-allotropy: $(VENV)/.ready .venv-allotropy/.ready ## exports of plate readers by the real allotropy, held against our own reader
+	@LABRELAY_TEST_ALLOTROPY=$(CURDIR)/.venv-allotropy/bin/python $(BIN)/python -m pytest tests/parsers/test_allotropy.py -n 0
+
+soak: $(VENV)/.ready ## a thousand kill -9 trials and more (SOAK_TRIALS=1000), then parsers fuzzed
 	@LABRELAY_SOAK_TRIALS=$${SOAK_TRIALS:-1000} $(BIN)/python -m pytest tests/crash -k soak
+	@$(MAKE) --no-print-directory fuzz
+
+fuzz: .venv-fuzz/.ready ## parsers fed what no instrument wrote, led by the lines that it reaches (FUZZ_SECONDS=30 for each)
+	@PYTHONPATH=.venv-fuzz:. $(BIN)/python tests/tools/fuzz.py all $${FUZZ_SECONDS:-30}
 
 serve: $(VENV)/.ready ## the demo home's Prefect server, to look at its flow runs
 	@$(BIN)/labrelay --home $(HOME_DIR) up
 
 lock: $(VENV)/.ready ## resolve the locks again
-	@for extra in uv crate-validator aws-lint referees kadi; do \
+	@for extra in uv crate-validator aws-lint referees multiqc allotropy fuzz kadi; do \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" --upgrade locks/$$extra.in -o locks/$$extra.txt; done
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

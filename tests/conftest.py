@@ -6,6 +6,7 @@ The factories of the tests are plain modules; importlib mode puts no test folder
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent / "factory"))
 
+import nursery as nursery_factory
 import postgres as postgres_factory
 
 # How long an example takes says how busy the machine is.
@@ -47,11 +49,43 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 12 else None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nursery() -> Iterator[nursery_factory.Nursery]:
+    """Have the local engine's runners forked from one process that has paid for the imports."""
+    from labrelay.workflows.local import engine
+
+    made = nursery_factory.Nursery()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "subprocess", made)
+        yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def _or_started_as_ever(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start each runner as users have it, a new Python, where a test says `cold` or how engines are started."""
+    if request.node.get_closest_marker("cold") is not None or "fork_from" in request.fixturenames:
+        from labrelay.workflows.local import engine
+
+        monkeypatch.setattr(engine, "subprocess", subprocess)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    import once
+
+    with once.shared(tmp_path_factory.mktemp("once")):
+        yield
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[postgres_factory.Cluster]:
     """A real PostgreSQL whose database `empty` has today's tables; skipped where no server is installed."""
     if (reason := postgres_factory.missing()) is not None:
         pytest.skip(reason)
+    import once
+
+    from labrelay.records import postgres
     from labrelay.records.database import Database
 
     made = postgres_factory.Cluster()
@@ -59,8 +93,10 @@ def cluster() -> Iterator[postgres_factory.Cluster]:
         made.execute("CREATE DATABASE empty")
         db = Database(made.url("empty"))
         db.ensure()
-        db.close()
-        yield made
+        with pytest.MonkeyPatch.context() as patch:
+            once.share_sql(patch, postgres, db.engine)
+            db.close()
+            yield made
     finally:
         made.stop()
 

@@ -70,6 +70,20 @@ def test_plates_in_tiff_and_in_zarr_are_counted_alike_in_three_places(home: Home
     assert json.loads(found["local", "zarr"]["metrics.json"])["cells"] == sum(WELLS.values())
 
 
+def test_a_plate_becomes_the_same_ome_zarr_on_this_machine_and_on_batch(home: Home) -> None:
+    asked = [submit_direct(home, "to_ome_zarr", subjects=[PLATE], on=place) for place in ("local", "batch")]
+    assert [each.failed for each in asked] == [[], []]
+    done = wait_for(home, [run for each in asked for run in each.runs])
+    assert done.stuck == []
+    made = []
+    with home.records.read() as session:
+        for each in asked:
+            row = session.scalars(select(WorkflowRunRow).where(WorkflowRunRow.id == each.runs[0])).one()
+            assert (row.state, row.failure, row.verdict) == ("COMPLETE", None, "pass")
+            made.append((home.path / "results" / row.result_path / f"{PLATE}.ozx").read_bytes())
+    assert made[0] == made[1]
+
+
 def test_a_laptops_plate_goes_to_batch_and_comes_back(
     emulator: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

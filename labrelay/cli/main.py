@@ -21,6 +21,7 @@ COMMANDS = {
     "announce": ("intake", "tell of an experiment and its samples (CSV)"),
     "samplesheet": ("samplesheet", "write a sample sheet for the sequencer from an experiment's samples"),
     "inspect": ("inspection", "say what a folder is, and what is wrong with it"),
+    "demultiplex": ("conversion", "make reads of an Illumina run's raw base calls"),
     "ingest": ("intake", "store an instrument run's files and judge its reads"),
     "assign": ("intake", "say whose reads an unassigned dataset holds"),
     "process": ("main_job", "take an instrument run all the way to its results"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from labrelay.model.problem import Frozen
@@ -105,6 +105,14 @@ def _outside(value: float, below: float | None, above: float | None) -> bool:
 def judge_all(metrics: Mapping[str, float | None], thresholds: Sequence[Threshold]) -> dict[str, Verdict]:
     """Return the verdict of each threshold's metric, by metric name."""
     return {t.metric: t.judge(metrics.get(t.metric)) for t in thresholds}
+
+
+def judge_each(metrics: Iterable[QCMetric], thresholds: Sequence[Threshold]) -> dict[str, Verdict]:
+    """Return the verdict of each threshold's metric, by metric name: the worst one where it has several scopes."""
+    values: dict[str, list[float | None]] = {}
+    for metric in metrics:
+        values.setdefault(metric.name, []).append(metric.value)
+    return {t.metric: worst([t.judge(value) for value in values.get(t.metric, [None])]) for t in thresholds}
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:

@@ -15,12 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock, Thread
 from types import TracebackType
-from typing import NamedTuple
-
-import pysam
+from typing import TYPE_CHECKING, NamedTuple
 
 from labrelay.model.problem import Problem, Severity
 from labrelay.model.reads import BamStats
+
+if TYPE_CHECKING:
+    import pysam
 
 # SAM specification v1, section 4.1.2 (an empty BGZF block), and CRAM specification, section 9 (versions 2.1 and 3).
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -164,6 +165,8 @@ def _end_problems(path: Path, shown: str) -> list[Problem]:
 
 
 def _decode(path: Path, shown: str, count_reads: bool, alive: Alive | None) -> _Decoded:
+    import pysam
+
     with _silent_htslib(), path.open("rb") as raw:
         try:
             # A file object rather than a name: htslib reads URLs and index hints out of names.
@@ -223,6 +226,8 @@ def _silent_htslib() -> Iterator[None]:
 
     These settings belong to the process, so one file at a time is decoded here.
     """
+    import pysam
+
     with _htslib_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         verbosity, hooks = pysam.set_verbosity(0), (sys.excepthook, sys.unraisablehook)

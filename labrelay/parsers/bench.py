@@ -1,7 +1,7 @@
-"""Text exports of bench instruments that are recognised by their first lines and kept whole, but not read.
+"""Text exports of bench instruments that are recognised by their first lines and kept whole.
 
-The open library allotropy reads these and more, told which one a file is. It takes seconds to import and would be an
-extra of its own; here the first lines tell which of its parsers that would be.
+The open library allotropy reads these and more, told which one a file is. Here the first lines tell which of its
+parsers that is, and where a Python with it is named, it is asked for the values (`labrelay.parsers.allotropy`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import Detection, InstrumentRun, RunFile
+from labrelay.parsers import allotropy
 from labrelay.parsers.listing import Entry, Listing, read_head
 from labrelay.parsers.text import decode, warning
 
@@ -65,7 +66,7 @@ def _exports(listing: Listing, most: int) -> Iterator[tuple[str, Export]]:
 
 
 def read(folder: Path, listing: Listing) -> InstrumentRun:
-    """Return the exports as a run in which each file is a sample; nothing but their first lines is looked at.
+    """Return the exports as a run in which each file is a sample, with its values where allotropy is at hand.
 
     Args:
         folder: As the caller named it; its name is the run's id.
@@ -73,6 +74,12 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     """
     name = folder.resolve().name
     exports = dict(_exports(listing, MAX_FILES))
+    program = allotropy.python()
+    if program is not None:
+        chosen = [(entry, exports[entry.path].vendor) for entry in listing.files if entry.path in exports]
+        told, wrong = allotropy.read_exports(program, listing, chosen)
+        if told:
+            return allotropy.run_of(listing, name, NAME, told, wrong)
     first: dict[Export, str] = {}
     for path, kind in exports.items():
         first.setdefault(kind, path)
@@ -93,7 +100,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
 
 
 def _needed(kind: Export) -> str:
-    return f"the library allotropy reads it as {kind.vendor}, and a platform of your own could call that"
+    return f"the library allotropy reads it as {kind.vendor}, where {allotropy.VARIABLE} names a Python that has it"
 
 
 def _file(entry: Entry, mine: bool) -> RunFile:

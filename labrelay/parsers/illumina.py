@@ -232,4 +232,6 @@ def _no_reads(completion: Completion, files: list[RunFile]) -> list[Problem]:
     if completion.converted.value is Known.YES:
         text = "it says that the reads were converted, and the folder holds no FASTQ file of a sample; bring them"
         return [error("NO_READS", text, completion.converted.evidence)]
-    return [warning("NOT_CONVERTED", "the folder holds no FASTQ file of a sample yet; convert the run first")]
+    return [
+        warning("NOT_CONVERTED", "the folder holds no FASTQ file of a sample yet; convert it with labrelay demultiplex")
+    ]

@@ -1,4 +1,4 @@
-"""InterOp files: is each whole for its version, and the records of the two that a run is judged by.
+"""InterOp files: is each whole for its version, and the records of those that a run is judged by.
 
 The formats are those of Illumina's InterOp documentation: one byte version, one byte record length, sometimes more,
 then records of equal size in little-endian order. A file that was cut is read without complaint by other tools and
@@ -8,13 +8,15 @@ gives a better quality on less yield, so that its length is checked first and a 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labrelay.model.instrument import ReadSegment
 from labrelay.model.problem import Problem
+from labrelay.model.qc import QCMetric
 from labrelay.parsers.text import warning
 
 FOLDER = "InterOp/"
@@ -32,6 +34,16 @@ class Layout:
     start: int
     record: int
     scores: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Errors:
+    """ErrorMetrics, a row a tile and cycle: the percentage of PhiX's bases that were called wrong, or NaN."""
+
+    lane: NDArray[np.integer]
+    tile: NDArray[np.integer]
+    cycle: NDArray[np.integer]
+    percent: NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -76,19 +88,33 @@ def _extraction(head: bytes) -> Layout | None:
     return _plain((2, 38))(head)
 
 
+def _error(head: bytes) -> Layout | None:
+    if head[0] != 6:
+        return _plain((3, 30), (4, 12), (5, 16))(head)
+    if len(head) < 6:
+        return None
+    # The sequences of the adapters follow, and each record has a share for each of them.
+    adapters, length = struct.unpack_from("<HH", head, 2)
+    return Layout(6, 6 + adapters * length, head[1]) if head[1] == 12 + 4 * adapters else None
+
+
 def _quality(head: bytes) -> Layout | None:
-    version, record = head[0], head[1]
+    version, record, at = head[0], head[1], 2
     if version == 4:
         return Layout(4, 2, 206, tuple(range(1, 51))) if record == 206 else None
-    if version not in (5, 6, 7) or len(head) < 3:
+    if version == 9:
+        record, at = int.from_bytes(head[1:3], "little"), 3
+    if version not in (5, 6, 7, 8, 9) or len(head) <= at:
         return None
-    bins = head[3] if head[2] and len(head) > 3 else 0
-    start = 4 + 3 * bins if head[2] else 3
+    bins = head[at + 1] if head[at] and len(head) > at + 1 else 0
+    start = at + 2 + 3 * bins if head[at] else at + 1
     if len(head) < start:
         return None
-    # Lower and upper bounds of all bins, then the score that each stands for.
-    scores = tuple(head[start - bins : start]) if version > 5 and bins else tuple(range(1, 51))
-    wanted = (8 if version == 7 else 6) + 4 * len(scores)
+    # Each bin has a lower and an upper bound and the score that it stands for: up to version 6 all lower bounds come
+    # first and all scores last, then each bin's three stand together. Up to version 5 the columns are single scores.
+    last = head[start - bins : start] if version == 6 else head[at + 4 : start : 3]
+    scores = tuple(last) if version > 5 and bins else tuple(range(1, 51))
+    wanted = (8 if version > 6 else 6) + (8 if version > 7 else 4) * len(scores)
     return Layout(version, start, record, scores) if record == wanted else None
 
 
@@ -97,8 +123,8 @@ _LAYOUTS: dict[str, Callable[[bytes], Layout | None]] = {
     "tilemetricsout.bin": _tile,
     "qmetricsout.bin": _quality,
     "extractionmetricsout.bin": _extraction,
-    "correctedintmetricsout.bin": _plain((2, 48), (3, 34)),
-    "errormetricsout.bin": _plain((3, 30), (4, 12), (5, 12)),
+    "correctedintmetricsout.bin": _plain((2, 48), (3, 34), (4, 28)),
+    "errormetricsout.bin": _error,
 }
 
 
@@ -151,13 +177,10 @@ def tiles_of(data: bytes, layout: Layout) -> Tiles:
 
 def qualities_of(data: bytes, layout: Layout) -> Qualities:
     """Return the base calls in QMetricsOut.bin; a tile's cycle that was written twice counts as it was last."""
-    tile = "<u4" if layout.version == 7 else "<u2"
-    kind = np.dtype([("lane", "<u2"), ("tile", tile), ("cycle", "<u2"), ("calls", "<u4", (len(layout.scores),))])
-    table: Table = np.frombuffer(data, kind, offset=layout.start)
-    if _repeats(table):
-        # Of the reversed table the first of each key is the last that was written.
-        _, first = np.unique(_keys(table[::-1]), return_index=True)
-        table = table[::-1][first]
+    tile = "<u4" if layout.version > 6 else "<u2"
+    calls = "<u8" if layout.version > 7 else "<u4"
+    kind = np.dtype([("lane", "<u2"), ("tile", tile), ("cycle", "<u2"), ("calls", calls, (len(layout.scores),))])
+    table = _last_written(np.frombuffer(data, kind, offset=layout.start))
     good = np.asarray(layout.scores) >= 30
     return Qualities(
         table["lane"],
@@ -166,6 +189,42 @@ def qualities_of(data: bytes, layout: Layout) -> Qualities:
         table["calls"].sum(axis=1, dtype=np.uint64),
         table["calls"][:, good].sum(axis=1, dtype=np.uint64),
     )
+
+
+def errors_of(data: bytes, layout: Layout) -> Errors:
+    """Return the error rates in ErrorMetricsOut.bin; a tile's cycle that was written twice counts as it was last."""
+    tile = "<u4" if layout.version > 3 else "<u2"
+    fields = [("lane", "<u2"), ("tile", tile), ("cycle", "<u2"), ("percent", "<f4")]
+    rest = layout.record - np.dtype(fields).itemsize
+    table = _last_written(np.frombuffer(data, np.dtype([*fields, ("rest", f"V{rest}")]), offset=layout.start))
+    return Errors(table["lane"], table["tile"], table["cycle"], table["percent"])
+
+
+def spans(reads: Iterable[ReadSegment]) -> Iterator[tuple[ReadSegment, range]]:
+    """Give each read with its cycles, counted through the run from 1."""
+    at = 1
+    for read in reads:
+        yield read, range(at, at + read.cycles)
+        at += read.cycles
+
+
+def usable(cycles: range) -> range:
+    """Return the cycles of a read that are judged: all but the last, which has no next one to correct it by."""
+    return cycles[:-1] if len(cycles) > 1 else cycles
+
+
+def metric(name: str, value: float | None, unit: str, scope: str, file: str) -> QCMetric:
+    """Return a number that an InterOp file told."""
+    return QCMetric(name=name, value=value, unit=unit, scope=scope, source=FOLDER + file)
+
+
+def _last_written(table: Table) -> Table:
+    """Return the table with one row for each tile's cycle, the last that was written."""
+    if not _repeats(table):
+        return table
+    # Of the reversed table the first of each key is the last that was written.
+    _, first = np.unique(_keys(table[::-1]), return_index=True)
+    return table[::-1][first]
 
 
 def _keys(table: Table) -> NDArray[np.uint64]:

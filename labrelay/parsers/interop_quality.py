@@ -6,7 +6,7 @@ has no next one to correct it by.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,15 @@ from labrelay.parsers.interop import (
     Tiles,
     check_length,
     cycles_of,
+    errors_of,
     is_checked,
+    metric,
     qualities_of,
+    spans,
     tiles_of,
+    usable,
 )
+from labrelay.parsers.interop_errors import ERRORS, error_metrics
 from labrelay.parsers.listing import Entry, Listing, read_head
 from labrelay.parsers.reading import Reading
 from labrelay.parsers.text import warning
@@ -59,7 +64,13 @@ def interop_metrics(reading: Reading, reads: Sequence[ReadSegment], lanes: int |
     metrics = list(_cluster_metrics(tiles_of(*tiles), () if problems else reads)) if tiles is not None else []
     if qualities is not None and not problems:
         metrics += _quality_metrics(qualities, reads)
-    return metrics
+    errors = _load(reading, layouts, ERRORS)
+    if errors is not None:
+        found_rates, wrong = error_metrics(errors_of(*errors), reads, lanes)
+        metrics += found_rates
+        reading.problems += wrong
+    # What is of the whole run is looked for first, and there may be eight lanes.
+    return sorted(metrics, key=lambda found: (found.scope != "run", found.scope.startswith("lane")))
 
 
 def cycle_quality(listing: Listing, reads: Sequence[ReadSegment]) -> tuple[CycleQuality, ...]:
@@ -69,7 +80,7 @@ def cycle_quality(listing: Listing, reads: Sequence[ReadSegment]) -> tuple[Cycle
     if found is None:
         return ()
     table = qualities_of(*found)
-    of_read = {cycle: read.number for read, cycles in _spans(reads) for cycle in cycles}
+    of_read = {cycle: read.number for read, cycles in spans(reads) for cycle in cycles}
     points = []
     for lane in np.unique(table.lane):
         here = table.lane == lane
@@ -104,34 +115,18 @@ def _load(reading: Reading, layouts: dict[str, Layout], name: str) -> tuple[byte
     return (data, layout) if data is not None and len(data) == entry.size else None
 
 
-def _spans(reads: Iterable[ReadSegment]) -> Iterator[tuple[ReadSegment, range]]:
-    """Give each read with its cycles, counted through the run from 1."""
-    at = 1
-    for read in reads:
-        yield read, range(at, at + read.cycles)
-        at += read.cycles
-
-
-def _usable(cycles: range) -> range:
-    return cycles[:-1] if len(cycles) > 1 else cycles
-
-
-def _metric(name: str, value: float | None, unit: str, scope: str, file: str) -> QCMetric:
-    return QCMetric(name=name, value=value, unit=unit, scope=scope, source=FOLDER + file)
-
-
 def _cluster_metrics(tiles: Tiles, reads: Sequence[ReadSegment]) -> Iterator[QCMetric]:
     file = "TileMetricsOut.bin"
-    usable = sum(len(_usable(cycles)) for _, cycles in _spans(reads))
+    judged = sum(len(usable(cycles)) for _, cycles in spans(reads))
     scopes = [("run", sum(tiles.clusters.values()), sum(tiles.passed.values()))] if tiles.clusters else []
     if len(tiles.clusters) > 1:
         scopes += [(f"lane {n}", tiles.clusters[n], tiles.passed.get(n, 0.0)) for n in sorted(tiles.clusters)]
     for scope, clusters, passed in scopes:
-        yield _metric("clusters", clusters, "count", scope, file)
-        yield _metric("clusters_pf", passed, "count", scope, file)
-        yield _metric("clusters_pf_percent", 100 * passed / clusters if clusters else None, "percent", scope, file)
-        if usable:
-            yield _metric("yield", passed * usable / 1e9, "Gbp", scope, file)
+        yield metric("clusters", clusters, "count", scope, file)
+        yield metric("clusters_pf", passed, "count", scope, file)
+        yield metric("clusters_pf_percent", 100 * passed / clusters if clusters else None, "percent", scope, file)
+        if judged:
+            yield metric("yield", passed * judged / 1e9, "Gbp", scope, file)
 
 
 def _share(table: Qualities, rows: NDArray[np.bool_]) -> float | None:
@@ -141,17 +136,17 @@ def _share(table: Qualities, rows: NDArray[np.bool_]) -> float | None:
 
 def _quality_metrics(table: Qualities, reads: Sequence[ReadSegment]) -> Iterator[QCMetric]:
     file = "QMetricsOut.bin"
-    spans = [(read, np.isin(table.cycle, list(_usable(cycles)))) for read, cycles in _spans(reads)]
-    every = np.logical_or.reduce([rows for _, rows in spans]) if spans else np.ones(len(table.cycle), bool)
-    yield _metric("q30_percent", _share(table, every), "percent", "run", file)
+    by_read = [(read, np.isin(table.cycle, list(usable(cycles)))) for read, cycles in spans(reads)]
+    every = np.logical_or.reduce([rows for _, rows in by_read]) if by_read else np.ones(len(table.cycle), bool)
+    yield metric("q30_percent", _share(table, every), "percent", "run", file)
     counts = {True: 0, False: 0}
-    for read, rows in spans:
+    for read, rows in by_read:
         counts[read.is_index] += 1
         name = f"{'index' if read.is_index else 'read'} {counts[read.is_index]}"
-        yield _metric("q30_percent", _share(table, rows), "percent", name, file)
+        yield metric("q30_percent", _share(table, rows), "percent", name, file)
     lanes = [int(lane) for lane in np.unique(table.lane)]
     for lane in lanes if len(lanes) > 1 else ():
-        yield _metric("q30_percent", _share(table, every & (table.lane == lane)), "percent", f"lane {lane}", file)
+        yield metric("q30_percent", _share(table, every & (table.lane == lane)), "percent", f"lane {lane}", file)
 
 
 def _fit(table: Qualities, reads: Sequence[ReadSegment], lanes: int | None) -> list[Problem]:

@@ -47,6 +47,7 @@ class Item(NamedTuple):
 
 _FINNIGAN = b"\x01\xa1" + "Finnigan".encode("utf-16-le")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP = b"PK\3\4"
 _GATAN = (b"\0\0\0\x03", b"\0\0\0\x04")
 _SPECTRA, _IMAGE = FileRole.SPECTRA, FileRole.IMAGE
 _MSCONVERT = "ProteoWizard's msconvert"
@@ -73,6 +74,7 @@ FORMATS = (
         magic=(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"SQLite format 3\0"),
         sides=(".scan", ".mtd", ".timeseries.data", ".1.~idx2"),
     ),
+    Format("ozx", "an OME-Zarr in one file", "unzip -d NAME.ome.zarr, then Labrelay", _IMAGE, (".ozx",), magic=(_ZIP,)),
     Format("oir", "an Olympus .oir or .oib image", "Olympus cellSens, or Bio-Formats", _IMAGE, (".oir", ".oib")),
     Format("ims", "an Imaris .ims image", "Imaris, or Bio-Formats", _IMAGE, (".ims",), magic=(_HDF5,)),
     Format("dm", "a Gatan .dm3 or .dm4 image", "DigitalMicrograph, or ncempy", _IMAGE, (".dm3", ".dm4"), magic=_GATAN),

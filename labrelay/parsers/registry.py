@@ -20,6 +20,7 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
 from labrelay.parsers import (
+    allotropy,
     bench,
     cellvoyager,
     czi,
@@ -260,6 +261,9 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
         RefusedInput: `folder` cannot be read, or no platform knows it.
     """
     listing = listed(folder, limit)
+    if platform is not None and platform.startswith(allotropy.PREFIX):
+        name = folder.resolve().stem if folder.is_file() else folder.resolve().name
+        return Look(allotropy.look_as(listing, name, platform.removeprefix(allotropy.PREFIX)), [], listing)
     ranked = _ranked(listing)
     wanted = [found for found, seen in ranked if platform in (None, seen.platform)]
     if not wanted:

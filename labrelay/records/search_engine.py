@@ -6,15 +6,17 @@ Both get words that were cut by `search_words`, each where it stands, so that ne
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import Connection, column, select, table, text
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.orm import Session
 
 from labrelay.records.search_schema import SearchDocumentRow
 from labrelay.records.search_words import is_facet
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 
 # Of these tables a change marks the thing as dirty: (table, columns whose change counts; none means all).
 WATCHED: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -44,7 +46,6 @@ KINDS = ("experiment", "sample", "instrument run", "workflow run", "file")
 BEGINNINGS = 4  # beginnings of words up to so many letters are in the index themselves
 OWN_NAMES = ("vector", "ix_search_document_vector")  # what PostgreSQL has beside the tables of the schema
 _FTS = table("search_fts", column("rowid"), column("search_fts"))
-_VECTOR = column("vector", TSVECTOR)
 
 
 def ids_of(kind: str) -> tuple[int, int]:
@@ -104,7 +105,9 @@ def found(
         query = select(SearchDocumentRow.id, SearchDocumentRow.group_id)
         query = query.where(SearchDocumentRow.id.between(first, last))
         # A cast takes the words as they are; `to_tsquery` would cut them once more, in its own way.
-        query = query.where(_VECTOR.bool_op("@@")(sql_cast(asked, TSQUERY))).order_by(SearchDocumentRow.id.desc())
+        vector, words = _postgres_types()
+        matched = column("vector", vector).bool_op("@@")(sql_cast(asked, words))
+        query = query.where(matched).order_by(SearchDocumentRow.id.desc())
     return [(row[0], row[1]) for row in session.execute(query.limit(limit))]
 
 
@@ -125,6 +128,12 @@ def put(session: Session, new: Sequence[Indexed]) -> None:
         return
     statement = text("UPDATE search_document SET vector = CAST(:vector AS tsvector) WHERE id = :id")
     session.execute(statement, [{"id": each.id, "vector": _vector(each.body)} for each in new])
+
+
+def _postgres_types() -> tuple[type[TSVECTOR], type[TSQUERY]]:
+    from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR  # a tenth of what a command on SQLite imports
+
+    return TSVECTOR, TSQUERY
 
 
 def _on_sqlite(session: Session) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Executable, Table
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 
 from labrelay.records.schema import Base
@@ -19,9 +19,8 @@ def insert_missing(session: Session, table: type[Base], rows: Sequence[dict[str,
 
     Cost: one call of the driver per 500 rows, whatever is there already. All rows have the same names.
     """
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    statement = _insert(session, cast(Table, table.__table__))
     # One short statement with many sets of values: it is compiled once, not once for each number of rows.
-    statement = insert(cast(Table, table.__table__)).on_conflict_do_nothing()
     statement = statement.execution_options(preserve_rowcount=True)
     session.flush()  # what the rows refer to may be waiting in the session
     added = 0
@@ -29,3 +28,11 @@ def insert_missing(session: Session, table: type[Base], rows: Sequence[dict[str,
         done = session.execute(statement, list(rows[start : start + CHUNK]))
         added += max(0, getattr(done, "rowcount", 0))
     return added
+
+
+def _insert(session: Session, table: Table) -> Executable:
+    if session.get_bind().dialect.name != "postgresql":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table).on_conflict_do_nothing()

@@ -31,6 +31,7 @@ from labrelay.steps.rules import load_rules
 from labrelay.steps.settings import FILE, Settings, load_settings
 from labrelay.stores.folder import FolderObjectStore
 from labrelay.stores.folder_reads import FolderReadStore
+from labrelay.workflows.local import picard
 from labrelay.workflows.local.sandbox import bubblewrap, choose, display_name
 from labrelay.workflows.nextflow import runtime
 from labrelay.workflows.nextflow.command import check_tools
@@ -81,7 +82,7 @@ def examine(home: Path) -> tuple[list[Setting], list[Finding]]:
     checks: list[Callable[[], Iterator[Finding]]] = [
         lambda: _sandbox(settings),
         _tools,
-        lambda: iter([_nextflow(settings)]),
+        lambda: iter([_nextflow(settings), _converter()]),
     ]
     if settings is not None:
         known = settings
@@ -175,6 +176,16 @@ def _nextflow(settings: Settings | None) -> Finding:
             return _broken("nextflow", str(missing))
         return _note("nextflow", str(missing), "workflows in WDL need none")
     return _ok("nextflow", f"{found.version} ({found.where})")
+
+
+def _converter() -> Finding:
+    """Say what makes reads of raw base calls; without it only `labrelay demultiplex` is out of reach."""
+    found = next((path for name in ("bcl-convert", picard.NAME) if (path := shutil.which(name)) is not None), None)
+    if found is not None:
+        return _ok("demultiplex", found)
+    if picard.launcher() is not None:
+        return _ok("demultiplex", f"Picard ({picard.CHECKOUT})")
+    return _note("demultiplex", "neither bcl-convert nor picard: no reads of raw base calls", picard.GET_IT)
 
 
 def _package(name: str) -> str | None:

@@ -38,6 +38,7 @@ from labrelay.records.superseded import superseded_by
 from labrelay.steps.bundles import definition_of
 from labrelay.steps.home import Home
 from labrelay.workflows.definition import Definition
+from labrelay.workflows.metrics import in_order
 
 
 def gather(
@@ -102,16 +103,15 @@ def recorded_result(home: Home, session: Session, run_id: str) -> Result:
     report = RunReport.model_validate({**(attempt.report or {}), "tasks": [_task(row) for row in rows]})
     metrics = session.scalars(select(MetricRow).where(MetricRow.owner_id == run_id)).all()
     definition = definition_of(home, run.workflow_digest)
-    order = {name: place for place, name in enumerate(definition.metrics)}
-    measured = sorted(metrics, key=lambda m: order.get(m.name, len(order)))
+    stored = [QCMetric.model_validate({n: getattr(m, n) for n in QCMetric.model_fields}) for m in metrics]
     return gather(
         home,
         session,
         run,
         report,
         _outputs(home, session, run_id, definition),
-        [QCMetric.model_validate({n: getattr(m, n) for n in QCMetric.model_fields}) for m in measured],
-        {m.name: Verdict(m.verdict) for m in measured if m.name in definition.thresholds},
+        in_order(definition, stored),
+        {m.name: Verdict(m.verdict) for m in metrics if m.name in definition.thresholds},
         Verdict(run.verdict),
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from labrelay.model.errors import UsageError
 from labrelay.model.progress import Progress, Silent
+from labrelay.parsers.allotropy import VARIABLE
 from labrelay.records.database import Database
 from labrelay.records.eln.port import Notebook
 from labrelay.records.sqlite import sqlite_url
@@ -96,6 +98,9 @@ def open_home(path: Path, progress: Progress | None = None) -> Home:
         RefusedInput: Its settings are wrong.
     """
     settings = load_settings(path)
+    if settings.allotropy is not None:
+        # Parsers know no home; for the rest of this process it is as if the environment had said it.
+        os.environ.setdefault(VARIABLE, settings.allotropy)
     adapters = adapters_of(path, settings)
     records = Database(database_url(path, settings))
     records.ensure()

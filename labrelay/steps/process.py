@@ -66,7 +66,7 @@ def take_in(
     folder = whole(folder)
     tell = home.progress
     tell.stage("parse", folder.name)
-    seen = look(folder)
+    seen = look(folder, home.settings.platform_of(folder))
     run = seen.run
     if rested is not None and (known := by_rest(run, rested)) != run:
         run = known

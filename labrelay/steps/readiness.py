@@ -104,6 +104,16 @@ def unfinished(run: InstrumentRun, *, a_person_asks: bool = False) -> str | None
         run: As parsed.
         a_person_asks: Somebody named this very folder, so that a folder without any word on completion is taken.
     """
+    waits = unarrived(run, a_person_asks=a_person_asks)
+    if waits is None and run.completion.converted.value is Known.NO:
+        waits = "there is no file of reads of a sample yet: convert the run to FASTQ first"
+        if run.platform == "illumina" and run.completion.converted.evidence is None:
+            waits += " (labrelay demultiplex FOLDER --out FOLDER)"
+    return waits
+
+
+def unarrived(run: InstrumentRun, *, a_person_asks: bool = False) -> str | None:
+    """Return what says that the instrument's own files are not all there, or None; see `unfinished`."""
     facts = run.completion
     for fact, what in ((facts.acquired, "the instrument has not finished"), (facts.copied, "not all files have come")):
         if fact.value is Known.NO:
@@ -116,8 +126,6 @@ def unfinished(run: InstrumentRun, *, a_person_asks: bool = False) -> str | None
         return str(vanished)
     if Known.YES not in (facts.acquired.value, facts.copied.value) and not a_person_asks:
         return f"{_silent(run)} (a marker, or a list of MD5 sums): {_refused_for(run) or TAKE_ANYWAY}"
-    if facts.converted.value is Known.NO:
-        return "there is no file of reads of a sample yet: convert the run to FASTQ first"
     return None
 
 

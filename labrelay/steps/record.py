@@ -14,7 +14,7 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef, FileRole
 from labrelay.model.ids import derived_id
 from labrelay.model.names import slug
-from labrelay.model.qc import Verdict, judge_all, worst
+from labrelay.model.qc import Verdict, judge_each, worst
 from labrelay.model.runs import OutputFile, RunReport
 from labrelay.model.states import RunState
 from labrelay.records import audit, intake, outbox, runs, superseded
@@ -102,8 +102,8 @@ def _record_result(home: Home, run: WorkflowRunRow, token: str, report: RunRepor
         report = named_report(report, definition.outputs)
     outputs = _store_outputs(home, run, report, definition)
     faultpoint("record.outputs_stored")
-    metrics = read_metrics(definition, {f.name: f.path for f in outputs})
-    verdicts = judge_all({m.name: m.value for m in metrics}, list(definition.thresholds.values()))
+    metrics = read_metrics(definition, [(f.name, f.path) for f in outputs])
+    verdicts = judge_each(metrics, list(definition.thresholds.values()))
     verdict = worst(list(verdicts.values()))
     with home.records.read() as session:
         result = gather(home, session, run, report, outputs, metrics, verdicts, verdict)

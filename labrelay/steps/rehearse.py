@@ -61,7 +61,7 @@ def rehearse(home: Home, folder: Path) -> tuple[InstrumentRun, list[Rehearsed]]:
     if not folder.exists():
         raise UsageError(f"there is no folder or file {folder}")
     rules = load_rules(home.path)
-    run = read_run(folder)
+    run = read_run(folder, home.settings.platform_of(folder))
     broken = {rule.name: why for rule in rules if (why := _broken(home, rule)) is not None}
     rows: dict[str, list[SheetSample]] = defaultdict(list)
     for sample in run.samples:

@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.problem import Problem
+from labrelay.parsers.allotropy import PREFIX
 from labrelay.records.catalog.port import Sensitivity
 
 FILE = "labrelay.toml"
@@ -86,6 +87,18 @@ class Settings(BaseSettings):
     )
     nextflow: Path | None = Field(
         None, description="a Nextflow program, or a folder of its jars; default: PATH, then what make nextflow brought"
+    )
+    multiqc: str = Field(
+        "multiqc", description="the MultiQC program, by name on PATH or by path, for `inspect --multiqc`"
+    )
+    allotropy: str | None = Field(
+        None,
+        description="the Python of an environment with the library allotropy, which reads exports of bench instruments",
+    )
+    exports: dict[Path, Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]{1,80}$")]] = Field(
+        {},
+        description="folders whose runs allotropy reads, each with the vendor as it names it: "
+        '`{"/data/softmax" = "MOLDEV_SOFTMAX_PRO"}`',
     )
     landing: tuple[Path, ...] = Field((), description="folders that `watch` scans for finished runs")
     quiet_minutes: float = Field(5, ge=0, description="how long a run folder must rest between two equal observations")
@@ -196,6 +209,13 @@ class Settings(BaseSettings):
             raise ValueError("a token has only ASCII letters, digits and signs, and no blanks: copy it anew")
         return SecretStr(plain)
 
+    def platform_of(self, folder: Path) -> str | None:
+        """Return as which platform a run's folder is to be read, where a setting says it."""
+        given = folder.resolve()
+        above = [root for root in self.exports if given.is_relative_to(root.resolve())]
+        root = max(above, key=lambda each: len(each.resolve().parts), default=None)
+        return None if root is None else f"{PREFIX}{self.exports[root]}"
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -213,6 +233,12 @@ class Settings(BaseSettings):
 def find_home(given: str | Path | None = None) -> Path:
     """Return the home folder: as given, else LABRELAY_HOME, else ./labrelay-home."""
     return Path(given or os.environ.get("LABRELAY_HOME") or DEFAULT_HOME).expanduser().resolve()
+
+
+def settings_here(home: str | Path | None = None) -> Settings:
+    """Return the settings of a home, and where there is none those that the environment gives."""
+    folder = find_home(home)
+    return load_settings(folder) if (folder / FILE).is_file() else Settings()
 
 
 def load_settings(home: Path) -> Settings:

@@ -82,7 +82,7 @@ def scan(home: Home) -> list[Seen]:
     found: list[_Found] = []
     for landing in home.settings.landing:
         try:
-            found += _candidates(landing, seen)
+            found += _candidates(home, landing, seen)
         except OSError as error:
             seen.append(Seen(folder=landing, state=FolderState.REFUSED, reason=_unlisted(error)))
     with home.records.write() as session:
@@ -132,7 +132,7 @@ def watch_folder(home: Home, folder: Path) -> Seen:
         if error.errno in _PASSING:
             raise
         raise UsageError(f"the folder {printable(str(folder), 300)} cannot be listed: {error.strerror}") from None
-    root = _spoken_of(child, run_roots(listing), folder)
+    root = _spoken_of(child, _roots(home, child, listing), folder)
     found = _Found(child / root, _content(listing, root))
     with home.records.write() as session:
         look = observations.observe(session, str(child), found.content)
@@ -166,7 +166,7 @@ def _spoken_of(child: Path, roots: list[str], folder: Path) -> str:
     return meant[0]
 
 
-def _candidates(landing: Path, seen: list[Seen]) -> Iterator[_Found]:
+def _candidates(home: Home, landing: Path, seen: list[Seen]) -> Iterator[_Found]:
     children = [c for c in landing.resolve().iterdir() if not c.name.startswith(".") and not c.is_symlink()]
     loose = sorted(c for c in children if not c.is_dir())
     taken = list(_files(loose, seen))
@@ -176,7 +176,7 @@ def _candidates(landing: Path, seen: list[Seen]) -> Iterator[_Found]:
     for child in sorted(c for c in children if c.is_dir()):
         try:
             listing = walk(child)
-            roots = run_roots(listing)
+            roots = _roots(home, child, listing)
             for root in roots:
                 yield _Found(child / root, _content(listing, root))
             if not roots:
@@ -204,6 +204,11 @@ def _stray(place: Path, reason: str | None, seen: list[Seen]) -> None:
         seen.append(Seen(folder=place, state=FolderState.WAITING, reason=reason))
 
 
+def _roots(home: Home, child: Path, listing: Listing) -> list[str]:
+    """Return the runs in a landed folder; one that a setting says how to read is a run whatever lies in it."""
+    return [""] if home.settings.platform_of(child) is not None and listing.files else run_roots(listing)
+
+
 def _content(listing: Listing, root: str = "") -> str:
     """Return a digest of what lies in one of the runs that a folder holds (the empty text: all of it).
 
@@ -229,7 +234,7 @@ def _judge(home: Home, found: _Found, look: Observation, first: dict[str, Path])
     if waits is not None:
         return said(waits)
     try:
-        run = read_run(found.folder)
+        run = read_run(found.folder, home.settings.platform_of(found.folder))
     except RefusedInput as error:
         state = FolderState.REFUSED if found.folder.exists() else FolderState.WAITING
         return said(Readiness(state=state, reason=_first_line(error)))

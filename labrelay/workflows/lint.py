@@ -87,7 +87,11 @@ def _mapping(document: Any, definition: Definition) -> Iterator[Problem]:
     for name in definition.outputs:
         if name not in outputs:
             yield _wrong("OUTPUT_UNKNOWN", f"outputs.{name}: the workflow has no such output", outputs)
-    users = [(f"metrics.{name}", spec.output) for name, spec in definition.metrics.items()]
+    qc = {name for name, spec in definition.outputs.items() if spec.qc}
+    for name in sorted(qc & set(outputs)):
+        if FILE not in (outputs[name].get("format"), outputs[name].get("items", {}).get("format")):
+            yield _wrong("OUTPUT_UNKNOWN", f"outputs.{name}.qc: it is no output of type File or Array[File]", outputs)
+    users = [(f"metrics.{name}", spec.output) for name, spec in definition.metrics.items() if spec.output not in qc]
     users += [(f"tables.{name}", table.output) for name, table in definition.tables.items()]
     users += [(f"figures.{name}", figure.output) for name, figure in definition.figures.items()]
     for user, output in users:

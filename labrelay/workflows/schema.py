@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import WDL
 
 from labrelay.model.errors import RefusedInput
@@ -15,6 +14,9 @@ from labrelay.workflows.definition import COMMAND, NEXTFLOW, READY2RUN, Definiti
 from labrelay.workflows.document import load_document
 from labrelay.workflows.nextflow.schema import pipeline_schema
 from labrelay.workflows.shapes import EITHER, FILE, FOLDER, NAMED, declared, files_in, inputs_schema
+
+if TYPE_CHECKING:
+    import jsonschema
 
 __all__ = [
     "FILE",
@@ -126,6 +128,8 @@ def input_problems(schema: Mapping[str, Any], inputs: Mapping[str, Any], look: b
         inputs: Qualified names and values.
         look: Whether to look for local files (a URI is never looked for).
     """
+    import jsonschema  # here: whoever only asks for a schema does without
+
     problems = [_input_problem(error, schema) for error in jsonschema.Draft202012Validator(schema).iter_errors(inputs)]
     if look:
         for name, value in inputs.items():

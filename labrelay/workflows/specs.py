@@ -90,7 +90,8 @@ class OutputSpec(Frozen):
     """What an output is to people: its role, a label, its media type.
 
     `path` is a pattern (`*`, `?`, `**`) that names the output's files: relative to the publish folder of Nextflow, or
-    to the work folder of a command, whose outputs may also be `optional`.
+    to the work folder of a command, whose outputs may also be `optional`. `qc` says that a common tool wrote its files
+    (`labrelay.parsers.qc_files`), so that the numbers in them become the result's.
     """
 
     role: FileRole = FileRole.OUTPUT
@@ -98,10 +99,14 @@ class OutputSpec(Frozen):
     media_type: str | None = None
     path: str | None = None
     optional: bool = False
+    qc: bool = False
 
 
 class MetricSpec(Frozen):
-    """Where a number is: in which JSON output, under which JSON pointer (RFC 6901), in which unit."""
+    """Where a number is: in which JSON output, under which JSON pointer (RFC 6901), in which unit.
+
+    Of an output with `qc` the pointer is `/` and the name that the tool's reader gives the number, with its unit.
+    """
 
     output: str
     pointer: str = Field(pattern=r"^(/([^~/]|~[01])*)+$")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from labrelay.model.instrument import Completion, Fact, InstrumentRun, Known, Un
 from labrelay.model.problem import Problem, Severity
 from labrelay.parsers import registry
 from labrelay.parsers.listing import Listing
+
+QC = Path(__file__).parents[1] / "data" / "qc"
 
 
 def test_one_file_is_inspected_as_a_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,3 +83,23 @@ def test_a_page_with_pictures_is_written_and_the_text_is_told_all_the_same(
     assert "no picture of S_B02f00d0.tif" in page or "labrelay[imaging]" in page
     assert "<title>S</title>" in page
     assert "<script" not in page
+
+
+def test_qc_files_of_tools_are_shown_with_their_numbers_where_there_is_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspect = shell(monkeypatch)
+    for name in ("small.flagstat.txt", "SAMPLE.fastp.json"):
+        (tmp_path / name).write_bytes((QC / name).read_bytes())
+    (tmp_path / "notes.txt").write_text("nothing of a tool")
+    said = inspect("inspect", tmp_path)
+    assert said.code == 0
+    assert "SAMPLE.fastp.json, written by fastp" in said.out
+    assert "small.flagstat.txt, written by samtools flagstat" in said.out
+    assert "98.82  percent  small" in said.out
+    assert "notes" not in said.out
+    told = json.loads(inspect("inspect", tmp_path / "SAMPLE.fastp.json", "--json").out)
+    assert [(file["path"], file["tool"]) for file in told] == [("SAMPLE.fastp.json", "fastp")]
+    assert told[0]["qc"][0]["value"] == 16_763_944
+    assert inspect("inspect", tmp_path / "notes.txt").code == 2
+    assert inspect("inspect", tmp_path, "--as", "illumina").code == 2

@@ -1,32 +1,38 @@
 """Kill -9 trials of the real command with the real engine: `labrelay process`, its runner, miniwdl and a task.
 
-The command runs in a process forked from one that has its imports (they would be two thirds of the time); the runner,
-its keepers, miniwdl and the task are started as always. The task calls `witness`, a program on PATH that appends its
-working folder to a file beside itself: what was really computed is counted by nobody of ours.
+The command runs in a process forked from one that has its imports (they would be two thirds of the time), and so do
+its runner and miniwdl, but where the runner is what dies: there they are started as always, as the keepers and the
+task are everywhere. The task calls `witness`, a program on PATH that appends its working folder to a file beside
+itself: what was really computed is counted by nobody of ours.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
+import pytest
 from tiny_run import TinyLab
 
 from labrelay.cli.main import main
-from labrelay.steps.home import open_home
-from labrelay.steps.submit import Composer
+from labrelay.workflows.local import engine
 from labrelay.workflows.local.processes import boot_id, started_at, stop_recorded
 
 from .invariants import Expected, check_invariants, differences, grow_old, snapshot
 from .trials import DONE, in_child
 
 WITNESS = '#!/bin/sh\necho "$PWD" >> "$(dirname "$0")/witnessed"\n'
+IN_RUNNER = ("runner.", "bundle.unpacked")  # points that the runner passes
 SETTINGS = 'sandbox = "host"\nconcurrency = 2\n'
 
 
@@ -88,9 +94,19 @@ class Shop:
                 stop_recorded(int(text), began, boot_id(), 1.0)
 
     def _warm(self) -> None:
-        home = open_home(self.lab.home)
-        Composer(home).workflow("count_reads", None)
-        home.close()
+        """Do all of it once in this process: forks find its imports, mappers and templates made."""
+        folder = self.fresh("warm")
+        path = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+        for words in (["process", str(self.lab.run)], ["sweep"]):
+            given = ["labrelay", "--home", str(folder / "home"), *words]
+            with (
+                patch.dict(os.environ, path),
+                patch.object(sys, "argv", given),
+                redirect_stdout(io.StringIO()),
+                pytest.raises(SystemExit) as end,
+            ):
+                main()
+            assert not end.value.code, words
 
 
 def cli(home: Path, *words: str) -> None:
@@ -100,6 +116,8 @@ def cli(home: Path, *words: str) -> None:
         SystemExit: With its exit code, if that is not 0.
     """
     sys.argv = ["labrelay", "--home", str(home), *words]
+    if os.environ.get("LABRELAY_FAULT", "").startswith(IN_RUNNER):
+        engine.subprocess = subprocess
     try:
         main()
     except SystemExit as end:

@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from nursery import Nursery
 
 from labrelay.workflows.local import lock
 
-from .commands import Shop, runners, starts, witnessed
+from .commands import IN_RUNNER, Shop, runners, starts, witnessed
 from .trials import DONE, share
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,8 @@ POINT = re.compile(r'faultpoint\(\s*"([a-z_.]+)"')
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Shop]:
+    nursery.start()
     made = Shop(tmp_path_factory.mktemp("command"))
     yield made
     made.stop()
@@ -36,7 +38,7 @@ def killed_at(shop: Shop, point: str) -> list[str]:
     armed = {"LABRELAY_FAULT": f"{point}:1:kill", "LABRELAY_FAULT_ONCE": str(once)}
     code = shop.process(folder, armed)
     # A kill of the runner is healed by the command itself: it makes a second attempt.
-    healed = point.startswith(("runner.", "bundle.unpacked")) and code == DONE
+    healed = point.startswith(IN_RUNNER) and code == DONE
     expected = DONE if healed else -signal.SIGKILL
     found = (
         [] if code == expected else [f"the killed command ended with {code}: {(folder / 'log').read_text()[-1500:]}"]

@@ -76,7 +76,7 @@ def client(service: str, endpoint: str, **config: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    """Run one emulator for all tests of this process."""
+    """Run one emulator to the end of the tests; each module or conftest that imports this has one of its own."""
     folder = tmp_path_factory.mktemp("emulator")
     with running(folder) as endpoint:
         yield Emulated(endpoint, folder)

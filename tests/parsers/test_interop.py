@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
 from pathlib import Path
 
@@ -10,41 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_folders import CASES, codes, put
+from interop_files import EXTRACTION, MISEQ, NEXTSEQ, QUALITY, TILES, interop_codes, run_of, stored, told
+from run_folders import put
 
-from labrelay.model.instrument import InstrumentRun, ReadSegment
+from labrelay.model.instrument import ReadSegment
 from labrelay.parsers.interop import check_length, cycles_of, is_checked, qualities_of, tiles_of
 from labrelay.parsers.interop_quality import cycle_quality
 from labrelay.parsers.listing import walk
 from labrelay.parsers.registry import read_run
 
-STORED = CASES.parent / "interop"
-MISEQ = CASES / "illumina-miseq-2014-single-read-interop/140211_M00612_0148_000000000-A7M8N"
-NEXTSEQ = CASES / "illumina-nextseq500-2016-interop/160404_NS500318_0141_AHW37NBGXX"
-QUALITY, TILES, EXTRACTION = "QMetricsOut.bin", "TileMetricsOut.bin", "ExtractionMetricsOut.bin"
 RECORD = 206  # bytes of a record of QMetrics version 4
-
-
-def stored(name: str, case: str = "miseq-2014") -> bytes:
-    return gzip.decompress((STORED / f"{case}.{name}.gz").read_bytes())
-
-
-def run_of(tmp_path: Path, case: Path = MISEQ, **files: bytes) -> InstrumentRun:
-    root = tmp_path / case.name
-    for source in case.glob("*.xml"):
-        put(root, source.name, source.read_bytes())
-    put(root, "RTAComplete.txt")
-    for name, data in files.items():
-        put(root, f"InterOp/{name}.bin", data)
-    return read_run(root)
-
-
-def told(run: InstrumentRun) -> dict[tuple[str, str], float | None]:
-    return {(m.name, m.scope): m.value for m in run.qc if (m.source or "").startswith("InterOp/")}
-
-
-def interop_codes(run: InstrumentRun) -> list[str]:
-    return [code for code in codes(run) if code.startswith(("INTEROP", "ZERO"))]
 
 
 def test_a_whole_run_has_the_yield_and_quality_that_illuminas_library_computes(tmp_path: Path) -> None:
@@ -139,7 +113,8 @@ def binned(version: int, rows: list[tuple[int, int, int, list[int]]]) -> bytes:
     """Return a QMetrics file of three bins (2, 23, 37), as two-colour instruments write it."""
     tile = "I" if version == 7 else "H"
     record = struct.calcsize(f"<H{tile}H3I")
-    head = bytes([version, record, 1, 3, 0, 15, 31, 14, 30, 45, 2, 23, 37])
+    bins = [0, 14, 2, 15, 30, 23, 31, 45, 37] if version == 7 else [0, 15, 31, 14, 30, 45, 2, 23, 37]
+    head = bytes([version, record, 1, 3, *bins])
     return head + b"".join(struct.pack(f"<H{tile}H3I", lane, at, cycle, *calls) for lane, at, cycle, calls in rows)
 
 

@@ -240,7 +240,7 @@ def test_it_runs_as_a_workflow_and_gives_what_the_report_and_the_notebook_want(
     status = lab.wait(token, 120)
     assert status.state is RunState.COMPLETE, (status, lab.log(token))
     report = lab.engine.report(token)
-    metrics = {m.name: m.value for m in read_metrics(definition, {"metrics": output(report, "metrics")})}
+    metrics = {m.name: m.value for m in read_metrics(definition, [("metrics", output(report, "metrics"))])}
     assert 270 <= (metrics["cells"] or 0) <= 300
     without = {name for name, value in metrics.items() if value is None}
     assert without == {"positives", "positive_percent"}

@@ -215,7 +215,7 @@ def test_metrics_are_read_and_missing_ones_are_none(tmp_path: Path) -> None:
     definition = load(write(tmp_path / "d", ECHO, toml))
     path = tmp_path / "m.json"
     path.write_text(json.dumps({"a": 1.5, "deep": [0, {"a/b": 7}], "c": "text"}))
-    found = {m.name: (m.value, m.unit, m.scope) for m in read_metrics(definition, {"o": path}, "S1")}
+    found = {m.name: (m.value, m.unit, m.scope) for m in read_metrics(definition, [("o", path)], "S1")}
     assert found == {"a": (1.5, "x", "S1"), "b": (7.0, "", "S1"), "c": (None, "", "S1"), "d": (None, "", "S1")}
 
 
@@ -230,7 +230,9 @@ def test_the_registry_adds_finds_and_bundles_a_third_party_definition(tmp_path: 
     version, path = registry.bundle(registry.get("their_flow"))
     assert path.name == f"{version.digest}.zip"
     assert registry.bundle(registry.get("their_flow")) == (version, path)
-    with pytest.raises(NotFound, match="there are cell_count, samtools_stats, their_flow, viral_variants"):
+    with pytest.raises(
+        NotFound, match="there are cell_count, demultiplex, samtools_stats, their_flow, to_ome_zarr, viral_variants"
+    ):
         registry.get("nope")
     (source / "main.wdl").write_text(ECHO.replace("one", "1"))
     with pytest.raises(Conflict, match="another workflow their_flow"):

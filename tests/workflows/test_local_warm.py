@@ -18,6 +18,8 @@ from labrelay.workflows.local import keeper, starter
 
 from .conftest import ECHO, Lab, eventually, one_task, processes_with
 
+pytestmark = pytest.mark.cold
+
 
 def order(folder: Path, log: int, *arguments: str) -> starter.Order:
     guard = ["--usage", str(folder / "usage.json"), "--chdir", str(folder)]

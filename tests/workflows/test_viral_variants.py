@@ -36,7 +36,7 @@ def test_all_agreed_changes_are_found_and_no_others(make_lab: Callable[..., Lab]
     assert found == truth
 
     definition = Registry(Path()).get("viral_variants")
-    metrics = {m.name: m.value for m in read_metrics(definition, {"metrics": output(report, "metrics")})}
+    metrics = {m.name: m.value for m in read_metrics(definition, [("metrics", output(report, "metrics"))])}
     assert None not in metrics.values(), metrics
     assert metrics["variants"] == expected
     assert metrics["mapped_percent"] > 99  # type: ignore[operator]

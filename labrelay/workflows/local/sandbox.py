@@ -33,7 +33,10 @@ NETWORK_ETC = (
     "pki",
     "ca-certificates",
 )
-ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "nsswitch.conf", "fonts", "magic")
+ETC = (
+    "alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "nsswitch.conf", "fonts", "magic",
+    "java-17-openjdk", "java-21-openjdk",  # which Debian's Java leads to by links
+)  # fmt: skip
 NOBODY = 65534
 # Settings of ours and the container backend of miniwdl that each means.
 BACKENDS = {

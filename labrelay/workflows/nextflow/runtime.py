@@ -32,6 +32,8 @@ OPENED = (
 )
 # As Nextflow's own launcher does: a pipeline's JVM mostly waits, so it is to start soon.
 JVM_OPTIONS = ("-XX:+TieredCompilation", "-XX:TieredStopAtLevel=1")
+# What `make nextflow` had Java keep of classes; where it does not fit this Java or these jars, Java passes it over.
+KEPT_CLASSES = "classes.jsa"
 SECONDS = 60
 
 
@@ -78,8 +80,7 @@ def find(setting: str | None = None) -> Nextflow:
 
 def nextflow_folders() -> tuple[str, ...]:
     """Return what a sandbox has to show so that the Nextflow of `make nextflow` can be started inside of it."""
-    settings = ("/etc/java-17-openjdk", "/etc/java-21-openjdk")  # which Debian's Java leads to by links
-    return tuple(str(path) for path in (CHECKOUT, *map(Path, settings)) if path.is_dir())
+    return (str(CHECKOUT),) if CHECKOUT.is_dir() else ()
 
 
 def _of_setting(path: Path) -> Nextflow:
@@ -102,6 +103,8 @@ def _of_jars(folder: Path) -> Nextflow:
     opened = [f"--add-opens={name}=ALL-UNNAMED" for name in OPENED]
     # As the launcher takes them; what cannot be split is told by Java.
     own = os.environ.get("NXF_OPTS", "").split()
+    kept = folder / KEPT_CLASSES
+    own = [f"-XX:SharedArchiveFile={kept}", "-Xlog:cds=off", *own] if kept.is_file() else own
     argv = [java(), *JVM_OPTIONS, *own, *opened, "-cp", os.pathsep.join(map(str, jars)), "nextflow.cli.Launcher"]
     return Nextflow(tuple(argv), version, str(folder), bundled=True)
 
@@ -130,8 +133,8 @@ def _version_of(program: str, written: int) -> str:
     return found[1]
 
 
-def java() -> str:
-    """Return the Java that runs Nextflow: of NXF_JAVA_HOME, of JAVA_HOME, or on PATH.
+def java(who: str = "Nextflow") -> str:
+    """Return the Java that runs Nextflow, or what else needs one: of NXF_JAVA_HOME, of JAVA_HOME, or on PATH.
 
     Raises:
         MissingTool: There is none, or it is older than Java 17.
@@ -139,10 +142,10 @@ def java() -> str:
     home = os.environ.get("NXF_JAVA_HOME") or os.environ.get("JAVA_HOME")
     program = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if program is None:
-        raise MissingTool(f"Nextflow needs Java {OLDEST_JAVA} or newer, and there is none on PATH; install it.")
+        raise MissingTool(f"{who} needs Java {OLDEST_JAVA} or newer, and there is none on PATH; install it.")
     version = _java_version(program)
     if version < OLDEST_JAVA:
-        raise MissingTool(f"Nextflow needs Java {OLDEST_JAVA} or newer; {program} is Java {version}: set JAVA_HOME.")
+        raise MissingTool(f"{who} needs Java {OLDEST_JAVA} or newer; {program} is Java {version}: set JAVA_HOME.")
     return program
 
 

@@ -12,8 +12,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jsonschema
-
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem
 from labrelay.workflows.definition import Definition, InputSource, InputSpec
@@ -64,6 +62,8 @@ def read_schema(definition: Definition) -> tuple[dict[str, Any], list[str]] | No
     path = definition.folder / SCHEMA_FILE
     if not path.is_file():
         return None
+    import jsonschema  # here: few pipelines of a home have a schema to check
+
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"it has more than {MAX_BYTES:,} bytes")

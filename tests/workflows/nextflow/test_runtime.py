@@ -78,6 +78,14 @@ def test_the_checkouts_jars_are_run_by_java_17_or_newer(bare_machine: Path) -> N
     assert "-Xmx1g" in found.argv
     assert found.bundled
     assert f"{runtime.CHECKOUT}/groovy-4.0.23.jar" in found.argv[-2]
+    assert not any("SharedArchiveFile" in word for word in found.argv)
+
+
+def test_classes_that_java_has_kept_are_used_where_they_are(bare_machine: Path) -> None:
+    kept = jars(runtime.CHECKOUT, "24.10.8") / "classes.jsa"
+    kept.touch()
+    program(bare_machine / "java", "echo 'openjdk version \"17.0.15\" 2025-04-15' >&2")
+    assert f"-XX:SharedArchiveFile={kept}" in runtime.find().argv
 
 
 def test_a_setting_is_taken_or_refused_but_never_passed_over(bare_machine: Path, tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""The run folder that demultiplexing makes: reads, reports and what describes the run, there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from labrelay.model.canonical import JSONValue
+from labrelay.model.errors import Conflict
+from labrelay.model.faults import faultpoint
+from labrelay.model.files import FileRole
+from labrelay.model.runs import OutputFile, RunReport
+from labrelay.steps.demultiplex_run import Asked
+from labrelay.stores.durable import fsync_dir, fsync_tree, make_dirs, make_temp_dir
+
+RECORD = "Reports/demultiplex.json"
+FINISHED = "Logs/FastqComplete.txt"
+
+
+def made_before(out: Path, key: str) -> int | None:
+    """Return how many files of reads `out` has when it was made of the same, None when there is no such folder.
+
+    Raises:
+        Conflict: It is there, and is something else.
+    """
+    if not out.exists():
+        return None
+    try:
+        record = json.loads((out / RECORD).read_bytes())
+        if record["key"] == key:
+            return int(record["reads"])
+        why = "was made of other base calls, or by another sheet or converter"
+    except (OSError, ValueError, KeyError, TypeError):
+        why = "is none that demultiplex made"
+    raise Conflict(f"{out} is there, and {why}: name another folder with --out, or remove it")
+
+
+def collect(asked: Asked, report: RunReport, out: Path) -> int:
+    """Put reads, reports and what describes the run into one new folder, which gets its name last."""
+    make_dirs(out.parent)
+    temp, handle = make_temp_dir(out.parent)
+    try:
+        reads = [file for file in report.files if file.output == "reads"]
+        for place, files in (("", reads), ("Reports", [f for f in report.files if f.output == "reports"])):
+            _take(files, temp / place)
+        _describe(asked, temp)
+        record: JSONValue = {
+            "key": asked.key,
+            "run": asked.run.run_id,
+            "converter": asked.converter,
+            "tools": dict(report.tools),
+            "reads": len(reads),
+            "notes": list(asked.plan.notes),
+            "plan": dict(asked.plan.document),
+        }
+        _write(temp / RECORD, json.dumps(record, indent=1).encode())
+        _write(temp / FINISHED, b"")
+        fsync_tree(temp)
+        faultpoint("demultiplex.collected")
+        temp.rename(out)
+        fsync_dir(out.parent)
+        faultpoint("demultiplex.named")
+    except BaseException:
+        shutil.rmtree(temp, ignore_errors=True)
+        raise
+    finally:
+        os.close(handle)
+    return len(reads)
+
+
+def _take(files: Sequence[OutputFile], folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for file in files:
+        source = Path(file.path).resolve()
+        target = folder / source.name
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+
+
+def _describe(asked: Asked, folder: Path) -> None:
+    """Copy what describes the run, and put the sheet beside it that was used."""
+    for file in asked.run.files:
+        if file.role is FileRole.RUN_METADATA:
+            target = folder / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(asked.source / file.path, target)
+    _write(folder / "SampleSheet.csv", asked.sheet)
+    _write(folder / "Reports" / "SampleSheet.csv", asked.sheet)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
