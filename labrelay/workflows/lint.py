@@ -75,15 +75,8 @@ def _mapping(document: Any, definition: Definition) -> Iterator[Problem]:
     for name, spec in definition.inputs.items():
         if name not in shapes:
             yield _wrong("INPUT_UNKNOWN", f"inputs.{name}: the workflow has no such input", shapes)
-        elif spec.source in (InputSource.READS_R1, InputSource.READS_R2) and shapes[name].get("type") != "array":
-            message = f"inputs.{name}: reads are one file a lane, so the workflow has to take an Array[File]."
-            yield Problem(code="INPUT_WRONG_TYPE", message=message, path=FILE_NAME)
-        elif not _takes_folders(spec.source, shapes[name]):
-            message = (
-                f"inputs.{name}: {spec.source.value} is a Directory, of several an Array[Directory], which WDL has in "
-                "`version development`."
-            )
-            yield Problem(code="INPUT_WRONG_TYPE", message=message, path=FILE_NAME)
+        elif (wrong := _wrong_type(spec.source, shapes[name])) is not None:
+            yield Problem(code="INPUT_WRONG_TYPE", message=f"inputs.{name}: {wrong}", path=FILE_NAME)
     for name in definition.outputs:
         if name not in outputs:
             yield _wrong("OUTPUT_UNKNOWN", f"outputs.{name}: the workflow has no such output", outputs)
@@ -97,6 +90,16 @@ def _mapping(document: Any, definition: Definition) -> Iterator[Problem]:
     for user, output in users:
         if outputs.get(output, {}).get("format") != FILE:
             yield _wrong("OUTPUT_UNKNOWN", f"{user}: {output} is no output of type File", outputs)
+
+
+def _wrong_type(source: InputSource, shape: Mapping[str, Any]) -> str | None:
+    """Return why an input cannot take what its source gives, or None."""
+    if source in (InputSource.READS_R1, InputSource.READS_R2) and shape.get("type") != "array":
+        return "reads are one file a lane, so the workflow has to take an Array[File]."
+    if not _takes_folders(source, shape):
+        kinds = "is a Directory, of several an Array[Directory], which WDL has in `version development`."
+        return f"{source.value} {kinds}"
+    return None
 
 
 def _takes_folders(source: InputSource, shape: Mapping[str, Any]) -> bool:

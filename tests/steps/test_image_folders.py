@@ -27,6 +27,8 @@ from labrelay.steps.results import show_result
 from labrelay.steps.route import plan_by_hand
 from labrelay.steps.rules import Rule
 from labrelay.steps.submit import Composer
+from labrelay.workflows.lint import lint
+from labrelay.workflows.registry import BUILT_IN
 
 
 def wells_of(home: Home, plate: str) -> list[tuple[str, int, float, float]]:
@@ -110,3 +112,11 @@ def test_what_a_run_is_asked_with_does_not_grow_with_the_plate(make_home: Callab
     asked = Composer(home).intent(planned).request_inputs
     assert len(json.dumps(asked)) < 1_000
     assert Path(asked["cell_count.table"]).read_text().count("PLATE7_B02f") == 400
+
+
+def test_a_list_of_files_is_no_place_for_a_folder(tmp_path: Path) -> None:
+    text = (BUILT_IN / "cell_count" / "main.wdl").read_text().replace("Array[Directory]+", "Array[File]+")
+    (tmp_path / "main.wdl").write_text(text)
+    (tmp_path / "definition.toml").write_text((BUILT_IN / "cell_count" / "definition.toml").read_text())
+    [wrong] = [problem for problem in lint(tmp_path) if problem.code == "INPUT_WRONG_TYPE"]
+    assert wrong.message.startswith("inputs.folders: images.folders is a Directory, of several an Array[Directory]")
