@@ -10,8 +10,8 @@ from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.problem import Problem
 from labrelay.parsers.czi_file import MAGIC, MOST_XML, BadCzi, CutCzi, CziFile, read_czi
 from labrelay.parsers.czi_metadata import HOLLOW, image_sets, instrument, other_facts
-from labrelay.parsers.image_files import Told, run_of_files
-from labrelay.parsers.listing import Entry, Listing, open_regular, read_head
+from labrelay.parsers.image_files import Told, by_heads, run_of_files
+from labrelay.parsers.listing import Entry, Listing, open_regular
 from labrelay.parsers.text import error, warning
 from labrelay.parsers.xml import parse_xml
 
@@ -22,9 +22,7 @@ ENDING = ".czi"
 
 def detect(listing: Listing) -> Detection | None:
     """Say whether the folder holds CZI files; their first bytes decide."""
-    named = [entry for entry in listing.files if entry.name.lower().endswith(ENDING)]
-    found = tuple(e.path for e in named[:8] if read_head(listing.root, e.path, 16).startswith(MAGIC))[:3]
-    return Detection(platform=NAME, confidence=0.9, evidence=found) if found else None
+    return by_heads(NAME, listing, ENDING, lambda head: head.startswith(MAGIC))
 
 
 def read(folder: Path, listing: Listing) -> InstrumentRun:

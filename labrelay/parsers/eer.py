@@ -14,8 +14,8 @@ from xml.etree.ElementTree import Element
 from labrelay.model.imaging import Channel, ImageSet
 from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.problem import Problem
-from labrelay.parsers.image_files import Told, from_documents, run_of_files
-from labrelay.parsers.listing import Entry, Listing, open_regular, read_head
+from labrelay.parsers.image_files import Told, by_heads, from_documents, run_of_files
+from labrelay.parsers.listing import Entry, Listing, open_regular
 from labrelay.parsers.planes import positive
 from labrelay.parsers.text import error, to_int, warning
 from labrelay.parsers.tiff_pages import BadTiff, CutTiff, TiffPage, read_pages
@@ -33,9 +33,8 @@ _RAW = ("exposureTime", "meanDoseRate", "totalDose", "numberOfFrames", "eerGainR
 
 def detect(listing: Listing) -> Detection | None:
     """Say whether the folder holds EER movies; a session of EPU or SerialEM around them is the better guess."""
-    named = [entry for entry in listing.files if entry.name.lower().endswith(ENDING)]
-    found = tuple(e.path for e in named[:8] if read_head(listing.root, e.path, 16).startswith(_MAGICS))[:3]
-    return Detection(platform=NAME, confidence=0.6, evidence=found) if found else None
+    found = by_heads(NAME, listing, ENDING, lambda head: head.startswith(_MAGICS))
+    return found.model_copy(update={"confidence": 0.6}) if found else None
 
 
 def read(folder: Path, listing: Listing) -> InstrumentRun:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageSet
-from labrelay.model.instrument import Completion, Fact, InstrumentRun, Known, RunFile
+from labrelay.model.instrument import Completion, Detection, Fact, InstrumentRun, Known, RunFile
 from labrelay.model.problem import Problem
 from labrelay.parsers.image_names import is_image
-from labrelay.parsers.listing import Entry, Listing
+from labrelay.parsers.listing import Entry, Listing, read_head
 from labrelay.parsers.mrc import is_mrc_name
 from labrelay.parsers.opaque_formats import item_of
 from labrelay.parsers.planes import cut
@@ -54,6 +54,13 @@ class Told:
 
 
 Look = Callable[[Listing, Entry], Told]
+
+
+def by_heads(platform: str, listing: Listing, ending: str, fits: Callable[[bytes], bool]) -> Detection | None:
+    """Say whether some of the first files of an ending are of the platform, by their first 16 bytes."""
+    named = [entry for entry in listing.files if entry.name.lower().endswith(ending)]
+    found = tuple(entry.path for entry in named[:8] if fits(read_head(listing.root, entry.path, 16)))[:3]
+    return Detection(platform=platform, confidence=0.9, evidence=found) if found else None
 
 
 def run_of_files(

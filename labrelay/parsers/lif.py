@@ -12,10 +12,10 @@ from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
-from labrelay.parsers.image_files import Told, run_of_files
+from labrelay.parsers.image_files import Told, by_heads, run_of_files
 from labrelay.parsers.lif_file import MOST_XML, BadLif, CutLif, LifFile, is_lif, read_lif
 from labrelay.parsers.lif_metadata import HOLLOW, LifImage, image_set, lif_images, other_axes
-from labrelay.parsers.listing import Entry, Listing, open_regular, read_head
+from labrelay.parsers.listing import Entry, Listing, open_regular
 from labrelay.parsers.text import error, warning
 from labrelay.parsers.xml import parse_xml
 
@@ -27,9 +27,7 @@ TURNED = "plane of "  # before the name of an image whose planes are not of x an
 
 def detect(listing: Listing) -> Detection | None:
     """Say whether the folder holds LIF files; their first bytes decide."""
-    named = [entry for entry in listing.files if entry.name.lower().endswith(ENDING)]
-    found = tuple(e.path for e in named[:8] if is_lif(read_head(listing.root, e.path, 16)))[:3]
-    return Detection(platform=NAME, confidence=0.9, evidence=found) if found else None
+    return by_heads(NAME, listing, ENDING, is_lif)
 
 
 def read(folder: Path, listing: Listing) -> InstrumentRun:

@@ -11,7 +11,7 @@ from labrelay.model.imaging import Channel, ImageSet
 from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
-from labrelay.parsers.image_files import Told, run_of_files
+from labrelay.parsers.image_files import Told, by_heads, run_of_files
 from labrelay.parsers.listing import Entry, Listing, open_regular, read_head
 from labrelay.parsers.text import warning
 
@@ -26,13 +26,7 @@ _TYPES = {"float32": "float", "float64": "double"}
 
 def detect(listing: Listing) -> Detection | None:
     """Say whether the folder holds ND2 files; their first bytes decide."""
-    named = [entry for entry in listing.files if entry.name.lower().endswith(ENDING)]
-    found = tuple(entry.path for entry in named[:8] if _is_nd2(listing, entry))[:3]
-    return Detection(platform=NAME, confidence=0.9, evidence=found) if found else None
-
-
-def _is_nd2(listing: Listing, entry: Entry) -> bool:
-    return read_head(listing.root, entry.path, 16).startswith(_MAGICS)
+    return by_heads(NAME, listing, ENDING, lambda head: head.startswith(_MAGICS))
 
 
 def read(folder: Path, listing: Listing) -> InstrumentRun:
@@ -59,7 +53,7 @@ def _look(listing: Listing, entry: Entry) -> Told:
 
 def _open(listing: Listing, entry: Entry) -> Mapping[str, Any] | Problem:
     """Return what the file says, by the extra's reader; anything that it raises is the file's problem."""
-    if not _is_nd2(listing, entry):
+    if not read_head(listing.root, entry.path, 16).startswith(_MAGICS):
         return warning("BAD_ND2", "it does not begin as an ND2 file does; copy it again", entry.path)
     try:
         import nd2
