@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from labrelay.model.canonical import digest
 from labrelay.model.errors import Conflict, RefusedInput
@@ -57,6 +58,14 @@ class Ingested:
     already: int = 0
     datasets: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+
+
+class _Kept(NamedTuple):
+    """A stored file, its id (made from it, which takes longer than to keep it), and what a gate learned of it."""
+
+    ref: FileRef
+    id: str
+    stats: Mapping[str, object] | None
 
 
 def fingerprint(run: InstrumentRun) -> str:
@@ -110,7 +119,7 @@ class _Ingest:
         self.home, self.run, self.folder, self.lease = home, run, folder, held
         self.prefix = f"raw/{slug(run.platform)}/{slug(run.run_id)}/"
         self.outcome = Ingested(run.id)
-        self.refs: dict[str, tuple[FileRef, Mapping[str, object] | None]] = {}  # with what a gate learned of it
+        self.refs: dict[str, _Kept] = {}
         self.total = sum(file.size for file in run.files)
         self.read_bytes, self.lock = 0, Lock()
         self.kept = time.monotonic()
@@ -183,7 +192,7 @@ class _Ingest:
         if len(rows) < len(group):
             return False
         for file, row in zip(group, rows, strict=True):
-            self.refs[file.path] = (intake.ref_of(row), row.stats if is_judged(file) else None)
+            self.refs[file.path] = _Kept(intake.ref_of(row), row.id, row.stats if is_judged(file) else None)
             self.outcome.already += 1
             self._advance(file.size)
         return True
@@ -219,10 +228,9 @@ class _Ingest:
         rows = [(ref, file.role.value, gate.stats(file)) for ref, file in zip(refs, group, strict=True)]
         with self.home.records.write() as session:
             lease.confirm(session, self.lease)
-            times = {ref.id: time_ns for ref, time_ns in zip(refs, modified, strict=True) if time_ns}
-            intake.add_files(session, rows, times)
-        for file, (ref, _role, stats) in zip(group, rows, strict=True):
-            self.refs[file.path] = (ref, stats if is_judged(file) else None)
+            ids = intake.add_files(session, rows, modified)
+        for file, id, (ref, _role, stats) in zip(group, ids, rows, strict=True):
+            self.refs[file.path] = _Kept(ref, id, stats if is_judged(file) else None)
             self.outcome.stored += 1
             self.outcome.bytes_stored += ref.size
         faultpoint("ingest.group_recorded")
@@ -241,7 +249,7 @@ class _Ingest:
                 lease.confirm(session, self.lease)
 
     def _finish(self) -> None:
-        entries = tuple(ManifestFile(path=f.path, role=f.role, ref=self.refs[f.path][0]) for f in self.run.files)
+        entries = tuple(ManifestFile(path=f.path, role=f.role, ref=self.refs[f.path].ref) for f in self.run.files)
         manifest = Manifest(run_id=self.run.id, files=entries, created=datetime.now(UTC))
         stored = write_manifest(
             self.home.objects, f"manifests/{slug(self.run.platform)}/{slug(self.run.run_id)}.json", manifest
@@ -254,7 +262,7 @@ class _Ingest:
             for label, files in labels.items():
                 state = "unassigned" if self._reads(files) else "no_reads"
                 dataset = intake.add_dataset(session, self.run.id, label, state, None, None)
-                links = [(self.refs[f.path][0].id, f.lane, f.read) for f in files]
+                links = [(self.refs[f.path].id, f.lane, f.read) for f in files]
                 intake.link_files(session, dataset.id, links)
                 intake.add_metrics(session, dataset.id, _metrics(self.refs[f.path] for f in files))
                 self.outcome.datasets[label] = dataset.id
@@ -273,7 +281,7 @@ class _Ingest:
         return labels
 
     def _reads(self, files: Sequence[RunFile]) -> int:
-        counts = [(self.refs[f.path][1] or {}).get("reads") for f in files]
+        counts = [(self.refs[f.path].stats or {}).get("reads") for f in files]
         return sum(int(str(n)) if n is not None else 1 for n in counts)  # a BAM that was not counted has reads
 
 
@@ -294,9 +302,9 @@ def _drop(staged: tuple[StagedMany, list[int | None]] | None) -> None:
         staged[0].abort()
 
 
-def _metrics(files: Iterable[tuple[FileRef, Mapping[str, object] | None]]) -> list[QCMetric]:
+def _metrics(files: Iterable[_Kept]) -> list[QCMetric]:
     """Return the reads' quality over all files of a dataset, from what the gate counted."""
-    counted = [FastqStats.model_validate(stats) for _ref, stats in files if stats and "quality_sum" in stats]
+    counted = [FastqStats.model_validate(stats) for kept in files if (stats := kept.stats) and "quality_sum" in stats]
     bases = sum(s.bases for s in counted)
     metrics = [QCMetric(name="reads", value=sum(s.reads for s in counted), unit="count", scope="reads")]
     if bases:
