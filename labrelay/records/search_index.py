@@ -48,8 +48,9 @@ def settle(session: Session, most: int = MOST) -> int:
 def _index(session: Session, ids: Sequence[str]) -> None:
     made = documents(session, ids)
     before = {row.entity_id: row for row in session.execute(_known(ids))}
-    groups = _groups(session, {_group_of(each) for each in made})
-    rows = {each.id: _row(each, groups[_group_of(each)]) for each in made}
+    grouped = [(each, _group_of(each)) for each in made]
+    groups = _groups(session, {group for _each, group in grouped})
+    rows = {each.id: _row(each, groups[group]) for each, group in grouped}
     same = {key for key, row in rows.items() if key in before and _unchanged(before[key], row)}
     gone = [before[key] for key in before if key not in rows]
     old = [row for key, row in before.items() if key not in same]

@@ -15,6 +15,7 @@ from labrelay.stores.ports import ObjectStore, Staged, StagedMany
 MOST = 500  # files of a bundle
 MOST_BYTES = 64 << 20
 SMALL = 8 << 20  # what is larger stands alone: its bytes take longer than the waiting
+AHEAD = 2  # bundles that are read while one is recorded: one waits for the disk, and one for the processor
 AT_ONCE = 8  # requests to a store that is far away
 
 Item = TypeVar("Item")
@@ -42,19 +43,19 @@ def in_bundles(files: Iterable[Item], size: Callable[[Item], int]) -> Iterator[l
 def ahead(
     work: Callable[[Item], Done], items: Iterable[Item], drop: Callable[[Done], object]
 ) -> Generator[tuple[Item, Done], None, None]:
-    """Give each item with what `work` made of it, while a thread works on the next one.
+    """Give each item with what `work` made of it, in order, while threads work on the next ones.
 
     Args:
-        work: Called for one item at a time, in order.
-        items: Taken one further than what was given.
+        work: Called for `AHEAD` items at a time.
+        items: Taken so many further than what was given.
         drop: Gets what was made and not given, when the caller stops or `work` raises.
     """
     waiting: list[tuple[Item, Future[Done]]] = []
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+    with ThreadPoolExecutor(AHEAD, thread_name_prefix="ahead") as pool:
         try:
             for item in items:
                 waiting.append((item, pool.submit(work, item)))
-                if len(waiting) > 1:
+                if len(waiting) > AHEAD:
                     before, made = waiting.pop(0)
                     yield before, made.result()
             while waiting:
