@@ -71,7 +71,7 @@ def add_files(
     Args:
         session: In a writing transaction.
         files: Each with its role and statistics.
-        modified: In the same order, when the file that was read had last been modified (ns since 1970); none: not known.
+        modified: In their order, when the file that was read had last been modified (ns since 1970), if that is known.
 
     Returns:
         Their ids, in order.
@@ -93,7 +93,7 @@ def add_files(
         for (ref, role, stats), time_ns in zip(files, times, strict=True)
     ]
     insert_missing(session, FileRow, rows)
-    return [row["id"] for row in rows]
+    return [str(row["id"]) for row in rows]
 
 
 def ref_of(row: FileRow) -> FileRef:

@@ -163,7 +163,8 @@ class _Ingest:
         """Store files of which only the bytes count, small ones in bundles; some are read while one is recorded."""
         ordered = sorted(files, key=_first_control_files)
         missing = (file for file in ordered if not self._on_record([file], known))
-        with closing(ahead(self._stage, in_bundles(missing, lambda file: file.size), _drop)) as bundles:
+        wanted = in_bundles(missing, lambda file: file.size, self.home.objects.bundle_bytes)
+        with closing(ahead(self._stage, wanted, _drop)) as bundles:
             for bundle, staged in bundles:
                 if staged is None or not self._commit(bundle, *staged):
                     for file in bundle:

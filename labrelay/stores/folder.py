@@ -51,6 +51,8 @@ class FolderObjectStore:
         name: The store's name in this home, which every `FileRef` carries.
     """
 
+    bundle_bytes = 256 << 20  # which lie on the disk and not in memory
+
     def __init__(self, root: Path, name: str = "objects") -> None:
         self.name = name
         self.root = root.absolute()
@@ -300,7 +302,7 @@ class FolderObjectStore:
         with file_lock(self.root / STAGING / "lock", f"the store {self.root}", timeout=60):
             if os.path.lexists(path):
                 return False
-            os.rename(temp, path)
+            Path(temp).rename(path)
         return True
 
     def _what_came_first(self, key: str, path: Path) -> FileRef:

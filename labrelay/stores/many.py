@@ -12,7 +12,7 @@ from labrelay.model.errors import Conflict
 from labrelay.model.files import FileRef
 from labrelay.stores.ports import ObjectStore, Staged, StagedMany
 
-MOST = 500  # files of a bundle
+MOST = 2000  # files of a bundle: each bundle waits for the disk three times, and for what others write there
 MOST_BYTES = 64 << 20
 SMALL = 8 << 20  # what is larger stands alone: its bytes take longer than the waiting
 AHEAD = 2  # bundles that are read while one is recorded: one waits for the disk, and one for the processor
@@ -22,7 +22,9 @@ Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 
-def in_bundles(files: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+def in_bundles(
+    files: Iterable[Item], size: Callable[[Item], int], most_bytes: int = MOST_BYTES
+) -> Iterator[list[Item]]:
     """Give the files in bundles that may be stored together; a large one stands alone, before those that wait."""
     bundle: list[Item] = []
     total = 0
@@ -31,7 +33,7 @@ def in_bundles(files: Iterable[Item], size: Callable[[Item], int]) -> Iterator[l
         if more > SMALL:
             yield [file]
             continue
-        if len(bundle) == MOST or total + more > MOST_BYTES:
+        if len(bundle) == MOST or total + more > most_bytes:
             yield bundle
             bundle, total = [], 0
         bundle.append(file)

@@ -230,6 +230,7 @@ def test_bundles_are_bounded_by_number_and_bytes_and_a_large_file_stands_alone()
     assert [len(bundle) for bundle in in_bundles(range(many.MOST * 2 + 1), lambda _: 1)] == [many.MOST, many.MOST, 1]
     half = many.SMALL
     assert {len(bundle) for bundle in in_bundles(range(16), lambda _: half)} == {many.MOST_BYTES // half}
+    assert {len(bundle) for bundle in in_bundles(range(16), lambda _: half, 2 * half)} == {2}
     sizes = [1, many.SMALL + 1, 2]
     assert list(in_bundles(sizes, lambda size: size)) == [[many.SMALL + 1], [1, 2]]
     assert list(in_bundles([], lambda size: size)) == []
