@@ -79,7 +79,17 @@ def main() -> None:
                 costs[name].append(measured(name, root))
                 sys.stderr.write(f"{name}: {costs[name][-1].wall:.1f} s\n")
         told = (root / "log-labrelay").read_text()
-    print(f"{asked.files} files, {total / 1e6:.0f} MB, {asked.rounds} rounds; {measure.machine()}\n")
+        # Before all is removed, which takes longer than it took to make.
+        tell(costs, f"{asked.files} files, {total / 1e6:.0f} MB, {asked.rounds} rounds", told)
+    measure.keep(
+        f"ingest_images_{asked.files}_{asked.kb[1]}",
+        {name: [vars(cost) for cost in each] for name, each in costs.items()},
+    )
+
+
+def tell(costs: dict[str, list[measure.Cost]], what: str, told: str) -> None:
+    """Print the table, and what the last ingest has told of itself."""
+    print(f"{what}; {measure.machine()}\n")
     copied = [cost.wall for cost in costs["cp -r, sync"]]
     rows = []
     for name, each in costs.items():
@@ -89,11 +99,7 @@ def main() -> None:
         rows.append((name, measure.spread(walls, 1), measure.spread(rates), f"{cpu:.1f}", f"{rss:.0f}"))
     measure.table(("what", "s, median (range)", "rate beside cp", "s of processors", "peak MiB"), rows)
     _stored, read, before, _took, _cpu, peak = told.split()[-6:]
-    print(f"\nOf the last round: listed and parsed in {read} s, {before} MiB then; {peak} MiB at its peak.")
-    measure.keep(
-        f"ingest_images_{asked.files}_{asked.kb[1]}",
-        {name: [vars(cost) for cost in each] for name, each in costs.items()},
-    )
+    print(f"\nOf the last round: listed and parsed in {read} s, {before} MiB then; {peak} MiB at its peak.", flush=True)
 
 
 def make_plate(folder: Path, count: int, smallest: int, largest: int) -> int:
