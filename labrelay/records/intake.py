@@ -63,20 +63,23 @@ def mark_stored(session: Session, run_id: str, fingerprint: str, manifest_key: s
 
 def add_files(
     session: Session,
-    files: Iterable[tuple[FileRef, str, Mapping[str, Any] | None]],
-    modified: Mapping[str, int] | None = None,
-) -> None:
+    files: Sequence[tuple[FileRef, str, Mapping[str, Any] | None]],
+    modified: Sequence[int | None] = (),
+) -> list[str]:
     """Write stored files with their role and what the gate learned of them. Cost: one statement per 500.
 
     Args:
         session: In a writing transaction.
         files: Each with its role and statistics.
-        modified: By file id, when the file that was read had last been modified (ns since 1970).
+        modified: In their order, when the file that was read had last been modified (ns since 1970), if that is known.
+
+    Returns:
+        Their ids, in order.
     """
-    times, moment = modified or {}, now()
+    times, moment = modified or [None] * len(files), now()
     rows = [
         {
-            "id": (id := ref.id),
+            "id": ref.id,
             "storage": ref.storage,
             "key": ref.key,
             "version": ref.version,
@@ -84,12 +87,13 @@ def add_files(
             "size": ref.size,
             "role": role,
             "stats": dict(stats) if stats else None,
-            "source_mtime_ns": times.get(id),
+            "source_mtime_ns": time_ns,
             "created_at": moment,
         }
-        for ref, role, stats in files
+        for (ref, role, stats), time_ns in zip(files, times, strict=True)
     ]
     insert_missing(session, FileRow, rows)
+    return [str(row["id"]) for row in rows]
 
 
 def ref_of(row: FileRow) -> FileRef:

@@ -48,23 +48,24 @@ def settle(session: Session, most: int = MOST) -> int:
 def _index(session: Session, ids: Sequence[str]) -> None:
     made = documents(session, ids)
     before = {row.entity_id: row for row in session.execute(_known(ids))}
-    groups = _groups(session, {_group_of(each) for each in made})
-    rows = {each.id: _row(each, groups[_group_of(each)]) for each in made}
+    grouped = [(each, _group_of(each)) for each in made]
+    groups = _groups(session, {group for _each, group in grouped})
+    rows = {each.id: _row(each, groups[group]) for each, group in grouped}
     same = {key for key, row in rows.items() if key in before and _unchanged(before[key], row)}
     gone = [before[key] for key in before if key not in rows]
     old = [row for key, row in before.items() if key not in same]
     search_engine.remove(session, [Indexed(row.id, row.body) for row in old])
     if gone:
         session.execute(delete(SearchDocumentRow).where(SearchDocumentRow.id.in_([row.id for row in gone])))
-    changed = [dict(row, b_id=before[key].id) for key, row in rows.items() if key in before and key not in same]
+    changed = [dict(row, id=before[key].id) for key, row in rows.items() if key in before and key not in same]
     if changed:
         _update(session, changed)
-    new = [rows[key] for key in ids if key in rows and key not in before]
+    new = _numbered(session, [rows[key] for key in ids if key in rows and key not in before])
     if new:
-        session.execute(insert(_DOCUMENTS), _numbered(session, new))
-    placed = {row.entity_id: row for row in session.execute(_known([k for k in rows if k not in same]))}
-    search_engine.put(session, [Indexed(row.id, row.body) for row in placed.values()])
-    _count(session, old, placed.values())
+        session.execute(insert(_DOCUMENTS), new)
+    placed = [*changed, *new]
+    search_engine.put(session, [Indexed(row["id"], row["body"]) for row in placed])
+    _count(session, [row.group_id for row in old], [(row["group_id"], row["id"]) for row in placed])
 
 
 def _numbered(session: Session, new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -105,9 +106,11 @@ def _row(made: Document, group_id: int) -> dict[str, Any]:
 
 
 def _update(session: Session, changed: list[dict[str, Any]]) -> None:
-    names = [name for name in changed[0] if name not in ("b_id", "entity_id", "kind")]
+    names = [name for name in changed[0] if name not in ("id", "entity_id", "kind")]
     statement = update(_DOCUMENTS).where(_DOCUMENTS.c.id == bindparam("b_id"))
-    session.execute(statement.values({name: bindparam(name) for name in names}), changed)
+    # A column's own name may not be bound to something else than its value.
+    rows = [{"b_id": row["id"], **{name: row[name] for name in names}} for row in changed]
+    session.execute(statement.values({name: bindparam(name) for name in names}), rows)
 
 
 def _group_of(made: Document) -> Facets:
@@ -126,15 +129,18 @@ def _groups(session: Session, wanted: set[Facets]) -> dict[Facets, int]:
     return {tuple(row[1:]): row[0] for row in session.execute(query)}
 
 
-def _count(session: Session, old: Iterable[Any], new: Iterable[Any]) -> None:
-    """Move the counts of groups; always in the order of their ids, so that two transactions never wait crosswise."""
+def _count(session: Session, old: Iterable[int], new: Iterable[tuple[int, int]]) -> None:
+    """Move the counts of groups, from those of `old` to those of `new` (group, document).
+
+    Always in the order of the groups' ids, so that two transactions never wait crosswise.
+    """
     change: Counter[int] = Counter()
     newest: dict[int, int] = {}
-    for row in old:
-        change[row.group_id] -= 1
-    for row in new:
-        change[row.group_id] += 1
-        newest[row.group_id] = max(newest.get(row.group_id, 0), row.id)
+    for group in old:
+        change[group] -= 1
+    for group, document in new:
+        change[group] += 1
+        newest[group] = max(newest.get(group, 0), document)
     for group in sorted(change):
         values: dict[Any, Any] = {SearchGroupRow.count: SearchGroupRow.count + change[group]}
         session.execute(update(SearchGroupRow).where(SearchGroupRow.id == group).values(values))

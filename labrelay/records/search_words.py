@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
 
 MAX_WORD, MAX_WORDS = 60, 1500  # characters of a word, and words of a document, that are indexed
@@ -18,12 +19,15 @@ _WORD = re.compile(r"[^\W_]+")
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text in their order; nothing in it is an error."""
+    if text.isascii():  # as nearly every path is; the rest would not change it
+        return [word[:MAX_WORD] for word in _WORD.findall(text.lower())]
     plain = unicodedata.normalize("NFKD", text.casefold())
     # A letter of another script may decompose into marks that are part of it: only those on Latin letters go.
     bare = "".join(c for c in plain if not "\u0300" <= c <= "\u036f")
     return [word[:MAX_WORD] for word in _WORD.findall(unicodedata.normalize("NFC", bare.casefold()))]
 
 
+@lru_cache(maxsize=4096)
 def facet_word(name: str, value: str) -> str:
     """Return the word that stands for a facet's value, whatever its case."""
     return f"zz{sha256(f'{name}={value.casefold()}'.encode()).hexdigest()[:14]}"

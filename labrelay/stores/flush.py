@@ -24,13 +24,16 @@ FEW = 16  # up to here each by itself, as a flush of all takes other programs' u
 THREADS = 8  # flushes that wait at once share a commit of the journal
 
 
+StrPath = str | Path
+
+
 class Flush:
     """Flushes what is written below a folder from now on; opened before the first write, it misses no failure."""
 
     def __init__(self, root: Path, handle: int | None) -> None:
         self._root, self._handle = root, handle
 
-    def files(self, paths: Collection[Path]) -> None:
+    def files(self, paths: Collection[StrPath]) -> None:
         """Make the bytes of these finished files durable.
 
         Raises:
@@ -38,7 +41,7 @@ class Flush:
         """
         self._all(paths, fsync_file)
 
-    def names(self, folders: Collection[Path], count: int) -> None:
+    def names(self, folders: Collection[StrPath], count: int) -> None:
         """Make the names in these folders durable; `count` is how many are new.
 
         Raises:
@@ -46,12 +49,12 @@ class Flush:
         """
         self._all(folders, fsync_dir, count)
 
-    def _all(self, paths: Collection[Path], each: Callable[[Path], None], count: int | None = None) -> None:
+    def _all(self, paths: Collection[StrPath], each: Callable[[Path], None], count: int | None = None) -> None:
         if self._handle is not None and (len(paths) if count is None else count) > FEW:
             _syncfs(self._handle)
             return
         with ThreadPoolExecutor(min(THREADS, max(1, len(paths))), thread_name_prefix="flush") as pool:
-            for _done in pool.map(each, paths):
+            for _done in pool.map(each, map(Path, paths)):
                 pass
 
 

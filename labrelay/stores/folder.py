@@ -1,7 +1,8 @@
 """An object store on a folder: the key is the path, put once, never replaced, readable by any tool.
 
 Layout below the root: `<key>` is the object (mode 0444), `.staging/` holds what nobody can see yet, and `.meta/`
-remembers each object's SHA-256 (see `digests`). Both need no care: `reap` empties the first, the second is made again.
+remembers the SHA-256 of objects on which it cannot be noted (see `digests`). Both need no care: `reap` empties the
+first, the second is made again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import BinaryIO
 from labrelay.model.errors import Conflict, StorageFailed
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef
-from labrelay.stores.digests import Digests, hash_open_file
+from labrelay.stores.digests import Digests, hash_open_file, note
 from labrelay.stores.durable import (
     GRACE_SECONDS,
     file_lock,
@@ -32,11 +33,12 @@ from labrelay.stores.durable import (
     write_all,
 )
 from labrelay.stores.folder_many import FolderStagedMany, hold_many
-from labrelay.stores.keys import checked_key, is_key_part
+from labrelay.stores.keys import checked_key, is_key_part, refuse_no_key
 from labrelay.stores.many import refuse_other
 from labrelay.stores.ports import Watcher
 from labrelay.stores.source import open_source, read_through
 
+StrPath = str | Path
 STAGING, META = ".staging", ".meta"
 NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
@@ -48,6 +50,8 @@ class FolderObjectStore:
         root: The folder; made at the first write.
         name: The store's name in this home, which every `FileRef` carries.
     """
+
+    bundle_bytes = 256 << 20  # which lie on the disk and not in memory
 
     def __init__(self, root: Path, name: str = "objects") -> None:
         self.name = name
@@ -92,7 +96,7 @@ class FolderObjectStore:
             UsageError: A key is no key.
         """
         for _source, key in files:
-            checked_key(key)
+            refuse_no_key(key)
         return hold_many(self, files, on_bytes)
 
     def put_bytes(self, key: str, content: bytes) -> FileRef:
@@ -180,7 +184,7 @@ class FolderObjectStore:
 
     # What follows is between the store and its staged files.
 
-    def publish(self, temp: Path, ref: FileRef, held: os.stat_result) -> FileRef:
+    def publish(self, temp: Path, ref: FileRef, *, noted: bool) -> FileRef:
         """Give the held bytes their name, or find that the same bytes have it already; `temp` stays.
 
         Raises:
@@ -194,7 +198,7 @@ class FolderObjectStore:
                 self._durable.add(made)
             there = self.head(ref.key)
             if there is None:
-                self.give_name(temp, path, ref, held)
+                self.give_name(temp, path, ref, noted=noted)
             else:
                 refuse_other(ref, there)
             faultpoint("store.linked")
@@ -203,17 +207,24 @@ class FolderObjectStore:
             faultpoint("store.durable")
         return ref
 
-    def give_name(self, temp: Path, path: Path, ref: FileRef, held: os.stat_result) -> None:
-        """Remember the hash of the held bytes and link them under a key where nothing was a moment ago; `temp` stays.
+    def give_name(self, temp: StrPath, path: StrPath, ref: FileRef, *, noted: bool) -> None:
+        """Link the held bytes under a key where nothing was a moment ago; `temp` stays.
+
+        Args:
+            temp: The held bytes.
+            path: The key's.
+            ref: What they are.
+            noted: Their hash is remembered in the file; else it is now.
 
         Raises:
             Conflict: Other bytes, or a folder, are there.
             OSError: The disk did not take it.
         """
-        self._digests.remember(ref.key, ref.sha256, held)
+        if not noted:
+            self._digests.remember(ref.key, ref.sha256, os.lstat(temp))
         faultpoint("store.meta_written")
         if not self._name_once(temp, path):
-            refuse_other(ref, self._what_came_first(ref.key, path))
+            refuse_other(ref, self._what_came_first(ref.key, Path(path)))
 
     def make_folders(self, wanted: Mapping[Path, str]) -> tuple[Path, ...]:
         """Make folders (each with a key that lies in it); return those whose own names are not known to be durable.
@@ -251,6 +262,7 @@ class FolderObjectStore:
             temp, handle = open_temp(staging)
             try:
                 sha256, size = fill(lambda chunk: write_all(handle, chunk))
+                noted = note(handle.fileno(), sha256)
                 os.fchmod(handle.fileno(), 0o444)
                 os.fsync(handle.fileno())
                 faultpoint("store.staged")
@@ -259,7 +271,7 @@ class FolderObjectStore:
                 temp.unlink(missing_ok=True)
                 raise
         ref = FileRef(storage=self.name, key=key, version=sha256, sha256=sha256, size=size)
-        return FolderStaged(self, temp, handle, ref)
+        return FolderStaged(self, temp, handle, ref, noted=noted)
 
     def path_of(self, key: str) -> Path:
         """Return where the key's object lies."""
@@ -273,7 +285,7 @@ class FolderObjectStore:
                 "make room, then the same command goes on where it stopped."
             )
 
-    def _name_once(self, temp: Path, path: Path) -> bool:
+    def _name_once(self, temp: StrPath, path: StrPath) -> bool:
         """Link `temp` as `path`; False when the name is taken."""
         try:
             os.link(temp, path)
@@ -285,12 +297,12 @@ class FolderObjectStore:
             return self._rename_once(temp, path)
         return True
 
-    def _rename_once(self, temp: Path, path: Path) -> bool:
+    def _rename_once(self, temp: StrPath, path: StrPath) -> bool:
         # Without hard links every process comes this way, so a lock makes look and rename one act.
         with file_lock(self.root / STAGING / "lock", f"the store {self.root}", timeout=60):
             if os.path.lexists(path):
                 return False
-            temp.rename(path)
+            Path(temp).rename(path)
         return True
 
     def _what_came_first(self, key: str, path: Path) -> FileRef:
@@ -354,9 +366,9 @@ class FolderStaged:
         ref: What the file will be when it is committed.
     """
 
-    def __init__(self, store: FolderObjectStore, temp: Path, handle: BinaryIO, ref: FileRef) -> None:
+    def __init__(self, store: FolderObjectStore, temp: Path, handle: BinaryIO, ref: FileRef, *, noted: bool) -> None:
         self.ref = ref
-        self._store, self._temp, self._handle = store, temp, handle
+        self._store, self._temp, self._handle, self._noted = store, temp, handle, noted
         self._committed = False
 
     def commit(self) -> FileRef:
@@ -368,7 +380,7 @@ class FolderStaged:
         """
         if not self._committed:
             try:
-                self._store.publish(self._temp, self.ref, os.fstat(self._handle.fileno()))
+                self._store.publish(self._temp, self.ref, noted=self._noted)
                 self._committed = True
             finally:
                 self.abort()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef
+from labrelay.stores.digests import note
 from labrelay.stores.durable import make_dirs, make_temp_dir, storage_errors
 from labrelay.stores.flush import Flush, flushing
 from labrelay.stores.many import refuse_other, refuse_twins
@@ -29,10 +30,10 @@ class FolderStagedMany:
     """Files in `.staging`, durable and seen by nobody; `commit` or `abort` ends it. Made by `hold_many`."""
 
     def __init__(
-        self, store: FolderObjectStore, folder: Path, flush: Flush, refs: Sequence[FileRef], owned: ExitStack
+        self, store: FolderObjectStore, flush: Flush, held: Sequence[tuple[str, FileRef, bool]], owned: ExitStack
     ) -> None:
-        self.refs = list(refs)
-        self._store, self._folder, self._flush, self._owned = store, folder, flush, owned
+        self.refs = [ref for _temp, ref, _noted in held]
+        self._store, self._flush, self._held, self._owned = store, flush, held, owned
 
     def commit(self) -> list[FileRef]:
         """Make all files visible under their keys; what is there with the same bytes stays.
@@ -43,16 +44,17 @@ class FolderStagedMany:
         """
         with storage_errors(f"store {described(self.refs)}", self._store.root):
             refuse_twins(self.refs)
-            paths = [self._store.path_of(ref.key) for ref in self.refs]
+            # Text, as a path object for each of a hundred thousand files costs more than giving it its name.
+            paths = [f"{self._store.root}/{ref.key}" for ref in self.refs]
             there = [self._there(path, ref) for path, ref in zip(paths, self.refs, strict=True)]
             for ref, found in zip(self.refs, there, strict=True):
                 refuse_other(ref, found)
-            folders = {path.parent: ref.key for path, ref in zip(paths, self.refs, strict=True)}
+            named = {path.rpartition("/")[0]: ref.key for path, ref in zip(paths, self.refs, strict=True)}
+            folders = {Path(folder): key for folder, key in named.items()}
             made = self._store.make_folders(folders)
-            for number, (path, ref) in enumerate(zip(paths, self.refs, strict=True)):
-                if there[number] is None:
-                    temp = self._folder / str(number)
-                    self._store.give_name(temp, path, ref, temp.lstat())
+            for (temp, ref, noted), path, found in zip(self._held, paths, there, strict=True):
+                if found is None:
+                    self._store.give_name(temp, path, ref, noted=noted)
                 faultpoint("store.one_named")
             # Also when they were there: who put them may have died before this.
             self._flush.names({*folders, *(folder.parent for folder in made)}, len(self.refs))
@@ -65,7 +67,7 @@ class FolderStagedMany:
         """Drop the bytes; after `commit` it does nothing."""
         self._owned.close()
 
-    def _there(self, path: Path, ref: FileRef) -> FileRef | None:
+    def _there(self, path: str, ref: FileRef) -> FileRef | None:
         return self._store.head(ref.key) if os.path.lexists(path) else None
 
 
@@ -84,10 +86,10 @@ def hold_many(
         folder, handle = make_temp_dir(staging)
         owned.callback(os.close, handle)
         owned.callback(_remove, folder)
-        refs = [_hold(store, source, key, folder / str(number), on_bytes) for number, (source, key) in enumerate(files)]
-        flush.files([folder / str(number) for number in range(len(files))])
+        held = [_hold(store, *file, f"{folder}/{number}", on_bytes) for number, file in enumerate(files)]
+        flush.files([temp for temp, _ref, _noted in held])
         faultpoint("store.many_staged")
-        return FolderStagedMany(store, folder, flush, refs, owned.pop_all())
+        return FolderStagedMany(store, flush, held, owned.pop_all())
 
 
 def described(refs: Sequence[FileRef]) -> str:
@@ -97,16 +99,18 @@ def described(refs: Sequence[FileRef]) -> str:
 
 
 def _hold(
-    store: FolderObjectStore, source: Path, key: str, temp: Path, on_bytes: Callable[[int], None] | None
-) -> FileRef:
+    store: FolderObjectStore, source: Path, key: str, temp: str, on_bytes: Callable[[int], None] | None
+) -> tuple[str, FileRef, bool]:
+    """Read a file into `temp`; return that, what it will be, and whether its hash is noted in it."""
     handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open_source(source) as opened:
             sha256, size = read_through(opened, lambda chunk: _write(handle, chunk), (), on_bytes)
+        noted = note(handle, sha256)
         os.fchmod(handle, 0o444)
     finally:
         os.close(handle)
-    return FileRef(storage=store.name, key=key, version=sha256, sha256=sha256, size=size)
+    return temp, FileRef(storage=store.name, key=key, version=sha256, sha256=sha256, size=size), noted
 
 
 def _write(handle: int, content: bytes) -> None:

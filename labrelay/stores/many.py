@@ -12,16 +12,19 @@ from labrelay.model.errors import Conflict
 from labrelay.model.files import FileRef
 from labrelay.stores.ports import ObjectStore, Staged, StagedMany
 
-MOST = 500  # files of a bundle
+MOST = 2000  # files of a bundle: each bundle waits for the disk three times, and for what others write there
 MOST_BYTES = 64 << 20
 SMALL = 8 << 20  # what is larger stands alone: its bytes take longer than the waiting
+AHEAD = 2  # bundles that are read while one is recorded: one waits for the disk, and one for the processor
 AT_ONCE = 8  # requests to a store that is far away
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 
-def in_bundles(files: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+def in_bundles(
+    files: Iterable[Item], size: Callable[[Item], int], most_bytes: int = MOST_BYTES
+) -> Iterator[list[Item]]:
     """Give the files in bundles that may be stored together; a large one stands alone, before those that wait."""
     bundle: list[Item] = []
     total = 0
@@ -30,7 +33,7 @@ def in_bundles(files: Iterable[Item], size: Callable[[Item], int]) -> Iterator[l
         if more > SMALL:
             yield [file]
             continue
-        if len(bundle) == MOST or total + more > MOST_BYTES:
+        if len(bundle) == MOST or total + more > most_bytes:
             yield bundle
             bundle, total = [], 0
         bundle.append(file)
@@ -42,19 +45,19 @@ def in_bundles(files: Iterable[Item], size: Callable[[Item], int]) -> Iterator[l
 def ahead(
     work: Callable[[Item], Done], items: Iterable[Item], drop: Callable[[Done], object]
 ) -> Generator[tuple[Item, Done], None, None]:
-    """Give each item with what `work` made of it, while a thread works on the next one.
+    """Give each item with what `work` made of it, in order, while threads work on the next ones.
 
     Args:
-        work: Called for one item at a time, in order.
-        items: Taken one further than what was given.
+        work: Called for `AHEAD` items at a time.
+        items: Taken so many further than what was given.
         drop: Gets what was made and not given, when the caller stops or `work` raises.
     """
     waiting: list[tuple[Item, Future[Done]]] = []
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+    with ThreadPoolExecutor(AHEAD, thread_name_prefix="ahead") as pool:
         try:
             for item in items:
                 waiting.append((item, pool.submit(work, item)))
-                if len(waiting) > 1:
+                if len(waiting) > AHEAD:
                     before, made = waiting.pop(0)
                     yield before, made.result()
             while waiting:

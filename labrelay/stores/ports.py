@@ -59,9 +59,14 @@ class StagedMany(Protocol):
 
 
 class ObjectStore(Protocol):
-    """Bytes under keys, put once, each with SHA-256 and size computed in the pass that read them."""
+    """Bytes under keys, put once, each with SHA-256 and size computed in the pass that read them.
+
+    Attributes:
+        bundle_bytes: The most that small files of a bundle should have together; several bundles are under way at once.
+    """
 
     name: str
+    bundle_bytes: int
 
     def stage(
         self,

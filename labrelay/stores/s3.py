@@ -57,6 +57,8 @@ class S3ObjectStore:
         name: The store's name in this home, which every `FileRef` carries.
     """
 
+    bundle_bytes = 40 << 20  # which wait in memory, those of three bundles
+
     def __init__(self, aws: Aws, bucket: str, prefix: str = "", name: str = "objects") -> None:
         self.name, self.bucket = name, bucket
         self.base = f"{prefix.strip('/')}/" if prefix.strip("/") else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from labrelay.model.errors import Conflict, StorageFailed
 from labrelay.stores import durable
+from labrelay.stores.digests import ATTRIBUTE
 from labrelay.stores.folder import FolderObjectStore
 
 FAULT_POINTS = ["store.staged", "store.meta_written", "store.linked", "store.durable"]
@@ -32,6 +34,17 @@ def source(tmp_path: Path) -> Path:
     path = tmp_path / "a"
     path.write_bytes(os.urandom(100_000))
     return path
+
+
+@pytest.fixture
+def no_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the file system one that keeps no attributes."""
+
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    monkeypatch.setattr(os, "getxattr", refuse)
 
 
 @pytest.fixture
@@ -187,13 +200,19 @@ def test_stored_files_are_read_only_and_the_source_stays_as_it_was(store: Folder
     assert (after.st_mode, after.st_nlink, after.st_mtime_ns) == (before.st_mode, 1, before.st_mtime_ns)
 
 
-def test_looking_up_does_not_read_the_bytes(store: FolderObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("attributes", [True, False], ids=["noted in the file", "remembered beside it"])
+def test_looking_up_does_not_read_the_bytes(
+    store: FolderObjectStore, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, attributes: bool
+) -> None:
+    if not attributes:
+        request.getfixturevalue("no_attributes")
     refs = [store.put_bytes(f"d/{n}", b"%d" % n) for n in range(5)]
     monkeypatch.setattr("labrelay.stores.digests.hash_open_file", lambda handle: pytest.fail("bytes were read"))
     assert sorted(store.list(""), key=lambda ref: ref.key) == refs
     assert [store.head(ref.key) for ref in refs] == refs
 
 
+@pytest.mark.usefixtures("no_attributes")
 @pytest.mark.parametrize("damage", ["missing", "torn", "other"])
 def test_a_lost_memory_is_made_again_from_the_bytes(store: FolderObjectStore, damage: str) -> None:
     ref, other = store.put_bytes("a", b"1"), store.put_bytes("b", b"2")
@@ -208,6 +227,28 @@ def test_a_lost_memory_is_made_again_from_the_bytes(store: FolderObjectStore, da
     fresh = FolderObjectStore(store.root)
     assert (fresh.head("a"), fresh.head("b")) == (ref, other)
     assert {path: path.read_bytes() for path in (store.root / ".meta").rglob("*.json")} == entries
+    assert len(entries) == 2
+
+
+def test_a_hash_is_noted_in_the_file_and_believed_of_that_file_only(store: FolderObjectStore) -> None:
+    refs = [store.put_bytes(key, key.encode()) for key in "ab"]
+    assert not (store.root / ".meta").exists()
+    first, second = (os.getxattr(store.root / key, ATTRIBUTE) for key in "ab")
+    for path, wrong in ((store.root / "a", second), (store.root / "b", first[:20])):
+        path.chmod(0o644)
+        os.setxattr(path, ATTRIBUTE, wrong)
+    assert [store.head(key) for key in "ab"] == refs
+    assert len(list((store.root / ".meta").rglob("*.json"))) == 2
+
+
+def test_what_an_older_version_remembered_beside_its_objects_is_believed(
+    store: FolderObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without:
+        without.delattr(os, "setxattr")
+        ref = store.put_bytes("a", b"1")
+    monkeypatch.setattr("labrelay.stores.digests.hash_open_file", lambda handle: pytest.fail("bytes were read"))
+    assert store.head("a") == ref
 
 
 def test_a_changed_object_is_noticed_by_a_look_and_never_served(store: FolderObjectStore) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from labrelay.model.errors import Conflict, StorageFailed, UsageError
 from labrelay.model.files import FileRef
-from labrelay.stores import flush, folder_many, many
+from labrelay.stores import flush, folder, folder_many, many
 from labrelay.stores.durable import fsync_file
 from labrelay.stores.folder import FolderObjectStore
 from labrelay.stores.many import ahead, in_bundles, put_many
@@ -194,8 +194,10 @@ def test_a_flush_that_fails_is_a_sentence_and_leaves_nothing(
 
 
 def test_remembered_hashes_may_be_removed_while_a_store_is_open(
-    folder_store: FolderObjectStore, files: list[tuple[Path, str]]
+    folder_store: FolderObjectStore, files: list[tuple[Path, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(folder_many, "note", lambda _handle, _sha256: False)
+    monkeypatch.setattr(folder, "note", lambda _handle, _sha256: False)
     refs = put_many(folder_store, files)
     shutil.rmtree(folder_store.root / ".meta")
     assert folder_store.put_bytes(f"again/{files[0][1]}", b"1").size == 1
@@ -228,20 +230,21 @@ def test_bundles_are_bounded_by_number_and_bytes_and_a_large_file_stands_alone()
     assert [len(bundle) for bundle in in_bundles(range(many.MOST * 2 + 1), lambda _: 1)] == [many.MOST, many.MOST, 1]
     half = many.SMALL
     assert {len(bundle) for bundle in in_bundles(range(16), lambda _: half)} == {many.MOST_BYTES // half}
+    assert {len(bundle) for bundle in in_bundles(range(16), lambda _: half, 2 * half)} == {2}
     sizes = [1, many.SMALL + 1, 2]
     assert list(in_bundles(sizes, lambda size: size)) == [[many.SMALL + 1], [1, 2]]
     assert list(in_bundles([], lambda size: size)) == []
 
 
-def test_work_ahead_is_one_item_ahead_and_what_is_not_taken_is_dropped() -> None:
+def test_work_ahead_is_so_many_items_ahead_and_what_is_not_taken_is_dropped() -> None:
     began: list[int] = []
     dropped: list[int] = []
-    ready = threading.Event()
+    together = threading.Barrier(many.AHEAD + 1)
 
     def work(item: int) -> int:
         began.append(item)
-        if item == 2:
-            ready.set()
+        if item > 1:
+            together.wait(10)  # all of them work at once
         return item * 10
 
     def items() -> Iterator[int]:
@@ -249,10 +252,10 @@ def test_work_ahead_is_one_item_ahead_and_what_is_not_taken_is_dropped() -> None
 
     made = ahead(work, items(), dropped.append)
     assert next(made) == (1, 10)
-    assert ready.wait(10)
-    assert began == [1, 2]
+    together.wait(10)
+    assert sorted(began) == [1, 2, 3]
     made.close()
-    assert dropped == [20]
+    assert dropped == [20, 30]
 
 
 def test_a_failure_ahead_is_raised_in_its_turn_and_drops_what_came_after() -> None:
