@@ -24,7 +24,7 @@ from labrelay.steps.ingest import ingest
 from labrelay.steps.listing import lines_of
 from labrelay.steps.readiness import by_rest, unfinished
 from labrelay.steps.route import route
-from labrelay.steps.run_documents import page_of, publish
+from labrelay.steps.run_documents import is_published, page_of, publish
 from labrelay.steps.submit import submit_planned
 
 
@@ -80,7 +80,7 @@ def take_in(
     tell.done("parse", f"{what} run {run.run_id}: {size}")
     tell.stage("store", run.run_id)
     stored = ingest(home, run, folder.resolve())
-    if stored.stored or page_of(home, run.platform, run.run_id) is None:
+    if stored.stored or not is_published(home, run.platform, run.run_id):
         publish(home, seen._replace(run=run))
     tell.done("store", f"{counted(stored.stored, 'file')} stored, {stored.already} there before")
     return run, stored.stored

@@ -41,6 +41,12 @@ def page_of(home: Home, platform: str, run_id: str) -> Document | None:
     return document(path, f"Instrument run {run_id}") if path.is_file() else None
 
 
+def is_published(home: Home, platform: str, run_id: str) -> bool:
+    """Tell whether an instrument run has its page, and what came in was listed after that."""
+    page, listed = run_folder(home, platform, run_id) / PAGE, home.path / FOLDER / PAGE
+    return page.is_file() and listed.is_file() and listed.stat().st_mtime_ns >= page.stat().st_mtime_ns
+
+
 def thumbnail_of(home: Home, platform: str, run_id: str, label: str) -> Document | None:
     """Return the thumbnail of a dataset, or None when it has none, as one of reads."""
     path = run_folder(home, platform, run_id) / THUMBNAILS / f"{slug(label)}.png"

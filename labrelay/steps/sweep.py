@@ -22,6 +22,7 @@ from labrelay.records import lease, outbox, plans, runs
 from labrelay.records.eln.registry import ARCHIVE
 from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import DatasetRow, ReadSetRow
+from labrelay.steps import run_documents
 from labrelay.steps.collect import look, settle
 from labrelay.steps.eln import reconcile
 from labrelay.steps.eln_news import pull
@@ -34,7 +35,7 @@ from labrelay.stores.durable import remove_stale_temps
 P = ParamSpec("P")
 _log = logging.getLogger(__name__)
 ENTRIES_COMPARED = 50  # in one sweep: all of a large lab's have their turn in a few
-WRITTEN_IN_PLACE = ("results", "eln", "bundles")
+WRITTEN_IN_PLACE = ("results", "eln", "bundles", run_documents.FOLDER)
 LEFT_ALONE = timedelta(minutes=1)  # an import that began just now has its own process at it
 
 

@@ -225,7 +225,7 @@ def snapshot(path: Path) -> dict[str, Any]:
 
 
 def _documents(path: Path) -> Iterator[Path]:
-    for part in ("results", "eln"):
+    for part in ("results", "eln", "instrument-runs"):
         for found in (path / part).rglob("*"):
             if found.is_file() and not any(name.startswith(".") for name in found.relative_to(path).parts):
                 yield found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import sys
@@ -78,6 +79,16 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_is(home: Home, tmp_
     assert again.stored == 0
     assert again.page == first.page
     assert thumbnail_of(home, "images", "screen-7", "PLATE7") is not None
+
+
+def test_a_run_that_was_killed_before_it_was_listed_is_listed_by_the_next_try(home: Home, tmp_path: Path) -> None:
+    folder = plate(tmp_path / "screen-7")
+    process(home, folder)
+    index = home.path / "instrument-runs" / "index.html"
+    index.write_text("what came in before")
+    os.utime(index, ns=(1, 1))
+    process(home, folder)
+    assert "screen-7" in index.read_text()
 
 
 def test_a_sequencing_run_has_a_page_and_no_thumbnails(home: Home, tmp_path: Path) -> None:
