@@ -56,7 +56,7 @@ def inspect(place: Path, platform: str | None, personal: bool, page: Path | None
     try:
         seen = look(place, platform)
     except RefusedInput:
-        if platform is None and page is None and _qc_files(place, charts):
+        if platform is None and _qc_files(place, page, charts):
             return 0
         raise
     run = seen.run
@@ -98,12 +98,17 @@ def _find_allotropy(platform: str | None) -> None:
         os.environ.setdefault(VARIABLE, named)
 
 
-def _qc_files(place: Path, charts: Path | None) -> bool:
+def _qc_files(place: Path, page: Path | None, charts: Path | None) -> bool:
     """Print the QC files of a place that is no run, and write their page; false when there are none."""
+    from labrelay.model.errors import UsageError
     from labrelay.parsers.qc_folder import qc_files_in
     from labrelay.parsers.registry import listed
 
     found = qc_files_in(listed(place))
+    if found and page is not None:
+        raise UsageError(
+            f"{place} holds QC files and no run, so --html has nothing to show: --multiqc makes their page"
+        )
     if found and charts is not None:
         from labrelay.records.report.multiqc_content import sections_of_files
 

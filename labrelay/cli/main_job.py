@@ -272,7 +272,8 @@ def _tell_submitted(home: Home, submitted: Submitted, *, waited: bool) -> int:
         emit({"new": submitted.new, "runs": rows, "failed": [{"what": w, "reason": r} for w, r in submitted.failed]})
     else:
         for row, line in zip(rows, lines, strict=True):
-            click.echo(f"{row['run']}  {printable(row['sample'])}: {row['workflow']}  {row['state']}")
+            verdict = f", {row['verdict']}" if row["state"] == "COMPLETE" and row["verdict"] != "none" else ""
+            click.echo(f"{row['run']}  {printable(row['sample'])}: {row['workflow']}  {row['state']}{verdict}")
             known = waited or line.state.terminal
             told = on_one_line(row["reason"] or row["result"]) if known else f"labrelay runs show {line.run}"
             click.echo(f"  {told}")

@@ -66,6 +66,7 @@ _EMPTY = (
     "the original is whole"
 )
 # What a platform says of its folder; "the folder holds no reads" is true beside a single file, too.
+_OF_MINKNOW = re.compile(r"(?:fastq|bam)_(?:pass|fail)")
 _THE_FOLDER = re.compile(r"\bthe folder\b(?! (?:has|holds) no\b)")
 _log = logging.getLogger(__name__)
 
@@ -273,12 +274,8 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
     if folder.is_file() and run.platform in FILES_OF_A_RUN and run.run_id != place.name:
         # Traces of one run of the instrument, each named by itself, are as many runs.
         run = run.model_copy(update={"run_id": f"{run.run_id}_{place.name}"})
-    inner = _inner_run(listing)
-    if inner is not None and run.platform in ONE_FOLDER:
-        said = (
-            "looks like an Illumina run; give that folder, so that the run keeps its own id and is mixed with nothing"
-        )
-        run = run.model_copy(update={"problems": (*run.problems, error("INNER_RUN", said, inner))})
+    misplaced = [*_inner_runs(run.platform, listing), *_part_of_a_pool(run.platform, place)]
+    run = run.model_copy(update={"problems": (*run.problems, *misplaced)}) if misplaced else run
     return Look(_of_a_file(run) if folder.is_file() else run, [seen for _, seen in ranked], listing)
 
 
@@ -288,16 +285,31 @@ def _of_a_file(run: InstrumentRun) -> InstrumentRun:
     return run.model_copy(update={"problems": tuple(told)})
 
 
-def _inner_run(listing: Listing) -> str | None:
-    """Return the folder in this one that is an Illumina run, where this one is none itself."""
+def _inner_runs(platform: str, listing: Listing) -> list[Problem]:
+    """Return an error for each Illumina run in a folder that is none itself, where runs would be mixed by taking it."""
     if listing.find("RunInfo.xml") is not None:
-        return None
+        return []
     folders = (entry.folder for entry in listing.named("runinfo.xml") if entry.folder.lower() != "reports")
-    return next((folder for folder in folders if "/" not in folder), None)
+    inner = list(dict.fromkeys(folder for folder in folders if "/" not in folder))
+    if not inner or (platform not in ONE_FOLDER and len(inner) < 2):
+        return []
+    said = "looks like an Illumina run; give that folder, so that the run keeps its own id and is mixed with nothing"
+    return [error("INNER_RUN", said, folder) for folder in inner[:SHOWN]]
+
+
+def _part_of_a_pool(platform: str, place: Path) -> list[Problem]:
+    """Return an error for the folder of one kind of reads inside of MinKNOW's: alone it would be another run."""
+    whole = place.resolve()
+    if platform != reads.NAME or not any(_OF_MINKNOW.fullmatch(name) for name in (whole.name, whole.parent.name)):
+        return []
+    said = "it is a part of what MinKNOW writes for a flow cell; give the flow cell's folder, which says what run it is"
+    return [error("PART_OF_RUN", said)]
 
 
 def _unknown(listing: Listing, platform: str | None, *, alone: bool) -> list[Problem]:
     """Return why nothing known was found: where the run is instead, what is empty, or what was looked for."""
+    if platform is not None and platform not in {each.NAME for each in platforms()}:
+        return [error("UNKNOWN_FOLDER", _looked_for(platform))]
     empty = [entry for entry in listing.files if not entry.size]
     inner = list(dict.fromkeys(entry.folder for entry in listing.named("runinfo.xml")))
     if inner:

@@ -129,7 +129,7 @@ def _stored_before(home: Home, run: InstrumentRun, row: InstrumentRunRow, folder
     if row.fingerprint != fingerprint(run):
         raise Conflict(
             f"the folder of {run.run_id} has changed since it was stored on {(row.stored_at or '')[:16]}: "
-            f"stored files are never replaced; `labrelay lineage {run.id}` shows what was taken"
+            f"stored files are never replaced; `labrelay lineage --down {run.id}` shows what was taken"
         )
     return Ingested(run.id, already=len(run.files))
 

@@ -103,3 +103,6 @@ def test_qc_files_of_tools_are_shown_with_their_numbers_where_there_is_no_run(
     assert told[0]["qc"][0]["value"] == 16_763_944
     assert inspect("inspect", tmp_path / "notes.txt").code == 2
     assert inspect("inspect", tmp_path, "--as", "illumina").code == 2
+    asked = inspect("inspect", tmp_path, "--html", tmp_path / "page.html")
+    assert (asked.code, (tmp_path / "page.html").exists()) == (2, False)
+    assert "--multiqc makes their page" in asked.err

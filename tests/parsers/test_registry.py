@@ -54,7 +54,7 @@ def test_an_unknown_folder_is_refused_with_what_was_looked_for(tmp_path: Path, p
         "nonsense": "no platform is called nonsense",
     }
     assert told[platform] in str(refused.value)
-    assert "among its 1 file (1 jpg)" in str(refused.value)
+    assert ("among its 1 file (1 jpg)" in str(refused.value)) is (platform != "nonsense")
 
 
 def test_the_run_one_level_down_is_named(tmp_path: Path) -> None:
@@ -179,3 +179,32 @@ def test_several_runs_one_level_down_are_named_without_a_list_of_all_platforms(t
     assert problem.message == (
         "it is no run itself, and holds 2 folders that look like runs, such as run1, run2; give one of them"
     )
+
+
+def test_a_platform_that_there_is_not_is_said_to_be_unknown_whatever_the_folder_holds(tmp_path: Path) -> None:
+    illumina_run(tmp_path)
+    with pytest.raises(RefusedInput) as refused:
+        read_run(tmp_path, "nanopore")
+    assert refused.value.problems[0].message.startswith("no platform is called nanopore; there are illumina, ")
+
+
+def test_a_folder_of_two_illumina_runs_is_an_error_that_names_both(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        root = illumina_run(tmp_path / name, mates(f"{name}_S1_L001"))
+        root.rename(tmp_path / f"{name}-run")
+        (tmp_path / name).rmdir()
+    run = read_run(tmp_path)
+    assert [(p.code, p.path) for p in run.problems if p.code == "INNER_RUN"] == [
+        ("INNER_RUN", "one-run"),
+        ("INNER_RUN", "two-run"),
+    ]
+
+
+@pytest.mark.parametrize("part", ["fastq_pass", "fastq_pass/barcode01"])
+def test_a_part_of_what_minknow_wrote_is_not_taken_as_a_run_of_its_own(tmp_path: Path, part: str) -> None:
+    put(tmp_path, "run/fastq_pass/barcode01/FAX1_pass_barcode01_a_b_0.fastq.gz")
+    [problem] = [p for p in read_run(tmp_path / "run" / part).problems if p.severity == "error"]
+    assert problem.code == "PART_OF_RUN"
+    assert "give the flow cell's folder" in problem.message
+    assert "PART_OF_RUN" not in {p.code for p in read_run(tmp_path / "run").problems}

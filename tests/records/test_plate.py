@@ -92,6 +92,12 @@ def test_a_map_has_every_well_and_tells_not_imaged_not_counted_and_zero_apart(
     assert areas["C03"][0] == "blind"
 
 
+def test_a_well_that_was_counted_with_a_flag_has_a_mark_in_its_corner(tmp_path: Path) -> None:
+    figure = plate_figures(load_report_data(plate_result(tmp_path, WELLS.format(last="H12"))).plate)[0]
+    marks = [each for each in ElementTree.fromstring(figure.standalone).iter() if each.get("class") == "flagmark"]
+    assert len(marks) == 1  # B02; C03 could not be counted, and is crossed out
+
+
 def test_a_scale_names_its_ends_and_unit(tmp_path: Path) -> None:
     data = load_report_data(plate_result(tmp_path, WELLS.format(last="H12")))
     words = [element.text for element in ElementTree.fromstring(plate_figures(data.plate)[2].standalone).iter()]

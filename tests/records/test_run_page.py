@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageAt, ImageSet, Plate
 from labrelay.model.instrument import Completion, Fact, InstrumentRun, Known, RunFile, SheetSample, Unit
-from labrelay.model.problem import Problem
+from labrelay.model.problem import Problem, Severity
 from labrelay.model.qc import QCMetric
 from labrelay.parsers.preview import Preview, Where
 from labrelay.records.report.plate_map import plate_figure
@@ -209,6 +209,13 @@ def test_the_page_is_one_file_without_scripts_whose_policy_allows_only_its_own_p
     assert "J. Doe" not in (tmp_path / "run.html").read_text()
     assert "odd [X]" in page.text
     assert len([tag for tag, _ in page.tags if tag == "img"]) == 1
+
+
+def test_errors_stand_before_warnings_and_both_are_counted(tmp_path: Path) -> None:
+    odd = Problem(code="ODD", message="odd", severity=Severity.WARNING)
+    page = page_of(run_of(problems=[odd, Problem(code="BAD", message="bad")]), tmp_path, [])
+    assert "1 error, 1 warning" in page.text
+    assert page.text.index("error: bad [BAD]") < page.text.index("warning: odd [ODD]")
 
 
 @settings(max_examples=25, deadline=None)

@@ -90,7 +90,9 @@ def _cell(
         box = rect(x + gap, y + gap, inner, inner, "blind", f"{name}: {_why(well)}", radius)
         return box + _cross(x + gap, y + gap, inner)
     told = f"{name}: {_said(well, measure, value)}"
-    return rect(x + gap, y + gap, inner, inner, shade_of(value, *scale), told, radius)
+    box = rect(x + gap, y + gap, inner, inner, shade_of(value, *scale), told, radius)
+    # What a flag says of a well (a field left out, light taken off) is not seen in its colour.
+    return box + (_corner(x + gap + inner, y + gap, size / 4) if well.flags else Markup(""))
 
 
 def _written(value: float, scale: tuple[float, float], at: tuple[float, float, float]) -> Markup:
@@ -108,6 +110,10 @@ def _cross(x: float, y: float, size: float) -> Markup:
     return line(x + low, y + low, x + high, y + high, "blindmark") + line(
         x + low, y + high, x + high, y + low, "blindmark"
     )
+
+
+def _corner(right: float, top: float, size: float) -> Markup:
+    return line(right - size, top, right, top + size, "flagmark")
 
 
 def _why(well: WellValues) -> str:

@@ -58,6 +58,7 @@ CHART_CSS = """
 .chart .zero { fill: var(--panel); stroke: var(--accent); stroke-width: 1; }
 .chart .unseen { fill: none; stroke: var(--soft); stroke-width: 1; stroke-opacity: .6; stroke-dasharray: 1.5 2.5; }
 .chart .blind { fill: var(--panel); stroke: var(--warn); stroke-width: 1; }
+.chart .flagmark { stroke: var(--warn); stroke-width: 2.5; }
 .chart .blindmark { stroke: var(--warn); stroke-width: 1.2; }
 .chart .inwell { fill: var(--ink); font-size: 11px; } .chart .onshade { fill: var(--panel); font-size: 11px; }
 .chart .used { fill: var(--accent); } .chart .cached { fill: var(--accent-soft); } .chart .failed { fill: var(--bad); }

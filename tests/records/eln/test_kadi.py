@@ -173,10 +173,11 @@ def test_a_run_from_its_announcement_to_its_verdict_is_read_by_kadis_own_client(
         "alpha": (50.0, "pass"),
         "beta": (30.0, "warn"),
     }
-    ours = {hashlib.sha256(p.read_bytes()).hexdigest() for p in (home.path / "results").rglob("*") if p.is_file()}
+    places = [home.path / "results", home.path / "instrument-runs"]
+    ours = {hashlib.sha256(p.read_bytes()).hexdigest() for each in places for p in each.rglob("*") if p.is_file()}
     assert set(found["files"].values()) <= ours
     endings = {name.rsplit("-", 1)[-1] for name in found["files"]}
-    assert {"results.csv", "report.html", "crate.json"} <= endings
+    assert {"results.csv", "report.html", "crate.json", "run.html"} <= endings
     assert not any(name.endswith(("fastq.gz", "bam")) for name in found["files"])
 
 
