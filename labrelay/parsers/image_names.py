@@ -14,7 +14,8 @@ from typing import NamedTuple
 from labrelay.model.imaging import ImageAt, well_name
 
 ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".c01")
-_WELL = r"(?P<letter>[A-P]|A[A-F])(?P<column>\d{2})"
+# From A01 to AF48, the last well of the largest plate; A1 where site or wavelength follow, as else it may be anything.
+_WELL = r"(?P<letter>[A-P]|A[A-F])(?P<column>0[1-9]|[1-4]\d|[1-9](?=_[sw]\d))"
 _PATTERNS = (
     (re.compile(rf"(?P<plate>.+)_{_WELL}f(?P<field>\d+)d(?P<channel>\d+)\Z"), 1),
     (re.compile(r"r(?P<row>\d\d)c(?P<col>\d\d)f(?P<field>\d+)p(?P<z>\d+)-ch(?P<channel>\d+)sk(?P<t>\d+).*\Z"), 0),
@@ -62,7 +63,7 @@ def _told(found: dict[str, str | None], first: int) -> ImageName:
     if found.get("row") is not None:
         well = well_name(int(found["row"] or 0), int(found["col"] or 0))
     else:
-        well = f"{found['letter']}{found['column']}"
+        well = f"{found['letter']}{int(found['column'] or 0):02d}"
     at = ImageAt(
         well=well, field=number("field", first), channel=number("channel", first), z=number("z"), t=number("t")
     )

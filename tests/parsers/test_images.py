@@ -19,6 +19,7 @@ from labrelay.parsers.registry import detect, read_run
         ("AS_09125_050116030001_D03f00d2.tif", "AS_09125_050116030001", ImageAt(well="D03", field=1, channel=3)),
         ("r02c03f01p04-ch1sk1fk1fl1.tiff", None, ImageAt(well="B03", field=1, channel=1, z=4, t=1)),
         ("screen_B02_s1_w2.tif", "screen", ImageAt(well="B02", field=1, channel=2)),
+        ("screen_B2_s1_w2.tif", "screen", ImageAt(well="B02", field=1, channel=2)),
         ("plate_AB07.tif", "plate", ImageAt(well="AB07")),
         ("p_D08_T0001F002L01A01Z03C01.tif", "p", ImageAt(well="D08", field=2, channel=1, z=3, t=1)),
     ],
@@ -27,6 +28,11 @@ def test_the_namings_of_imagers_are_understood(name: str, plate: str | None, at:
     told = parse_image_name(name)
     assert told is not None
     assert (told.plate, told.at, told.thumbnail) == (plate, at, False)
+
+
+@pytest.mark.parametrize("name", ["plate_A00_s1_w1.tif", "plate_Z09_s1.tif", "plate_A49_s1.tif", "group_A1.tif"])
+def test_what_is_no_well_is_none(name: str) -> None:
+    assert parse_image_name(name) is None
 
 
 def test_a_name_without_a_pattern_tells_nothing_and_a_thumbnail_is_none_of_the_data() -> None:
