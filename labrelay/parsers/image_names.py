@@ -15,7 +15,7 @@ from labrelay.model.imaging import ImageAt, well_name
 
 ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".c01")
 # From A01 to AF48, the last well of the largest plate; A1 where site or wavelength follow, as else it may be anything.
-_WELL = r"(?P<letter>[A-P]|A[A-F])(?P<column>0[1-9]|[1-4]\d|[1-9](?=_[sw]\d))"
+_WELL = r"(?P<letter>[A-P]|A[A-F])(?P<column>0[1-9]|[1-3]\d|4[0-8]|[1-9](?=_[sw]\d))"
 _PATTERNS = (
     (re.compile(rf"(?P<plate>.+)_{_WELL}f(?P<field>\d+)d(?P<channel>\d+)\Z"), 1),
     (re.compile(r"r(?P<row>\d\d)c(?P<col>\d\d)f(?P<field>\d+)p(?P<z>\d+)-ch(?P<channel>\d+)sk(?P<t>\d+).*\Z"), 0),
