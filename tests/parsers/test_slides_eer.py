@@ -5,8 +5,10 @@ SVS was tried on real slides of Aperio (CMU-1, TCGA), which may not be shipped; 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -153,6 +155,16 @@ def test_an_ndpi_beyond_four_gigabytes_is_read_and_shown(tmp_path: Path) -> None
     assert (run.images[0].extent, run.instrument_model) == ("128 × 96 × 1 × 3 × 1", "Hamamatsu NanoZoomer")
     assert (run.completion.copied.value.value, codes(run)) == ("yes", ["FROM_DOCUMENTS"])
     assert (seen(preview_slide(tmp_path, "a.ndpi", Where(), 64)).values[:, :, 2] == 200).all()
+
+
+def test_an_array_that_a_directory_names_many_times_is_read_once(tmp_path: Path) -> None:
+    entries = [struct.pack("<HHQQ", tag, 16, 100_000, 0) for tag in [273] * 400 + [324] * 100]
+    head = struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, len(entries))
+    (tmp_path / "a.svs").write_bytes((head + b"".join(entries) + bytes(8)).ljust(900_000, b"\0"))
+    with (tmp_path / "a.svs").open("rb") as file:
+        spy = Mock(wraps=file)
+        read_pages(spy, "a.svs")
+    assert sum(call.args[0] >= 800_000 for call in spy.read.call_args_list) == 2
 
 
 @pytest.mark.parametrize("maker", SLIDES)
