@@ -245,4 +245,28 @@ def test_a_tile_of_a_czi_that_claims_to_be_huge_is_not_read(tmp_path: Path) -> N
     put(tmp_path, "a.czi", bytes(data))
     with (tmp_path / "a.czi").open("rb") as source:
         assert read_czi(source).blocks[0].stored_width == 2**31 - 1
-    assert "is shorter than it says" in str(preview_czi(tmp_path, "a.czi", Where()))
+    assert "would have to be read for it" in str(preview_czi(tmp_path, "a.czi", Where()))
+
+
+def test_a_block_of_a_czi_that_is_larger_than_its_place_is_not_shown(tmp_path: Path) -> None:
+    data = bytearray(czi(blocks=[({"X": 0, "Y": 0}, np.ones((4, 4000), "u1"), 1)]))
+    at = data.rindex(b"X\0\0\0")
+    data[at + 8 : at + 12] = (4).to_bytes(4, "little")
+    put(tmp_path, "a.czi", bytes(data))
+    assert "larger than its place in the image" in str(preview_czi(tmp_path, "a.czi", Where()))
+
+
+def test_a_view_of_a_czi_reads_each_block_once_and_no_more_than_its_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labrelay.parsers.preview_czi.MOST_BYTES", 3000)
+    blocks = [({"X": 0, "Y": 0}, np.ones((32, 32), "u1"), 1) for _ in range(5)]
+    put(tmp_path, "far.czi", czi(blocks=blocks))
+    assert "would have to be read for it" in str(preview_czi(tmp_path, "far.czi", Where()))
+    data = bytearray(czi(blocks=blocks))
+    first, at = data.index(b"ZISRAWSUBBLOCK"), data.rindex(b"ZISRAWDIRECTORY") + 160
+    for entry in range(5):
+        place = at + 152 * entry + 6
+        data[place : place + 8] = first.to_bytes(8, "little")
+    put(tmp_path, "same.czi", bytes(data))
+    assert seen(preview_czi(tmp_path, "same.czi", Where())).values.max() == 1
