@@ -6,12 +6,14 @@ The readers were held against pylibCZIrw and liffile on 19 real CZI and 2 real L
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
 from run_folders import CASES, codes, put
 from tiny_images import ZEN, czi, lif, tiles
 
+from labrelay.parsers.lif_metadata import lif_images
 from labrelay.parsers.preview import Preview, Where
 from labrelay.parsers.preview_czi import preview_czi
 from labrelay.parsers.preview_lif import preview_lif
@@ -182,6 +184,25 @@ def test_a_plane_of_a_lif_has_its_values(tmp_path: Path) -> None:
     assert seen(preview_lif(tmp_path, "p.lif", Where(), 3)).values.tolist() == means.tolist()
     section = seen(preview_lif(tmp_path, "p.lif", Where(series=1)))
     assert section.values.tolist() == np.arange(40).reshape(5, 8).tolist()
+
+
+def test_a_view_of_a_lif_whose_rows_lie_at_one_place_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labrelay.parsers.preview_lif.MOST_BYTES", 50_000)
+    rows = np.broadcast_to(np.zeros(1000, "u1"), (100, 1000))
+    put(tmp_path, "p.lif", lif([("p", "YX", rows)]))
+    assert "would have to be read for it" in str(preview_lif(tmp_path, "p.lif", Where()))
+
+
+def test_elements_of_a_lif_are_looked_at_in_one_pass() -> None:
+    class Root(Element):
+        def __contains__(self, key: object) -> bool:
+            raise AssertionError("all elements are gone through for one of them")
+
+    root = Root("LMSDataContainerHeader")
+    root.extend([Element("Element") for _ in range(3)])
+    assert list(lif_images(root)) == []
 
 
 def test_a_scan_along_the_optical_axis_has_no_row_of_planes_in_z(tmp_path: Path) -> None:
