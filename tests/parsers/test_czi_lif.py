@@ -256,6 +256,23 @@ def test_more_files_than_are_looked_into_are_kept_and_told(tmp_path: Path, monke
     assert run.completion.copied.value.value == "unknown"
 
 
+def test_more_images_than_are_listed_are_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labrelay.parsers.image_files.MOST_IMAGES", 3)
+    for name in "abc":
+        put(tmp_path, f"{name}.czi", czi())
+    run = read_run(tmp_path)
+    assert [image.path for image in run.images] == ["a.czi", "a.czi", "b.czi"]
+    assert [(p.code, p.path) for p in run.problems] == [("TOO_MANY_IMAGES", "b.czi")]
+
+
+def test_more_scenes_than_are_listed_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in ("czi", "czi_metadata"):
+        monkeypatch.setattr(f"labrelay.parsers.{room}.MOST_SCENES", 1)
+    put(tmp_path, "a.czi", czi())
+    run = read_run(tmp_path)
+    assert ([image.at is not None for image in run.images], codes(run)) == ([True], ["TOO_MANY_IMAGES"])
+
+
 def test_a_tile_of_a_czi_that_claims_to_be_huge_is_not_read(tmp_path: Path) -> None:
     from labrelay.parsers.czi_file import read_czi
 
