@@ -9,7 +9,7 @@ import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,7 +185,8 @@ def _means_of_whole(
     if max(length, place[1]) > SEGMENT:
         raise Unseen(f"one of its tiles has {length // 2**20:,} MiB, which is too much to unpack for it")
     source.seek(place[0])
-    data = _unpacked(source.read(place[1]), block.compression, kind.itemsize, length)
+    frame = np.empty((block.stored_height, block.stored_width, *([samples] if samples > 1 else [])), kind)
+    data = _unpacked(source.read(place[1]), block.compression, frame)
     if len(data) < length:
         raise Unseen("one of its blocks of pixels is shorter than it says")
     shape = (block.stored_height, block.stored_width, samples)
@@ -197,17 +198,18 @@ def _means_of_whole(
     return found
 
 
-def _unpacked(data: bytes, compression: int, itemsize: int, length: int) -> bytes:
-    """Return the bytes of a packed block; no more than the block may have are unpacked."""
+def _unpacked(data: bytes, compression: int, frame: NDArray[Any]) -> bytes:
+    """Return the bytes of a packed block; what does not unpack to an array like `frame` is not unpacked."""
     import imagecodecs
 
     if compression in (_ZSTD, _ZSTD_HEAD):
         start, split = (0, False) if compression == _ZSTD else _zstd_head(data)
-        plain = bytes(imagecodecs.zstd_decode(data[start:], out=length))
+        plain = bytes(imagecodecs.zstd_decode(data[start:], out=frame.nbytes))
         # The low and the high bytes of 16-bit values may lie apart, because that packs better.
-        return np.frombuffer(plain, np.uint8).reshape(2, -1).T.tobytes() if split and itemsize == 2 else plain
+        return np.frombuffer(plain, np.uint8).reshape(2, -1).T.tobytes() if split and frame.itemsize == 2 else plain
     if compression in (_JPEG, _JPEG_XR):
-        pixels = np.asarray(imagecodecs.jpeg8_decode(data) if compression == _JPEG else imagecodecs.jpegxr_decode(data))
+        decode = imagecodecs.jpeg8_decode if compression == _JPEG else imagecodecs.jpegxr_decode
+        pixels = np.asarray(decode(data, out=frame))
         # These decoders give red first, and a CZI that is not packed has blue first.
         return (pixels[:, :, ::-1] if pixels.ndim == 3 and pixels.shape[2] == 3 else pixels).tobytes()
     raise Unseen(f"its pixels are packed in a way that is not read (number {compression})")

@@ -123,6 +123,19 @@ def test_colours_that_are_packed_as_jpeg_or_jpeg_xr_are_not_turned_round(tmp_pat
     assert np.abs(shown - [250, 100, 10]).max() < 4
 
 
+@pytest.mark.parametrize("number", [1, 4])
+def test_a_packed_block_that_is_larger_than_it_says_is_not_unpacked(tmp_path: Path, number: int) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs", reason="the extra imaging is not installed")
+    encode = {1: imagecodecs.jpeg8_encode, 4: imagecodecs.jpegxr_encode}[number]
+    large = encode(np.zeros((512, 512, 3), "u1"))
+    put(
+        tmp_path,
+        "a.czi",
+        czi(blocks=[({"X": 0, "Y": 0}, np.zeros((32, 32, 3), "u1"), 1)], pack=(number, lambda _: large)),
+    )
+    assert "it is damaged" in str(preview_czi(tmp_path, "a.czi", Where()))
+
+
 def test_a_cut_czi_is_refused_and_one_that_is_still_written_is_told(tmp_path: Path) -> None:
     whole = czi()
     put(tmp_path, "cut.czi", whole[: whole.rindex(b"ZISRAWDIRECTORY") + 40])
