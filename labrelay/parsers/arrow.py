@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from labrelay.parsers.flatbuffer import Table, number
+from labrelay.parsers.flatbuffer import MOST_TEXT, Table, number
 
 MAGIC = b"ARROW1"
 Value = str | int | None
@@ -56,7 +56,14 @@ def first_rows(data: bytes, most: int) -> list[Mapping[str, Value]]:
         raise ValueError("its first batch is compressed, or none")
     rows = min(most, max(0, batch.integer(0, "q")))
     body = data[offset + head :]
-    values = {column.name: list(_values(column, batch, body, rows)) for column in _columns(schema)}
+    values: dict[str, list[Value]] = {}
+    left = len(body)
+    for column in _columns(schema):
+        values[column.name] = list(_values(column, batch, body, rows))
+        # Columns may all name one text: together they have no more signs than the batch has bytes.
+        left -= sum(len(value) for value in values[column.name] if isinstance(value, str))
+        if left < 0:
+            raise ValueError("its texts are longer than all of its bytes")
     return [{name: found[row] for name, found in values.items()} for row in range(rows)]
 
 
@@ -106,4 +113,6 @@ def _text(body: bytes, parts: list[tuple[int, int]], row: int) -> str:
     at, size = parts[2]
     if not 0 <= first <= last <= size:
         raise ValueError("a text leads out of its column")
+    if last - first > MOST_TEXT:
+        raise ValueError("one of its texts is longer than any is")
     return body[at + first : at + last].decode("utf-8", "replace")

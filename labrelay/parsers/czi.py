@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.problem import Problem
 from labrelay.parsers.czi_file import MAGIC, MOST_XML, BadCzi, CutCzi, CziFile, read_czi
-from labrelay.parsers.czi_metadata import HOLLOW, image_sets, instrument, other_facts
+from labrelay.parsers.czi_metadata import HOLLOW, MOST_SCENES, image_sets, instrument, other_facts
 from labrelay.parsers.image_files import Told, by_heads, run_of_files
 from labrelay.parsers.listing import Entry, Listing, open_regular
 from labrelay.parsers.text import error, warning
@@ -82,6 +82,9 @@ def _wrong(file: CziFile, path: str) -> list[Problem]:
     if file.several:
         text = "part of its pixels lies in further files of its name; keep them beside it"
         found.append(warning("MISSING_REFERENCE", text, path))
+    if len({block.scene for block in file.blocks}) > MOST_SCENES:
+        text = f"its scenes beyond the first {MOST_SCENES:,} are kept and not listed"
+        found.append(warning("TOO_MANY_IMAGES", text, path))
     if file.cut and file.whole:
         found.append(warning("NOT_ALL_READ", "its directory is longer than is read, so sizes may be larger", path))
     return found

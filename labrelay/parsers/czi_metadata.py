@@ -13,6 +13,7 @@ from labrelay.parsers.text import to_float, to_int
 
 # Their insides are a hundred times the rest, and say how the microscope was set and not what was taken.
 HOLLOW = frozenset({"Experiment", "HardwareSetting", "DisplaySetting", "CustomAttributes", "Layers", "Appliances"})
+MOST_SCENES = 10_000  # of a file
 # Of "ZISRAW (CZI) File Format": pixel type by its number and by its name in the XML, in the words of OME.
 PIXELS = {
     0: "uint8",
@@ -43,7 +44,7 @@ class Scene:
 
 
 def image_sets(root: Element | None, blocks: Iterable[Block], name: str, path: str) -> tuple[ImageSet, ...]:
-    """Return one image a scene.
+    """Return one image a scene, of the first `MOST_SCENES`.
 
     The sizes are those of the blocks that are there: the XML counts the field that encloses all scenes, with
     everything between them.
@@ -62,7 +63,7 @@ def image_sets(root: Element | None, blocks: Iterable[Block], name: str, path: s
     channels, pixel, step = _channels(image), *_scaling(root)
     acquired = _acquired(root, image)
     found = []
-    for index, mine in sorted(by_scene.items()):
+    for index, mine in sorted(by_scene.items())[:MOST_SCENES]:
         scene = scenes.get(index, Scene(index, None, None))
         several = len(by_scene) > 1
         label = scene.name or (f"scene {index + 1}" if several else None)

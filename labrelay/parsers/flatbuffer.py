@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+MOST_TEXT = 64 * 1024  # bytes; many fields may name one text
 MOST = 100_000  # items of a vector: the metadata that are read here have some tens
 
 
@@ -62,6 +63,8 @@ class Table:
             return None
         start = at + number(self.data, at, "I")
         length = number(self.data, start, "I")
+        if length > MOST_TEXT:
+            raise ValueError("one of its names is longer than any is")
         return self.data[start + 4 : start + 4 + length].decode("utf-8", "replace")
 
     def vector(self, field: int) -> tuple[int, int]:

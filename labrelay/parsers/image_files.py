@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labrelay.model.files import FileRole
@@ -25,6 +25,7 @@ from labrelay.parsers.text import error, to_datetime, warning
 # Each of a platform of this kind; a folder that holds several kinds is read as one of them, and all are kept as images.
 ENDINGS = (".nd2", ".czi", ".lif", ".svs", ".ndpi", ".scn", ".bif", ".mrxs", ".eer")
 MOST_OPENED = 500
+MOST_IMAGES = 50_000  # of a run
 MOST_RAW = 50
 
 
@@ -83,7 +84,7 @@ def run_of_files(
     """
     name = folder.resolve().name
     mine = [entry for entry in listing.files if entry.name.lower().endswith(endings)]
-    told = {entry.path: look(listing, entry) for entry in mine[:MOST_OPENED] if entry.size}
+    told = _told(listing, mine, look)
     problems = [*listing.problems, *_empty(mine), *_many(mine)]
     problems += [problem for each in told.values() for problem in each.problems]
     images = tuple(image for each in told.values() for image in each.images)
@@ -106,6 +107,23 @@ def run_of_files(
         raw={path: raw for path, each in list(told.items())[:MOST_RAW] if (raw := cut(each.raw))},
         personal={f"{path}: {key}": value[:500] for path, each in told.items() for key, value in each.personal.items()},
     )
+
+
+def _told(listing: Listing, mine: list[Entry], look: Look) -> dict[str, Told]:
+    """Return what the files tell, with no more images of all together than a run may have."""
+    found: dict[str, Told] = {}
+    left, said = MOST_IMAGES, False
+    for entry in mine[:MOST_OPENED]:
+        if not entry.size:
+            continue
+        told = look(listing, entry)
+        if len(told.images) > left:
+            text = f"the run's images beyond the first {MOST_IMAGES:,} are kept and not listed; give a part of it"
+            problems = told.problems if said else (*told.problems, warning("TOO_MANY_IMAGES", text, entry.path))
+            told, said = replace(told, images=told.images[:left], problems=problems), True
+        left -= len(told.images)
+        found[entry.path] = told
+    return found
 
 
 def from_documents(run: InstrumentRun, endings: tuple[str, ...]) -> InstrumentRun:

@@ -88,17 +88,17 @@ class LifImage:
 def lif_images(root: Element) -> Iterator[LifImage]:
     """Yield the images of a container, in its order; elements that hold none are folders."""
     found = 0
-    stack = [(each, "") for each in reversed(root.findall("./Element"))]
+    # The outermost elements are the file itself, and their name is not in those of the images.
+    stack = [(each, "", True) for each in reversed(root.findall("./Element"))]
     while stack and found < MOST_IMAGES:
-        element, above = stack.pop()
+        element, above, outermost = stack.pop()
         name = (element.get("Name") or "")[:200]
         image = _image(element, f"{above}{name}")
         if image is not None:
             found += 1
             yield image
-        # The outermost element is the file itself.
-        inner = f"{above}{name}/" if above or element not in root else ""
-        stack += [(each, inner) for each in reversed(element.findall("./Children/Element"))]
+        inner = "" if outermost else f"{above}{name}/"
+        stack += [(each, inner, False) for each in reversed(element.findall("./Children/Element"))]
 
 
 def _image(element: Element, name: str) -> LifImage | None:

@@ -23,6 +23,7 @@ EDGE = 256
 WHOLE = 64 * 1024 * 1024
 SEGMENT = 128 * 1024 * 1024
 MOST_SEGMENTS = 200_000
+MOST_BYTES = 1024 * 1024 * 1024  # read or unpacked for one view, where parts of a file may be named again and again
 LOW, HIGH = 1.0, 99.8
 Values = NDArray[np.float32]
 
@@ -60,6 +61,17 @@ class Where:
 
 class Unseen(Exception):
     """Why there is no picture, as half a sentence."""
+
+
+def spend(left: int, length: int) -> int:
+    """Return how many bytes a view may still read when it has read so many.
+
+    Raises:
+        Unseen: It may not.
+    """
+    if length > left:
+        raise Unseen(f"more than {MOST_BYTES // 2**20:,} MiB would have to be read for it")
+    return left - length
 
 
 def preview_tiff(root: Path, path: str, page: int = 0, edge: int = EDGE) -> Preview | str:

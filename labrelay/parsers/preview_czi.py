@@ -9,7 +9,7 @@ import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from labrelay.model.names import printable
 from labrelay.parsers.czi_file import Block, read_czi
 from labrelay.parsers.listing import open_regular
-from labrelay.parsers.preview import EDGE, SEGMENT, Preview, Unseen, Values, Where
+from labrelay.parsers.preview import EDGE, MOST_BYTES, SEGMENT, Preview, Unseen, Values, Where, spend
 
 MOST_TILES = 4_000
 MOST_LINE = 16 * 1024 * 1024
@@ -80,7 +80,8 @@ def _view(source: BinaryIO, blocks: list[Block], edge: int) -> Preview:
     height = max(block.y + block.height for block in blocks) - top
     scales = sorted({block.scale for block in blocks})
     scale = max((each for each in scales if max(width, height) / each >= edge), default=scales[0])
-    chosen = [block for block in blocks if block.scale == scale]
+    # Several may name one place, which is read once all the same.
+    chosen = list({block.position: block for block in blocks if block.scale == scale}.values())
     if len(chosen) > MOST_TILES:
         raise Unseen(
             f"its smallest level has {len(chosen):,} tiles, and no picture is made of more than {MOST_TILES:,}"
@@ -94,8 +95,9 @@ def _view(source: BinaryIO, blocks: list[Block], edge: int) -> Preview:
     ys = (top + (np.arange(rows) + 0.5) * step).astype(np.int64).clip(max=top + height - 1)
     xs = (left + (np.arange(columns) + 0.5) * step).astype(np.int64).clip(max=left + width - 1)
     canvas = _Canvas(np.zeros((rows, columns, samples), np.float32), ys, xs)
+    left = MOST_BYTES
     for block in chosen:
-        _place(source, block, canvas, step / scale)
+        left = _place(source, block, canvas, step / scale, left)
     return _shown(canvas.values, width, height)
 
 
@@ -109,20 +111,36 @@ def _shown(values: Values, width: int, height: int) -> Preview:
     return Preview(colours, width, height, colour=True)
 
 
-def _place(source: BinaryIO, block: Block, canvas: _Canvas, step: float) -> None:
-    """Put a block's share of the view in its place; `step` is how many of its own pixels one of the view covers."""
+def _place(source: BinaryIO, block: Block, canvas: _Canvas, step: float, left: int) -> int:
+    """Put a block's share of the view in its place, and return how many bytes may still be read.
+
+    Args:
+        source: The file.
+        block: Of the level that is shown.
+        canvas: The view.
+        step: How many of the block's own pixels one of the view covers.
+        left: Bytes that may be read.
+    """
     inside_y = np.flatnonzero((canvas.ys >= block.y) & (canvas.ys < block.y + block.height))
     inside_x = np.flatnonzero((canvas.xs >= block.x) & (canvas.xs < block.x + block.width))
     if not len(inside_y) or not len(inside_x):
-        return
+        return left
+    if block.stored_width > block.width or block.stored_height > block.height:
+        raise Unseen("one of its blocks of pixels is larger than its place in the image")
     start, size = _pixels_of(source, block)
     fine = max(1, int(step))
     ys = (canvas.ys[inside_y] - block.y) * block.stored_height // block.height // fine
     xs = (canvas.xs[inside_x] - block.x) * block.stored_width // block.width // fine
     rows = ys.clip(max=max(1, block.stored_height // fine) - 1)
-    means = _means_of_rows if block.compression == _RAW else _means_of_whole
+    plain = block.compression == _RAW
+    kind, samples = _TYPES[block.pixel]
+    line = block.stored_width * samples * np.dtype(kind).itemsize
+    lines = len(rows) * min(fine, _LINES, block.stored_height) if plain else block.stored_height
+    left = spend(left, max(line * lines, 0 if plain else size))
+    means = _means_of_rows if plain else _means_of_whole
     values = means(source, block, (start, size), fine, rows)
     canvas.values[np.ix_(inside_y, inside_x)] = values[:, xs.clip(max=values.shape[1] - 1)]
+    return left
 
 
 def _pixels_of(source: BinaryIO, block: Block) -> tuple[int, int]:
@@ -167,7 +185,8 @@ def _means_of_whole(
     if max(length, place[1]) > SEGMENT:
         raise Unseen(f"one of its tiles has {length // 2**20:,} MiB, which is too much to unpack for it")
     source.seek(place[0])
-    data = _unpacked(source.read(place[1]), block.compression, kind.itemsize, length)
+    frame = np.empty((block.stored_height, block.stored_width, *([samples] if samples > 1 else [])), kind)
+    data = _unpacked(source.read(place[1]), block.compression, frame)
     if len(data) < length:
         raise Unseen("one of its blocks of pixels is shorter than it says")
     shape = (block.stored_height, block.stored_width, samples)
@@ -179,17 +198,18 @@ def _means_of_whole(
     return found
 
 
-def _unpacked(data: bytes, compression: int, itemsize: int, length: int) -> bytes:
-    """Return the bytes of a packed block; no more than the block may have are unpacked."""
+def _unpacked(data: bytes, compression: int, frame: NDArray[Any]) -> bytes:
+    """Return the bytes of a packed block; what does not unpack to an array like `frame` is not unpacked."""
     import imagecodecs
 
     if compression in (_ZSTD, _ZSTD_HEAD):
         start, split = (0, False) if compression == _ZSTD else _zstd_head(data)
-        plain = bytes(imagecodecs.zstd_decode(data[start:], out=length))
+        plain = bytes(imagecodecs.zstd_decode(data[start:], out=frame.nbytes))
         # The low and the high bytes of 16-bit values may lie apart, because that packs better.
-        return np.frombuffer(plain, np.uint8).reshape(2, -1).T.tobytes() if split and itemsize == 2 else plain
+        return np.frombuffer(plain, np.uint8).reshape(2, -1).T.tobytes() if split and frame.itemsize == 2 else plain
     if compression in (_JPEG, _JPEG_XR):
-        pixels = np.asarray(imagecodecs.jpeg8_decode(data) if compression == _JPEG else imagecodecs.jpegxr_decode(data))
+        decode = imagecodecs.jpeg8_decode if compression == _JPEG else imagecodecs.jpegxr_decode
+        pixels = np.asarray(decode(data, out=frame))
         # These decoders give red first, and a CZI that is not packed has blue first.
         return (pixels[:, :, ::-1] if pixels.ndim == 3 and pixels.shape[2] == 3 else pixels).tobytes()
     raise Unseen(f"its pixels are packed in a way that is not read (number {compression})")

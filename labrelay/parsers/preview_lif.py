@@ -13,7 +13,7 @@ from labrelay.model.names import printable
 from labrelay.parsers.lif import open_lif
 from labrelay.parsers.lif_metadata import LifImage
 from labrelay.parsers.listing import open_regular
-from labrelay.parsers.preview import EDGE, Preview, Unseen, Values, Where
+from labrelay.parsers.preview import EDGE, MOST_BYTES, Preview, Unseen, Values, Where, spend
 
 MOST_ROW = 16 * 1024 * 1024
 _ROWS = 8  # of those that one row of the view covers: enough against noise, and the rest need not be read
@@ -54,6 +54,8 @@ def _view(source: BinaryIO, image: LifImage, bounds: tuple[int, int], where: Whe
     step = max(1, -(-max(down.count, across.count) // edge))
     rows, columns = max(1, down.count // step), max(1, across.count // step)
     offsets = [image.channels[image.tags.index(tag)] for tag in (1, 2, 3)] if image.colour else [_channel(image, where)]
+    # Rows may lie anywhere, all of them at one place, too, so the file's length bounds nothing.
+    spend(MOST_BYTES, rows * min(step, _ROWS) * len(offsets) * across.count * across.stride)
     first = bounds[0] + _place(image, where)
     values: Values = np.zeros((rows, columns, len(offsets)), np.float32)
     for row in range(rows):

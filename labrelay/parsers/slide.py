@@ -87,7 +87,9 @@ def _look(listing: Listing, entry: Entry) -> Told:
         text = "it is shorter than it says of itself: part of its pixels is missing; copy it again"
         problems.append(error("TRUNCATED", text, path))
     if "maker" not in slide.raw:
-        text = "it is a TIFF without its scanner's own description: sizes are told, the scan is not"
+        text = "it has no description of its scanner's that is understood: it is kept, and the scan is not told"
+        if not slide.regions:
+            text += " or shown, because a picture of it may be that of its label"
         problems.append(warning("UNUSUAL_CONTENT", text, path))
     levels = {"levels": str(len(slide.regions[0].levels))} if slide.regions else {}
     return Told(
@@ -109,8 +111,10 @@ def open_slide(source: BinaryIO, path: str) -> tuple[tuple[TiffPage, ...], Slide
         BadTiff: It is no TIFF.
     """
     pages, whole = read_pages(source, path)
-    maker = _MAKERS[path[path.rfind(".") :].lower()]
-    return pages, maker(pages) or any_tiff(pages), whole
+    ending = path[path.rfind(".") :].lower()
+    # Only Aperio writes the slide first; of the others the first page may be the label, so none of theirs is guessed.
+    unknown = any_tiff(pages) if ending == ".svs" else Slide(())
+    return pages, _MAKERS[ending](pages) or unknown, whole
 
 
 def _image(region: Region, pages: Sequence[TiffPage], stem: str, path: str, of: int) -> ImageSet:

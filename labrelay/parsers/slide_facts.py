@@ -17,12 +17,13 @@ from xml.etree.ElementTree import Element
 
 from labrelay.parsers.planes import positive
 from labrelay.parsers.text import to_int
-from labrelay.parsers.tiff_pages import TiffPage
+from labrelay.parsers.tiff_pages import MOST_TEXT, TiffPage
 from labrelay.parsers.xml import attribute, find_all, find_text, parse_xml
 
 # Tags of Hamamatsu, as the open readers call them.
 _LENS, _Z_OFFSET, _REFERENCE, _SERIAL, _BARCODE = 65421, 65424, 65427, 65442, 65468
-_MAKE, _MODEL, _SOFTWARE, _TIME, _XMP = 271, 272, 305, 306, 700
+_DESCRIPTION, _MAKE, _MODEL, _SOFTWARE, _TIME, _XMP = 270, 271, 272, 305, 306, 700
+_NEARLY = 0.98  # of the slide: so much of it has the label in it
 _LEVEL = re.compile(r"level\s*=\s*(\d+)\s+mag\s*=\s*([\d.]+)")
 
 
@@ -160,21 +161,20 @@ def hamamatsu(pages: Sequence[TiffPage]) -> Slide | None:
 
 def leica(pages: Sequence[TiffPage]) -> Slide | None:
     """Return a Leica slide: the regions of its XML; the image that covers the whole slide shows the label."""
-    text = pages[0].description
+    text = pages[0].text(_DESCRIPTION, MOST_TEXT)
     if "leica-microsystems.com/scn/" not in text[:2000]:
         return None
     root, _problems = parse_xml(text.encode(), "")
     collection = next(find_all(root, "collection"), None) if root is not None else None
     if root is None or collection is None:
         return None
-    extent = (attribute(collection, "sizeX"), attribute(collection, "sizeY"))
     regions, hidden = [], dict[int, str]()
     for image in list(find_all(collection, "image"))[:1000]:
         view = next(find_all(image, "view"), None)
         dimensions = list(_dimensions(image, len(pages)))
         if not dimensions:
             continue
-        if view is not None and (attribute(view, "sizeX"), attribute(view, "sizeY")) == extent:
+        if view is None or _covers(view, collection):
             hidden |= {ifd: "macro" for ifd, _width, _plane, _channel in dimensions}
             continue
         regions.append(_leica_region(image, view, dimensions))
@@ -191,6 +191,12 @@ def leica(pages: Sequence[TiffPage]) -> Slide | None:
         | ({"Collection": name} if name else {})
         | _hidden(pages, hidden),
     )
+
+
+def _covers(view: Element, collection: Element) -> bool:
+    """Return whether a view may be of the whole slide with its label; one that does not say its size may."""
+    sizes = [[positive(attribute(each, key)) for each in (view, collection)] for key in ("sizeX", "sizeY")]
+    return all(not mine or not whole or mine >= _NEARLY * whole for mine, whole in sizes)
 
 
 def _dimensions(image: Element, pages: int) -> Iterator[tuple[int, int, int, int]]:
@@ -227,7 +233,7 @@ def _barcode(text: str) -> str:
 
 def ventana(pages: Sequence[TiffPage]) -> Slide | None:
     """Return a Ventana slide: pages that call themselves a level; the tiles may overlap, which sizes do not know."""
-    documents = (page.text(_XMP) for page in pages[:10])
+    documents = (page.text(_XMP, MOST_TEXT) for page in pages[:10])
     text = next((each for each in documents if "<iScan" in each), None)
     levels = [(page, found) for page in pages if (found := _LEVEL.search(page.description[:200]))]
     if text is None or not levels:
@@ -257,7 +263,9 @@ def ventana(pages: Sequence[TiffPage]) -> Slide | None:
 
 
 def any_tiff(pages: Sequence[TiffPage]) -> Slide:
-    """Return what any TIFF with levels tells, where no maker's mark is understood: the first page and its copies."""
+    """Return what an SVS without its maker's mark tells: its first page and its copies, if that page has tiles."""
     base = pages[0]
+    if not base.tiled:  # as labels and overviews are
+        return Slide(())
     levels = [page for page in pages[1:] if page.tiled and _reduced(page, base)]
     return Slide(regions=(Region("", (0, *_largest_first(levels)), base.pixel_um),))

@@ -191,7 +191,7 @@ def _page(source: BinaryIO, layout: _Layout, at: int, index: int) -> tuple[TiffP
     for number, kind, count, inline in entries:
         if number in _ARRAYS or number in _KEPT:
             end = max(end, _far_end(layout, kind, count, inline))
-        if number in _ARRAYS:
+        if number in _ARRAYS and number not in arrays:
             arrays[number] = _array(source, layout, kind, count, inline)
         elif number in _KEPT and number not in tags:
             value = _value(source, layout, kind, count, inline)
@@ -202,7 +202,7 @@ def _page(source: BinaryIO, layout: _Layout, at: int, index: int) -> tuple[TiffP
     lengths = arrays.get(_TILE_COUNTS if tiled else _COUNTS, array("Q"))
     end = max(end, max(map(operator.add, starts, lengths), default=0))
     texts = sum(len(value) for value in tags.values() if isinstance(value, bytes))
-    used = len(starts) + len(lengths) + texts * _MOST_NUMBERS // _MOST_TEXTS
+    used = sum(map(len, arrays.values())) + texts * _MOST_NUMBERS // _MOST_TEXTS
     return TiffPage(index, tags, tiled, end), following, used
 
 

@@ -6,12 +6,14 @@ The readers were held against pylibCZIrw and liffile on 19 real CZI and 2 real L
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
 from run_folders import CASES, codes, put
 from tiny_images import ZEN, czi, lif, tiles
 
+from labrelay.parsers.lif_metadata import lif_images
 from labrelay.parsers.preview import Preview, Where
 from labrelay.parsers.preview_czi import preview_czi
 from labrelay.parsers.preview_lif import preview_lif
@@ -121,6 +123,19 @@ def test_colours_that_are_packed_as_jpeg_or_jpeg_xr_are_not_turned_round(tmp_pat
     assert np.abs(shown - [250, 100, 10]).max() < 4
 
 
+@pytest.mark.parametrize("number", [1, 4])
+def test_a_packed_block_that_is_larger_than_it_says_is_not_unpacked(tmp_path: Path, number: int) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs", reason="the extra imaging is not installed")
+    encode = {1: imagecodecs.jpeg8_encode, 4: imagecodecs.jpegxr_encode}[number]
+    large = encode(np.zeros((512, 512, 3), "u1"))
+    put(
+        tmp_path,
+        "a.czi",
+        czi(blocks=[({"X": 0, "Y": 0}, np.zeros((32, 32, 3), "u1"), 1)], pack=(number, lambda _: large)),
+    )
+    assert "it is damaged" in str(preview_czi(tmp_path, "a.czi", Where()))
+
+
 def test_a_cut_czi_is_refused_and_one_that_is_still_written_is_told(tmp_path: Path) -> None:
     whole = czi()
     put(tmp_path, "cut.czi", whole[: whole.rindex(b"ZISRAWDIRECTORY") + 40])
@@ -184,6 +199,25 @@ def test_a_plane_of_a_lif_has_its_values(tmp_path: Path) -> None:
     assert section.values.tolist() == np.arange(40).reshape(5, 8).tolist()
 
 
+def test_a_view_of_a_lif_whose_rows_lie_at_one_place_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labrelay.parsers.preview_lif.MOST_BYTES", 50_000)
+    rows = np.broadcast_to(np.zeros(1000, "u1"), (100, 1000))
+    put(tmp_path, "p.lif", lif([("p", "YX", rows)]))
+    assert "would have to be read for it" in str(preview_lif(tmp_path, "p.lif", Where()))
+
+
+def test_elements_of_a_lif_are_looked_at_in_one_pass() -> None:
+    class Root(Element):
+        def __contains__(self, key: object) -> bool:
+            raise AssertionError("all elements are gone through for one of them")
+
+    root = Root("LMSDataContainerHeader")
+    root.extend([Element("Element") for _ in range(3)])
+    assert list(lif_images(root)) == []
+
+
 def test_a_scan_along_the_optical_axis_has_no_row_of_planes_in_z(tmp_path: Path) -> None:
     section = np.arange(2 * 5 * 8, dtype="u1").reshape(2, 5, 8)
     put(tmp_path, "p.lif", lif([("xz", "CZX", section)]))
@@ -235,6 +269,23 @@ def test_more_files_than_are_looked_into_are_kept_and_told(tmp_path: Path, monke
     assert run.completion.copied.value.value == "unknown"
 
 
+def test_more_images_than_are_listed_are_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labrelay.parsers.image_files.MOST_IMAGES", 3)
+    for name in "abc":
+        put(tmp_path, f"{name}.czi", czi())
+    run = read_run(tmp_path)
+    assert [image.path for image in run.images] == ["a.czi", "a.czi", "b.czi"]
+    assert [(p.code, p.path) for p in run.problems] == [("TOO_MANY_IMAGES", "b.czi")]
+
+
+def test_more_scenes_than_are_listed_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in ("czi", "czi_metadata"):
+        monkeypatch.setattr(f"labrelay.parsers.{room}.MOST_SCENES", 1)
+    put(tmp_path, "a.czi", czi())
+    run = read_run(tmp_path)
+    assert ([image.at is not None for image in run.images], codes(run)) == ([True], ["TOO_MANY_IMAGES"])
+
+
 def test_a_tile_of_a_czi_that_claims_to_be_huge_is_not_read(tmp_path: Path) -> None:
     from labrelay.parsers.czi_file import read_czi
 
@@ -245,4 +296,28 @@ def test_a_tile_of_a_czi_that_claims_to_be_huge_is_not_read(tmp_path: Path) -> N
     put(tmp_path, "a.czi", bytes(data))
     with (tmp_path / "a.czi").open("rb") as source:
         assert read_czi(source).blocks[0].stored_width == 2**31 - 1
-    assert "is shorter than it says" in str(preview_czi(tmp_path, "a.czi", Where()))
+    assert "would have to be read for it" in str(preview_czi(tmp_path, "a.czi", Where()))
+
+
+def test_a_block_of_a_czi_that_is_larger_than_its_place_is_not_shown(tmp_path: Path) -> None:
+    data = bytearray(czi(blocks=[({"X": 0, "Y": 0}, np.ones((4, 4000), "u1"), 1)]))
+    at = data.rindex(b"X\0\0\0")
+    data[at + 8 : at + 12] = (4).to_bytes(4, "little")
+    put(tmp_path, "a.czi", bytes(data))
+    assert "larger than its place in the image" in str(preview_czi(tmp_path, "a.czi", Where()))
+
+
+def test_a_view_of_a_czi_reads_each_block_once_and_no_more_than_its_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labrelay.parsers.preview_czi.MOST_BYTES", 3000)
+    blocks = [({"X": 0, "Y": 0}, np.ones((32, 32), "u1"), 1) for _ in range(5)]
+    put(tmp_path, "far.czi", czi(blocks=blocks))
+    assert "would have to be read for it" in str(preview_czi(tmp_path, "far.czi", Where()))
+    data = bytearray(czi(blocks=blocks))
+    first, at = data.index(b"ZISRAWSUBBLOCK"), data.rindex(b"ZISRAWDIRECTORY") + 160
+    for entry in range(5):
+        place = at + 152 * entry + 6
+        data[place : place + 8] = first.to_bytes(8, "little")
+    put(tmp_path, "same.czi", bytes(data))
+    assert seen(preview_czi(tmp_path, "same.czi", Where())).values.max() == 1

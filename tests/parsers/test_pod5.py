@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labrelay.model.problem import Problem
-from labrelay.parsers.arrow import _buffers, first_rows
+from labrelay.parsers.arrow import _buffers, _columns, first_rows
 from labrelay.parsers.flatbuffer import Table
 from labrelay.parsers.pod5 import SignalRun, _run_of, signal_run
 from labrelay.parsers.registry import read_run
@@ -104,6 +104,36 @@ def test_fields_that_hold_the_same_fields_over_and_over_are_refused_and_not_coun
     data += struct.pack("<iBxxxI", len(data), 5, 0)
     with pytest.raises(ValueError, match="kind that is not known"):
         _buffers(Table(data, 16), iter(range(200)))
+
+
+@pytest.mark.parametrize(("size", "why"), [(1000, "longer than all of its bytes"), (70_000, "longer than any is")])
+def test_columns_that_all_name_one_long_text_are_refused(size: int, why: str) -> None:
+    data = bytearray(REAL[TABLE])
+    (length,) = struct.unpack("<i", data[-10:-6])
+    tail = bytes(data[-10 - length :])
+    footer = Table.root(tail[:length])
+    schema = footer.table(1)
+    assert schema is not None
+    offset, head = struct.unpack_from("<qi", footer.data, footer.vector(3)[0])
+    message = Table.root(bytes(data[offset + 8 : offset + head])).table(2)
+    assert message is not None
+    columns = [column for column in _columns(schema) if column.kind == 5]
+    for column in columns:
+        at = offset + 8 + message.vector(2)[0] + 16 * (column.buffer + 1)
+        data[at : at + 32] = struct.pack("<4q", 2000, 8, 0, size)
+    struct.pack_into("<ii", data, offset + head + 2000, 0, size)
+    if size > 4000:
+        data[-10 - length :] = bytes(size) + tail
+    with pytest.raises(ValueError, match=why):
+        first_rows(bytes(data), 16)
+
+
+def test_a_name_of_many_kilobytes_is_refused() -> None:
+    # A vtable of one field at byte 4, the table, and the text behind it.
+    table = struct.pack("<4HiI", 6, 8, 4, 0, 8, 4)
+    assert Table(table + struct.pack("<I", 2) + b"ab", 8).text(0) == "ab"
+    with pytest.raises(ValueError, match="longer than any is"):
+        Table(table + struct.pack("<I", 70_000) + bytes(70_000), 8).text(0)
 
 
 @given(at=st.integers(0, len(REAL) - 1), value=st.binary(min_size=1, max_size=8), cut=st.integers(0, 60))

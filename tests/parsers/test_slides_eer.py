@@ -5,13 +5,15 @@ SVS was tried on real slides of Aperio (CMU-1, TCGA), which may not be shipped; 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from run_folders import codes, put
-from tiny_images import SVS, bif, eer, ndpi, scn, slide_pixels, svs, tiff_of_pages
+from tiny_images import SCN, SVS, Page, Tags, bif, eer, ndpi, scn, slide_pixels, svs, tiff_of_pages
 
 from labrelay.parsers.preview import Preview, Where
 from labrelay.parsers.preview_eer import preview_eer
@@ -155,6 +157,16 @@ def test_an_ndpi_beyond_four_gigabytes_is_read_and_shown(tmp_path: Path) -> None
     assert (seen(preview_slide(tmp_path, "a.ndpi", Where(), 64)).values[:, :, 2] == 200).all()
 
 
+def test_an_array_that_a_directory_names_many_times_is_read_once(tmp_path: Path) -> None:
+    entries = [struct.pack("<HHQQ", tag, 16, 100_000, 0) for tag in [273] * 400 + [324] * 100]
+    head = struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, len(entries))
+    (tmp_path / "a.svs").write_bytes((head + b"".join(entries) + bytes(8)).ljust(900_000, b"\0"))
+    with (tmp_path / "a.svs").open("rb") as file:
+        spy = Mock(wraps=file)
+        read_pages(spy, "a.svs")
+    assert sum(call.args[0] >= 800_000 for call in spy.read.call_args_list) == 2
+
+
 @pytest.mark.parametrize("maker", SLIDES)
 def test_a_cut_slide_is_refused(tmp_path: Path, maker: str) -> None:
     put(tmp_path, f"a.{maker}", SLIDES[maker]()[:-40])
@@ -164,7 +176,7 @@ def test_a_cut_slide_is_refused(tmp_path: Path, maker: str) -> None:
 
 
 def test_a_tiff_that_is_only_called_a_slide_tells_its_size(tmp_path: Path) -> None:
-    put(tmp_path, "a.svs", tiff_of_pages([({}, slide_pixels())]))
+    put(tmp_path, "a.svs", tiff_of_pages([({322: 32, 323: 32}, slide_pixels())], "classic", 32))
     put(tmp_path, "b.svs", b"no tiff")
     put(tmp_path, "c.svs", b"II*\0\xff\0\0\0")
     run = read_run(tmp_path)
@@ -174,6 +186,36 @@ def test_a_tiff_that_is_only_called_a_slide_tells_its_size(tmp_path: Path) -> No
         ("c.svs", "TRUNCATED", "error"),
     ]
     assert [image.extent for image in run.images] == ["128 × 96 × 1 × 3 × 1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "tags"),
+    [
+        ("a.svs", {}),
+        ("a.scn", {270: SCN[:-20]}),
+        ("a.scn", {270: SCN.replace('sizeX="600000" sizeY="400000"><bar', 'sizeX="600001" sizeY="400000"><bar')}),
+        ("a.bif", {270: "Label_Image", 700: b"<Metadata><Other/></Metadata>"}),
+        ("a.ndpi", {271: "Hamamatsu", 65421: -1.0}),
+    ],
+)
+def test_a_slide_whose_description_is_not_understood_never_shows_its_label(
+    tmp_path: Path, name: str, tags: Tags
+) -> None:
+    pages: list[Page] = [(tags, np.full((40, 60, 3), 255, np.uint8)), ({322: 32, 323: 32}, slide_pixels())]
+    put(tmp_path, name, tiff_of_pages(pages, "ndpi" if name == "a.ndpi" else "big", 32))
+    run = read_run(tmp_path)
+    assert "60 × 40 × 1 × 3 × 1" not in [image.extent for image in run.images]
+    view = preview_slide(tmp_path, name, Where())
+    assert isinstance(view, str) or view.width == 128
+
+
+def test_a_scn_with_much_to_tell_is_understood_and_its_overview_hidden(tmp_path: Path) -> None:
+    text = SCN.replace("<scanSettings>", "<scanSettings>" + "<channel name='DAPI' exposure='1'/>" * 7000)
+    tiled: Tags = {322: 32, 323: 32}
+    pages: list[Page] = [({270: text}, np.full((40, 60, 3), 255, np.uint8)), *[(tiled, slide_pixels())] * 2]
+    put(tmp_path, "a.scn", tiff_of_pages(pages, "big", 32))
+    run = read_run(tmp_path)
+    assert ([image.extent for image in run.images], codes(run)) == (["128 × 96 × 1 × 3 × 1"], ["FROM_DOCUMENTS"])
 
 
 def test_an_mrxs_is_its_file_and_its_folder(tmp_path: Path) -> None:
