@@ -123,6 +123,22 @@ def test_another_file_of_the_same_name_and_size_is_not_taken_for_the_first(
     assert process(home, places[1]).stored == 1
 
 
+def test_a_file_with_a_folder_beside_it_that_was_taken_is_taken_again_for_nothing_and_another_is_refused(
+    make_home: Callable[..., Home], tmp_path: Path
+) -> None:
+    home = make_home()
+    (tmp_path / "case 1").mkdir()
+    (tmp_path / "case 1.mrxs").write_bytes(b"\xff\xd8")
+    slidedat = "[GENERAL]\nSLIDE_ID = 1\nIMAGENUMBER_X = 4\nIMAGENUMBER_Y = 4\n[HIERARCHICAL]\nHIER_COUNT = 0\n"
+    (tmp_path / "case 1" / "Slidedat.ini").write_text(f"{slidedat}[DATAFILE]\nFILE_COUNT = 1\nFILE_0 = Data0000.dat\n")
+    (tmp_path / "case 1" / "Data0000.dat").write_bytes(b"one")
+    taken = [process(home, tmp_path / "case 1.mrxs", assume_complete=True).stored for _ in range(2)]
+    assert taken == [3, 0]
+    (tmp_path / "case 1" / "Data0000.dat").write_bytes(b"two")
+    with pytest.raises(Conflict, match=r"this case 1/Data0000\.dat is not the one"):
+        process(home, tmp_path / "case 1.mrxs", assume_complete=True)
+
+
 def test_a_file_that_was_taken_is_not_taken_again_with_its_folder_and_the_other_way_round(
     make_home: Callable[..., Home], tmp_path: Path
 ) -> None:
