@@ -135,7 +135,7 @@ def watch_folder(home: Home, folder: Path) -> Seen:
     root = _spoken_of(child, _roots(home, child, listing), folder)
     found = _Found(child / root, _content(listing, root))
     with home.records.write() as session:
-        look = observations.observe(session, str(child), found.content)
+        look = observations.observe(session, str(found.folder), found.content)
     faultpoint("watch.observed")
     seen = _judge(home, found, look, {})
     return _take(home, seen) if seen.state is FolderState.READY else seen
