@@ -188,12 +188,17 @@ def _candidates(home: Home, landing: Path, seen: list[Seen]) -> Iterator[_Found]
 
 def _files(loose: Sequence[Path], seen: list[Seen]) -> Iterator[tuple[_Found | None, list[str]]]:
     """Yield the files that are runs by themselves, each with the names of all that belongs to it; None for these."""
+    taken: set[str] = set()
     for file in loose:
+        if file.name in taken:  # each file of a set lists all of it, so thousands of them are looked at once
+            continue
         try:
             listing = listed(file)
             if file.is_file() and is_one_file(listing):
                 own = named_by(file, listing) == file
-                yield _Found(file, _content(listing)) if own else None, [entry.path for entry in listing.files]
+                names = [entry.path for entry in listing.files]
+                taken.update(names)
+                yield _Found(file, _content(listing)) if own else None, names
         except (RefusedInput, OSError) as error:
             if file.is_file():
                 seen.append(Seen(folder=file, state=FolderState.REFUSED, reason=_first_line(error)))

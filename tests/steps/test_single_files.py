@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import tifffile
 from sqlalchemy import select, update
 from tiny_run import TinyLab
 
 from labrelay.model.errors import Conflict, UsageError
+from labrelay.parsers.registry import listed
 from labrelay.records.schema import DatasetFileRow, FileRow, InstrumentRunRow, ObservationRow
 from labrelay.steps.announce import announce
 from labrelay.steps.home import Home
@@ -220,3 +222,20 @@ def test_files_that_lie_in_a_landing_folder_are_taken_each_with_its_own_when_the
         "310.ab1": FolderState.DONE,
     }, [seen.reason for seen in taken]
     assert watch_folder(home, landing / "tissue.imzML").state is FolderState.DONE
+
+
+def test_a_set_of_files_in_a_landing_folder_is_listed_once_and_not_again_for_each_of_its_files(
+    make_home: Callable[..., Home], landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_home(f'landing = ["{landing}"]\n')
+    ome = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{}</OME>'
+    named = "".join(f'<TiffData FirstT="{n}"><UUID FileName="{n}.ome.tif">u</UUID></TiffData>' for n in range(4))
+    pixels = '<Pixels ID="Pixels:0" Type="uint8" SizeX="8" SizeY="8" SizeZ="1" SizeC="1" SizeT="4">{}</Pixels>'
+    (landing / "set.companion.ome").write_text(ome.format(f'<Image ID="Image:0">{pixels.format(named)}</Image>'))
+    for n in range(4):
+        text = ome.format('<BinaryOnly MetadataFile="set.companion.ome" UUID="u"/>')
+        tifffile.imwrite(landing / f"{n}.ome.tif", [[n] * 8] * 8, dtype="u1", description=text, metadata=None)
+    looked: list[str] = []
+    monkeypatch.setattr("labrelay.steps.watch.listed", lambda file: looked.append(file.name) or listed(file))
+    [seen] = scan(home)
+    assert (seen.folder.name, looked) == ("0.ome.tif", ["0.ome.tif"])
