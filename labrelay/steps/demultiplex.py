@@ -24,7 +24,7 @@ from labrelay.steps.adapters import local_engine
 from labrelay.steps.demultiplex_folder import collect, made_before
 from labrelay.steps.demultiplex_plan import BCL_CONVERT, PICARD, Given, plan_of
 from labrelay.steps.demultiplex_run import WORKFLOW, Asked, convert, scratch_of
-from labrelay.steps.home import Home
+from labrelay.steps.home import LOCK, Home
 from labrelay.steps.readiness import unarrived
 from labrelay.stores.durable import file_lock, make_dirs, storage_errors
 from labrelay.workflows.local import picard
@@ -86,17 +86,20 @@ def demultiplex(
     asked = _asked(home, folder, out, sheet, used, assume_complete)
     run, plan = asked.run, asked.plan
     tell.done("parse", f"run {run.run_id}: {counted(plan.samples, 'sample')}, {counted(len(plan.lanes), 'lane')}")
-    before = made_before(out, asked.key)
-    made = _made(home, asked, out) if before is None else before
+    made, already = _made(home, asked, out)
     notes = plan.notes if made else (*plan.notes, NOTHING)
-    return Demultiplexed(out, run.run_id, used, plan.samples, plan.lanes, made, notes, before is not None)
+    return Demultiplexed(out, run.run_id, used, plan.samples, plan.lanes, made, notes, already)
 
 
-def _made(home: Home, asked: Asked, out: Path) -> int:
-    """Convert the run and put its reads into `out`; return how many files these are."""
+def _made(home: Home, asked: Asked, out: Path) -> tuple[int, bool]:
+    """Convert the run and put its reads into `out`; return how many files these are, and if they were there before."""
     tell, scratch = home.progress, scratch_of(home, asked.key)
-    make_dirs(scratch)
-    with file_lock(scratch / "lock", f"the conversion of {asked.run.run_id}"):
+    # Beside the scratch, which goes while it is held, and stays; another process may have ended just before.
+    with file_lock(scratch.with_suffix(LOCK), f"the conversion of {asked.run.run_id}"):
+        before = made_before(out, asked.key)
+        if before is not None:
+            return before, True
+        make_dirs(scratch)
         engine = local_engine(scratch, home.settings)
         tell.stage("convert", asked.converter)
         report = convert(home, engine, asked)
@@ -107,7 +110,7 @@ def _made(home: Home, asked: Asked, out: Path) -> int:
         engine.stop()
         shutil.rmtree(scratch, ignore_errors=True)
     tell.done("collect", counted(count, "file of reads", "files of reads"))
-    return count
+    return count, False
 
 
 def _converter(wanted: str | None) -> str:

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,14 @@ from tiny_bcl import QUALITY, Cluster, write_run
 from labrelay.model.errors import Conflict, EngineFailed, MissingTool, RefusedInput, UsageError
 from labrelay.model.instrument import Known
 from labrelay.model.problem import errors_of
+from labrelay.model.runs import RunReport
+from labrelay.model.states import RunState
 from labrelay.parsers.lane_balance import reverse_complement
 from labrelay.parsers.registry import read_run
-from labrelay.steps.demultiplex import demultiplex
+from labrelay.steps.demultiplex import Demultiplexed, demultiplex
 from labrelay.steps.home import Home, init_home, open_home
 from labrelay.steps.process import process, take_in
+from labrelay.stores.durable import file_lock
 from labrelay.workflows.local import picard
 
 MakeHome = Callable[..., Home]
@@ -159,7 +163,7 @@ def test_base_calls_become_reads_by_sample_with_exact_counts_and_are_taken_as_th
 
     again = demultiplex(home, base_calls, out)
     assert (again.already, again.reads) == (True, 6)
-    assert not list((home.path / "scratch").glob("demultiplex-*"))
+    assert [path.suffix for path in (home.path / "scratch").glob("demultiplex-*")] == [".lock"]
     assert not list((home.path / "work").glob("*"))
 
 
@@ -199,6 +203,25 @@ def test_a_kill_before_the_end_leaves_no_folder_and_the_next_try_makes_it(
     monkeypatch.delenv("LABRELAY_FAULT")
     (tmp_path / "bin" / "reads").unlink()  # what is done already is not done again
     assert demultiplex(home, base_calls, out).reads == 2
+
+
+def test_what_another_process_made_while_this_one_came_to_its_turn_is_not_made_again(
+    base_calls: Path, make_home: MakeHome, stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, out, made = make_home(), tmp_path / "reads", list[Demultiplexed]()
+    report = RunReport(state=RunState.COMPLETE, engine="a stand-in")
+    monkeypatch.setattr("labrelay.steps.demultiplex.convert", lambda *_: report)
+
+    @contextmanager
+    def after_the_other(path: Path, what: str) -> Iterator[None]:
+        monkeypatch.setattr("labrelay.steps.demultiplex.file_lock", file_lock)
+        made.append(demultiplex(home, base_calls, out))
+        with file_lock(path, what):
+            yield
+
+    monkeypatch.setattr("labrelay.steps.demultiplex.file_lock", after_the_other)
+    made.append(demultiplex(home, base_calls, out))
+    assert [each.already for each in made] == [False, True]
 
 
 def test_what_is_no_run_to_convert_is_said_in_a_sentence(
