@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -222,6 +223,21 @@ def test_what_another_process_made_while_this_one_came_to_its_turn_is_not_made_a
     monkeypatch.setattr("labrelay.steps.demultiplex.file_lock", after_the_other)
     made.append(demultiplex(home, base_calls, out))
     assert [each.already for each in made] == [False, True]
+
+
+def test_what_a_killed_conversion_left_beside_its_folder_is_removed_by_the_next(
+    base_calls: Path, make_home: MakeHome, stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "made" / "reads"
+    dead, other = (out.parent / name for name in (f".tmp-{'0' * 16}", ".tmp-notes"))
+    for folder in (dead, other):
+        folder.mkdir(parents=True)
+        (folder / "one_S1_L001_R1_001.fastq.gz").write_bytes(b"x")
+        os.utime(folder, (0, 0))
+    report = RunReport(state=RunState.COMPLETE, engine="a stand-in")
+    monkeypatch.setattr("labrelay.steps.demultiplex.convert", lambda *_: report)
+    demultiplex(make_home(), base_calls, out)
+    assert sorted(out.parent.iterdir()) == [other, out]
 
 
 def test_what_is_no_run_to_convert_is_said_in_a_sentence(
