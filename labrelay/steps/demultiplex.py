@@ -17,7 +17,7 @@ from labrelay.model.words import counted
 from labrelay.parsers import illumina
 from labrelay.parsers.illumina_runinfo import parse_run_info
 from labrelay.parsers.illumina_sheets import sheet_of
-from labrelay.parsers.listing import SMALL, Listing, read_small, walk
+from labrelay.parsers.listing import Listing, read_small, walk
 from labrelay.parsers.reading import Reading
 from labrelay.parsers.samplesheet import read_sample_sheet
 from labrelay.steps.adapters import local_engine
@@ -26,6 +26,7 @@ from labrelay.steps.demultiplex_plan import BCL_CONVERT, PICARD, Given, plan_of
 from labrelay.steps.demultiplex_run import WORKFLOW, Asked, convert, scratch_of
 from labrelay.steps.home import LOCK, Home
 from labrelay.steps.readiness import unarrived
+from labrelay.steps.samplesheet import small_file
 from labrelay.stores.durable import file_lock, make_dirs, storage_errors
 from labrelay.workflows.local import picard
 from labrelay.workflows.nextflow.runtime import java
@@ -182,9 +183,7 @@ def _given(listing: Listing, sheet: Path | None, lanes: tuple[int, ...]) -> Give
         why = errors_of(found) or [Problem(code="BAD_XML", message="it names no reads", path="RunInfo.xml")]
         raise RefusedInput(f"the run in {listing.root}", why)
     if sheet is not None:
-        if not sheet.is_file() or sheet.stat().st_size > SMALL:
-            raise UsageError(f"there is no sample sheet {sheet}")
-        text = sheet.read_bytes()
+        text = small_file(sheet)
         return Given(info, read_sample_sheet(text, sheet.name, info.lanes), text, sheet.name, lanes)
     reading = Reading(listing)
     own, path = sheet_of(reading, [], info.lanes, info.reads)

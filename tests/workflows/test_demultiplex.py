@@ -21,6 +21,7 @@ from labrelay.model.problem import errors_of
 from labrelay.model.runs import RunReport
 from labrelay.model.states import RunState
 from labrelay.parsers.lane_balance import reverse_complement
+from labrelay.parsers.listing import SMALL
 from labrelay.parsers.registry import read_run
 from labrelay.steps.demultiplex import Demultiplexed, demultiplex
 from labrelay.steps.home import Home, init_home, open_home
@@ -265,3 +266,14 @@ def test_what_is_no_run_to_convert_is_said_in_a_sentence(
     shutil.rmtree(base_calls / "Data")
     monkeypatch.setenv("PATH", f"{stand_in}:/usr/bin:/bin")
     refused(UsageError, "no base calls below Data/Intensities/BaseCalls/L001")
+
+
+def test_a_sheet_that_is_far_too_large_is_not_said_to_be_missing(
+    base_calls: Path, make_home: MakeHome, stand_in: Path, tmp_path: Path
+) -> None:
+    home, sheet = make_home(), tmp_path / "other.csv"
+    with pytest.raises(UsageError, match=r"there is no file .*other\.csv"):
+        demultiplex(home, base_calls, tmp_path / "reads", sheet)
+    sheet.write_bytes(b"x" * (SMALL + 1))
+    with pytest.raises(UsageError, match=r"other\.csv is larger than 5242880 bytes"):
+        demultiplex(home, base_calls, tmp_path / "reads", sheet)
