@@ -42,6 +42,11 @@ def slug(name: str) -> str:
     return f"{body}-{digest(name)[:8]}"
 
 
+def slugs(path: str) -> str:
+    """Return a relative path with a slug for each of its parts."""
+    return "/".join(map(slug, path.split("/")))
+
+
 def safe_relative(path: str) -> PurePosixPath | None:
     """Return `path` as a relative path without `..`, empty or absolute parts, or None when it is not one."""
     if not path or "\\" in path or "\0" in path:

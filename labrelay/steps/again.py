@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from labrelay.model.errors import Conflict, StorageFailed
 from labrelay.model.files import PRIMARY
 from labrelay.model.instrument import InstrumentRun, RunFile
-from labrelay.model.names import printable, slug
+from labrelay.model.names import printable, slug, slugs
 from labrelay.model.problem import Frozen
 from labrelay.records.schema import FileRow, InstrumentRunRow
 from labrelay.steps.home import Home
@@ -20,6 +21,7 @@ from labrelay.stores.source import open_source
 
 CELLS = "cell"  # of PacBio, a part of a run whose name is its own alone in all the world
 SHOWN = 3
+_EDITION = re.compile(r"\A~\d+/")  # before the path of a file that was corrected after a refused try
 
 
 class Taken(Frozen):
@@ -95,7 +97,7 @@ def _files(session: Session, run: InstrumentRun, place: Path, other: str, taken:
         path = root / file.path
         if path.is_relative_to(above):
             inner = path.relative_to(above).parts
-            row = known.get(prefix + "/".join(map(slug, inner)))
+            row = known.get(prefix + slugs("/".join(inner)))
             if row is not None and row.size == file.size and row.source_mtime_ns in (None, path.lstat().st_mtime_ns):
                 found.append(file.path)
     return found
@@ -113,8 +115,8 @@ def check_same_file(home: Home, run: InstrumentRun, stored: InstrumentRunRow, pl
     with home.records.read() as session:
         rows = session.scalars(select(FileRow).where(FileRow.key.startswith(prefix, autoescape=True))).all()
     for file in run.files:
-        name = slug(file.path)
-        mine = [row for row in rows if row.key.rpartition("/")[2] == name and row.size == file.size]
+        path = slugs(file.path)
+        mine = [row for row in rows if _EDITION.sub("", row.key[len(prefix) :]) == path and row.size == file.size]
         if not _is_one_of(place.parent / file.path, mine):
             raise Conflict(
                 f"this {printable(file.path)} is not the one that was stored on {(stored.stored_at or '')[:16]} from "

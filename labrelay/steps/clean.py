@@ -26,7 +26,7 @@ from labrelay.model.words import counted
 from labrelay.records import audit
 from labrelay.records.schema import AttemptRow, WorkflowRunRow
 from labrelay.steps.adapters import BROUGHT
-from labrelay.steps.home import Home
+from labrelay.steps.home import LOCK, Home
 from labrelay.stores.durable import TEMP_NAME, describe_os_error, human_bytes, remove_stale_temps
 from labrelay.workflows.local.home import EngineHome
 
@@ -194,6 +194,8 @@ def _old_runs(home: Home) -> tuple[dict[str, str], dict[str, str]]:
 def _scratch(home: Home) -> Iterator[Leftover]:
     limit = time.time() - SCRATCH_SECONDS
     for path in _children(home.scratch):
+        if path.suffix == LOCK:  # a few bytes, and held for longer than a day where a run is that large
+            continue
         newest = max((status.st_mtime for status in _stats(path)), default=0.0)
         if newest < limit:
             yield _leftover(path, "scratch that nobody has written to for a day")

@@ -17,15 +17,16 @@ from labrelay.model.words import counted
 from labrelay.parsers import illumina
 from labrelay.parsers.illumina_runinfo import parse_run_info
 from labrelay.parsers.illumina_sheets import sheet_of
-from labrelay.parsers.listing import SMALL, Listing, read_small, walk
+from labrelay.parsers.listing import Listing, read_small, walk
 from labrelay.parsers.reading import Reading
 from labrelay.parsers.samplesheet import read_sample_sheet
 from labrelay.steps.adapters import local_engine
 from labrelay.steps.demultiplex_folder import collect, made_before
 from labrelay.steps.demultiplex_plan import BCL_CONVERT, PICARD, Given, plan_of
 from labrelay.steps.demultiplex_run import WORKFLOW, Asked, convert, scratch_of
-from labrelay.steps.home import Home
+from labrelay.steps.home import LOCK, Home
 from labrelay.steps.readiness import unarrived
+from labrelay.steps.samplesheet import small_file
 from labrelay.stores.durable import file_lock, make_dirs, storage_errors
 from labrelay.workflows.local import picard
 from labrelay.workflows.nextflow.runtime import java
@@ -86,17 +87,20 @@ def demultiplex(
     asked = _asked(home, folder, out, sheet, used, assume_complete)
     run, plan = asked.run, asked.plan
     tell.done("parse", f"run {run.run_id}: {counted(plan.samples, 'sample')}, {counted(len(plan.lanes), 'lane')}")
-    before = made_before(out, asked.key)
-    made = _made(home, asked, out) if before is None else before
+    made, already = _made(home, asked, out)
     notes = plan.notes if made else (*plan.notes, NOTHING)
-    return Demultiplexed(out, run.run_id, used, plan.samples, plan.lanes, made, notes, before is not None)
+    return Demultiplexed(out, run.run_id, used, plan.samples, plan.lanes, made, notes, already)
 
 
-def _made(home: Home, asked: Asked, out: Path) -> int:
-    """Convert the run and put its reads into `out`; return how many files these are."""
+def _made(home: Home, asked: Asked, out: Path) -> tuple[int, bool]:
+    """Convert the run and put its reads into `out`; return how many files these are, and if they were there before."""
     tell, scratch = home.progress, scratch_of(home, asked.key)
-    make_dirs(scratch)
-    with file_lock(scratch / "lock", f"the conversion of {asked.run.run_id}"):
+    # Beside the scratch, which goes while it is held, and stays; another process may have ended just before.
+    with file_lock(scratch.with_suffix(LOCK), f"the conversion of {asked.run.run_id}"):
+        before = made_before(out, asked.key)
+        if before is not None:
+            return before, True
+        make_dirs(scratch)
         engine = local_engine(scratch, home.settings)
         tell.stage("convert", asked.converter)
         report = convert(home, engine, asked)
@@ -107,7 +111,7 @@ def _made(home: Home, asked: Asked, out: Path) -> int:
         engine.stop()
         shutil.rmtree(scratch, ignore_errors=True)
     tell.done("collect", counted(count, "file of reads", "files of reads"))
-    return count
+    return count, False
 
 
 def _converter(wanted: str | None) -> str:
@@ -179,9 +183,7 @@ def _given(listing: Listing, sheet: Path | None, lanes: tuple[int, ...]) -> Give
         why = errors_of(found) or [Problem(code="BAD_XML", message="it names no reads", path="RunInfo.xml")]
         raise RefusedInput(f"the run in {listing.root}", why)
     if sheet is not None:
-        if not sheet.is_file() or sheet.stat().st_size > SMALL:
-            raise UsageError(f"there is no sample sheet {sheet}")
-        text = sheet.read_bytes()
+        text = small_file(sheet)
         return Given(info, read_sample_sheet(text, sheet.name, info.lanes), text, sheet.name, lanes)
     reading = Reading(listing)
     own, path = sheet_of(reading, [], info.lanes, info.reads)

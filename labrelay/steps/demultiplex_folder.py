@@ -14,7 +14,7 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRole
 from labrelay.model.runs import OutputFile, RunReport
 from labrelay.steps.demultiplex_run import Asked
-from labrelay.stores.durable import fsync_dir, fsync_tree, make_dirs, make_temp_dir
+from labrelay.stores.durable import fsync_dir, fsync_tree, make_dirs, make_temp_dir, remove_stale_temps
 
 RECORD = "Reports/demultiplex.json"
 FINISHED = "Logs/FastqComplete.txt"
@@ -41,6 +41,7 @@ def made_before(out: Path, key: str) -> int | None:
 def collect(asked: Asked, report: RunReport, out: Path) -> int:
     """Put reads, reports and what describes the run into one new folder, which gets its name last."""
     make_dirs(out.parent)
+    remove_stale_temps(out.parent, deep=False)  # no sweep comes here, and what a kill left may be a copy of all reads
     temp, handle = make_temp_dir(out.parent)
     try:
         reads = [file for file in report.files if file.output == "reads"]

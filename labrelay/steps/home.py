@@ -24,6 +24,7 @@ from labrelay.stores.ports import ObjectStore, ReadStore
 from labrelay.workflows.port import Engine
 
 DATABASE = "labrelay.sqlite"
+LOCK = ".lock"  # ending of lock files in the scratch folder, which stay there
 
 
 @dataclass

@@ -23,7 +23,7 @@ from labrelay.model.errors import Conflict, RefusedInput
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import PRIMARY, FileRef, FileRole
 from labrelay.model.instrument import InstrumentRun, RunFile
-from labrelay.model.names import slug
+from labrelay.model.names import slug, slugs
 from labrelay.model.problem import Problem, errors_of
 from labrelay.model.qc import QCMetric
 from labrelay.model.reads import FastqStats
@@ -201,8 +201,7 @@ class _Ingest:
 
     def key(self, file: RunFile, edition: int = 0) -> str:
         """Return the file's key: unsafe path parts get slugs; a later edition lies below `~1/`, `~2/` … ."""
-        path = "/".join(slug(part) for part in file.path.split("/"))
-        return self.prefix + (f"~{edition}/" if edition else "") + path
+        return self.prefix + (f"~{edition}/" if edition else "") + slugs(file.path)
 
     def _known(self, file: RunFile, known: Mapping[str, FileRow]) -> FileRow | None:
         """Return the row of these very bytes, stored before: of the size and the time that the file has now."""

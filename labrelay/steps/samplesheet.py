@@ -124,13 +124,18 @@ def _recipe(asked: Asked) -> tuple[tuple[ReadSegment, ...], RunInfo | None]:
         return reads, None
     if path is None or asked.cycles is not None:
         raise UsageError("say either --run-info RunInfo.xml or --cycles 151,10,10,151")
-    info, problems = parse_run_info(_bytes(path), path.name)
+    info, problems = parse_run_info(small_file(path), path.name)
     if info is None or not info.reads:
         raise RefusedInput(str(path), problems or [error("BAD_XML", "it names no reads", path.name)])
     return info.reads, info
 
 
-def _bytes(path: Path) -> bytes:
+def small_file(path: Path) -> bytes:
+    """Return a file that somebody names, such as a sheet.
+
+    Raises:
+        UsageError: It is not there, or is larger than such a file ever is.
+    """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
     if path.stat().st_size > SMALL:
@@ -140,7 +145,7 @@ def _bytes(path: Path) -> bytes:
 
 def _lanes(path: Path, samples: Sequence[Sample]) -> tuple[Mapping[str, tuple[int, ...]], list[Problem]]:
     """Return the lanes of each sample, and the rows that are wrong, such as a name that the experiment has not."""
-    text, found = decode(_bytes(path), path.name)
+    text, found = decode(small_file(path), path.name)
     rows = [line for line in lines(text) if line.strip()]
     sign = delimiter_of(rows[0]) if rows else ","
     table = list(csv.reader(rows, delimiter=sign))

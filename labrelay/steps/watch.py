@@ -135,7 +135,7 @@ def watch_folder(home: Home, folder: Path) -> Seen:
     root = _spoken_of(child, _roots(home, child, listing), folder)
     found = _Found(child / root, _content(listing, root))
     with home.records.write() as session:
-        look = observations.observe(session, str(child), found.content)
+        look = observations.observe(session, str(found.folder), found.content)
     faultpoint("watch.observed")
     seen = _judge(home, found, look, {})
     return _take(home, seen) if seen.state is FolderState.READY else seen
@@ -188,12 +188,17 @@ def _candidates(home: Home, landing: Path, seen: list[Seen]) -> Iterator[_Found]
 
 def _files(loose: Sequence[Path], seen: list[Seen]) -> Iterator[tuple[_Found | None, list[str]]]:
     """Yield the files that are runs by themselves, each with the names of all that belongs to it; None for these."""
+    taken: set[str] = set()
     for file in loose:
+        if file.name in taken:  # each file of a set lists all of it, so thousands of them are looked at once
+            continue
         try:
             listing = listed(file)
             if file.is_file() and is_one_file(listing):
                 own = named_by(file, listing) == file
-                yield _Found(file, _content(listing)) if own else None, [entry.path for entry in listing.files]
+                names = [entry.path for entry in listing.files]
+                taken.update(names)
+                yield _Found(file, _content(listing)) if own else None, names
         except (RefusedInput, OSError) as error:
             if file.is_file():
                 seen.append(Seen(folder=file, state=FolderState.REFUSED, reason=_first_line(error)))
@@ -222,6 +227,15 @@ def _content(listing: Listing, root: str = "") -> str:
 
 
 def _judge(home: Home, found: _Found, look: Observation, first: dict[str, Path]) -> Seen:
+    """Return what is to be said of one folder; what fails in it stops no other, and it waits."""
+    try:
+        return _judged(home, found, look, first)
+    except Exception as error:
+        reason = _stopped(found.folder, error)
+        return Seen(folder=found.folder, content=found.content, state=FolderState.WAITING, reason=reason)
+
+
+def _judged(home: Home, found: _Found, look: Observation, first: dict[str, Path]) -> Seen:
     """Return what is to be said of one folder; `first` holds the folder that has each run id already."""
 
     def said(readiness: Readiness, run: InstrumentRun | None = None) -> Seen:
@@ -287,10 +301,7 @@ def _take(home: Home, seen: Seen) -> Seen:
             return _conclude(home, seen, FolderState.REFUSED, _first_line(error))
         return seen.model_copy(update={"state": FolderState.WAITING, "reason": _first_line(error)})
     except Exception as error:
-        # A bug met in one folder must not keep the other instruments' runs from being taken.
-        _log.exception("the run in %s could not be processed", seen.folder)
-        reason = f"an unexpected error stopped it ({type(error).__name__}): see the log; it is tried again"
-        return seen.model_copy(update={"state": FolderState.WAITING, "reason": reason})
+        return seen.model_copy(update={"state": FolderState.WAITING, "reason": _stopped(seen.folder, error)})
     done = f"stored {counted(processed.stored, 'file')}, submitted {counted(processed.submitted, 'workflow run')}"
     if seen.rested is not None:
         done = f"{seen.reason}; {done}"
@@ -325,6 +336,14 @@ def _concluded(outcome: str) -> Readiness:
     if outcome.startswith(_REFUSED):
         return Readiness(state=FolderState.REFUSED, reason=outcome.removeprefix(_REFUSED))
     return Readiness(state=FolderState.DONE, reason=outcome)
+
+
+def _stopped(folder: Path, error: Exception) -> str:
+    """Return why one folder waits; a bug met in it must not keep the other instruments' runs from being taken."""
+    if isinstance(error, LabrelayError):
+        return _first_line(error)
+    _log.error("the run in %s could not be processed", folder, exc_info=error)
+    return f"an unexpected error stopped it ({type(error).__name__}): see the log; it is tried again"
 
 
 def _first_line(error: Exception) -> str:

@@ -201,7 +201,7 @@ class ReadSetFolder:
         folder = self._folder(source.id)
         with storage_errors(f"import {source.name}", folder):
             make_dirs(folder)
-            for number, ref in enumerate(join(self._objects, source, self.root), start=1):
+            for number, ref in enumerate(join(self._objects, source, self.root / "jobs"), start=1):
                 with self._objects.open(ref) as opened:
                     suffix = _suffix(source, opened.read(2))
                 self._bring(ref, folder / f"source{number}{suffix}")

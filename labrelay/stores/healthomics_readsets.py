@@ -251,7 +251,7 @@ class HealthOmicsReadSets:
 
     def _request(self, source: ReadSource) -> dict[str, Any]:
         arn = None if source.reference_id is None else self._references.arn(source.reference_id)
-        refs = join(self._objects, source, self.state.path)
+        refs = join(self._objects, source, self.state.path / "jobs")
         return source_request(source, [self._objects.uri(ref) for ref in refs], arn)
 
     def _look(self, job: JobFile) -> JobFile:

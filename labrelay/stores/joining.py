@@ -11,15 +11,15 @@ what it was made of, so that a machine that knows nothing of it finds that out.
 from __future__ import annotations
 
 import gzip
-import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from labrelay.model.canonical import canonical_json
 from labrelay.model.files import FileRef
 from labrelay.model.reads import ReadSource
 from labrelay.parsers.inflate import GZIP_MAGIC, Inflater
-from labrelay.stores.durable import make_dirs, storage_errors
+from labrelay.stores.durable import make_dirs, open_temp, storage_errors, write_all
 from labrelay.stores.ports import ObjectStore
 
 CHUNK = 2 << 20
@@ -39,7 +39,8 @@ def files_to_read(objects: ObjectStore, source: ReadSource) -> tuple[FileRef, ..
 def join(objects: ObjectStore, source: ReadSource, scratch: Path) -> tuple[FileRef, ...]:
     """Return the files that a read set's reads are in, and make the joined one where it is not.
 
-    Cost: each part is read once and unpacked to see its end; so much room in `scratch` as the parts have.
+    Cost: each part is read once and unpacked to see its end; so much room in `scratch` as the parts have, which is a
+    folder where the store reaps what killed processes left.
 
     Raises:
         RefusedInput: A part is not whole.
@@ -50,13 +51,15 @@ def join(objects: ObjectStore, source: ReadSource, scratch: Path) -> tuple[FileR
         return there
     with storage_errors(f"join the reads of {source.name}", scratch):
         make_dirs(scratch)
-        with tempfile.TemporaryDirectory(prefix=".join-", dir=scratch) as folder:
-            path = Path(folder) / "joined"
-            with path.open("wb") as out:
+        path, out = open_temp(scratch)
+        try:
+            with out:
                 for ref in source.files:
-                    _append(objects, ref, out.write)
-            objects.put_bytes(f"{FOLDER}{source.id}.json", canonical_json(source.model_dump(mode="json")).encode())
-            return (objects.stage(path, joined_key(source)).commit(),)
+                    _append(objects, ref, partial(write_all, out))
+                objects.put_bytes(f"{FOLDER}{source.id}.json", canonical_json(source.model_dump(mode="json")).encode())
+                return (objects.stage(path, joined_key(source)).commit(),)
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def joined_key(source: ReadSource) -> str:

@@ -154,10 +154,11 @@ def test_what_was_brought_for_a_run_that_may_need_it_stays(home: Home, state: Ru
 
 def test_old_scratch_goes_and_what_is_being_made_stays(home: Home) -> None:
     old, young = put(home.path / "scratch/old/a", days_old=2), put(home.path / "scratch/young/a")
+    lock = put(home.path / "scratch/old.lock", days_old=2)  # may be held by who makes it
     (plan,) = plan_clean(home)
     assert plan.path == old.parent
     clean(home, [plan])
-    assert (old.parent.exists(), young.exists()) == (False, True)
+    assert (old.parent.exists(), young.exists(), lock.exists()) == (False, True, True)
 
 
 def test_staged_bytes_of_a_dead_writer_go_and_those_of_a_living_one_stay(home: Home, tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import tifffile
 from sqlalchemy import select, update
 from tiny_run import TinyLab
 
 from labrelay.model.errors import Conflict, UsageError
+from labrelay.parsers.registry import listed
 from labrelay.records.schema import DatasetFileRow, FileRow, InstrumentRunRow, ObservationRow
 from labrelay.steps.announce import announce
 from labrelay.steps.home import Home
@@ -123,6 +125,22 @@ def test_another_file_of_the_same_name_and_size_is_not_taken_for_the_first(
     assert process(home, places[1]).stored == 1
 
 
+def test_a_file_with_a_folder_beside_it_that_was_taken_is_taken_again_for_nothing_and_another_is_refused(
+    make_home: Callable[..., Home], tmp_path: Path
+) -> None:
+    home = make_home()
+    (tmp_path / "case 1").mkdir()
+    (tmp_path / "case 1.mrxs").write_bytes(b"\xff\xd8")
+    slidedat = "[GENERAL]\nSLIDE_ID = 1\nIMAGENUMBER_X = 4\nIMAGENUMBER_Y = 4\n[HIERARCHICAL]\nHIER_COUNT = 0\n"
+    (tmp_path / "case 1" / "Slidedat.ini").write_text(f"{slidedat}[DATAFILE]\nFILE_COUNT = 1\nFILE_0 = Data0000.dat\n")
+    (tmp_path / "case 1" / "Data0000.dat").write_bytes(b"one")
+    taken = [process(home, tmp_path / "case 1.mrxs", assume_complete=True).stored for _ in range(2)]
+    assert taken == [3, 0]
+    (tmp_path / "case 1" / "Data0000.dat").write_bytes(b"two")
+    with pytest.raises(Conflict, match=r"this case 1/Data0000\.dat is not the one"):
+        process(home, tmp_path / "case 1.mrxs", assume_complete=True)
+
+
 def test_a_file_that_was_taken_is_not_taken_again_with_its_folder_and_the_other_way_round(
     make_home: Callable[..., Home], tmp_path: Path
 ) -> None:
@@ -204,3 +222,20 @@ def test_files_that_lie_in_a_landing_folder_are_taken_each_with_its_own_when_the
         "310.ab1": FolderState.DONE,
     }, [seen.reason for seen in taken]
     assert watch_folder(home, landing / "tissue.imzML").state is FolderState.DONE
+
+
+def test_a_set_of_files_in_a_landing_folder_is_listed_once_and_not_again_for_each_of_its_files(
+    make_home: Callable[..., Home], landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_home(f'landing = ["{landing}"]\n')
+    ome = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{}</OME>'
+    named = "".join(f'<TiffData FirstT="{n}"><UUID FileName="{n}.ome.tif">u</UUID></TiffData>' for n in range(4))
+    pixels = '<Pixels ID="Pixels:0" Type="uint8" SizeX="8" SizeY="8" SizeZ="1" SizeC="1" SizeT="4">{}</Pixels>'
+    (landing / "set.companion.ome").write_text(ome.format(f'<Image ID="Image:0">{pixels.format(named)}</Image>'))
+    for n in range(4):
+        text = ome.format('<BinaryOnly MetadataFile="set.companion.ome" UUID="u"/>')
+        tifffile.imwrite(landing / f"{n}.ome.tif", [[n] * 8] * 8, dtype="u1", description=text, metadata=None)
+    looked: list[str] = []
+    monkeypatch.setattr("labrelay.steps.watch.listed", lambda file: looked.append(file.name) or listed(file))
+    [seen] = scan(home)
+    assert (seen.folder.name, looked) == ("0.ome.tif", ["0.ome.tif"])

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from labrelay.model.errors import Busy, RefusedInput
+from labrelay.model.errors import Busy, MissingTool, RefusedInput
+from labrelay.model.instrument import InstrumentRun
 from labrelay.model.problem import Problem
 from labrelay.parsers.registry import read_run
 from labrelay.records import intake
@@ -317,6 +318,24 @@ def test_one_failure_stops_no_other_and_a_refused_folder_is_not_read_again_befor
     (folders[0] / BASECALLS / ALL[0]).write_bytes(b"mended")
     watch_rested(home)
     assert "fc-1" in process.taken[6:]
+
+
+@pytest.mark.parametrize("error", [MissingTool("allotropy is not here"), ValueError("a bug")])
+def test_a_folder_that_cannot_be_read_waits_and_the_others_are_taken(
+    home: Home, landing: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def read(folder: Path, platform: str | None = None) -> InstrumentRun:
+        if folder.name == "fc-1":
+            raise error
+        return read_run(folder, platform)
+
+    monkeypatch.setattr("labrelay.steps.watch.read_run", read)
+    monkeypatch.setattr(processing, "process", Process())
+    for name in ("fc-1", "fc-2"):
+        run_folder(landing, name)
+    seen = watch_rested(home)
+    assert {name: each.state for name, each in seen.items()} == {"fc-1": FolderState.WAITING, "fc-2": FolderState.DONE}
+    assert "allotropy is not here" in seen["fc-1"].reason or "see the log" in seen["fc-1"].reason
 
 
 def test_wrong_rules_do_not_condemn_the_folder(home: Home, landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,6 +172,20 @@ def test_a_killed_import_is_finished_by_asking_again(lab: Lab, point: str, nth: 
     assert list((lab.root / "reads").rglob(".tmp-*")) == []
 
 
+def test_what_a_kill_leaves_of_a_join_is_reaped(lab: Lab) -> None:
+    chunks = lab.pair("chunks").model_copy(update={"parts": True})
+    child = subprocess.run(
+        [sys.executable, "-c", IMPORT_TWO, lab.root, chunks.model_dump_json()],
+        env={**os.environ, "LABRELAY_FAULT": "store.staged:1:kill"},
+        check=False,
+        timeout=60,
+    )
+    assert child.returncode == -signal.SIGKILL
+    jobs = [path for path in (lab.root / "reads").rglob("*") if path.suffix == ".json"]
+    assert lab.reads.reap(older_than=0) > 0
+    assert [path for path in (lab.root / "reads").rglob("*") if path.is_file() and path.name != ".lock"] == jobs
+
+
 def test_a_second_importer_waits_and_then_says_who_works(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labrelay.stores.folder_readsets.LOCK_SECONDS", 0.1)
     held = file_lock(lab.root / "reads" / ".lock", "the read store")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,15 @@ from tiny_bcl import QUALITY, Cluster, write_run
 from labrelay.model.errors import Conflict, EngineFailed, MissingTool, RefusedInput, UsageError
 from labrelay.model.instrument import Known
 from labrelay.model.problem import errors_of
+from labrelay.model.runs import RunReport
+from labrelay.model.states import RunState
 from labrelay.parsers.lane_balance import reverse_complement
+from labrelay.parsers.listing import SMALL
 from labrelay.parsers.registry import read_run
-from labrelay.steps.demultiplex import demultiplex
+from labrelay.steps.demultiplex import Demultiplexed, demultiplex
 from labrelay.steps.home import Home, init_home, open_home
 from labrelay.steps.process import process, take_in
+from labrelay.stores.durable import file_lock
 from labrelay.workflows.local import picard
 
 MakeHome = Callable[..., Home]
@@ -159,7 +165,7 @@ def test_base_calls_become_reads_by_sample_with_exact_counts_and_are_taken_as_th
 
     again = demultiplex(home, base_calls, out)
     assert (again.already, again.reads) == (True, 6)
-    assert not list((home.path / "scratch").glob("demultiplex-*"))
+    assert [path.suffix for path in (home.path / "scratch").glob("demultiplex-*")] == [".lock"]
     assert not list((home.path / "work").glob("*"))
 
 
@@ -201,6 +207,40 @@ def test_a_kill_before_the_end_leaves_no_folder_and_the_next_try_makes_it(
     assert demultiplex(home, base_calls, out).reads == 2
 
 
+def test_what_another_process_made_while_this_one_came_to_its_turn_is_not_made_again(
+    base_calls: Path, make_home: MakeHome, stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, out, made = make_home(), tmp_path / "reads", list[Demultiplexed]()
+    report = RunReport(state=RunState.COMPLETE, engine="a stand-in")
+    monkeypatch.setattr("labrelay.steps.demultiplex.convert", lambda *_: report)
+
+    @contextmanager
+    def after_the_other(path: Path, what: str) -> Iterator[None]:
+        monkeypatch.setattr("labrelay.steps.demultiplex.file_lock", file_lock)
+        made.append(demultiplex(home, base_calls, out))
+        with file_lock(path, what):
+            yield
+
+    monkeypatch.setattr("labrelay.steps.demultiplex.file_lock", after_the_other)
+    made.append(demultiplex(home, base_calls, out))
+    assert [each.already for each in made] == [False, True]
+
+
+def test_what_a_killed_conversion_left_beside_its_folder_is_removed_by_the_next(
+    base_calls: Path, make_home: MakeHome, stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "made" / "reads"
+    dead, other = (out.parent / name for name in (f".tmp-{'0' * 16}", ".tmp-notes"))
+    for folder in (dead, other):
+        folder.mkdir(parents=True)
+        (folder / "one_S1_L001_R1_001.fastq.gz").write_bytes(b"x")
+        os.utime(folder, (0, 0))
+    report = RunReport(state=RunState.COMPLETE, engine="a stand-in")
+    monkeypatch.setattr("labrelay.steps.demultiplex.convert", lambda *_: report)
+    demultiplex(make_home(), base_calls, out)
+    assert sorted(out.parent.iterdir()) == [other, out]
+
+
 def test_what_is_no_run_to_convert_is_said_in_a_sentence(
     base_calls: Path, make_home: MakeHome, stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,3 +266,14 @@ def test_what_is_no_run_to_convert_is_said_in_a_sentence(
     shutil.rmtree(base_calls / "Data")
     monkeypatch.setenv("PATH", f"{stand_in}:/usr/bin:/bin")
     refused(UsageError, "no base calls below Data/Intensities/BaseCalls/L001")
+
+
+def test_a_sheet_that_is_far_too_large_is_not_said_to_be_missing(
+    base_calls: Path, make_home: MakeHome, stand_in: Path, tmp_path: Path
+) -> None:
+    home, sheet = make_home(), tmp_path / "other.csv"
+    with pytest.raises(UsageError, match=r"there is no file .*other\.csv"):
+        demultiplex(home, base_calls, tmp_path / "reads", sheet)
+    sheet.write_bytes(b"x" * (SMALL + 1))
+    with pytest.raises(UsageError, match=r"other\.csv is larger than 5242880 bytes"):
+        demultiplex(home, base_calls, tmp_path / "reads", sheet)
