@@ -305,6 +305,9 @@ def _take(home: Home, seen: Seen) -> Seen:
     done = f"stored {counted(processed.stored, 'file')}, submitted {counted(processed.submitted, 'workflow run')}"
     if seen.rested is not None:
         done = f"{seen.reason}; {done}"
+    if processed.warnings:
+        many = counted(len(processed.warnings), "warning")
+        done = printable(f"{done}; {many}, first: {processed.warnings[0]}", 400)
     if processed.failed:  # nobody looks at it again once it is done
         what, why = processed.failed[0]
         reason = printable(f"{done}; {len(processed.failed)} failed and are tried again, first {what}: {why}", 400)

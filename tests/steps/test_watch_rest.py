@@ -75,6 +75,17 @@ def test_a_silent_folder_is_taken_after_its_rest_and_the_record_says_why(home: H
     assert again.state is FolderState.DONE
 
 
+def test_a_run_that_is_taken_with_warnings_says_so(home: Home, landing: Path) -> None:
+    (landing / "day").mkdir()
+    (landing / "day" / "cut.nd2").write_bytes(b"\xda\xce\xbe\x0a" + bytes(100))
+    scan(home)
+    later(home, 25)
+    [seen] = watch(home)
+    assert seen.state is FolderState.DONE
+    assert "; 1 warning, first: " in seen.reason
+    assert "cut.nd2" in seen.reason
+
+
 def test_without_the_setting_a_person_takes_it_however_long_it_rests(
     make_home: Callable[[str], Home], landing: Path
 ) -> None:
