@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
+from itertools import zip_longest
 
 from labrelay.model.problem import Frozen
 
@@ -48,6 +50,42 @@ class QCMetric(Frozen):
     unit: str = ""
     scope: str = "run"
     source: str | None = None
+
+
+def told_apart(files: Sequence[tuple[str, Sequence[QCMetric]]]) -> list[QCMetric]:
+    """Return the numbers of several files; where two files tell one number of one scope, the scope says whose it is.
+
+    As much of the path as tells them apart stands before it then: `lane1/S1`; the file's name too, where files of one
+    folder differ. Those that agree there are one report in two forms.
+
+    Args:
+        files: Path, with `/`, and numbers of each.
+    """
+    folders = [tuple(path.split("/")[:-1]) for path, _ in files]
+    # What one file says twice is its own matter.
+    own = [{(m.scope, m.name): m.value for m in metrics} for _, metrics in files]
+    told = {(at, key, value) for at, values in zip(folders, own, strict=True) for key, value in values.items()}
+    every = Counter(key for _, key, _ in told)
+    here = Counter((at, key) for at, key, _ in told)
+    clash = [any(every[key] > 1 for key in values) for values in own]
+    clashing = {at for at, is_one in zip(folders, clash, strict=True) if is_one}
+    start = _same(clashing)
+    end = _same({at[start:][::-1] for at in clashing})
+    found: list[QCMetric] = []
+    for (path, metrics), at, values, is_one in zip(files, folders, own, clash, strict=True):
+        parts = [*at[start : len(at) - end]] if is_one else []
+        if any(here[at, key] > 1 for key in values):
+            parts.append(path.rpartition("/")[2])
+        # A comma with a space is what parts of one scope have between them.
+        label = "".join(f"{part}/" for part in parts).replace(", ", ",")
+        found += [m.model_copy(update={"scope": f"{label}{m.scope}"}) for m in metrics] if label else metrics
+    return found
+
+
+def _same(folders: Collection[tuple[str, ...]]) -> int:
+    """Return how many parts all of them begin with."""
+    longest = max(map(len, folders), default=0)
+    return next((n for n, parts in enumerate(zip_longest(*folders)) if len(set(parts)) > 1), longest)
 
 
 _OF_WHAT = {

@@ -97,7 +97,7 @@ def cycles(listing: Listing, run: InstrumentRun) -> tuple[CycleQuality, ...]:
     """Return the share of Q30 in each lane and cycle; nothing where no whole InterOp file tells it."""
     from labrelay.parsers.interop_quality import cycle_quality
 
-    return cycle_quality(listing, run.reads)
+    return cycle_quality(listing, run.reads, run.lanes)
 
 
 def _interop(reading: Reading, info: RunInfo | None) -> list[QCMetric]:

@@ -73,21 +73,22 @@ def interop_metrics(reading: Reading, reads: Sequence[ReadSegment], lanes: int |
     return sorted(metrics, key=lambda found: (found.scope != "run", found.scope.startswith("lane")))
 
 
-def cycle_quality(listing: Listing, reads: Sequence[ReadSegment]) -> tuple[CycleQuality, ...]:
-    """Return the share of Q30 in each lane and cycle, by lane and cycle; nothing where no whole file tells it."""
+def cycle_quality(listing: Listing, reads: Sequence[ReadSegment], lanes: int | None = None) -> tuple[CycleQuality, ...]:
+    """Return the share of Q30 in each lane and cycle, by lane and cycle; nothing where no file of this run tells it."""
     reading = Reading(listing)
     found = _load(reading, _checked(reading), "QMetricsOut.bin")
     if found is None:
         return ()
     table = qualities_of(*found)
+    if _fit(table, reads, lanes):
+        return ()  # what gives no number is not drawn
     of_read = {cycle: read.number for read, cycles in spans(reads) for cycle in cycles}
-    points = []
-    for lane in np.unique(table.lane):
-        here = table.lane == lane
-        for cycle in np.unique(table.cycle[here]):
-            share = _share(table, here & (table.cycle == cycle))
-            points.append(CycleQuality(int(lane), int(cycle), of_read.get(int(cycle)), share))
-    return tuple(points)
+    places, group = np.unique(table.lane.astype(np.int64) << 16 | table.cycle, return_inverse=True)
+    totals, good = (np.bincount(group, counts, len(places)) for counts in (table.total, table.q30))
+    return tuple(
+        CycleQuality(place >> 16, place & 0xFFFF, of_read.get(place & 0xFFFF), 100 * share / total if total else None)
+        for place, total, share in zip(places.tolist(), totals.tolist(), good.tolist(), strict=True)
+    )
 
 
 def _checked(reading: Reading) -> dict[str, Layout]:

@@ -15,6 +15,7 @@ from labrelay.model.imaging import Channel, ImageAt, ImageSet, Plate, well_name
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.problem import Problem
 from labrelay.parsers.images import wells_of
+from labrelay.parsers.listing import MAX_FILES
 from labrelay.parsers.planes import positive
 from labrelay.parsers.text import to_datetime, to_int, warning
 from labrelay.parsers.xml_stream import Record, read_records
@@ -31,7 +32,7 @@ _MICROMETRES = {
 _PERSON = ("username", "firstname", "lastname", "email")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Held:
     """A file that holds planes of an image; channel, z and t are from 1 where it holds only one of each."""
 
@@ -93,7 +94,8 @@ class _State:
     path: str
     pixels: Record | None = None
     channels: list[Record] = field(default_factory=list)
-    data: list[tuple[Record, str]] = field(default_factory=list)
+    held: dict[str, list[int | None]] = field(default_factory=dict)
+    named: int = 0
     uuid: str = ""
     reference: str | None = None
     samples: list[str | None] = field(default_factory=list)
@@ -130,13 +132,20 @@ def read_ome_xml(source: BinaryIO, path: str) -> OmeDocument:
             _root(document, record)
         elif handler is not None:
             handler(state, record)
-        if len(document.images) >= MOST_IMAGES:
-            text = f"it describes more than {MOST_IMAGES:,} images; the rest is not looked at"
+        many = _too_many(state)
+        if many:
+            text = f"it describes more than {many}; the rest is not looked at"
             document.problems.append(warning("TOO_MANY_IMAGES", text, path, record.line))
             break
     # A microscope's pixels are worth storing, however its description is spoilt.
     document.problems += [warning(each.code, each.message, each.path, each.line) for each in found]
     return document
+
+
+def _too_many(state: _State) -> str:
+    if len(state.document.images) >= MOST_IMAGES:
+        return f"{MOST_IMAGES:,} images"
+    return f"{MAX_FILES:,} files" if state.named > MAX_FILES else ""
 
 
 def _root(document: OmeDocument, record: Record) -> None:
@@ -177,8 +186,20 @@ def _uuid(state: _State, record: Record) -> None:
 
 
 def _tiff_data(state: _State, record: Record) -> None:
-    state.data.append((record, state.uuid or record.attributes.get("filename") or ""))
+    """Note the file that holds planes, with the channel, z and t that all of its planes share."""
+    name = state.uuid or record.attributes.get("filename") or ""
     state.uuid = ""
+    if not name:
+        return
+    # Without a count the file holds all that follow.
+    alone = record.attributes.get("planecount") == "1"
+    first = [to_int(record.attributes.get(f"first{axis}", "0")) if alone else None for axis in "czt"]
+    told = state.held.get(name)
+    if told is None:
+        state.held[name] = first
+        state.named += 1
+    else:
+        state.held[name] = [one if one == other else None for one, other in zip(told, first, strict=True)]
 
 
 def _image(state: _State, record: Record) -> None:
@@ -198,11 +219,11 @@ def _image(state: _State, record: Record) -> None:
         acquired=acquired or record.texts.get("creationdate"),
     )
     state.document.images.append(
-        OmeImage(told.get("id", ""), image, _held(state.data), pixels.get("dimensionorder", ""))
+        OmeImage(told.get("id", ""), image, _held(state.held), pixels.get("dimensionorder", ""))
     )
     state.document.problems += _odd(state, record, sizes["size_c"])
     state.pixels = None
-    state.channels, state.data = [], []
+    state.channels, state.held = [], {}
 
 
 def _micrometres(pixels: dict[str, str], axis: str) -> float | None:
@@ -219,21 +240,9 @@ def _channel_of(record: Record) -> Channel:
     )
 
 
-def _held(data: list[tuple[Record, str]]) -> tuple[Held, ...]:
-    """Return the files that hold planes, each once, with the channel, z and t that all of its planes share."""
-    of_file: dict[str, list[dict[str, str]]] = {}
-    for record, name in data:
-        if name:
-            of_file.setdefault(name, []).append(record.attributes)
-    return tuple(Held(name, *(_shared(told, axis) for axis in "czt")) for name, told in of_file.items())
-
-
-def _shared(told: list[dict[str, str]], axis: str) -> int | None:
-    if any(each.get("planecount") != "1" for each in told):
-        return None  # without a count the file holds all that follow
-    numbers = {to_int(each.get(f"first{axis}", "0")) for each in told}
-    number = numbers.pop() if len(numbers) == 1 else None
-    return None if number is None else number + 1
+def _held(files: dict[str, list[int | None]]) -> tuple[Held, ...]:
+    """Return the files that hold planes, each once; places are from 0 there and from 1 here."""
+    return tuple(Held(name, *(None if at is None else at + 1 for at in told)) for name, told in files.items())
 
 
 def _odd(state: _State, record: Record, size_c: int | None) -> list[Problem]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +21,9 @@ from numpy.typing import NDArray
 
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
-from labrelay.parsers.listing import read_small
+from labrelay.parsers.listing import open_regular, read_small
 from labrelay.parsers.ngff import axes_of, keys_of
-from labrelay.parsers.preview import EDGE, WHOLE, Preview, Unseen, Where, averaged
+from labrelay.parsers.preview import EDGE, MOST_SEGMENTS, WHOLE, Preview, Unseen, Where, averaged
 from labrelay.parsers.zarr_groups import Array, Json, array_of, objects, text_of, whole_numbers
 
 Pixel = TypeVar("Pixel", bound=np.generic)
@@ -157,6 +159,8 @@ def _plane(root: Path, folder: str, array: Array, index: tuple[int, ...]) -> NDA
 def _filled(out: NDArray[Pixel], reader: _Reader, index: tuple[int, ...]) -> NDArray[Pixel]:
     """Fill a plane with its chunks, of which some may be absent."""
     (height, width), (tall, wide) = out.shape, reader.chunks[-2:]
+    if -(-height // tall) * -(-width // wide) > MOST_SEGMENTS:
+        raise Unseen("it is cut into too many chunks")
     for row, column in itertools.product(range(-(-height // tall)), range(-(-width // wide))):
         chunk = (*(at // size for at, size in zip(index, reader.chunks, strict=False)), row, column)
         pixels = reader.chunk(chunk)
@@ -207,34 +211,51 @@ class _Reader:
             data = _decode(codec, data, self.size)
         return np.frombuffer(data[: self.size], self.kind).reshape(self.chunks, order="F" if self.order == "F" else "C")
 
-    def _file(self, index: Sequence[int]) -> bytes | None:
+    def _path(self, index: Sequence[int]) -> str:
         told = self.array.metadata
         encoding = told.get("chunk_key_encoding")
         old = not self.new or (isinstance(encoding, Mapping) and encoding.get("name") == "v2")
         sign = _configuration(encoding).get("separator") if self.new else told.get("dimension_separator")
         sign = sign if sign in (".", "/") else "." if old else "/"
         name = str(sign).join(str(each) for each in index)
-        data = read_small(self.root, f"{self.folder}/{name if old else f'c{sign}{name}'}", SHARD)
+        return f"{self.folder}/{name if old else f'c{sign}{name}'}"
+
+    def _file(self, index: Sequence[int]) -> bytes | None:
+        data = read_small(self.root, self._path(index), SHARD)
         if isinstance(data, Problem) and data.code == "TOO_LARGE":
             raise Unseen("one of its chunks is too large to be read")
         return None if isinstance(data, Problem) else data
 
     def _of_shard(self, index: tuple[int, ...]) -> bytes | None:
-        """Return an inner chunk: the shard ends with offset and length of each, and a checksum of four bytes."""
+        """Return an inner chunk: the shard ends with offset and length of each, and a checksum of four bytes.
+
+        No more of the shard is read than that, because it may hold very many.
+        """
         configuration = _configuration(self.shards)
         if configuration.get("index_location", "end") != "end":
             raise Unseen("its shards have their index at the start, which is not read")
         counts = [outer // inner for outer, inner in zip(self.outer, self.chunks, strict=True)]
-        data = self._file([at // count for at, count in zip(index, counts, strict=True)])
-        if data is None:
-            return None
         place = int(np.ravel_multi_index([at % count for at, count in zip(index, counts, strict=True)], counts))
         tail = 4 if any(each.get("name") == "crc32c" for each in objects(configuration.get("index_codecs"))) else 0
-        start = len(data) - tail - 16 * int(np.prod(counts)) + 16 * place
-        if start < 0:
-            raise Unseen("one of its shards has not come whole")
-        offset, length = struct.unpack_from("<QQ", data, start)
-        return None if offset == _MISSING else data[offset : offset + length]
+        path = self._path([at // count for at, count in zip(index, counts, strict=True)])
+        try:
+            descriptor = open_regular(self.root, path)
+        except OSError:
+            return None
+        with os.fdopen(descriptor, "rb") as shard:
+            end = os.fstat(descriptor).st_size - tail - 16 * math.prod(counts)
+            if end < 0:
+                raise Unseen("one of its shards has not come whole")
+            shard.seek(end + 16 * place)
+            offset, length = struct.unpack("<QQ", shard.read(16))
+            if offset == _MISSING:
+                return None
+            if offset + length > end:
+                raise Unseen("one of its shards has not come whole")
+            if length > SHARD:
+                raise Unseen("one of its chunks is too large to be read")
+            shard.seek(offset)
+            return shard.read(length)
 
 
 def _configuration(part: object) -> Json:

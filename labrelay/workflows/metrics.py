@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from labrelay.model.qc import QCMetric
+from labrelay.model.qc import QCMetric, told_apart
 from labrelay.parsers.qc_files import read_qc, tool_of
 from labrelay.workflows.definition import Definition
 from labrelay.workflows.specs import MetricSpec
@@ -64,17 +64,19 @@ def in_order(definition: Definition, metrics: Iterable[QCMetric]) -> list[QCMetr
 def _qc(output: str, outputs: Sequence[tuple[str, Path]], scope: str) -> list[QCMetric]:
     """Return the numbers in an output's QC files; the scope tells which file, where there are several."""
     paths = [path for name, path in outputs if name == output]
-    found: dict[tuple[str, str], QCMetric] = {}
+    files = []
     for path in paths:
         data = _bytes(path)
         if data is None or tool_of(data) is None:
             _log.warning("%s is a QC file by its definition, but no tool known here wrote it: no numbers", path.name)
             continue
         metrics = read_qc(path.name, data, scope if len(paths) == 1 else None)
-        for metric in metrics[:MAX_OF_A_FILE]:
-            # What lies within the file's scope says so: `run, chr1`.
-            within = metric.scope.removeprefix(f"{scope}, ")
-            found.setdefault((within, metric.name), metric.model_copy(update={"scope": within}))
+        files.append((path.as_posix(), metrics[:MAX_OF_A_FILE]))
+    found: dict[tuple[str, str], QCMetric] = {}
+    for metric in told_apart(files):
+        # What lies within the file's scope says so: `run, chr1`.
+        within = metric.scope.removeprefix(f"{scope}, ")
+        found.setdefault((within, metric.name), metric.model_copy(update={"scope": within}))
     return list(found.values())
 
 

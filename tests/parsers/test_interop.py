@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +167,21 @@ def test_a_recipe_of_one_cycle_reads_is_no_division_by_zero(tmp_path: Path) -> N
     put(tmp_path, "InterOp/QMetricsOut.bin", binned(6, [(1, 1101, 1, [0, 0, 0])]))
     (point,) = cycle_quality(walk(tmp_path), (ReadSegment(number=1, cycles=1, is_index=False),))
     assert point.q30_percent is None
+
+
+def test_a_file_of_another_run_gives_no_number_and_no_drawing(tmp_path: Path) -> None:
+    put(tmp_path, "InterOp/QMetricsOut.bin", binned(6, [(2, 1101, 1, [0, 9, 9]), (2, 1101, 2, [0, 9, 9])]))
+    listing, reads = walk(tmp_path), (ReadSegment(number=1, cycles=2, is_index=False),)
+    assert len(cycle_quality(listing, reads, 2)) == 2
+    assert cycle_quality(listing, reads, 1) == ()
+    assert cycle_quality(listing, (ReadSegment(number=1, cycles=1, is_index=False),), 2) == ()
+
+
+def test_many_cycles_are_counted_in_one_pass(tmp_path: Path) -> None:
+    rows = np.zeros(60_000, np.dtype([("lane", "<u2"), ("tile", "<u2"), ("cycle", "<u2"), ("calls", "<u4")]))
+    rows["lane"], rows["cycle"], rows["calls"] = 1, np.arange(1, 60_001), 1
+    put(tmp_path, "InterOp/QMetricsOut.bin", bytes([6, 10, 1, 1, 0, 40, 35]) + rows.tobytes())
+    began = time.process_time()
+    points = cycle_quality(walk(tmp_path), (ReadSegment(number=1, cycles=60_000, is_index=False),))
+    assert (len(points), {point.q30_percent for point in points}) == (60_000, {100.0})
+    assert time.process_time() - began < 1.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageAt
 from labrelay.model.instrument import Known
 from labrelay.model.problem import Problem
+from labrelay.parsers import ome_xml
+from labrelay.parsers.ome_xml import Held, read_ome_xml
 from labrelay.parsers.registry import detect, read_run
 from labrelay.parsers.tiff_head import TiffHead, read_tiff_head
 
@@ -63,6 +67,21 @@ def test_a_companion_says_which_file_is_which_channel(tmp_path: Path) -> None:
     assert places == [ImageAt(channel=n, z=1, t=1, channel_name=f"C{n - 1}") for n in (1, 2)]
     assert (run.sample_labels, run.problems) == (("s",), ())
     assert (run.completion.copied.value, run.completion.copied.evidence) == (Known.YES, "s.companion.ome")
+
+
+def test_files_are_kept_once_and_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = held("a.tif", 'FirstC="1"') * 2 + held("b.tif") + held("b.tif", 'FirstT="1"') + "<TiffData/>" * 40_000
+    tracemalloc.start()
+    document = read_ome_xml(io.BytesIO(ome(image(data=data)).encode()), "a.ome.xml")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert document.images[0].held == (Held("a.tif", 2, 1, 1), Held("b.tif", 1, 1, None))
+    assert (document.problems, peak < 13 * 1024 * 1024) == ([], True)
+    monkeypatch.setattr(ome_xml, "MAX_FILES", 2)
+    one = image(data=held("a.tif") + held("b.tif"))
+    found = read_ome_xml(io.BytesIO(ome(one, image(1, data=held("c.tif")), one).encode()), "a.ome.xml")
+    assert (len(found.images), [each.code for each in found.problems]) == (1, ["TOO_MANY_IMAGES"])
+    assert "more than 2 files" in found.problems[0].message
 
 
 def test_a_file_whose_companion_is_gone_is_taken_with_a_warning(tmp_path: Path) -> None:

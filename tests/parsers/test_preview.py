@@ -14,8 +14,9 @@ import pytest
 from run_folders import CASES, put
 from tiny_tiff import tiff
 
+from labrelay.parsers import preview_zarr as preview_zarr_module
 from labrelay.parsers.preview import Preview, Where, preview_tiff, to_bytes, window_of
-from labrelay.parsers.preview_zarr import preview_zarr
+from labrelay.parsers.preview_zarr import full_plane, preview_zarr
 
 tifffile = pytest.importorskip("tifffile", reason="the extra imaging is not installed")
 MEMORY_MB = 150  # of a process with numpy and tifffile in it, whatever the file's size
@@ -175,6 +176,25 @@ def test_shards_are_opened_at_their_index(tmp_path: Path) -> None:
     assert seen(preview_zarr(tmp_path, ".", Where())).values.tolist() == PLANE.tolist()
     put(tmp_path, "0/c/0/0/0", index[:20])
     assert "has not come whole" in str(preview_zarr(tmp_path, ".", Where()))
+
+
+def test_of_a_shard_only_the_chunks_of_the_plane_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = {"chunk_shape": [1, 2, 2], "codecs": [BYTES], "index_codecs": [BYTES]}
+    grid = {"name": "regular", "configuration": {"chunk_shape": [4, 4, 6]}}
+    codecs = [{"name": "sharding_indexed", "configuration": inner}]
+    metadata = {"shape": [4, 4, 6], "chunk_grid": grid, "data_type": "uint16", "fill_value": 0, "codecs": codecs}
+    index = b"".join(struct.pack("<QQ", 8 * n, 8) for n in range(24))
+    zarr(tmp_path, metadata, {"c/0/0/0": np.arange(96, dtype="<u2").tobytes() + index}, 3)
+    monkeypatch.setattr(preview_zarr_module, "SHARD", 8)  # a chunk, where the shard is far more
+    assert full_plane(tmp_path, ".", {"c": 1})[:2, :4].tolist() == [[24, 25, 28, 29], [26, 27, 30, 31]]
+    put(tmp_path, "0/c/0/0/0", bytes(192) + index[:-16] + struct.pack("<QQ", 2**63, 8))
+    assert "has not come whole" in str(preview_zarr(tmp_path, ".", Where(c=3)))
+
+
+def test_a_plane_in_chunks_without_end_is_not_looked_for(tmp_path: Path) -> None:
+    metadata = {"shape": [1, 500, 500], "chunks": [1, 1, 1], "dtype": "|u1"}
+    zarr(tmp_path, metadata, {}, 2)
+    assert "too many chunks" in str(preview_zarr(tmp_path, ".", Where()))
 
 
 def test_blosc_is_read_and_its_bombs_are_not(tmp_path: Path) -> None:

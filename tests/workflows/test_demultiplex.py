@@ -8,6 +8,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -277,3 +280,50 @@ def test_a_sheet_that_is_far_too_large_is_not_said_to_be_missing(
     sheet.write_bytes(b"x" * (SMALL + 1))
     with pytest.raises(UsageError, match=r"other\.csv is larger than 5242880 bytes"):
         demultiplex(home, base_calls, tmp_path / "reads", sheet)
+
+
+PICARD = """#!/usr/bin/env python3
+import gzip, shutil, sys
+told = dict(each.split("=", 1) for each in sys.argv if "=" in each)
+if "METRICS_FILE" in told:
+    open(told["METRICS_FILE"], "w").write("BARCODE_NAME\\tPF_READS\\ns1\\t0\\n")
+for prefix in (told["OUTPUT_PREFIX"],) if "OUTPUT_PREFIX" in told else ("made/s1", "made/Undetermined"):
+    for part in ("1", "2"):
+        gzip.open(f"{prefix}.{part}.fastq.gz", "wb").close()
+shutil.copyfile("../unknown.gz", "made/Undetermined.barcode_1.fastq.gz")
+"""
+
+
+def by_picard(folder: Path, indexes: int, unknown: list[str], held: int = 2_000_000) -> Path:
+    """Run what the workflow does with one lane by Picard, of which there is a stand-in; return where it was done."""
+    text = (Path(picard.__file__).parents[1] / "definitions" / "demultiplex" / "main.wdl").read_text()
+    code = textwrap.dedent(text.split("<<'PYTHON'\n", 1)[1].split("    PYTHON\n", 1)[0])
+    assert "HELD = 2_000_000 " in code
+    (folder / "picard").write_text(PICARD)
+    (folder / "picard").chmod(0o755)
+    sample = {"id": "A", "file": "A_S1", "prefix": "s1", "indexes": ["ACGT"][:indexes], "read_as": ["ACGT"][:indexes]}
+    lane = {"lane": 1, "structure": "4T", "mates": 2, "indexes": indexes, "turned": [False], "samples": [sample]}
+    plan = {"run": "1", "instrument": "M", "flow_cell": "F", "mismatches": 1, "lanes": [lane]}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    (folder / "run.txt").write_text("run")
+    (folder / "unknown.gz").write_bytes(gzip.compress("".join(f"@r\n{each}\n+\nI\n" for each in unknown).encode()))
+    (folder / "work").mkdir()
+    argv = [sys.executable, "-c", code.replace("HELD = 2_000_000 ", f"HELD = {held} "), "../run.txt", "../plan.json"]
+    env = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    subprocess.run([*argv, "1", "1"], cwd=folder / "work", env=env, check=True, timeout=60)
+    return folder / "work"
+
+
+def test_a_lane_without_index_and_without_any_read_is_a_zero_in_the_report(tmp_path: Path) -> None:
+    made = by_picard(tmp_path, 0, [])
+    assert (made / "stats.csv").read_text().startswith("1,A,,0,0,0,0,0.0000")
+    assert list((made / "reads").iterdir()) == []
+
+
+def test_a_frequent_barcode_that_comes_late_is_counted_beside_more_than_are_held(tmp_path: Path) -> None:
+    many = [f"{n:04d}" for n in range(40) for _ in range(2)]
+    made = by_picard(tmp_path, 1, ["GGGG"] * 20 + many + ["TTTT"] * 9, held=10)
+    told = [line.split(",") for line in (made / "unknown.csv").read_text().splitlines()]
+    assert told[0][1:4] == ["GGGG", "", "20"]
+    assert told[1][1] == "TTTT"
+    assert len(told) <= 10

@@ -8,7 +8,9 @@ from pathlib import Path
 import pysam
 import pytest
 
-from labrelay.model.qc import Threshold, Verdict, judge_each
+from labrelay.model.qc import QCMetric, Threshold, Verdict, judge_each, told_apart
+from labrelay.parsers.qc_files import read_qc
+from labrelay.records.report.multiqc_content import sections_of_files
 from labrelay.workflows.definition import Definition, load
 from labrelay.workflows.lint import lint
 from labrelay.workflows.metrics import MAX_OF_A_FILE, read_metrics
@@ -75,6 +77,37 @@ def test_of_several_files_each_has_its_scope_and_the_worst_is_judged(definition:
     verdicts = judge_each(found, [strict, Threshold(metric="nothing", warn_below=1)])
     assert mapped["low_quality_2"] == 100
     assert verdicts == {"mapped": Verdict.FAIL, "nothing": Verdict.FAIL}
+
+
+def test_files_of_one_name_in_several_folders_lose_no_number_to_each_other(
+    tmp_path: Path, definition: Definition
+) -> None:
+    files = []
+    for shard, name in enumerate(("SAMPLE.fastp.json", "PCRblank.fastp.json")):
+        path = tmp_path / f"shard-{shard}" / "out" / "fastp.json"
+        path.parent.mkdir(parents=True)
+        path.write_bytes((DATA / "qc" / name).read_bytes())
+        files.append(("trimmed", path))
+    wanted = {"shard-0/fastp", "shard-1/fastp"}
+    for given in (files, files[::-1]):
+        kept = {m.scope: m.value for m in read_metrics(definition, given) if m.name == "kept_percent"}
+        assert set(kept) == wanted
+        assert kept["shard-0/fastp"] == pytest.approx(100 * 16_034_314 / 16_763_944)
+    (tool,) = sections_of_files(
+        (path.relative_to(tmp_path).as_posix(), "fastp", read_qc(path.name, path.read_bytes())) for _, path in files
+    ).values()
+    assert set(tool["data"]) == {name.replace("/", "∕") for name in wanted}
+
+
+def test_what_tells_files_apart_is_the_folder_and_within_one_the_name() -> None:
+    one, two, other = (QCMetric(name="n", value=n, scope=scope) for n, scope in ((1, "S"), (2, "S"), (1, "T")))
+    files = [("a/lane, 1/S.x", [one]), ("a/S.x", [one]), ("a/S.y", [two]), ("b/T.x", [other])]
+    assert [m.scope for m in told_apart(files)] == ["lane,1/S", "S.x/S", "S.y/S", "T"]
+    assert [m.scope for m in told_apart(files[1:3])] == ["S.x/S", "S.y/S"]
+    assert [m.scope for m in told_apart([files[1], ("a/S.y", [one])])] == ["S", "S"]
+    assert [m.scope for m in told_apart([files[1], ("b/S.x", [one])])] == ["a/S", "b/S"]
+    assert [m.scope for m in told_apart([("a/S.x", [one, two])])] == ["S", "S"]
+    assert told_apart([]) == []
 
 
 def test_parts_of_a_file_are_told_and_a_metric_is_of_the_whole(tmp_path: Path, definition: Definition) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from labrelay.model.instrument import CycleQuality, InstrumentRun
 from labrelay.model.names import printable
-from labrelay.model.qc import QCMetric
+from labrelay.model.qc import QCMetric, told_apart
 from labrelay.records.documents import heading, unit_sign
 
 _PARTS = re.compile(r"(?:run|reads|(?:read|index|lane) \d+)\Z")
@@ -44,10 +44,11 @@ def sections_of(run: InstrumentRun, cycles: Sequence[CycleQuality] = ()) -> dict
 
 def sections_of_files(files: Iterable[tuple[str, str, Sequence[QCMetric]]]) -> dict[str, Any]:
     """Return a section for each tool of QC files, given as path, tool and numbers."""
-    tools: dict[str, list[QCMetric]] = {}
-    for _, tool, metrics in files:
-        tools.setdefault(tool, []).extend(metric for metric in metrics if metric.value is not None)
-    found = {re.sub(r"\W+", "_", tool.lower()): (tool, metrics) for tool, metrics in tools.items() if metrics}
+    tools: dict[str, list[tuple[str, Sequence[QCMetric]]]] = {}
+    for path, tool, metrics in files:
+        if told := [metric for metric in metrics if metric.value is not None]:
+            tools.setdefault(tool, []).append((path, told))
+    found = {re.sub(r"\W+", "_", tool.lower()): (tool, told_apart(told)) for tool, told in tools.items()}
     return {key: _table(key, tool, "As the tool counted.", metrics) for key, (tool, metrics) in found.items()}
 
 
