@@ -137,11 +137,15 @@ def test_a_damaged_record_of_an_end_counts_as_lost_and_another_attempt_can_follo
     assert lab.wait(retry.token).state is RunState.COMPLETE
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 300, b'{"state": "RUNNING"}', b"[]", b"\xff"])
-def test_an_attempt_whose_state_is_damaged_is_not_started_a_second_time(lab: Lab, content: bytes) -> None:
-    request = lab.request(one_task("sleep 45"))
+# Each sleeps a time of its own: a task is found by its command, and the one of the test before may still sleep.
+@pytest.mark.parametrize(
+    ("seconds", "content"),
+    [(46, b""), (47, b"\0" * 300), (48, b'{"state": "RUNNING"}'), (49, b"[]"), (50, b"\xff")],
+)
+def test_an_attempt_whose_state_is_damaged_is_not_started_a_second_time(lab: Lab, seconds: int, content: bytes) -> None:
+    request = lab.request(one_task(f"sleep {seconds}"))
     lab.engine.submit(request)
-    assert eventually(lambda: bool(processes_with("sleep 45")), 30)
+    assert eventually(lambda: bool(processes_with(f"sleep {seconds}")), 30)
     assert eventually(lambda: lab.runner_pid() is not None, 30)
     runner = lab.runner_pid()
     assert runner is not None

@@ -70,8 +70,8 @@ def test_many_attempts_are_forked_by_one_warm_process_which_ends_with_the_runner
 
 
 def test_a_single_attempt_starts_no_warm_process(lab: Lab) -> None:
-    token = lab.engine.submit(lab.request(one_task("sleep 30")))
-    assert eventually(lambda: bool(processes_with("sleep 30")), 30)
+    token = lab.engine.submit(lab.request(one_task("sleep 31")))
+    assert eventually(lambda: bool(processes_with("sleep 31")), 30)
     assert warm_of(lab) == []
     lab.engine.cancel(token)
     assert lab.wait(token).state is RunState.CANCELED
@@ -82,8 +82,9 @@ def test_a_forked_engine_looks_like_one_started_alone(
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     lab = make_lab(fork_from=fork_from)
-    token = lab.engine.submit(lab.request(one_task("sleep 30")))
-    assert eventually(lambda: bool(processes_with("sleep 30")), 30)
+    task = f"sleep {32 + fork_from}"  # no other test's, for processes are found by their command
+    token = lab.engine.submit(lab.request(one_task(task)))
+    assert eventually(lambda: bool(processes_with(task)), 30)
     engine = engine_of(token)
     guard = parent_of(engine)
     assert "keeper.py" in line_of(guard)
