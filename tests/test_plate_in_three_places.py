@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ ZARR = "PLATE"
 PLACES = ("local", "healthomics", "batch")
 TABLES = ("wells.csv", "fields.csv", "objects.csv", "metrics.json")
 pytestmark = pytest.mark.slow
+NUMBERS = count(1)  # of homes: all are of one account, in which a queue or a bucket has its name alone
 
 
 def announced(home: Home, folder: Path) -> Path:
@@ -40,7 +42,7 @@ def announced(home: Home, folder: Path) -> Path:
 
 @pytest.fixture
 def home(emulator: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    opened = home_with_batch(emulator, monkeypatch, tmp_path / "home", "plates")
+    opened = home_with_batch(emulator, monkeypatch, tmp_path / "home", f"plates-{next(NUMBERS)}")
     process(opened, announced(opened, tmp_path))  # without rules: the images are stored, and nothing runs
     process(opened, as_zarr(tmp_path / "landing" / "plate.ome.zarr", 3))
     yield opened
