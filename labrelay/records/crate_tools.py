@@ -12,11 +12,8 @@ from pathlib import PurePosixPath
 
 from labrelay.model.runs import TaskReport
 from labrelay.records.crate_graph import RUN_TERMS, CrateGraph, Ref, local_id
+from labrelay.records.documents import call_name
 
-# Engines add the scatter's index (miniwdl `align-3`, Nextflow `ALIGN (s1)`), and we the number of another try; a tool
-# is described once for all shards and tries.
-SHARD = re.compile(r"(?:-\d+| \(.*\))\Z")
-ANOTHER_TRY = re.compile(r", try \d+\Z")
 IMAGE = re.compile(r"[/:]")
 SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 BLOCK = re.compile(r"^[ \t]*(?:task|process)[ \t]+(\w+)", re.MULTILINE)
@@ -76,12 +73,6 @@ def software(graph: CrateGraph, name: str, version: str | None) -> Ref:
     """Describe a program by name and version."""
     parts = [name, *([version] if version else [])]
     return graph.add(local_id("software", *parts), "SoftwareApplication", name=name, version=version)
-
-
-def call_name(task: str) -> str:
-    """Return a task's name without the engine's prefix, shard and try, so that all of them name one tool."""
-    whole = ANOTHER_TRY.sub("", task.removeprefix("call-"))
-    return SHARD.sub("", whole) or task
 
 
 def add_tool(graph: CrateGraph, task: TaskReport, tools: Mapping[str, Ref], source: Source, workflow: Ref) -> Ref:

@@ -14,7 +14,7 @@ from typing import Any
 from labrelay.model.canonical import digest
 from labrelay.model.runs import TaskReport
 from labrelay.records.crate_graph import CrateGraph, Ref, local_id
-from labrelay.records.crate_tools import call_name
+from labrelay.records.documents import call_name
 from labrelay.records.result import Result, ResultFile
 
 

@@ -6,6 +6,7 @@ The crate, the report, the archive and the tables say the same thing in the same
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,6 +46,10 @@ MEDIA_TYPES: Mapping[str, str] = {
     ".yml": "application/yaml",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+# Engines add the scatter's index (miniwdl `align-3`, Nextflow `ALIGN (s1)`), and we the number of another try; a tool
+# is described once for all shards and tries.
+SHARD = re.compile(r"(?:-\d+| \(.*\))\Z")
+ANOTHER_TRY = re.compile(r", try \d+\Z")
 METADATA = "ro-crate-metadata.json"
 UNIT_SIGNS: Mapping[str, str] = {"percent": "%", "x": "×", "phred": "", "count": "", "bp": "bp", "s": "s"}
 
@@ -143,3 +148,9 @@ def threshold_text(threshold: Threshold, unit: str) -> str:
         ("fail above", threshold.fail_above),
     )
     return ", ".join(f"{word} {with_unit(bound, unit)}" for word, bound in bounds if bound is not None)
+
+
+def call_name(task: str) -> str:
+    """Return a task's name without the engine's prefix, shard and try, so that all of them name one tool."""
+    whole = ANOTHER_TRY.sub("", task.removeprefix("call-"))
+    return SHARD.sub("", whole) or task

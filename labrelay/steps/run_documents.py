@@ -78,11 +78,10 @@ def publish_run(home: Home, look: Look) -> Path:
     Raises:
         StorageFailed: The disk did not take a file.
     """
-    from labrelay.records.report.run_thumbnails import thumbnails
-
     run = look.run
     folder = run_folder(home, run.platform, run.run_id)
     if _has_images(run):
+        from labrelay.records.report.run_thumbnails import thumbnails
         from labrelay.records.report.run_views import load_from
 
         with storage_errors("write thumbnails", folder):

@@ -16,7 +16,8 @@ from labrelay.model.experiment import Sample
 from labrelay.model.runs import TaskReport
 from labrelay.model.states import RunState
 from labrelay.records.crate import write_crate
-from labrelay.records.crate_tools import call_name, image_of
+from labrelay.records.crate_tools import image_of
+from labrelay.records.documents import call_name
 from labrelay.records.result import InstrumentSource
 from labrelay.steps.announce import announce
 from labrelay.steps.documents import result_folder

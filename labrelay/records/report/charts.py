@@ -11,8 +11,7 @@ from markupsafe import Markup
 from labrelay.model.runs import TaskReport
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
-from labrelay.records.crate_tools import call_name
-from labrelay.records.documents import duration_text
+from labrelay.records.documents import call_name, duration_text
 from labrelay.records.report.genome import coverage_figure, variants_figure
 from labrelay.records.report.plate import plate_figures
 from labrelay.records.report.svg import LEFT, RIGHT, WIDTH, Figure, join, line, nice_ticks, rect, scale, text

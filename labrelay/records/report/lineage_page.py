@@ -9,7 +9,7 @@ from pathlib import Path
 from labrelay.records.lineage import Graph
 from labrelay.records.lineage_lanes import KINDS
 from labrelay.records.report.lineage_picture import LINEAGE_CSS, lineage_figure, short_name, tone
-from labrelay.records.report.page import render
+from labrelay.records.report.render import render
 from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
 
 MOST_ORIGINS = 3

@@ -1,47 +1,32 @@
-"""The pages: one self-contained HTML file a result, and one an experiment that leads to them.
-
-No script, no request to anywhere: the style sheet is inline under a policy that allows exactly it (by its SHA-256) and
-nothing else, figures are inline SVG. The same result gives the same bytes.
-"""
+"""The pages of results: one self-contained HTML file a result, and one an experiment that leads to them."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from labrelay.model.experiment import Experiment
-from labrelay.model.names import printable
 from labrelay.model.qc import Verdict, worst
-from labrelay.records.crate_tools import call_name
 from labrelay.records.documents import (
     Document,
-    day_and_time,
     document,
-    duration_text,
     heading,
     number_text,
     threshold_text,
     unit_sign,
-    utc_text,
 )
 from labrelay.records.report.charts import figures_of
+from labrelay.records.report.render import VERDICT_WORDS, render
 from labrelay.records.report.sentences import provenance, sample_names, verdict_reasons
-from labrelay.records.report.svg import CHART_CSS, DARK, LIGHT, variables
 from labrelay.records.report_data import ReportData, load_report_data
 from labrelay.records.result import Result, ResultFile
 from labrelay.records.tables import results_table
 from labrelay.stores.durable import human_bytes, make_dirs, storage_errors, write_atomic
 
 MOST_VARIANTS = 1_000
-VERDICT_WORDS = {Verdict.PASS: "Pass", Verdict.WARN: "Warning", Verdict.FAIL: "Fail", Verdict.NONE: "Not judged"}
 
 
 @dataclass(frozen=True)
@@ -146,62 +131,6 @@ def write_index(
         )
         write_atomic(path, page)
     return document(path, "Experiment")
-
-
-@cache
-def _templates() -> Environment:
-    """Return the templates; one environment keeps them compiled, which costs more than a page."""
-    environment = Environment(
-        loader=PackageLoader("labrelay.records.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=number_text,
-        when=day_and_time,
-        iso=utc_text,
-        duration=duration_text,
-        bytes=human_bytes,
-        call=call_name,
-        printable=printable,
-    )
-    return environment
-
-
-@cache
-def _sheet_and_policy(extra: str, pictures: bool) -> tuple[str, str]:
-    """Return the style sheet, with one page's own rules behind it, and the policy that allows exactly it.
-
-    A page with pictures has them inside, as `data:` addresses, and may load these.
-    """
-    sheet = (
-        _templates()
-        .get_template("report.css.j2")
-        .render(light=variables(LIGHT), dark=variables(DARK), charts=CHART_CSS)
-    ) + extra
-    allowed = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
-    images = "data:" if pictures else "'none'"
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{allowed}'; img-src {images}; "
-        "script-src 'none'; base-uri 'none'; form-action 'none'"
-    )
-    return sheet, policy
-
-
-def render(template: str, extra_css: str = "", /, *, pictures: object = (), **values: object) -> bytes:
-    """Return a page of one of the templates here, self-contained; names from outside are escaped.
-
-    Args:
-        template: Its file's name.
-        extra_css: Rules of this page alone.
-        pictures: What the page shows as `data:` addresses, or whether it does: its policy forbids pictures otherwise.
-        values: What the template shows.
-    """
-    sheet, policy = _sheet_and_policy(extra_css, bool(pictures))
-    page = _templates().get_template(template)
-    return page.render(sheet=sheet, policy=policy, words=VERDICT_WORDS, pictures=pictures, **values).encode()
 
 
 def _tiles(result: Result) -> list[Tile]:

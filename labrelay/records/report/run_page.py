@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labrelay.model.imaging import Plate
 from labrelay.model.instrument import CycleQuality, InstrumentRun
@@ -13,12 +14,15 @@ from labrelay.model.problem import Problem
 from labrelay.model.qc import share_text
 from labrelay.model.run_tables import RunTable, Value, run_tables
 from labrelay.records.documents import Document, document, number_text
-from labrelay.records.report.page import render
 from labrelay.records.report.plate_map import PLATE_CSS, plate_figure
-from labrelay.records.report.run_pictures import Gallery
+from labrelay.records.report.render import render
 from labrelay.records.report.run_quality import quality_figures
 from labrelay.records.report.svg import Figure
 from labrelay.stores.durable import human_bytes, make_dirs, storage_errors, write_atomic
+
+if TYPE_CHECKING:
+    # Of most runs there are no pictures, and what views them is dear to import.
+    from labrelay.records.report.run_pictures import Gallery
 
 MOST_ROWS, MOST_MAPS = 50, 6
 _WELL = re.compile(r"\bwell ([A-Z]{1,2})(\d{1,2})\Z")

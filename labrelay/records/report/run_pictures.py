@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labrelay.parsers.preview import Preview, to_bytes, window_of
 from labrelay.records.documents import number_text
@@ -53,10 +54,10 @@ def draw(rows: Sequence[Row], load: Load, budget: int = BUDGET) -> list[Gallery]
     left = budget
     for row in rows:
         seen, notes = _views(row, load)
-        windows = _windows(seen)
+        windows = windows_of(seen)
         pictures: list[Picture] = []
         for shot, view in seen:
-            data = png(to_bytes(view.values, (0, 255) if view.colour else windows[shot.channel]) & SHADES)
+            data = png(shades_of(shot, view, windows) & SHADES)
             if len(data) > left:
                 notes.append(f"{len(seen) - len(pictures)} pictures more would make the page too large")
                 break
@@ -80,11 +81,17 @@ def _views(row: Row, load: Load) -> tuple[list[tuple[Shot, Preview]], list[str]]
     return seen, notes
 
 
-def _windows(seen: Sequence[tuple[Shot, Preview]]) -> dict[str, tuple[float, float]]:
+def windows_of(seen: Sequence[tuple[Shot, Preview]]) -> dict[str, tuple[float, float]]:
+    """Return what is black and what is white in each channel, the same for all of its planes."""
     of_channel: dict[str, list[Preview]] = {}
     for shot, view in seen:
         of_channel.setdefault(shot.channel, []).append(view)
     return {name: window_of([view.values for view in views]) for name, views in of_channel.items()}
+
+
+def shades_of(shot: Shot, view: Preview, windows: Mapping[str, tuple[float, float]]) -> NDArray[np.uint8]:
+    """Return a view's pixels as bytes: grey in the window of its channel, colour as it is."""
+    return to_bytes(view.values, (0, 255) if view.colour else windows[shot.channel])
 
 
 def _caption(shot: Shot, windows: Mapping[str, tuple[float, float]]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageSet, well_at
 from labrelay.model.instrument import InstrumentRun, RunFile
-from labrelay.parsers.preview import Preview, to_bytes, window_of
+from labrelay.parsers.preview import Preview
 from labrelay.records.report.png import png
 from labrelay.records.report.run_choice import Row, choose
+from labrelay.records.report.run_pictures import shades_of, windows_of
 from labrelay.records.report.run_views import Load, Shot
 
 EDGE = 240  # pixels a side, of the whole thumbnail
@@ -81,23 +82,16 @@ def _places(shots: Sequence[Shot]) -> dict[tuple[int, int], Shot]:
 
 def _laid(views: Sequence[tuple[tuple[int, int], Shot, Preview]], lines: int, columns: int) -> NDArray[np.uint8]:
     """Return the planes in their places; those of one channel share a window of grey, so that a dim well is dim."""
-    windows = _windows(views)
+    windows = windows_of([(shot, view) for _, shot, view in views])
     height = max(view.values.shape[0] for _, _, view in views)
     width = max(view.values.shape[1] for _, _, view in views)
     colour = any(view.colour for _, _, view in views)
     shape = (lines * (height + GAP) - GAP, columns * (width + GAP) - GAP)
     sheet = np.zeros((*shape, 3) if colour else shape, np.uint8)
     for (line, column), shot, view in views:
-        pixels = to_bytes(view.values, (0, 255) if view.colour else windows[shot.channel])
+        pixels = shades_of(shot, view, windows)
         if colour and pixels.ndim == 2:
             pixels = np.repeat(pixels[:, :, None], 3, axis=2)
         top, left = line * (height + GAP), column * (width + GAP)
         sheet[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return sheet
-
-
-def _windows(views: Sequence[tuple[tuple[int, int], Shot, Preview]]) -> Mapping[str, tuple[float, float]]:
-    by_channel: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
-    for _, shot, view in views:
-        by_channel[shot.channel].append(view.values)
-    return {channel: window_of(values) for channel, values in by_channel.items()}

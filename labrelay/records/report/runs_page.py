@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from labrelay.records.arrivals import Arrival
 from labrelay.records.documents import Document, document
-from labrelay.records.report.page import render
 from labrelay.records.report.png import data_uri
+from labrelay.records.report.render import render
 from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
 
 LARGEST = 120_000  # bytes of a thumbnail that is shown: the page holds them all

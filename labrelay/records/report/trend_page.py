@@ -12,7 +12,7 @@ from markupsafe import Markup
 from labrelay.model.control import Judged, Limits
 from labrelay.model.words import counted
 from labrelay.records.documents import Document, document, number_text, unit_sign, with_unit
-from labrelay.records.report.page import render
+from labrelay.records.report.render import render
 from labrelay.records.report.svg import (
     LEFT,
     RIGHT,
