@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -10,8 +9,8 @@ from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.problem import Problem
 from labrelay.parsers.czi_file import MAGIC, MOST_XML, BadCzi, CutCzi, CziFile, read_czi
 from labrelay.parsers.czi_metadata import HOLLOW, MOST_SCENES, image_sets, instrument, other_facts
-from labrelay.parsers.image_files import Told, by_heads, run_of_files
-from labrelay.parsers.listing import Entry, Listing, open_regular
+from labrelay.parsers.image_files import Told, by_heads, opened, run_of_files
+from labrelay.parsers.listing import Entry, Listing
 from labrelay.parsers.text import error, warning
 from labrelay.parsers.xml import parse_xml
 
@@ -36,15 +35,9 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
 
 
 def _look(listing: Listing, entry: Entry) -> Told:
-    try:
-        with os.fdopen(open_regular(listing.root, entry.path), "rb") as source:
-            file = read_czi(source)
-    except CutCzi as bad:
-        return Told(problems=(error("TRUNCATED", f"{bad}; copy it again", entry.path),), whole=False)
-    except BadCzi as bad:
-        return Told(problems=(warning("BAD_CZI", f"{bad}; copy it again", entry.path),), whole=False)
-    except OSError:
-        return Told(problems=(warning("UNREADABLE", "it cannot be read; check its rights", entry.path),))
+    file = opened(listing, entry, read_czi, (CutCzi, BadCzi), "BAD_CZI", whole=False)
+    if isinstance(file, Told):
+        return file
     root, problems = _root(file, entry.path)
     model, software = instrument(root)
     raw, people = other_facts(root)

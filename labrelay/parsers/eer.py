@@ -6,7 +6,6 @@ the first directory. From documents: no real movie was at hand, and the warning 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -14,8 +13,8 @@ from xml.etree.ElementTree import Element
 from labrelay.model.imaging import Channel, ImageSet
 from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.problem import Problem
-from labrelay.parsers.image_files import Told, by_heads, from_documents, run_of_files
-from labrelay.parsers.listing import Entry, Listing, open_regular
+from labrelay.parsers.image_files import Told, by_heads, from_documents, opened, run_of_files
+from labrelay.parsers.listing import Entry, Listing
 from labrelay.parsers.planes import positive
 from labrelay.parsers.text import error, to_int, warning
 from labrelay.parsers.tiff_pages import BadTiff, CutTiff, TiffPage, read_pages
@@ -49,15 +48,10 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
 
 def _look(listing: Listing, entry: Entry) -> Told:
     path = entry.path
-    try:
-        with os.fdopen(open_regular(listing.root, path), "rb") as source:
-            pages, whole = read_pages(source, path)
-    except CutTiff as bad:
-        return Told(problems=(error("TRUNCATED", f"{bad}; copy it again", path),), whole=False)
-    except BadTiff as bad:
-        return Told(problems=(warning("BAD_TIFF", f"{bad}; copy it again", path),))
-    except OSError:
-        return Told(problems=(warning("UNREADABLE", "it cannot be read; check its rights", path),))
+    found = opened(listing, entry, lambda source: read_pages(source, path), (CutTiff, BadTiff), "BAD_TIFF")
+    if isinstance(found, Told):
+        return found
+    pages, whole = found
     frames = [page for page in pages if page.packed in PACKED]
     told, units, problems = _items(pages[0], path)
     problems += _wrong(path, frames, told, whole)

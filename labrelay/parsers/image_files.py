@@ -6,17 +6,19 @@ called and what the run says follows here, alike for all of them.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageSet
 from labrelay.model.instrument import Completion, Detection, Fact, InstrumentRun, Known, RunFile
 from labrelay.model.problem import Problem
 from labrelay.parsers.image_names import is_image
-from labrelay.parsers.listing import Entry, Listing, read_head
+from labrelay.parsers.listing import Entry, Listing, open_regular, read_head
 from labrelay.parsers.mrc import is_mrc_name
 from labrelay.parsers.opaque_formats import item_of
 from labrelay.parsers.planes import cut
@@ -55,6 +57,7 @@ class Told:
 
 
 Look = Callable[[Listing, Entry], Told]
+Read = TypeVar("Read")
 
 
 def by_heads(platform: str, listing: Listing, ending: str, fits: Callable[[bytes], bool]) -> Detection | None:
@@ -62,6 +65,37 @@ def by_heads(platform: str, listing: Listing, ending: str, fits: Callable[[bytes
     named = [entry for entry in listing.files if entry.name.lower().endswith(ending)]
     found = tuple(entry.path for entry in named[:8] if fits(read_head(listing.root, entry.path, 16)))[:3]
     return Detection(platform=platform, confidence=0.9, evidence=found) if found else None
+
+
+def opened(
+    listing: Listing,
+    entry: Entry,
+    read: Callable[[BinaryIO], Read],
+    wrong: tuple[type[Exception], type[Exception]],
+    code: str,
+    *,
+    whole: bool | None = None,
+) -> Read | Told:
+    """Return what `read` makes of a file, or what is to be said of one that it cannot read.
+
+    Args:
+        listing: That has the file.
+        entry: The file.
+        read: Raises one of `wrong`.
+        wrong: The exception of a file that is cut, an error, and the one of which that is a kind: it is none at all.
+        code: Of the latter.
+        whole: What is known of the length of such a file.
+    """
+    cut_short, bad = wrong
+    try:
+        with os.fdopen(open_regular(listing.root, entry.path), "rb") as source:
+            return read(source)
+    except cut_short as why:
+        return Told(problems=(error("TRUNCATED", f"{why}; copy it again", entry.path),), whole=False)
+    except bad as why:
+        return Told(problems=(warning(code, f"{why}; copy it again", entry.path),), whole=whole)
+    except OSError:
+        return Told(problems=(warning("UNREADABLE", "it cannot be read; check its rights", entry.path),))
 
 
 def run_of_files(

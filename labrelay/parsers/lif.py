@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -12,10 +11,10 @@ from labrelay.model.instrument import Detection, InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
-from labrelay.parsers.image_files import Told, by_heads, run_of_files
+from labrelay.parsers.image_files import Told, by_heads, opened, run_of_files
 from labrelay.parsers.lif_file import MOST_XML, BadLif, CutLif, LifFile, is_lif, read_lif
 from labrelay.parsers.lif_metadata import HOLLOW, LifImage, image_set, lif_images, other_axes
-from labrelay.parsers.listing import Entry, Listing, open_regular
+from labrelay.parsers.listing import Entry, Listing
 from labrelay.parsers.text import error, warning
 from labrelay.parsers.xml import parse_xml
 
@@ -53,15 +52,10 @@ def open_lif(source: BinaryIO, path: str) -> tuple[LifFile, Element | None, tupl
 
 def _look(listing: Listing, entry: Entry) -> Told:
     path = entry.path
-    try:
-        with os.fdopen(open_regular(listing.root, path), "rb") as source:
-            file, root, images, problems = open_lif(source, path)
-    except CutLif as bad:
-        return Told(problems=(error("TRUNCATED", f"{bad}; copy it again", path),), whole=False)
-    except BadLif as bad:
-        return Told(problems=(warning("BAD_LIF", f"{bad}; copy it again", path),))
-    except OSError:
-        return Told(problems=(warning("UNREADABLE", "it cannot be read; check its rights", path),))
+    found = opened(listing, entry, lambda source: open_lif(source, path), (CutLif, BadLif), "BAD_LIF")
+    if isinstance(found, Told):
+        return found
+    file, root, images, problems = found
     facts = next((image.facts for image in images if image.facts), {})
     missing = [image for image in images if image.size > file.blocks.get(image.block, (0, -1))[1]]
     whole = file.whole and not missing

@@ -6,15 +6,14 @@ SVS was tried on real slides; the others are from documents and public programs,
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from labrelay.model.imaging import Channel, ImageSet
 from labrelay.model.instrument import Detection, InstrumentRun
-from labrelay.parsers.image_files import Told, from_documents, run_of_files
-from labrelay.parsers.listing import Entry, Listing, open_regular, read_head, walk
+from labrelay.parsers.image_files import Told, from_documents, opened, run_of_files
+from labrelay.parsers.listing import Entry, Listing, read_head, walk
 from labrelay.parsers.mrxs import look_mrxs, side_files
 from labrelay.parsers.slide_facts import Region, Slide, any_tiff, aperio, hamamatsu, leica, ventana
 from labrelay.parsers.text import error, warning
@@ -72,15 +71,10 @@ def _look(listing: Listing, entry: Entry) -> Told:
     if entry.name.lower().endswith(MRXS):
         return look_mrxs(listing, entry)
     path = entry.path
-    try:
-        with os.fdopen(open_regular(listing.root, path), "rb") as source:
-            pages, slide, whole = open_slide(source, path)
-    except CutTiff as bad:
-        return Told(problems=(error("TRUNCATED", f"{bad}; copy it again", path),), whole=False)
-    except BadTiff as bad:
-        return Told(problems=(warning("BAD_TIFF", f"{bad}; copy it again", path),))
-    except OSError:
-        return Told(problems=(warning("UNREADABLE", "it cannot be read; check its rights", path),))
+    found = opened(listing, entry, lambda source: open_slide(source, path), (CutTiff, BadTiff), "BAD_TIFF")
+    if isinstance(found, Told):
+        return found
+    pages, slide, whole = found
     stem = entry.name.rpartition(".")[0]
     problems = []
     if not whole:
