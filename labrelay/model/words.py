@@ -1,6 +1,10 @@
-"""Numbers with their nouns, as people read them: `1 workflow run`, `1,200 files`."""
+"""Numbers with their nouns, and lists that are cut, as people read them: `1 workflow run`, `a, b and 1,200 more`."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from labrelay.model.names import printable
 
 
 def counted(number: int, noun: str, several: str | None = None) -> str:
@@ -12,3 +16,9 @@ def counted(number: int, noun: str, several: str | None = None) -> str:
         several: Of all other numbers; the noun with an `s` when not given.
     """
     return f"{number:,} {noun if number == 1 else several or noun + 's'}"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return the first of many names, fit to be shown, and how many there are beside them: `a, b and 3 more`."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return printable(", ".join(names[:most]), 200) + more

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from labrelay.model.files import FileRef
 from labrelay.model.ids import derived_id
 from labrelay.model.instrument import InstrumentRun
+from labrelay.model.names import slug
 from labrelay.model.qc import QCMetric, Verdict
 from labrelay.model.reads import ReadSource
 from labrelay.records import audit
@@ -26,6 +27,11 @@ from labrelay.records.schema import (
 from labrelay.records.upsert import insert_missing
 
 IMAGES_KEPT = 500  # a screen has ten thousand that differ in well and field only
+
+
+def raw_prefix(platform: str, run_id: str) -> str:
+    """Return what the keys of an instrument run's stored files begin with."""
+    return f"raw/{slug(platform)}/{slug(run_id)}/"
 
 
 def see(session: Session, run: InstrumentRun, folder: str) -> InstrumentRunRow:

@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 from labrelay.model.errors import Conflict, StorageFailed
 from labrelay.model.files import PRIMARY
 from labrelay.model.instrument import InstrumentRun, RunFile
-from labrelay.model.names import printable, slug, slugs
+from labrelay.model.names import printable, slugs
 from labrelay.model.problem import Frozen
+from labrelay.model.words import first_of
+from labrelay.records import intake
 from labrelay.records.schema import FileRow, InstrumentRunRow
 from labrelay.steps.home import Home
 from labrelay.stores.digests import hash_open_file
@@ -44,10 +46,9 @@ class Taken(Frozen):
     @property
     def sentence(self) -> str:
         """What was taken, and what there is to do."""
-        names = printable(", ".join(self.parts[:SHOWN]), 200)
-        more = f" and {len(self.parts) - SHOWN:,} more" if len(self.parts) > SHOWN else ""
+        names = first_of(self.parts, SHOWN)
         was = "was" if len(self.parts) == 1 else "were"
-        told = f"{names}{more} {was} stored on {self.day} with the run {printable(self.run_id, 80)} from {self.folder}"
+        told = f"{names} {was} stored on {self.day} with the run {printable(self.run_id, 80)} from {self.folder}"
         rest = "nothing is left to take" if self.whole else "name the other parts of this one each by itself"
         return f"{told}, and nothing is stored or run twice: {rest}"
 
@@ -89,7 +90,7 @@ def _primary(run: InstrumentRun) -> list[RunFile]:
 def _files(session: Session, run: InstrumentRun, place: Path, other: str, taken: Path) -> list[str]:
     """Return the files of this run that the other one has stored from the same path."""
     root, above = (each.parent if each.is_file() else each for each in (place, taken))
-    prefix = f"raw/{slug(run.platform)}/{slug(other)}/"
+    prefix = intake.raw_prefix(run.platform, other)
     rows = session.scalars(select(FileRow).where(FileRow.key.startswith(prefix, autoescape=True)))
     known = {row.key: row for row in rows}
     found = []
@@ -111,7 +112,7 @@ def check_same_file(home: Home, run: InstrumentRun, stored: InstrumentRunRow, pl
     Raises:
         Conflict: It is another one.
     """
-    prefix = f"raw/{slug(run.platform)}/{slug(run.run_id)}/"
+    prefix = intake.raw_prefix(run.platform, run.run_id)
     with home.records.read() as session:
         rows = session.scalars(select(FileRow).where(FileRow.key.startswith(prefix, autoescape=True))).all()
     for file in run.files:

@@ -20,9 +20,10 @@ from sqlalchemy import select
 from labrelay.model.errors import UsageError
 from labrelay.model.files import FileRef
 from labrelay.model.imaging import ImageAt
-from labrelay.model.names import printable, slug
+from labrelay.model.names import printable, slugs
 from labrelay.model.reads import ReadSource
 from labrelay.parsers.zarr_groups import METADATA
+from labrelay.records import intake
 from labrelay.records.schema import InstrumentRunRow
 from labrelay.steps.home import Home
 from labrelay.steps.route import SampleReads
@@ -104,7 +105,7 @@ def _pixels(home: Home, instrument_runs: Sequence[str]) -> Pixels:
     found: Pixels = {}
     with home.records.read() as session:
         for platform, run_id, images in session.execute(query):
-            prefix = f"raw/{slug(platform)}/{slug(run_id)}/"
+            prefix = intake.raw_prefix(platform, run_id)
             told = {
                 str(image["path"]): float(image["pixel_um"])
                 for image in (images if isinstance(images, list) else [])
@@ -113,7 +114,7 @@ def _pixels(home: Home, instrument_runs: Sequence[str]) -> Pixels:
             if len({round(size, 6) for size in told.values()}) == 1:
                 found[prefix] = next(iter(told.values()))
             else:
-                found |= {prefix + "/".join(map(slug, path.split("/"))): size for path, size in told.items()}
+                found |= {prefix + slugs(path): size for path, size in told.items()}
     return found
 
 

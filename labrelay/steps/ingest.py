@@ -148,7 +148,7 @@ class _Ingest:
 
     def __init__(self, home: Home, run: InstrumentRun, folder: Path, held: Lease) -> None:
         self.home, self.run, self.folder, self.lease = home, run, folder, held
-        self.prefix = f"raw/{slug(run.platform)}/{slug(run.run_id)}/"
+        self.prefix = intake.raw_prefix(run.platform, run.run_id)
         self.outcome = Ingested(run.id)
         self.refs: dict[str, _Kept] = {}
         self.total = sum(file.size for file in run.files)

@@ -9,8 +9,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from labrelay.model.names import printable
-from labrelay.model.words import counted
+from labrelay.model.words import counted, first_of
 from labrelay.parsers.listing import Entry, Listing
 from labrelay.parsers.registry import run_roots
 
@@ -30,7 +29,7 @@ def loose_files(landing: Path, names: Sequence[str]) -> str | None:
     if not found:
         return None
     many = f"{counted(len(found), 'file')}{' or more' if len(names) > MOST_FILES else ''}"
-    one = f"{many} of instruments in no folder of their own, such as {_several(found)}"
+    one = f"{many} of instruments in no folder of their own, such as {first_of(found, SHOWN)}"
     return f"it holds {one}: make a folder for each run and move its files there, then they are looked at"
 
 
@@ -48,7 +47,11 @@ def too_deep(listing: Listing) -> str | None:
     runs = [top for top in list(below)[:MOST_FOLDERS] if run_roots(Listing(listing.root / top, tuple(below[top])))]
     if not runs:
         return None
-    what = f"{_several(runs)} in it looks like a run" if len(runs) == 1 else f"{_several(runs)} in it look like runs"
+    what = (
+        f"{first_of(runs, SHOWN)} in it looks like a run"
+        if len(runs) == 1
+        else f"{first_of(runs, SHOWN)} in it look like runs"
+    )
     return f"it is no run itself, but {what}: move each run up into the landing folder, or add this one to `landing`"
 
 
@@ -61,8 +64,3 @@ def _entry(landing: Path, name: str) -> Entry | None:
     if not stat.S_ISREG(status.st_mode) or not name.isprintable() or "\\" in name:
         return None
     return Entry(name, status.st_size, status.st_mtime_ns)
-
-
-def _several(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return printable(", ".join(names[:SHOWN]), 200) + more
