@@ -299,8 +299,8 @@ def _inner_runs(platform: str, listing: Listing) -> list[Problem]:
 
 def _part_of_a_pool(platform: str, place: Path) -> list[Problem]:
     """Return an error for the folder of one kind of reads inside of MinKNOW's: alone it would be another run."""
-    whole = place.resolve()
-    if platform != reads.NAME or not any(_OF_MINKNOW.fullmatch(name) for name in (whole.name, whole.parent.name)):
+    given = place.resolve()
+    if platform != reads.NAME or not any(_OF_MINKNOW.fullmatch(name) for name in (given.name, given.parent.name)):
         return []
     said = "it is a part of what MinKNOW writes for a flow cell; give the flow cell's folder, which says what run it is"
     return [error("PART_OF_RUN", said)]
@@ -317,9 +317,9 @@ def _unknown(listing: Listing, platform: str | None, *, alone: bool) -> list[Pro
         many = f"{len(inner):,} folders that look like runs, such as {', '.join(inner[:3])}; give one of them"
         said = f"it is no run itself, and holds {one if len(inner) == 1 else many}"
         return [error("UNKNOWN_FOLDER", said)]
-    if empty and len(empty) == len(listing.files):
-        return [error("ZERO_BYTE_FILE", _EMPTY, entry.path) for entry in empty[:SHOWN]]
     told = [error("ZERO_BYTE_FILE", _EMPTY, entry.path) for entry in empty[:SHOWN]]
+    if empty and len(empty) == len(listing.files):
+        return told
     return [error("UNKNOWN_FOLDER", f"{_held(listing, alone)}: {_looked_for(platform)}"), *told]
 
 

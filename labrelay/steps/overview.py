@@ -13,6 +13,7 @@ from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState
 from labrelay.records import inbox, observations, outbox, plans, runs
 from labrelay.records.eln.registry import ARCHIVE
+from labrelay.records.observations import Waiting
 from labrelay.records.schema import DatasetRow, InstrumentRunRow, OutboxRow, WorkflowRunRow
 from labrelay.steps.collect import by_engine
 from labrelay.steps.eln import ElnStatus
@@ -53,14 +54,6 @@ class Refused(Frozen):
     instrument_run: str
     folder: str
     reason: str
-
-
-class Landed(Frozen):
-    """A folder in or below a landing folder that the last scan did not take, why, and when that was."""
-
-    folder: str
-    reason: str
-    looked_at: str
 
 
 class Unstarted(Frozen):
@@ -112,7 +105,7 @@ class Overview(Frozen):
     told: int
     notebook: ElnStatus | None = None
     held_plans: tuple[HeldPlan, ...] = ()
-    landed: tuple[Landed, ...] = ()
+    landed: tuple[Waiting, ...] = ()
 
 
 def overview(home: Home) -> Overview:
@@ -198,20 +191,17 @@ def _refused(session: Session) -> tuple[Refused, ...]:
     )
 
 
-def _landed(session: Session) -> tuple[Landed, ...]:
+def _landed(session: Session) -> tuple[Waiting, ...]:
     """Return what the last scan did not take, without what a person has taken since, or what is refused on record."""
     waits = observations.waiting(session)
-    rows = session.scalars(select(InstrumentRunRow).where(InstrumentRunRow.folder.in_([w.folder for w in waits])))
-    rows_by_folder = {row.folder: row for row in rows}
-    return tuple(
-        Landed(folder=each.folder, reason=each.reason, looked_at=each.looked_at)
-        for each in waits
-        if not _is_told(rows_by_folder.get(each.folder), each.looked_at)
-    )
+    row = InstrumentRunRow
+    query = select(row.folder, row.state, row.stored_at).where(row.folder.in_([each.folder for each in waits]))
+    known = {folder: (state, stored_at or "") for folder, state, stored_at in session.execute(query)}
+    return tuple(each for each in waits if not _is_told(each, *known.get(each.folder, ("", ""))))
 
 
-def _is_told(row: InstrumentRunRow | None, looked_at: str) -> bool:
-    return row is not None and (row.state == "refused" or (row.stored_at or "") > looked_at)
+def _is_told(waits: Waiting, state: str, stored_at: str) -> bool:
+    return state == "refused" or stored_at > waits.looked_at
 
 
 def _live(line: RunLine, status: EngineStatus | None) -> Live:
