@@ -133,15 +133,21 @@ def test_files_that_are_still_to_come_are_waited_for(folder: Path) -> None:
     assert "not all files have come" in found.reason
 
 
+def with_another_flow_cell(landing: Path, folder: Path) -> tuple[Path, str]:
+    """Move a run and one that goes on into an experiment's folder; return the sample's folder and the latter's name."""
+    sample = landing / "outbreak" / "pool7"
+    sample.mkdir(parents=True)
+    folder.rename(sample / folder.name)
+    other = "20260107_0900_MN31000_FAX99999_99993c4d"
+    put(sample / other / "fastq_pass" / "barcode01" / "FAX99999_pass_barcode01_99993c4d_1_0.fastq.gz", b"x")
+    return sample, other
+
+
 def test_flow_cells_of_an_experiment_are_taken_each_when_it_has_ended(
     tmp_path: Path, folder: Path, make_home: Callable[[str], Home]
 ) -> None:
     landing = tmp_path / "landing"
-    sample = landing / "outbreak" / "pool7"
-    sample.mkdir(parents=True)
-    folder.rename(sample / folder.name)
-    going = "20260107_0900_MN31000_FAX99999_99993c4d"
-    put(sample / going / "fastq_pass" / "barcode01" / "FAX99999_pass_barcode01_99993c4d_1_0.fastq.gz", b"x")
+    sample, going = with_another_flow_cell(landing, folder)
     home = make_home(f'landing = ["{landing}"]\nquiet_minutes = 0\n')
     scan(home)
     found = {seen.folder.name: seen for seen in scan(home)}
@@ -163,11 +169,7 @@ def test_flow_cells_that_are_spoken_of_in_turn_rest_each_by_itself(
     tmp_path: Path, folder: Path, make_home: Callable[[str], Home]
 ) -> None:
     landing = tmp_path / "landing"
-    sample = landing / "outbreak" / "pool7"
-    sample.mkdir(parents=True)
-    folder.rename(sample / folder.name)
-    other = "20260107_0900_MN31000_FAX99999_99993c4d"
-    put(sample / other / "fastq_pass" / "barcode01" / "FAX99999_pass_barcode01_99993c4d_1_0.fastq.gz", b"x")
+    sample, other = with_another_flow_cell(landing, folder)
     home = make_home(f'landing = ["{landing}"]\nquiet_minutes = 0\n')
     told = [watch_folder(home, sample / name) for _ in range(2) for name in (other, folder.name)]
     assert ["first time" in seen.reason for seen in told] == [True, True, False, False]

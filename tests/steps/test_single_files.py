@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tifffile
+from small_workflow import add_small_workflow
 from sqlalchemy import select, update
 from tiny_run import TinyLab
 
@@ -28,29 +29,7 @@ from labrelay.steps.watch import scan, watch, watch_folder
 DATA = Path(__file__).parents[1] / "data" / "instruments"
 BAM = DATA.parent / "alignments" / "empty.ccs.bam"
 TRACE = DATA / "sanger-ab1" / "310.ab1"
-WDL = """version 1.1
-workflow weigh {
-  input { Array[File]+ files }
-  call each { input: files }
-  output { File counts = each.counts }
-}
-task each {
-  input { Array[File]+ files }
-  command <<<
-    printf '{"files": %s, "bytes": %s}\\n' ~{length(files)} "$(cat ~{sep(" ", files)} | wc -c)" > counts.json
-  >>>
-  output { File counts = "counts.json" }
-  runtime { container: "quay.io/example/shell:1"  cpu: 1  memory: "100 MB" }
-}
-"""
-DEFINITION = """name = "weigh"
-version = "1.0.0"
-title = "Weighed files"
-[inputs.files]
-from = "files.paths"
-[outputs.counts]
-role = "report"
-"""
+WEIGH = """printf '{"files": %s, "bytes": %s}\\n' ~{length(files)} "$(cat ~{sep(" ", files)} | wc -c)" > counts.json"""
 METADATA = """<PacBioDataModel><CollectionMetadata Context="{movie}" InstrumentId="84140"><RunDetails>
 <TimeStampedName>r84140_20260105_110000</TimeStampedName></RunDetails><WellSample Name="lib"/></CollectionMetadata>
 </PacBioDataModel>"""
@@ -58,13 +37,7 @@ METADATA = """<PacBioDataModel><CollectionMetadata Context="{movie}" InstrumentI
 
 def test_one_file_is_stored_searched_announced_routed_and_run_like_a_folder(tmp_path: Path) -> None:
     tiny = TinyLab(tmp_path)
-    folder = tiny.home / "definitions" / "weigh"
-    folder.mkdir()
-    (folder / "main.wdl").write_text(WDL)
-    (folder / "definition.toml").write_text(DEFINITION)
-    (tiny.home / "rules.toml").write_text(
-        '[[rule]]\nname = "w"\nworkflow = "weigh"\n[rule.when]\nplatform = "sanger"\n'
-    )
+    add_small_workflow(tiny.home, "weigh", "sanger", {"files": "files.paths"}, WEIGH, [])
     table = tmp_path / "samples.csv"
     table.write_text("sample,experiment\nD11F,traces\n")
     home = tiny.open()
