@@ -26,6 +26,8 @@ RUN_INFO = """<?xml version="1.0"?>
 <FlowcellLayout LaneCount="8" SurfaceCount="2" SwathCount="2" TileCount="98" /></Run></RunInfo>
 """
 
+PLATE = '{"plate": {"version": "0.4", "rows": [{"name": "A"}], "columns": [{"name": "1"}], "wells": [{"path": "A/1"}]}}'
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -62,12 +64,13 @@ def main() -> None:
 def make(root: Path, paths: Iterator[str]) -> None:
     """Write the tree: empty files but for what tells a run apart."""
     folders: set[Path] = set()
+    contents = {"RunInfo.xml": RUN_INFO.format(run_id=root.name), ".zgroup": '{"zarr_format": 2}', ".zattrs": PLATE}
     for path in paths:
         file = root / path
         if file.parent not in folders:
             file.parent.mkdir(parents=True, exist_ok=True)
             folders.add(file.parent)
-        file.write_text(RUN_INFO.format(run_id=root.name) if path == "RunInfo.xml" else "")
+        file.write_text(contents.get(path, ""))
 
 
 def novaseq_x(count: int) -> Iterator[str]:
