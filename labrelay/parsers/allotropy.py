@@ -68,7 +68,8 @@ def look_as(listing: Listing, name: str, vendor: str) -> InstrumentRun:
     program = python()
     if program is None:
         how = f"`uv venv DIR && uv pip install --python DIR allotropy`, then {VARIABLE}=DIR/bin/python"
-        raise MissingTool(f"reading an export as {vendor} needs the library allotropy in a Python of its own: {how}")
+        as_what = f" as {vendor}" if vendor else ""
+        raise MissingTool(f"reading an export{as_what} needs the library allotropy in a Python of its own: {how}")
     texts = [entry for entry in listing.files if entry.name.lower().endswith(_ENDINGS)] or list(listing.files)
     exports, problems = read_exports(program, listing, [(entry, vendor) for entry in texts])
     if not exports:

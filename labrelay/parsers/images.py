@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -58,9 +59,25 @@ def _problems(files: Iterable[RunFile], plates: set[str | None]) -> Iterator[Pro
         yield warning(
             "ZERO_BYTE_FILE", f"{counted(len(empty), 'image has', 'images have')} no bytes: copy again", empty[0]
         )
+    yield from _uneven(files)
     if len(plates) > 1:
         names = ", ".join(sorted(printable(str(plate), 60) for plate in plates)[:5])
         yield warning("SEVERAL_PLATES", f"the names tell of {len(plates)} plates, and each becomes a dataset: {names}")
+
+
+def _uneven(files: Iterable[RunFile]) -> Iterator[Problem]:
+    """Give a warning for each plate of which some wells have fewer images than most: a copy may be going on."""
+    by_plate: dict[str, Counter[str]] = defaultdict(Counter)
+    for file in files:
+        if file.role is FileRole.IMAGE and file.image is not None and file.image.well is not None:
+            by_plate[file.sample or ""][file.image.well] += 1
+    for plate, wells in by_plate.items():
+        usual = Counter(wells.values()).most_common(1)[0][0]
+        fewer = sorted(well for well, count in wells.items() if count < usual)
+        if fewer and len(wells) > 1:
+            some = f"{', '.join(fewer[:3])}{f' and {len(fewer) - 3} more' if len(fewer) > 3 else ''}"
+            text = f"of {printable(plate, 60)} most wells have {counted(usual, 'image')}, and fewer have {some}"
+            yield warning("MISSING_IMAGE", f"{text}: is all here?")
 
 
 def wells_of(placed: Iterable[ImageAt]) -> tuple[str, ...]:

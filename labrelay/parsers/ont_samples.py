@@ -13,7 +13,7 @@ from labrelay.model.words import counted
 from labrelay.parsers.fastq_names import SEQUENCES
 from labrelay.parsers.ont_places import Place
 from labrelay.parsers.ont_run import NO_SAMPLE, Run, labels_of
-from labrelay.parsers.text import warning
+from labrelay.parsers.text import error, warning
 
 
 def files_of(run: Run, several: bool) -> Iterator[RunFile]:
@@ -104,7 +104,9 @@ def no_reads(
 
 
 def odd_files(files: Iterable[RunFile], runs: Sequence[Run]) -> Iterator[Problem]:
-    """Give warnings: files of reads without a byte, once for each folder; and reads that are there in two forms."""
+    """Tell of files of reads without a byte, an error where no file of a sample has any, and of reads in two forms."""
+    files = list(files)
+    passed = [file for file in files if file.role in SEQUENCES]
     empty: dict[str, list[str]] = defaultdict(list)
     for file in files:
         if file.size == 0 and file.role in (*SEQUENCES, FileRole.UNDETERMINED, FileRole.SIGNAL):
@@ -116,6 +118,9 @@ def odd_files(files: Iterable[RunFile], runs: Sequence[Run]) -> Iterator[Problem
         where = f"here and in {counted(len(folders) - 1, 'other folder')}" if len(folders) > 1 else "here"
         what = f"{counted(count, 'file has', 'files have')} no bytes at all {where}: copy them again"
         yield warning("ZERO_BYTE_FILE", what, folders[0] or None)
+    if passed and not any(file.size for file in passed):
+        none = "no file of its samples' reads has a byte, so there is nothing to take: copy the run again"
+        yield error("NO_READS", none, passed[0].path)
     for run in runs:
         kinds = {place.kind for place in run.group.data if place.verdict in ("pass", None)}
         if {"fastq", "bam"} <= kinds:

@@ -83,13 +83,12 @@ def demultiplex(
     """
     tell = home.progress
     tell.stage("parse", folder.name)
-    used = _converter(converter)
-    asked = _asked(home, folder, out, sheet, used, assume_complete)
+    asked = _asked(home, folder, out, sheet, converter, assume_complete)
     run, plan = asked.run, asked.plan
     tell.done("parse", f"run {run.run_id}: {counted(plan.samples, 'sample')}, {counted(len(plan.lanes), 'lane')}")
     made, already = _made(home, asked, out)
     notes = plan.notes if made else (*plan.notes, NOTHING)
-    return Demultiplexed(out, run.run_id, used, plan.samples, plan.lanes, made, notes, already)
+    return Demultiplexed(out, run.run_id, asked.converter, plan.samples, plan.lanes, made, notes, already)
 
 
 def _made(home: Home, asked: Asked, out: Path) -> tuple[int, bool]:
@@ -128,7 +127,7 @@ def _converter(wanted: str | None) -> str:
     return PICARD
 
 
-def _asked(home: Home, folder: Path, out: Path, sheet: Path | None, converter: str, assume_complete: bool) -> Asked:
+def _asked(home: Home, folder: Path, out: Path, sheet: Path | None, wanted: str | None, assume_complete: bool) -> Asked:
     if not folder.is_dir():
         raise UsageError(
             f"{folder} is a file: name the run's folder" if folder.exists() else f"there is no folder {folder}"
@@ -141,6 +140,7 @@ def _asked(home: Home, folder: Path, out: Path, sheet: Path | None, converter: s
     calls = [entry for entry in listing.files if _LANE.match(entry.path)]
     _refuse(run, listing, folder, assume_complete)
     given = _given(listing, sheet, tuple(sorted({int(found[1]) for e in calls if (found := _LANE.match(e.path))})))
+    converter = _converter(wanted)  # after the folder and its sheet: who lacks those is not sent to get a program first
     plan, problems = plan_of(given, converter)
     if plan is None:
         raise RefusedInput(f"the instrument run {run.run_id} in {folder}", problems)

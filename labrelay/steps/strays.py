@@ -15,6 +15,7 @@ from labrelay.parsers.registry import run_roots
 
 MOST_FILES, MOST_FOLDERS = 500, 200
 SHOWN = 3
+LINK = "it is a link, and links are not followed: move what it leads to here, or name that folder's parent in `landing`"
 
 
 def loose_files(landing: Path, names: Sequence[str]) -> str | None:

@@ -32,7 +32,7 @@ from labrelay.steps.eln_signs import sign_waiting
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import fingerprint
 from labrelay.steps.readiness import FolderState, Readiness, judge, resting
-from labrelay.steps.strays import loose_files, too_deep
+from labrelay.steps.strays import LINK, loose_files, too_deep
 
 _log = logging.getLogger(__name__)
 _REFUSED = "refused: "
@@ -167,7 +167,10 @@ def _spoken_of(child: Path, roots: list[str], folder: Path) -> str:
 
 
 def _candidates(home: Home, landing: Path, seen: list[Seen]) -> Iterator[_Found]:
-    children = [c for c in landing.resolve().iterdir() if not c.name.startswith(".") and not c.is_symlink()]
+    there = [child for child in landing.resolve().iterdir() if not child.name.startswith(".")]
+    children = [child for child in there if not child.is_symlink()]
+    for link in sorted(set(there) - set(children)):
+        _stray(link, LINK, seen)
     loose = sorted(c for c in children if not c.is_dir())
     taken = list(_files(loose, seen))
     names = {name for _found, names in taken for name in names}

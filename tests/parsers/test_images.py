@@ -81,3 +81,12 @@ def test_a_sequencing_run_beside_images_is_not_swallowed(tmp_path: Path) -> None
     [problem] = errors_of(read_run(tmp_path).problems)
     assert problem.code == "INNER_RUN"
     assert str(problem).startswith(f"{run.name}: looks like an Illumina run; give that folder")
+
+
+def test_wells_with_fewer_images_than_most_are_named(tmp_path: Path) -> None:
+    for well, channels in (("A01", 2), ("A02", 2), ("A03", 1)):
+        for channel in range(channels):
+            (tmp_path / f"P_{well}f00d{channel}.tif").write_bytes(b"x")
+    [problem] = read_run(tmp_path).problems
+    assert problem.code == "MISSING_IMAGE"
+    assert "of P most wells have 2 images, and fewer have A03" in problem.message

@@ -347,3 +347,12 @@ def test_a_suppliers_md5_list_is_held_against_the_reads(tmp_path: Path) -> None:
     assert next(file.md5 for file in run.files if file.path == FASTQ[0]) == "0" * 32
     assert next(file.role for file in run.files if file.path == "md5.txt") is FileRole.CHECKSUMS
     assert codes(run, "error") == ["LISTED_FILE_MISSING"]
+
+
+def test_a_run_whose_reads_are_all_empty_is_an_error(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "fastq_pass" / "barcode01"
+    folder.mkdir(parents=True)
+    (folder / "FAX1_pass_barcode01_a_b_0.fastq.gz").write_bytes(b"")
+    [problem] = [each for each in read_run(tmp_path / "run").problems if each.severity == "error"]
+    assert problem.code == "NO_READS"
+    assert "copy the run again" in problem.message

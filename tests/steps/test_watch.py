@@ -221,7 +221,9 @@ def test_what_no_parser_knows_is_not_listed_and_links_are_not_followed(home: Hom
     (landing / "notes" / "todo.txt").write_text("x")
     run_folder(landing.parent / "elsewhere")
     (landing / "linked").symlink_to(landing.parent / "elsewhere" / "fc-1")
-    assert scan(home) == []
+    [link] = scan(home)
+    assert (link.folder.name, link.state) == ("linked", FolderState.WAITING)
+    assert "links are not followed" in link.reason
 
 
 def test_a_renamed_folder_rests_again_under_its_new_name(home: Home, landing: Path) -> None:
