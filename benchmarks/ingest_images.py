@@ -29,6 +29,7 @@ from pathlib import Path
 from labrelay.parsers.registry import read_run
 from labrelay.steps.home import init_home, open_home
 from labrelay.steps.ingest import ingest
+from labrelay.stores.copiers import POOL
 source, target = map(Path, sys.argv[1:])
 init_home(target)
 home = open_home(target)
@@ -39,6 +40,9 @@ began, cpu = time.monotonic(), time.process_time()
 done = ingest(home, run, source)
 took, cpu = time.monotonic() - began, time.process_time() - cpu
 home.close()
+POOL.end()  # what its helpers have used is counted when they have ended
+of_helpers = resource.getrusage(resource.RUSAGE_CHILDREN)
+cpu += of_helpers.ru_utime + of_helpers.ru_stime
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(done.stored, f"{read:.2f} {before:.0f} {took:.2f} {cpu:.2f} {peak:.0f}")
 """

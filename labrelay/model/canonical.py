@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
 
 JSONValue = str | int | float | bool | None | Sequence["JSONValue"] | Mapping[str, "JSONValue"]
 # Made once: an id is derived for each of a hundred thousand files.
@@ -21,6 +22,9 @@ def canonical_json(value: JSONValue) -> str:
     Raises:
         ValueError: A number is not finite, which JSON cannot say.
     """
+    if type(value) is list and all(type(each) is str for each in value):
+        # What most ids are derived from: the encoder takes four times as long to begin.
+        return f"[{','.join(map(encode_basestring, value))}]"
     return _ENCODER.encode(value)
 
 

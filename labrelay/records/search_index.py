@@ -114,7 +114,7 @@ def _update(session: Session, changed: list[dict[str, Any]]) -> None:
 
 
 def _group_of(made: Document) -> Facets:
-    return (made.kind, *(made.facets.get(name, "") for name in FACETS))
+    return (made.kind, *[made.facets.get(name, "") for name in FACETS])
 
 
 def _groups(session: Session, wanted: set[Facets]) -> dict[Facets, int]:

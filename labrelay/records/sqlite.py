@@ -36,6 +36,8 @@ def open_engine(url: str, busy_seconds: int) -> Engine:
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
+            # KiB; of a hundred thousand files' rows the indexes by hash are written all over, which 2 MB do not hold
+            "cache_size=-32768",
             f"busy_timeout={busy_seconds * 1000}",
         ):
             connection.execute(f"PRAGMA {pragma}")

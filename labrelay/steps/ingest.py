@@ -39,7 +39,6 @@ from labrelay.steps.home import Home
 from labrelay.steps.trends import follow_instrument_run
 from labrelay.stores.manifest import Manifest, ManifestFile, write_manifest
 from labrelay.stores.many import ahead, in_bundles
-from labrelay.stores.ports import StagedMany
 from labrelay.stores.upload import put_group
 
 ORDER = {
@@ -172,32 +171,32 @@ class _Ingest:
         ordered = sorted(files, key=_first_control_files)
         missing = (file for file in ordered if not self._on_record([file], known))
         wanted = in_bundles(missing, lambda file: file.size, self.home.objects.bundle_bytes)
-        with closing(ahead(self._stage, wanted, _drop)) as bundles:
-            for bundle, staged in bundles:
-                if staged is None or not self._commit(bundle, *staged):
-                    for file in bundle:
-                        self._store([file], known)
+        with closing(ahead(self._store_bundle, wanted)) as bundles:
+            for bundle, stored in bundles:
+                if stored is not None:
+                    faultpoint("ingest.group_stored")
+                    self._write(bundle, stored[0], Gate(bundle, self.folder), stored[1])
+                    continue
+                for file in bundle:
+                    self._store([file], known)
 
-    def _stage(self, bundle: Sequence[RunFile]) -> tuple[StagedMany, list[int | None]] | None:
-        """Hold a bundle's bytes unseen, with the times that its files had before; a lone file is no bundle."""
+    def _store_bundle(self, bundle: Sequence[RunFile]) -> tuple[list[FileRef], list[int | None]] | None:
+        """Store a bundle, and return what it is with the times that its files had before.
+
+        None when nothing of it was stored: a lone file is no bundle, and one of several may be stored with other bytes.
+        """
         if len(bundle) == 1:
             return None
         files = [(self.folder / file.path, self.key(file)) for file in bundle]
         modified = [_modified(source) for source, _key in files]
-        return self.home.objects.stage_many(files, self._advance), modified
-
-    def _commit(self, bundle: Sequence[RunFile], staged: StagedMany, modified: Sequence[int | None]) -> bool:
-        """Store a bundle and write its rows; False when one of its files is stored with other bytes, and nothing is."""
+        staged = self.home.objects.stage_many(files, self._advance)
         try:
-            refs = staged.commit()
+            return staged.commit(), modified
         except Conflict:
             self._advance(-sum(ref.size for ref in staged.refs))  # they are read once more, each alone
-            return False
+            return None
         finally:
             staged.abort()
-        faultpoint("ingest.group_stored")
-        self._write(bundle, refs, Gate(bundle, self.folder), modified)
-        return True
 
     def key(self, file: RunFile, edition: int = 0) -> str:
         """Return the file's key: unsafe path parts get slugs; a later edition lies below `~1/`, `~2/` … ."""
@@ -323,11 +322,6 @@ def groups(files: Sequence[RunFile]) -> list[list[RunFile]]:
 
 def _first_control_files(file: RunFile) -> tuple[int, str]:
     return ORDER.get(file.role, 0), file.path
-
-
-def _drop(staged: tuple[StagedMany, list[int | None]] | None) -> None:
-    if staged is not None:
-        staged[0].abort()
 
 
 def _metrics(files: Iterable[_Kept]) -> list[QCMetric]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,11 +19,9 @@ from pydantic import ValidationError
 
 from labrelay.model.problem import Frozen
 from labrelay.stores.durable import write_atomic
+from labrelay.stores.hash_note import noted
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-ATTRIBUTE = "user.labrelay"
-# SHA-256, inode, size, modification time: with its name small enough to lie in an inode of ext4, beside what is there.
-_NOTE = struct.Struct("<32sQQq")
 log = logging.getLogger(__name__)
 
 
@@ -54,8 +51,8 @@ class Digests:
             OSError: The file cannot be read.
         """
         found = os.fstat(handle)
-        if (noted := _noted(handle, found)) is not None:
-            return noted
+        if (in_the_file := noted(handle, found)) is not None:
+            return in_the_file
         entry = self._recall(key)
         if entry is not None and entry == _entry(key, entry.sha256, found):
             return entry.sha256
@@ -113,27 +110,6 @@ def hash_open_file(handle: int) -> str:
         sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     os.lseek(handle, 0, os.SEEK_SET)
     return sha256
-
-
-def note(handle: int, sha256: str) -> bool:
-    """Remember the hash of a file that is written and still open for it, in the file; False where that cannot be."""
-    try:
-        os.setxattr(handle, ATTRIBUTE, _note(bytes.fromhex(sha256), os.fstat(handle)))
-    except (OSError, AttributeError):  # a file system, or a system, that has no attributes
-        return False
-    return True
-
-
-def _noted(handle: int, found: os.stat_result) -> str | None:
-    try:
-        kept = os.getxattr(handle, ATTRIBUTE)
-    except (OSError, AttributeError):
-        return None
-    return kept[:32].hex() if kept == _note(kept[:32].ljust(32), found) else None
-
-
-def _note(sha256: bytes, found: os.stat_result) -> bytes:
-    return _NOTE.pack(sha256, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _entry(key: str, sha256: str, found: os.stat_result) -> _Entry:

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from labrelay.model.errors import Conflict, StorageFailed
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef
-from labrelay.stores.digests import Digests, hash_open_file, note
+from labrelay.stores.digests import Digests, hash_open_file
 from labrelay.stores.durable import (
     GRACE_SECONDS,
     file_lock,
@@ -33,6 +33,7 @@ from labrelay.stores.durable import (
     write_all,
 )
 from labrelay.stores.folder_many import FolderStagedMany, hold_many
+from labrelay.stores.hash_note import note
 from labrelay.stores.keys import checked_key, is_key_part, refuse_no_key
 from labrelay.stores.many import refuse_other
 from labrelay.stores.ports import Watcher

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import FileRef
-from labrelay.stores.digests import note
+from labrelay.stores import copiers
 from labrelay.stores.durable import make_dirs, make_temp_dir, storage_errors
 from labrelay.stores.flush import Flush, flushing
+from labrelay.stores.hash_note import note
 from labrelay.stores.many import refuse_other, refuse_twins
 from labrelay.stores.source import open_source, read_through
 
@@ -46,16 +47,10 @@ class FolderStagedMany:
             refuse_twins(self.refs)
             # Text, as a path object for each of a hundred thousand files costs more than giving it its name.
             paths = [f"{self._store.root}/{ref.key}" for ref in self.refs]
-            there = [self._there(path, ref) for path, ref in zip(paths, self.refs, strict=True)]
-            for ref, found in zip(self.refs, there, strict=True):
-                refuse_other(ref, found)
             named = {path.rpartition("/")[0]: ref.key for path, ref in zip(paths, self.refs, strict=True)}
             folders = {Path(folder): key for folder, key in named.items()}
             made = self._store.make_folders(folders)
-            for (temp, ref, noted), path, found in zip(self._held, paths, there, strict=True):
-                if found is None:
-                    self._store.give_name(temp, path, ref, noted=noted)
-                faultpoint("store.one_named")
+            self._name(paths)
             # Also when they were there: who put them may have died before this.
             self._flush.names({*folders, *(folder.parent for folder in made)}, len(self.refs))
             self._store.remember_folders(made)
@@ -66,6 +61,18 @@ class FolderStagedMany:
     def abort(self) -> None:
         """Drop the bytes; after `commit` it does nothing."""
         self._owned.close()
+
+    def _name(self, paths: Sequence[str]) -> None:
+        whole = all(noted for _temp, _ref, noted in self._held)
+        first = copiers.name([(held[0], path) for held, path in zip(self._held, paths, strict=True)]) if whole else 0
+        rest = list(zip(self._held[first:], paths[first:], strict=True))
+        there = [self._there(path, ref) for (_temp, ref, _noted), path in rest]
+        for ((_temp, ref, _noted), _path), found in zip(rest, there, strict=True):
+            refuse_other(ref, found)
+        for ((temp, ref, noted), path), found in zip(rest, there, strict=True):
+            if found is None:
+                self._store.give_name(temp, path, ref, noted=noted)
+            faultpoint("store.one_named")
 
     def _there(self, path: str, ref: FileRef) -> FileRef | None:
         return self._store.head(ref.key) if os.path.lexists(path) else None
@@ -86,7 +93,9 @@ def hold_many(
         folder, handle = make_temp_dir(staging)
         owned.callback(os.close, handle)
         owned.callback(_remove, folder)
-        held = [_hold(store, *file, f"{folder}/{number}", on_bytes) for number, file in enumerate(files)]
+        held = _held_by_a_copier(store, files, folder, on_bytes)
+        for number, file in list(enumerate(files))[len(held) :]:
+            held.append(_hold(store, *file, f"{folder}/{number}", on_bytes))
         flush.files([temp for temp, _ref, _noted in held])
         faultpoint("store.many_staged")
         return FolderStagedMany(store, flush, held, owned.pop_all())
@@ -96,6 +105,19 @@ def described(refs: Sequence[FileRef]) -> str:
     """Return what a bundle is called in messages: its first file, and how many there are besides."""
     more = f" and {len(refs) - 1} more files" if len(refs) > 1 else ""
     return f"{refs[0].key}{more}" if refs else "no files"
+
+
+def _held_by_a_copier(
+    store: FolderObjectStore, files: Sequence[tuple[Path, str]], folder: Path, on_bytes: Callable[[int], None] | None
+) -> list[tuple[str, FileRef, bool]]:
+    """Return the first files as a copier holds them, up to one that it could not read or write; they may be none."""
+    done = copiers.hold(folder, [source for source, _key in files])
+    if on_bytes is not None:
+        on_bytes(sum(size for _sha256, size, _noted in done))
+    return [
+        (f"{folder}/{number}", FileRef(storage=store.name, key=key, version=sha256, sha256=sha256, size=size), noted)
+        for number, ((sha256, size, noted), (_source, key)) in enumerate(zip(done, files, strict=False))
+    ]
 
 
 def _hold(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,15 +41,14 @@ def in_bundles(
         yield bundle
 
 
-def ahead(
-    work: Callable[[Item], Done], items: Iterable[Item], drop: Callable[[Done], object]
-) -> Generator[tuple[Item, Done], None, None]:
+def ahead(work: Callable[[Item], Done], items: Iterable[Item]) -> Generator[tuple[Item, Done], None, None]:
     """Give each item with what `work` made of it, in order, while threads work on the next ones.
+
+    When the caller stops, or `work` raises, what is under way is waited for, and nothing more begun.
 
     Args:
         work: Called for `AHEAD` items at a time.
         items: Taken so many further than what was given.
-        drop: Gets what was made and not given, when the caller stops or `work` raises.
     """
     waiting: list[tuple[Item, Future[Done]]] = []
     with ThreadPoolExecutor(AHEAD, thread_name_prefix="ahead") as pool:
@@ -65,8 +63,7 @@ def ahead(
                 yield before, made.result()
         finally:
             for _item, made in waiting:
-                with suppress(Exception):  # the first failure is the one that is told
-                    drop(made.result())
+                made.cancel()
 
 
 def put_many(store: ObjectStore, files: Sequence[tuple[Path, str]]) -> list[FileRef]:

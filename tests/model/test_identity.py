@@ -24,6 +24,11 @@ def test_canonical_json_is_json_of_the_same_value(value: object) -> None:
     assert json.loads(canonical_json(value)) == value  # type: ignore[arg-type]
 
 
+@given(st.lists(st.text()))
+def test_a_list_of_texts_takes_a_short_way_to_the_same_spelling(value: list[str]) -> None:
+    assert canonical_json(value) == json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
 def test_key_order_does_not_change_a_digest() -> None:
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
 

@@ -37,8 +37,8 @@ INGEST = """
 # (passing of the point, files on record afterwards)
 KILLS = {
     "store.many_staged": (2, 0),  # while the first bundle is recorded, or before
-    "store.one_named": (BUNDLE + 3, BUNDLE),
-    "store.many_durable": (2, BUNDLE),
+    "store.one_named": (BUNDLE + 3, 0),
+    "store.many_durable": (2, 0),
     "ingest.group_stored": (2, BUNDLE),
     "ingest.group_recorded": (2, 2 * BUNDLE),
 }

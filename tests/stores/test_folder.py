@@ -17,8 +17,8 @@ import pytest
 
 from labrelay.model.errors import Conflict, StorageFailed
 from labrelay.stores import durable
-from labrelay.stores.digests import ATTRIBUTE
 from labrelay.stores.folder import FolderObjectStore
+from labrelay.stores.hash_note import ATTRIBUTE
 
 FAULT_POINTS = ["store.staged", "store.meta_written", "store.linked", "store.durable"]
 PUT_ONE = """
