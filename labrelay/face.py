@@ -296,7 +296,8 @@ def explain(result: str, metric: str | None = None, *, home: Where = None) -> Ex
     """Return what explains a result: reads, reference, workflow, who, where, verdict, and what changed before it.
 
     Args:
-        result: A workflow run's id (or the beginning of one), a sample's name, a result's path or a file's id.
+        result: A workflow run's id (or the beginning of one), a sample's name (`beta/count_reads` for one of its
+            results), a result's path or a file's id.
         metric: One of its numbers that is asked about in particular.
         home: The home folder.
 

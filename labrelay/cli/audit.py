@@ -110,7 +110,7 @@ def anchor() -> int:
 
 
 @click.command("verify")
-@click.argument("run", metavar="RUN|SAMPLE|FILE|PATH", required=False)
+@click.argument("run", metavar="RUN|SAMPLE[/WORKFLOW]|FILE|PATH", required=False)
 @click.option("--all", "everything", is_flag=True, help="all recorded results, replaced ones too")
 @click.option("--since", type=MOMENT, help="those recorded since a day or a time, UTC")
 @click.option("--inputs", is_flag=True, help="look at what went in as well")

@@ -70,7 +70,7 @@ def _draw(graph: Graph, html: Path | None, svg: Path | None) -> None:
 
 
 @click.command()
-@click.argument("result", metavar="RUN|SAMPLE|FILE|PATH")
+@click.argument("result", metavar="RUN|SAMPLE[/WORKFLOW]|FILE|PATH")
 @click.argument("metric", required=False)
 @json_option
 def explain(result: str, metric: str | None) -> None:

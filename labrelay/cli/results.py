@@ -37,7 +37,7 @@ def list_results(experiment: str | None, superseded: bool) -> None:
 
 
 @results.command()
-@click.argument("result", metavar="RUN|SAMPLE")
+@click.argument("result", metavar="RUN|SAMPLE[/WORKFLOW]")
 @json_option
 def show(result: str) -> None:
     """Show one result: its numbers with their thresholds, its files, its report."""
@@ -91,7 +91,7 @@ def _show_numbers(found: Shown) -> None:
 
 
 @results.command()
-@click.argument("result", metavar="RUN|SAMPLE")
+@click.argument("result", metavar="RUN|SAMPLE[/WORKFLOW]")
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="the folder to copy into")
 @json_option
 def get(result: str, target: Path) -> None:
@@ -128,7 +128,7 @@ def export(experiment: str, target: Path) -> None:
 
 
 @results.command()
-@click.argument("result", metavar="RUN|SAMPLE")
+@click.argument("result", metavar="RUN|SAMPLE[/WORKFLOW]")
 @click.option("--verdict", type=click.Choice(["pass", "warn", "fail"]), required=True, help="what it shall be")
 @click.option("--reason", required=True, help="why, for the record and the notebook")
 @json_option

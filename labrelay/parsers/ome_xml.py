@@ -21,6 +21,7 @@ from labrelay.parsers.text import to_datetime, to_int, warning
 from labrelay.parsers.xml_stream import Record, read_records
 
 MOST_IMAGES = 50_000
+MOST_WELLS, MOST_CHANNELS = 10_000, 500_000  # of all plates and all images together
 NAMES = (
     "image", "pixels", "acquiredpixels", "channel", "logicalchannel", "tiffdata", "uuid", "plate", "well", "wellsample",
     "imageref", "experimenter", "microscope", "binaryonly", "plateacquisition",
@@ -88,7 +89,10 @@ class OmeDocument:
 
 @dataclass
 class _State:
-    """What has been read and not yet belongs to anything: children end before their parents."""
+    """What has been read and not yet belongs to anything: children end before their parents.
+
+    Counted in all are the files that are named, the channels that are described, wells, and places in these.
+    """
 
     document: OmeDocument
     path: str
@@ -96,6 +100,9 @@ class _State:
     channels: list[Record] = field(default_factory=list)
     held: dict[str, list[int | None]] = field(default_factory=dict)
     named: int = 0
+    described: int = 0
+    placed: int = 0
+    taken: int = 0
     uuid: str = ""
     reference: str | None = None
     samples: list[str | None] = field(default_factory=list)
@@ -145,7 +152,13 @@ def read_ome_xml(source: BinaryIO, path: str) -> OmeDocument:
 def _too_many(state: _State) -> str:
     if len(state.document.images) >= MOST_IMAGES:
         return f"{MOST_IMAGES:,} images"
-    return f"{MAX_FILES:,} files" if state.named > MAX_FILES else ""
+    bounds = (
+        (state.named, MAX_FILES, "files"),
+        (state.described, MOST_CHANNELS, "channels"),
+        (state.placed, MOST_WELLS, "wells"),
+        (state.taken, MAX_FILES, "places in wells"),
+    )
+    return next((f"{most:,} {noun}" for count, most, noun in bounds if count > most), "")
 
 
 def _root(document: OmeDocument, record: Record) -> None:
@@ -179,6 +192,7 @@ def _pixels(state: _State, record: Record) -> None:
 def _channel(state: _State, record: Record) -> None:
     if len(state.channels) < 1000:
         state.channels.append(record)
+        state.described += 1
 
 
 def _uuid(state: _State, record: Record) -> None:
@@ -267,6 +281,7 @@ def _image_ref(state: _State, record: Record) -> None:
 
 def _well_sample(state: _State, _record: Record) -> None:
     state.samples.append(state.reference)
+    state.taken += 1
     state.reference = None
 
 
@@ -274,6 +289,7 @@ def _well(state: _State, record: Record) -> None:
     row, column = to_int(record.attributes.get("row")), to_int(record.attributes.get("column"))
     if row is not None and column is not None and row < 100:
         state.wells.append((well_name(row + 1, column + 1), state.samples))
+        state.placed += 1
     state.samples = []
 
 

@@ -28,6 +28,7 @@ from labrelay.parsers.zarr_groups import Array, Json, array_of, objects, text_of
 
 Pixel = TypeVar("Pixel", bound=np.generic)
 SHARD = 256 * 1024 * 1024
+MOST_UNPACKED = 1024**3  # bytes of all chunks of a picture: a chunk may hold many planes beside the one that is shown
 _MISSING = 2**64 - 1
 
 
@@ -153,6 +154,10 @@ def _plane(root: Path, folder: str, array: Array, index: tuple[int, ...]) -> NDA
     if height * width * 4 > WHOLE:
         raise Unseen("its smallest level is still too large to be put together for a picture")
     reader = _Reader(root, folder, array)
+    if math.prod(-(-size // part) for size, part in zip((height, width), reader.chunks[-2:], strict=True)) > (
+        MOST_UNPACKED // max(1, reader.size)
+    ):
+        raise Unseen("its chunks hold so much beside one plane that a picture would be dear")
     return _filled(np.full((height, width), reader.fill, np.float32), reader, index)
 
 

@@ -51,6 +51,7 @@ from labrelay.parsers import (
 )
 from labrelay.parsers.listing import MAX_FILES, Listing, single, walk, with_beside
 from labrelay.parsers.text import error
+from labrelay.parsers.zero_yield import zero_yield
 
 GROUP = "labrelay.parsers"
 ONE_FOLDER = frozenset({"illumina", "images", "reads"})  # whose run is the folder itself, whatever lies below
@@ -275,7 +276,9 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
         # Traces of one run of the instrument, each named by itself, are as many runs.
         run = run.model_copy(update={"run_id": f"{run.run_id}_{place.name}"})
     misplaced = [*_inner_runs(run.platform, listing), *_part_of_a_pool(run.platform, place)]
-    run = run.model_copy(update={"problems": (*run.problems, *misplaced)}) if misplaced else run
+    nothing = zero_yield(run, listing.root)
+    told = (*([nothing] if nothing is not None else []), *run.problems, *misplaced)
+    run = run.model_copy(update={"problems": told}) if len(told) > len(run.problems) else run
     return Look(_of_a_file(run) if folder.is_file() else run, [seen for _, seen in ranked], listing)
 
 

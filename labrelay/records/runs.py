@@ -138,11 +138,6 @@ def last_attempt(session: Session, run_id: str) -> AttemptRow:
     return session.scalars(query).one()
 
 
-def live_attempts(session: Session) -> Sequence[AttemptRow]:
-    """Return the attempts that have not ended, oldest first."""
-    return session.scalars(select(AttemptRow).where(_not_ended()).order_by(AttemptRow.created_at)).all()
-
-
 class LiveAttempt(Frozen):
     """What a look at the engine needs to know of an attempt that has not ended."""
 

@@ -52,37 +52,61 @@ class Table:
 
 def results_table(results: Sequence[Result]) -> Table:
     """Return one row a result, in the order given; each metric that any result has becomes a column."""
+    first, rows = _measured(results, _names(results))
+    columns = (*first, Column("Workflow"), Column("Version"), Column("Reference"), Column("Result"), Column("Ended"))
+    last = [
+        (r.workflow.name, r.workflow.version, r.reference.name if r.reference else "", r.run_id, utc_text(r.ended))
+        for r in results
+    ]
+    return Table(columns, tuple((*row, *more) for row, more in zip(rows, last, strict=True)))
+
+
+def short_table(results: Sequence[Result], most: int) -> tuple[Table, int]:
+    """Return what of the table of results fits on a page, and how many metrics it leaves out.
+
+    Args:
+        results: In the order shown.
+        most: How many metrics are shown: those with limits, then others, in their own order.
+    """
+    names = _names(results)
+    judged = {threshold.metric for result in results for threshold in result.thresholds}
+    first, rows = _measured(
+        results, [name for name in names if name in sorted(names, key=lambda each: each not in judged)[:most]]
+    )
+    columns = (*first, Column("Workflow"), Column("Reference"), Column("Ended (UTC)"))
+    last = [
+        (f"{r.workflow.name} {r.workflow.version}", r.reference.name if r.reference else "", _minute(r.ended))
+        for r in results
+    ]
+    table = Table(columns, tuple((*row, *more) for row, more in zip(rows, last, strict=True)))
+    return table, max(0, len(names) - most)
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _names(results: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys(metric.name for result in results for metric in result.metrics))
+
+
+def _measured(results: Sequence[Result], names: Sequence[str]) -> tuple[tuple[Column, ...], list[tuple[Cell, ...]]]:
+    """Return the columns of samples, metrics and verdicts, and these cells of each row."""
     metrics = {metric.name: metric for result in reversed(results) for metric in reversed(result.metrics)}
-    order = list(dict.fromkeys(metric.name for result in results for metric in result.metrics))
     labels = {name: label for result in reversed(results) for name, label in result.labels.items()}
     overridden = any(result.override for result in results)
     set_by_people = (Column("Verdict set by a person"),) if overridden else ()
-    columns = (
-        Column("Sample"),
-        *(Column(_with_unit(heading(name, labels), metrics[name].unit), "number") for name in order),
-        Column("Verdict", "verdict"),
-        *set_by_people,
-        Column("Workflow"),
-        Column("Version"),
-        Column("Reference"),
-        Column("Result"),
-        Column("Ended"),
-    )
-    rows = tuple(
+    numbers = (Column(_with_unit(heading(name, labels), metrics[name].unit), "number") for name in names)
+    rows = [
         (
             ", ".join(sample.name for sample in result.samples),
-            *(result.metric(name) for name in order),
+            *(result.metric(name) for name in names),
             result.verdict.value,
             *(override_text(result.override) for _column in set_by_people),
-            result.workflow.name,
-            result.workflow.version,
-            result.reference.name if result.reference else "",
-            result.run_id,
-            utc_text(result.ended),
         )
         for result in results
-    )
-    return Table(columns, rows)
+    ]
+    return (Column("Sample"), *numbers, Column("Verdict", "verdict"), *set_by_people), rows
 
 
 def override_text(override: Override | None) -> str:

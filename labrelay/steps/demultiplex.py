@@ -23,7 +23,7 @@ from labrelay.parsers.samplesheet import read_sample_sheet
 from labrelay.steps.adapters import local_engine
 from labrelay.steps.demultiplex_folder import collect, made_before
 from labrelay.steps.demultiplex_plan import BCL_CONVERT, PICARD, Given, plan_of
-from labrelay.steps.demultiplex_run import WORKFLOW, Asked, convert, scratch_of
+from labrelay.steps.demultiplex_run import WORKFLOW, Asked, Bundled, convert, scratch_of
 from labrelay.steps.home import LOCK, Home
 from labrelay.steps.readiness import unarrived
 from labrelay.steps.samplesheet import small_file
@@ -94,8 +94,13 @@ def demultiplex(
 def _made(home: Home, asked: Asked, out: Path) -> tuple[int, bool]:
     """Convert the run and put its reads into `out`; return how many files these are, and if they were there before."""
     tell, scratch = home.progress, scratch_of(home, asked.key)
-    # Beside the scratch, which goes while it is held, and stays; another process may have ended just before.
-    with file_lock(scratch.with_suffix(LOCK), f"the conversion of {asked.run.run_id}"):
+    # Beside the scratch, which goes while it is held, and stays; another process may have ended just before. Two of
+    # different base calls into one folder would each take hours, and meet where the second one gets its name.
+    place = scratch.with_name(f"demultiplex-to-{digest(str(out.resolve()))[:16]}{LOCK}")
+    with (
+        file_lock(scratch.with_suffix(LOCK), f"the conversion of {asked.run.run_id}"),
+        file_lock(place, f"{out}, which a conversion is making"),
+    ):
         before = made_before(out, asked.key)
         if before is not None:
             return before, True
@@ -144,12 +149,14 @@ def _asked(home: Home, folder: Path, out: Path, sheet: Path | None, wanted: str 
     plan, problems = plan_of(given, converter)
     if plan is None:
         raise RefusedInput(f"the instrument run {run.run_id} in {folder}", problems)
-    version, _ = Registry(home.path).bundle(Registry(home.path).get(WORKFLOW))
+    registry = Registry(home.path)
+    definition = registry.get(WORKFLOW)
+    version, bundle = registry.bundle(definition)
     decides: JSONValue = [
         version.digest, run.run_id, hashlib.sha256(given.data).hexdigest(), dict(plan.document), converter, str(source),
         [[entry.path, entry.size, entry.mtime_ns] for entry in calls],
     ]  # fmt: skip
-    return Asked(source, run, plan, given.data, converter, digest(decides))
+    return Asked(source, run, plan, given.data, converter, Bundled(definition, version, bundle), digest(decides))
 
 
 def _refuse(run: InstrumentRun, listing: Listing, folder: Path, assume_complete: bool) -> None:

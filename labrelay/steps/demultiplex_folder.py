@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -39,7 +40,11 @@ def made_before(out: Path, key: str) -> int | None:
 
 
 def collect(asked: Asked, report: RunReport, out: Path) -> int:
-    """Put reads, reports and what describes the run into one new folder, which gets its name last."""
+    """Put reads, reports and what describes the run into one new folder, which gets its name last.
+
+    Raises:
+        Conflict: Somebody else has made a folder of that name meanwhile.
+    """
     make_dirs(out.parent)
     remove_stale_temps(out.parent, deep=False)  # no sweep comes here, and what a kill left may be a copy of all reads
     temp, handle = make_temp_dir(out.parent)
@@ -61,7 +66,7 @@ def collect(asked: Asked, report: RunReport, out: Path) -> int:
         _write(temp / FINISHED, b"")
         fsync_tree(temp)
         faultpoint("demultiplex.collected")
-        temp.rename(out)
+        _named(temp, out)
         fsync_dir(out.parent)
         faultpoint("demultiplex.named")
     except BaseException:
@@ -70,6 +75,16 @@ def collect(asked: Asked, report: RunReport, out: Path) -> int:
     finally:
         os.close(handle)
     return len(reads)
+
+
+def _named(temp: Path, out: Path) -> None:
+    """Give the folder its name, which a conversion of another home may have taken meanwhile."""
+    try:
+        temp.rename(out)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        raise Conflict(f"{out} was made by another conversion meanwhile: name another folder with --out") from error
 
 
 def _take(files: Sequence[OutputFile], folder: Path) -> None:

@@ -10,19 +10,28 @@ from pathlib import Path
 from labrelay.model.errors import EngineFailed
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.names import printable
-from labrelay.model.runs import RunReport, RunRequest, attempt_token, run_id_of
+from labrelay.model.runs import RunReport, RunRequest, WorkflowVersion, attempt_token, run_id_of
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
 from labrelay.steps.demultiplex_plan import Plan
 from labrelay.steps.home import Home
 from labrelay.stores.durable import write_atomic
+from labrelay.workflows.definition import Definition
 from labrelay.workflows.local.engine import LocalEngine
 from labrelay.workflows.local.sandbox import BACKENDS, NAMES
-from labrelay.workflows.registry import Registry
 
 WORKFLOW = "demultiplex"
 POLL_SECONDS = 0.3
 HOST = NAMES[BACKENDS["host"]]
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """The workflow that converts: its definition, the version that it has here, and the bundle of that."""
+
+    definition: Definition
+    version: WorkflowVersion
+    bundle: Path
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class Asked:
     plan: Plan
     sheet: bytes
     converter: str
+    workflow: Bundled
     key: str
 
 
@@ -84,9 +94,6 @@ def _attempt(engine: LocalEngine, key: str) -> str:
 
 
 def _request(home: Home, engine: LocalEngine, asked: Asked) -> RunRequest:
-    registry = Registry(home.path)
-    definition = registry.get(WORKFLOW)
-    version, bundle = registry.bundle(definition)
     scratch = scratch_of(home, asked.key)
     files = {"plan.json": json.dumps(asked.plan.document, indent=1).encode(), "SampleSheet.csv": asked.sheet}
     for name, content in files.items():
@@ -105,8 +112,8 @@ def _request(home: Home, engine: LocalEngine, asked: Asked) -> RunRequest:
         token=attempt_token(asked.key, 1),
         key=asked.key,
         run_id=run_id_of(asked.key),
-        workflow=version,
-        bundle=str(bundle),
-        inputs={definition.qualified(name): value for name, value in values.items()},
+        workflow=asked.workflow.version,
+        bundle=str(asked.workflow.bundle),
+        inputs={asked.workflow.definition.qualified(name): value for name, value in values.items()},
         labels={"instrument_run": asked.run.run_id},
     )

@@ -15,7 +15,7 @@ def explain(home: Home, text: str, metric: str | None = None) -> Explanation:
 
     Args:
         home: Where.
-        text: As `find_result` takes it: an id, a sample's name, or a path.
+        text: As `find_result` takes it: an id, a sample's name (`SAMPLE/WORKFLOW` for one of its results), or a path.
         metric: One of the result's numbers that is asked about in particular.
 
     Raises:

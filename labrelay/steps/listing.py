@@ -129,10 +129,15 @@ def of_sample(session: Session, text: str) -> ColumnElement[bool]:
     Raises:
         NotFound: There is no such sample.
     """
-    ids = session.scalars(select(SampleRow.id).where(or_(SampleRow.name == text, SampleRow.id == text))).all()
+    ids = samples_called(session, text)
     if not ids:
         raise NotFound(f"there is no sample {text}: `labrelay search {text}` looks for it everywhere")
     return WorkflowRunRow.id.in_(select(WorkflowRunSampleRow.run_id).where(WorkflowRunSampleRow.sample_id.in_(ids)))
+
+
+def samples_called(session: Session, text: str) -> Sequence[str]:
+    """Return the ids of the samples of this name or id; experiments may use a name alike."""
+    return session.scalars(select(SampleRow.id).where(or_(SampleRow.name == text, SampleRow.id == text))).all()
 
 
 def run_lines(session: Session, ids: Select[str]) -> list[RunLine]:

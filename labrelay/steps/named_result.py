@@ -23,8 +23,9 @@ def find_result(home: Home, session: Session, text: str) -> tuple[WorkflowRunRow
     Args:
         home: Where.
         session: Of its records.
-        text: A workflow run's id (or the beginning of one), a sample's name, the id of a file that a run made, or the
-            path of a result's folder or of a file in it: from where the command is given, or below `results/`.
+        text: A workflow run's id (or the beginning of one), a sample's name, `SAMPLE/WORKFLOW` where it has several
+            results, the id of a file that a run made, or the path of a result's folder or of a file in it: from where
+            the command is given, or below `results/`.
 
     Raises:
         NotFound: There is no such thing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, func, select
@@ -10,10 +11,12 @@ from sqlalchemy.orm import Session
 from labrelay.model.errors import LabrelayError
 from labrelay.model.problem import Frozen
 from labrelay.model.runs import EngineStatus
-from labrelay.model.states import RunState
+from labrelay.model.states import RunState, StateEvent, reduce_state
+from labrelay.model.words import counted
 from labrelay.records import inbox, observations, outbox, plans, runs
 from labrelay.records.eln.registry import ARCHIVE
 from labrelay.records.observations import Waiting
+from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import DatasetRow, InstrumentRunRow, OutboxRow, WorkflowRunRow
 from labrelay.steps.collect import by_engine
 from labrelay.steps.eln import ElnStatus
@@ -74,12 +77,13 @@ class Overview(Frozen):
     """How a home stands.
 
     Attributes:
-        states: Workflow runs by state.
+        states: Workflow runs by state: what `live` says of those in it, the records of all others.
         live: Those that have not ended, at most 200, the oldest first.
         unassigned: Datasets that wait for a person.
         refused: Instrument runs that were not taken.
         landed: Folders that the last scan of the landing folders did not take; those of `refused` are not told twice.
-        unasked: Why the engine could not be asked, so that states are as the records have them; None when it was.
+        unasked: Why states are as the records have them: the engine could not be asked, or was asked about the first
+            200 only; None when it was about all.
         unstarted: Workflow runs that could not be started; they are tried again.
         failed: Runs that ended without a result and were not replaced.
         unrecorded: Runs that have ended and whose end is not on record.
@@ -112,7 +116,7 @@ def overview(home: Home) -> Overview:
     """Return how a home stands. Cost: fifteen queries and one look at the engine, whatever the number of runs."""
     with home.records.read() as session:
         states = _states(session)
-        attempts = runs.live_attempts(session)
+        attempts = runs.live(session)
         first = [a.run_id for a in attempts[:SHOWN]]
         lines = {
             line.run: line for line in run_lines(session, select(WorkflowRunRow.id).where(WorkflowRunRow.id.in_(first)))
@@ -129,15 +133,18 @@ def overview(home: Home) -> Overview:
         told_us = inbox.count_waiting(session)
         held = tuple(HeldPlan(plan=row.id, why=row.reason or "") for row in plans.newest(session, SHOWN, ("held",)))
     told, unasked = _told(home, [(a.engine, a.external_id) for a in attempts[:SHOWN]])
+    if len(attempts) > SHOWN:
+        unasked = unasked or counted(len(attempts) - SHOWN, *_MORE)
+    live = tuple(_live(lines[a.run_id], a, told.get(a.external_id or "")) for a in attempts[:SHOWN])
     return Overview(
-        states=states,
-        live=tuple(_live(lines[a.run_id], told.get(a.external_id or "")) for a in attempts[:SHOWN]),
+        states=_moved(states, [(lines[each.run].state, each.state) for each in live]),
+        live=live,
         unassigned=unassigned,
         refused=refused,
         unasked=unasked,
         unstarted=unstarted,
         failed=failed,
-        unrecorded=unrecorded + sum(status.state.terminal for status in told.values()),
+        unrecorded=unrecorded + sum(each.state.terminal for each in live),
         stale=stale,
         messages=messages.get("pending", 0) + messages.get("sending", 0),
         dead_messages=messages.get("dead", 0),
@@ -160,13 +167,23 @@ def _told(home: Home, attempts: Sequence[tuple[str, str | None]]) -> tuple[dict[
     return told, unasked
 
 
+_MORE = (
+    "more live run was not asked about, and counts as recorded",
+    "more live runs were not asked about, and count as recorded",
+)
 _WITHOUT_RESULT = (RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR)
 
 
-def _states(session: Session) -> dict[str, int]:
+def _states(session: Session) -> Counter[str]:
     query = select(WorkflowRunRow.state, func.count()).group_by(WorkflowRunRow.state)
-    found = dict(session.execute(query).all())
-    return {state.value: found[state.value] for state in RunState if state.value in found}
+    return Counter(dict(session.execute(query).all()))
+
+
+def _moved(recorded: Counter[str], moves: Sequence[tuple[RunState, RunState]]) -> dict[str, int]:
+    """Return how many runs are in each state once each has moved from its recorded one to what its engine says."""
+    counts = recorded + Counter(now.value for _was, now in moves)
+    counts -= Counter(was.value for was, _now in moves)
+    return {state.value: counts[state.value] for state in RunState if counts[state.value]}
 
 
 def _count(session: Session, *conditions: ColumnElement[bool]) -> int:
@@ -204,12 +221,17 @@ def _is_told(waits: Waiting, state: str, stored_at: str) -> bool:
     return state == "refused" or stored_at > waits.looked_at
 
 
-def _live(line: RunLine, status: EngineStatus | None) -> Live:
+def _live(line: RunLine, attempt: LiveAttempt, status: EngineStatus | None) -> Live:
+    state = line.state
+    if status is not None:
+        # As the next collect records it: an engine that is late does not take back what a person asked for.
+        known = StateEvent(state=attempt.state, at=attempt.state_at)
+        state = reduce_state(known, StateEvent(state=status.state, at=status.at)).state
     return Live(
         run=line.run,
         sample=line.sample,
         workflow=line.workflow,
-        state=status.state if status else line.state,
+        state=state,
         tasks_done=status.tasks_done if status and status.tasks_started else None,
         tasks_started=status.tasks_started if status and status.tasks_started else None,
         seconds=line.seconds,

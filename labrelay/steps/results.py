@@ -23,7 +23,7 @@ from labrelay.steps.assign import find_experiment
 from labrelay.steps.documents import documents_of, result_folder
 from labrelay.steps.gather import recorded_result, recorded_runs
 from labrelay.steps.home import Home
-from labrelay.steps.listing import RunLine, find_run, of_sample, older_than, run_lines
+from labrelay.steps.listing import RunLine, find_run, of_sample, older_than, run_lines, samples_called
 from labrelay.stores.durable import make_dirs, storage_errors
 
 METRICS = (
@@ -201,7 +201,7 @@ def _row(line: RunLine, numbers: dict[str, float | None], counted: float | None)
 
 
 def show_result(home: Home, text: str) -> Shown:
-    """Return one result by its run's id (or the beginning of it) or by its sample's name.
+    """Return one result by its run's id (or the beginning of it), by its sample's name, or by `SAMPLE/WORKFLOW`.
 
     Raises:
         NotFound: There is no such result.
@@ -221,19 +221,31 @@ def show_result(home: Home, text: str) -> Shown:
 
 
 def run_of_sample(session: Session, text: str) -> WorkflowRunRow:
-    """Return the run with the one result of a sample that counts.
+    """Return the run with the one result of a sample that counts; `SAMPLE/WORKFLOW` is the one of that workflow.
 
     Raises:
-        NotFound: There is no such sample, or it has no recorded result.
-        UsageError: It has several results.
+        NotFound: There is no such sample, or it has no such result.
+        UsageError: It has several; the sentence says of which workflows.
     """
-    query = select(WorkflowRunRow).where(WorkflowRunRow.id.in_(_counting()), of_sample(session, text))
-    found = session.scalars(query.order_by(WorkflowRunRow.id)).all()
-    if not found:
-        raise NotFound(f"the sample {text} has no recorded result: `labrelay runs list --sample {text}` says why")
-    if len(found) > 1:
-        raise UsageError(f"{text} has {len(found)} results, name one of them: {', '.join(run.id for run in found)}")
-    return found[0]
+    sample, workflow = _asked(session, text)
+    query = select(WorkflowRunRow).where(WorkflowRunRow.id.in_(_counting()), of_sample(session, sample))
+    runs = {run.id: run for run in session.scalars(query)}
+    lines = sorted(run_lines(session, query.with_only_columns(WorkflowRunRow.id)), key=lambda line: line.run)
+    found = [line for line in lines if workflow is None or line.workflow.rpartition(" ")[0] == workflow]
+    if len(found) == 1:
+        return runs[found[0].run]
+    told = ", ".join(f"{line.workflow} in {line.experiment} ({line.run})" for line in found or lines)
+    if found:
+        raise UsageError(f"{text} has {len(found)} results, name one by {sample}/WORKFLOW or its run: {told}")
+    if lines:
+        raise NotFound(f"the sample {sample} has no recorded result of {workflow}, it has {told}")
+    raise NotFound(f"the sample {sample} has no recorded result: `labrelay runs list --sample {sample}` says why")
+
+
+def _asked(session: Session, text: str) -> tuple[str, str | None]:
+    """Return the sample and the workflow that are meant; a sample's own name may have a slash."""
+    sample, _, workflow = text.rpartition("/")
+    return (sample, workflow) if samples_called(session, sample) and not samples_called(session, text) else (text, None)
 
 
 def get_result(home: Home, text: str, target: Path) -> list[Path]:

@@ -61,7 +61,7 @@ def verify_run(home: Home, text: str, *, inputs: bool = False, deep: bool = Fals
 
     Args:
         home: Where.
-        text: As `find_result` takes it: an id, a sample's name, or a path.
+        text: As `find_result` takes it: an id, a sample's name (`SAMPLE/WORKFLOW` for one of its results), or a path.
         inputs: Look at what went in as well.
         deep: Read everything, also where a store keeps checksums of its own.
 

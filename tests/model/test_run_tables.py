@@ -81,3 +81,23 @@ def test_numbers_of_the_run_and_of_lanes_stand_before_those_of_its_samples() -> 
     scopes = ("alpha, lane 1", "lane 1", "read 2", "beta", "run")
     told = tables(qc=[QCMetric(name="reads", value=1, unit="count", scope=scope) for scope in scopes])["quality"]
     assert [row[3] for row in told] == ["run", "lane 1", "read 2", "alpha, lane 1", "beta"]
+
+
+def test_a_share_says_of_how_many_where_the_same_file_counts_them() -> None:
+    def metric(name: str, value: float, unit: str, source: str = "RunStats.json") -> QCMetric:
+        return QCMetric(name=name, value=value, unit=unit, scope="run", source=source)
+
+    told = [
+        metric("reads", 12_345, "count"),
+        metric("unexpected_index_percent", 1.5, "percent"),
+        metric("index_mismatch_percent", 0.5, "percent"),
+        metric("assigned_percent", 90.0, "percent", "another.json"),
+        metric("occupied_percent", 80.0, "percent"),
+    ]
+    assert {str(row[0]): row[2] for row in tables(qc=told)["quality"]} == {
+        "reads": "count",
+        "unexpected_index_percent": "percent of 12,345 reads",
+        "index_mismatch_percent": "percent of assigned reads",
+        "assigned_percent": "percent of reads",
+        "occupied_percent": "percent of the flow cell's wells",
+    }

@@ -84,6 +84,20 @@ def test_files_are_kept_once_and_not_without_end(monkeypatch: pytest.MonkeyPatch
     assert "more than 2 files" in found.problems[0].message
 
 
+@pytest.mark.parametrize(
+    ("bound", "noun"), [("MOST_WELLS", "wells"), ("MOST_CHANNELS", "channels"), ("MAX_FILES", "places in wells")]
+)
+def test_wells_and_channels_without_end_are_not_all_looked_at(
+    monkeypatch: pytest.MonkeyPatch, bound: str, noun: str
+) -> None:
+    monkeypatch.setattr(ome_xml, bound, 4)
+    wells = "".join(f'<Well Row="0" Column="{n}"><WellSample/><WellSample/></Well>' for n in range(9))
+    text = ome(image(c=2), image(1, c=2), image(2, c=2), f"<Plate>{wells}</Plate>")
+    found = read_ome_xml(io.BytesIO(text.encode()), "a.ome.xml")
+    assert [(each.code, each.severity) for each in found.problems] == [("TOO_MANY_IMAGES", "warning")]
+    assert f"more than 4 {noun}; the rest is not looked at" in found.problems[0].message
+
+
 def test_a_file_whose_companion_is_gone_is_taken_with_a_warning(tmp_path: Path) -> None:
     put(tmp_path, "s.ome.tif", tiff(description=ome('<BinaryOnly MetadataFile="s.companion.ome" UUID="u"/>')))
     run = read_run(tmp_path)

@@ -197,6 +197,17 @@ def test_a_plane_in_chunks_without_end_is_not_looked_for(tmp_path: Path) -> None
     assert "too many chunks" in str(preview_zarr(tmp_path, ".", Where()))
 
 
+def test_a_plane_whose_chunks_hold_far_more_beside_it_has_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = {"shape": [9, 4, 6], "chunks": [9, 4, 3], "dtype": "<u2", "fill_value": 0}
+    zarr(tmp_path, metadata, {"0.0.0": LEFT * 9, "0.0.1": RIGHT * 9}, 2)
+    assert seen(preview_zarr(tmp_path, ".", Where(c=1))).values.tolist() == PLANE.tolist()
+    monkeypatch.setattr(preview_zarr_module, "MOST_UNPACKED", 2 * 9 * len(LEFT) - 1)
+    assert "its chunks hold so much beside one plane" in str(preview_zarr(tmp_path, ".", Where(c=1)))
+    assert full_plane(tmp_path, ".", {"c": 1}).tolist() == PLANE.tolist()
+
+
 def test_blosc_is_read_and_its_bombs_are_not(tmp_path: Path) -> None:
     imagecodecs = pytest.importorskip("imagecodecs", reason="the extra imaging is not installed")
     metadata = {"shape": [1, 4, 6], "chunks": [1, 4, 6], "dtype": "<u2", "compressor": {"id": "blosc"}}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -10,10 +11,15 @@ import pytest
 from run_folders import CASES, RUN_ID, illumina_run, mates, put
 
 from labrelay.model.errors import RefusedInput
+from labrelay.model.files import FileRole
 from labrelay.model.instrument import CycleQuality, Detection, InstrumentRun
+from labrelay.model.qc import QCMetric
 from labrelay.parsers import registry
 from labrelay.parsers.listing import Listing
 from labrelay.parsers.registry import detect, read_run
+from labrelay.parsers.zero_yield import zero_yield
+
+EMPTY_BGZF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
 @pytest.fixture
@@ -208,3 +214,26 @@ def test_a_part_of_what_minknow_wrote_is_not_taken_as_a_run_of_its_own(tmp_path:
     assert problem.code == "PART_OF_RUN"
     assert "give the flow cell's folder" in problem.message
     assert "PART_OF_RUN" not in {p.code for p in read_run(tmp_path / "run").problems}
+
+
+@pytest.mark.parametrize("content", [b"", gzip.compress(b""), EMPTY_BGZF])
+def test_a_run_whose_files_hold_not_one_read_says_so_before_all_else(tmp_path: Path, content: bytes) -> None:
+    root = illumina_run(tmp_path, mates("A_S1_L001"))
+    files = [file.path for file in read_run(root).files if file.role is FileRole.READS]
+    for path in files:
+        (root / path).write_bytes(content)
+    first = read_run(root).problems[0]
+    assert (first.code, first.severity) == ("ZERO_YIELD", "warning")
+    assert "2 files of reads, which hold not one read" in first.message
+    (root / files[0]).write_bytes(gzip.compress(b"@r\nA\n+\nI\n"))
+    assert all(problem.code != "ZERO_YIELD" for problem in read_run(root).problems)
+
+
+def test_a_run_that_counts_no_reads_in_all_says_so(tmp_path: Path) -> None:
+    none = QCMetric(name="reads", value=0, unit="count", scope="run", source="RunStats.json")
+    run = InstrumentRun(run_id="r", folder_name="r", platform="element", qc=(none,))
+    found = zero_yield(run, tmp_path)
+    assert found is not None
+    assert "nothing came of this run: RunStats.json counts 0 reads" in found.message
+    of_a_sample = none.model_copy(update={"scope": "blank"})
+    assert zero_yield(run.model_copy(update={"qc": (of_a_sample,)}), tmp_path) is None

@@ -11,10 +11,11 @@ import factory
 import hostile
 import pytest
 
-from labrelay.model.qc import Verdict
+from labrelay.model.qc import QCMetric, Verdict
 from labrelay.model.states import RunState
 from labrelay.records.report.charts import figures_of, timeline_figure
 from labrelay.records.report.page import write_index, write_report
+from labrelay.records.report.sentences import verdict_reasons
 from labrelay.records.report_data import DepthBin, Gene, ReportData, Variant, bin_depths, load_report_data
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -40,6 +41,16 @@ def test_the_report_shows_sample_verdict_numbers_and_limits(tmp_path: Path) -> N
     assert page.texts["h1"] == ["SRR7517490"]
     for words in ("Warning", "Breadth at 10× is 96.4 % (fail below 90 %, warn below 98 %).", "98.73 %", "371.2×"):
         assert words in text
+
+
+@pytest.mark.parametrize(("name", "noun"), [("read_pairs", "pair of reads"), ("cells", "cell")])
+def test_a_report_of_nothing_says_so_before_all_else(tmp_path: Path, name: str, noun: str) -> None:
+    result = factory.make_result(tmp_path)
+    nothing = QCMetric(name=name, value=0, unit="count", scope="sample")
+    told = verdict_reasons(result.model_copy(update={"metrics": (nothing, *result.metrics)}))
+    assert told[0] == f"There is not one {noun} in it, so that the other numbers say nothing."
+    some = nothing.model_copy(update={"value": 1})
+    assert verdict_reasons(result.model_copy(update={"metrics": (some, *result.metrics)})) == told[1:]
 
 
 def test_the_report_says_in_sentences_where_the_result_came_from(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labrelay.records.report.page import write_index
 from labrelay.records.report_data import Variant, load_report_data
 from labrelay.records.tables import (
     Column,
     Table,
     results_table,
+    short_table,
     table_csv,
     table_xlsx,
     variants_table,
@@ -103,3 +105,28 @@ def test_variants_keep_position_change_and_fraction(tmp_path: Path) -> None:
 def test_a_hostile_allele_is_no_formula() -> None:
     table = variants_table([Variant("chr", 1, "=1+1", "<DEL>")])
     assert hostile.read_csv(table_csv(table))[1][2:4] == ["'=1+1", "<DEL>"]
+
+
+def test_a_page_shows_the_numbers_that_were_judged_before_others_and_says_how_many_it_leaves_out(
+    tmp_path: Path,
+) -> None:
+    result = factory.make_result(tmp_path)
+    judged = {threshold.metric for threshold in result.thresholds}
+    names = [metric.name for metric in result.metrics]
+    table, hidden = short_table([result], len(judged))
+    whole = {
+        column.heading: cell
+        for column, cell in zip(results_table([result]).columns, results_table([result]).rows[0], strict=True)
+    }
+    shown = [
+        (column.heading, cell)
+        for column, cell in zip(table.columns, table.rows[0], strict=True)
+        if column.kind == "number"
+    ]
+    assert hidden == len(names) - len(judged) > 0
+    assert [cell for _, cell in shown] == [result.metric(name) for name in names if name in judged]
+    assert all(whole[heading] == cell for heading, cell in shown)
+    assert [column.heading for column in table.columns[-3:]] == ["Workflow", "Reference", "Ended (UTC)"]
+    assert table.rows[0][-3:] == ("viral_variants 1.0.0", "measles-D8", "2026-11-23 14:05")
+    html = write_index(result.experiment, [(result, tmp_path / "r.html")], tmp_path / "index.html").path.read_text()
+    assert "more number" not in html

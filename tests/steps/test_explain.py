@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from tiny_run import TinyLab
 
 from labrelay.model.errors import NotFound, UsageError
 from labrelay.records.explanation_text import sentences
-from labrelay.records.schema import CrateRow, RunIORow
+from labrelay.records.schema import CrateRow, RunIORow, WorkflowRunRow, WorkflowVersionRow
 from labrelay.steps.announce import announce
 from labrelay.steps.collect import wait_for
 from labrelay.steps.direct import submit_direct
 from labrelay.steps.explain import explain
 from labrelay.steps.home import Home
 from labrelay.steps.process import process
-from labrelay.steps.results import results_table
+from labrelay.steps.results import results_table, show_result
 
 
 @pytest.fixture(scope="module")
@@ -110,5 +110,23 @@ def test_a_run_on_files_of_ones_own_names_them_as_inputs_and_not_as_parameters(h
 def test_a_sample_with_several_results_is_asked_which(home: Home) -> None:
     submitted = submit_direct(home, "count_reads", subjects=["beta"], settings=["broken=false"])
     wait_for(home, submitted.runs)
-    with pytest.raises(UsageError, match="beta has 2 results, name one of them: run_"):
+    with pytest.raises(UsageError, match="beta has 2 results, name one by beta/WORKFLOW or its run: count_reads 1"):
         explain(home, "beta")
+    with pytest.raises(UsageError, match="beta/count_reads has 2 results, name one by"):
+        explain(home, "beta/count_reads")
+    with home.records.write() as session:
+        (mine,) = submitted.runs
+        run = session.get_one(WorkflowRunRow, mine)
+        version = session.get_one(WorkflowVersionRow, run.workflow_digest)
+        columns = {column.name: getattr(version, column.name) for column in WorkflowVersionRow.__table__.columns}
+        session.execute(insert(WorkflowVersionRow).values(columns | {"digest": "0" * 64, "name": "another"}))
+        run.workflow_digest = "0" * 64
+    with pytest.raises(UsageError, match=f"another 1.0.0 in tiny-study .{mine}"):
+        explain(home, "beta")
+    assert explain(home, "beta/another").run_id == mine
+    other = explain(home, "beta/count_reads").run_id
+    assert mine != other == show_result(home, "beta/count_reads").result.run_id
+    with pytest.raises(NotFound, match="the sample beta has no recorded result of nothing, it has "):
+        explain(home, "beta/nothing")
+    with pytest.raises(NotFound, match="there is no sample gone/count_reads"):
+        explain(home, "gone/count_reads")

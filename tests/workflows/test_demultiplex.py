@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from tiny_bcl import QUALITY, Cluster, write_run
 
-from labrelay.model.errors import Conflict, EngineFailed, MissingTool, RefusedInput, UsageError
+from labrelay.model.errors import Busy, Conflict, EngineFailed, MissingTool, RefusedInput, UsageError
 from labrelay.model.instrument import Known
 from labrelay.model.problem import errors_of
 from labrelay.model.runs import RunReport
@@ -227,6 +227,33 @@ def test_what_another_process_made_while_this_one_came_to_its_turn_is_not_made_a
     monkeypatch.setattr("labrelay.steps.demultiplex.file_lock", after_the_other)
     made.append(demultiplex(home, base_calls, out))
     assert [each.already for each in made] == [False, True]
+
+
+def test_of_two_conversions_into_one_folder_the_second_is_refused_before_it_works(
+    base_calls: Path, make_home: MakeHome, stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, out, other = make_home(), tmp_path / "reads", tmp_path / "other.csv"
+    other.write_text(SHEET.replace("TGCATGCA", "TGCATGCC"))
+    report = RunReport(state=RunState.COMPLETE, engine="a stand-in")
+
+    def while_it_works(*_: object) -> RunReport:
+        monkeypatch.setattr("labrelay.steps.demultiplex.convert", lambda *_: pytest.fail("the second one works"))
+        with pytest.raises(Busy, match="reads, which a conversion is making"):
+            demultiplex(home, base_calls, out, other)
+        return report
+
+    monkeypatch.setattr("labrelay.steps.demultiplex.convert", while_it_works)
+    assert not demultiplex(home, base_calls, out).already
+
+    def while_another_home_does(*_: object) -> RunReport:
+        (tmp_path / "later").mkdir()
+        (tmp_path / "later" / "x").touch()
+        return report
+
+    monkeypatch.setattr("labrelay.steps.demultiplex.convert", while_another_home_does)
+    with pytest.raises(Conflict, match="was made by another conversion meanwhile: name another folder"):
+        demultiplex(home, base_calls, tmp_path / "later")
+    assert sorted(path.name for path in tmp_path.glob(".tmp-*")) == []
 
 
 def test_what_a_killed_conversion_left_beside_its_folder_is_removed_by_the_next(

