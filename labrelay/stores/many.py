@@ -11,7 +11,7 @@ from labrelay.model.errors import Conflict
 from labrelay.model.files import FileRef
 from labrelay.stores.ports import ObjectStore, Staged, StagedMany
 
-MOST = 2000  # files of a bundle: each bundle waits for the disk three times, and for what others write there
+MOST = 1000  # files of a bundle: each bundle waits for the disk three times, and for what others write there
 MOST_BYTES = 64 << 20
 SMALL = 8 << 20  # what is larger stands alone: its bytes take longer than the waiting
 AHEAD = 2  # bundles that are read while one is recorded: one waits for the disk, and one for the processor
