@@ -44,7 +44,7 @@ def sheet_of(
     if not candidates:
         candidates = [e for e in listing.named("samplesheet.csv") if "basecalls" in e.folder.lower()][:1]
     if not candidates:
-        text = "the folder has no SampleSheet.csv; samples are unassigned"
+        text = "the folder has no SampleSheet.csv; samples are known by the names of FASTQ files alone"
         reading.problems.append(warning("NO_SAMPLE_SHEET", text))
         return None, None
     found = [pair for entry in candidates if (pair := _read(reading, entry, lanes)) is not None]

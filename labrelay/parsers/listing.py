@@ -108,7 +108,7 @@ def walk(folder: Path, limit: int = MAX_FILES) -> Listing:
         root = folder.resolve(strict=True)
         descriptor = os.open(root, _DIRECTORY)
     except OSError as error:
-        raise RefusedInput(str(folder), [_unreadable(str(folder), error)]) from error
+        raise RefusedInput(str(folder), [_special(folder) or _unreadable(str(folder), error)]) from error
     try:
         state = _Walk(limit, os.fstat(descriptor).st_dev)
         _folder(state, descriptor, "", 0)
@@ -168,6 +168,25 @@ def _case_twins(state: _Walk, files: tuple[Entry, ...]) -> None:
 def _unreadable(path: str, error: OSError) -> Problem:
     reason = os.strerror(error.errno) if error.errno else str(error)
     return Problem(code="UNREADABLE", message=f"it cannot be read: {reason}; check the path and its rights", path=path)
+
+
+def _special(place: Path) -> Problem | None:
+    """Return what a place is that is neither a file nor a folder."""
+    try:
+        mode = place.stat().st_mode
+    except OSError:
+        return None
+    kinds = (
+        (stat.S_ISFIFO, "named pipe"),
+        (stat.S_ISSOCK, "socket"),
+        (stat.S_ISCHR, "device"),
+        (stat.S_ISBLK, "device"),
+    )
+    kind = next((name for test, name in kinds if test(mode)), None)
+    if kind is None:
+        return None
+    said = f"it is a {kind} and holds no run; write what comes out of it to a file, and name that or its folder"
+    return Problem(code="NOT_A_REGULAR_FILE", message=said, path=str(place))
 
 
 def _folder(state: _Walk, descriptor: int, prefix: str, depth: int) -> None:

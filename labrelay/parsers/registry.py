@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from labrelay.model.errors import RefusedInput
+from labrelay.model.files import FileRole
 from labrelay.model.instrument import CycleQuality, Detection, InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
@@ -50,7 +52,7 @@ from labrelay.parsers import (
     ultima,
 )
 from labrelay.parsers.listing import MAX_FILES, Listing, single, walk, with_beside
-from labrelay.parsers.text import error
+from labrelay.parsers.text import error, warning
 from labrelay.parsers.zero_yield import zero_yield
 
 GROUP = "labrelay.parsers"
@@ -60,6 +62,8 @@ ONE_FILE = frozenset(
 )
 """Platforms of which one file is a run: one that lies directly in a landing folder is taken by itself."""
 FILES_OF_A_RUN = frozenset({"sanger"})  # of those the platforms whose files say a run that they are some of
+PLAIN = ("delivery", "reads", "images")  # guesses that many folders of instruments allow as well
+RUN_SIGNS = ("RunParameters.xml", "RTAComplete.txt", "CopyComplete.txt", "RunCompletionStatus.xml")
 ROUNDS = 3
 SHOWN = 5
 _EMPTY = (
@@ -275,7 +279,9 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
     if folder.is_file() and run.platform in FILES_OF_A_RUN and run.run_id != place.name:
         # Traces of one run of the instrument, each named by itself, are as many runs.
         run = run.model_copy(update={"run_id": f"{run.run_id}_{place.name}"})
+    others = _others(run, [seen for _, seen in ranked]) if platform is None else []
     misplaced = [*_inner_runs(run.platform, listing), *_part_of_a_pool(run.platform, place)]
+    misplaced += [*others, *_without_run_info(run.platform, listing)]
     nothing = zero_yield(run, listing.root)
     told = (*([nothing] if nothing is not None else []), *run.problems, *misplaced)
     run = run.model_copy(update={"problems": told}) if len(told) > len(run.problems) else run
@@ -286,6 +292,32 @@ def _of_a_file(run: InstrumentRun) -> InstrumentRun:
     """Return the run with sentences that speak of the file which was read, for platforms speak of folders."""
     told = [p.model_copy(update={"message": _THE_FOLDER.sub("the file", p.message)}) for p in run.problems]
     return run.model_copy(update={"problems": tuple(told)})
+
+
+def _others(run: InstrumentRun, seen: Sequence[Detection]) -> list[Problem]:
+    """Return a warning for each other instrument whose telling files this run only keeps."""
+    known = {file.path for file in run.files if file.role is not FileRole.OTHER}
+    told = []
+    for other in seen:
+        rest = [path for path in other.evidence if path not in known]
+        if other.platform not in (run.platform, *PLAIN) and rest == list(other.evidence):
+            said = (
+                f"the folder holds files of {other.platform} as well, which are not read: give each run its own folder"
+            )
+            told.append(warning("OTHER_INSTRUMENT", f"{said}, or read it by --as {other.platform}", rest[0]))
+    return told
+
+
+def _without_run_info(platform: str, listing: Listing) -> list[Problem]:
+    """Return a warning where a folder of reads has what Illumina's run folders have, but for what says the run."""
+    if platform not in (delivery.NAME, reads.NAME) or listing.find("RunInfo.xml") is not None:
+        return []
+    signs = [entry for name in RUN_SIGNS if (entry := listing.find(name))]
+    signs += [entry for entry in listing.files if entry.path.lower().startswith(("interop/", "data/intensities/"))][:1]
+    if not signs:
+        return []
+    said = f"the folder looks like an Illumina run without its RunInfo.xml and is read as {platform}: bring that file"
+    return [warning("RUN_INFO_MISSING", said, signs[0].path)]
 
 
 def _inner_runs(platform: str, listing: Listing) -> list[Problem]:

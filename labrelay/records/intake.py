@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from labrelay.model.files import FileRef
@@ -26,6 +26,7 @@ from labrelay.records.schema import (
 )
 from labrelay.records.upsert import insert_missing
 
+ADDED_SHOWN = 20
 IMAGES_KEPT = 500  # a screen has ten thousand that differ in well and field only
 
 
@@ -52,12 +53,15 @@ def content_of(run: InstrumentRun) -> dict[str, Any]:
     return first.model_dump(mode="json", exclude={"files"})
 
 
-def refuse(session: Session, run_id: str, reason: str) -> None:
-    """Mark an instrument run as refused with the reason; the next look may take it."""
-    session.execute(
-        update(InstrumentRunRow).where(InstrumentRunRow.id == run_id).values(state="refused", reason=reason)
-    )
+def refuse(session: Session, run_id: str, reason: str) -> bool:
+    """Mark an instrument run as refused with the reason; the next look may take it.
+
+    A stored one stays stored, with the reason why more of it was not taken; then False is returned.
+    """
+    row = session.get_one(InstrumentRunRow, run_id)
+    row.state, row.reason = "stored" if row.state == "stored" else "refused", reason
     audit.record(session, "instrument_run.refused", run_id, reason=reason)
+    return row.state == "refused"
 
 
 def mark_stored(session: Session, run_id: str, fingerprint: str, manifest_key: str | None) -> None:
@@ -65,6 +69,17 @@ def mark_stored(session: Session, run_id: str, fingerprint: str, manifest_key: s
     values = {"state": "stored", "reason": None, "fingerprint": fingerprint, "manifest_key": manifest_key}
     session.execute(update(InstrumentRunRow).where(InstrumentRunRow.id == run_id).values(**values, stored_at=now()))
     audit.record(session, "instrument_run.stored", run_id, manifest=manifest_key)
+
+
+def mark_completed(
+    session: Session, run: InstrumentRun, folder: str, fingerprint: str, manifest_key: str, added: Sequence[str]
+) -> None:
+    """Write what a stored run is now that more of its files are stored, and which; when it came stays."""
+    row = session.get_one(InstrumentRunRow, run.id)
+    row.folder, row.content, row.reason = folder, content_of(run), None
+    row.fingerprint, row.manifest_key = fingerprint, manifest_key
+    told = {"files": len(added), "first": list(added[:ADDED_SHOWN]), "manifest": manifest_key}
+    audit.record(session, "instrument_run.completed", run.id, **told)
 
 
 def add_files(
@@ -162,6 +177,11 @@ def add_metrics(
     judged = verdicts or {}
     rows = [dict(m.model_dump(), owner_id=owner_id, verdict=judged.get(m.name, Verdict.NONE).value) for m in metrics]
     insert_missing(session, MetricRow, rows)
+
+
+def drop_metrics(session: Session, owner_id: str) -> None:
+    """Take an entity's metrics away, which are computed anew over more files."""
+    session.execute(delete(MetricRow).where(MetricRow.owner_id == owner_id))
 
 
 def add_read_set(session: Session, dataset: DatasetRow, source: ReadSource, store: str, lane: int | None) -> str:

@@ -1,9 +1,12 @@
-"""Was this taken before? What is stored is run once, whether it is named whole, by its parts, or by a file."""
+"""Was this taken before? What is stored is run once, whether it is named whole, by its parts, or by a file.
+
+A run of which files were missing when it was stored is taken again whole: it may gain files, and nothing else.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import or_, select
@@ -16,9 +19,10 @@ from labrelay.model.names import printable, slugs
 from labrelay.model.problem import Frozen
 from labrelay.model.words import first_of
 from labrelay.records import intake
-from labrelay.records.schema import FileRow, InstrumentRunRow
+from labrelay.records.schema import DatasetFileRow, DatasetRow, FileRow, InstrumentRunRow
 from labrelay.steps.home import Home
 from labrelay.stores.digests import hash_open_file
+from labrelay.stores.manifest import ManifestFile, read_manifest
 from labrelay.stores.source import open_source
 
 CELLS = "cell"  # of PacBio, a part of a run whose name is its own alone in all the world
@@ -138,3 +142,72 @@ def _is_one_of(path: Path, rows: Sequence[FileRow]) -> bool:
     with open_source(path) as opened:
         found = hash_open_file(opened.handle)
     return any(row.sha256 == found for row in rows)
+
+
+def added_files(
+    home: Home, run: InstrumentRun, stored: InstrumentRunRow, root: Path, *, read: bool = True
+) -> list[str]:
+    """Return the files that a folder has beside those that were stored of it, of which each is as it was.
+
+    Cost: the manifest, a row a stored file, and a read of each file that has another time than the stored one.
+
+    Args:
+        home: Where.
+        run: As parsed now.
+        stored: Its row.
+        root: Its folder.
+        read: Compare bytes; else sizes only.
+
+    Raises:
+        Conflict: A stored file has other bytes, is gone, or would be another sample's.
+    """
+    if stored.manifest_key is None:
+        raise Conflict(_changed(run, stored, ["it was stored without a manifest, so nothing can be added to it"]))
+    with home.records.read() as session:
+        rows = intake.files_under(session, home.objects.name, intake.raw_prefix(run.platform, run.run_id))
+        labels = _labels(session, run.id)
+    now = {file.path: file for file in run.files}
+    before = read_manifest(home.objects, stored.manifest_key).files
+    found = [why for file in before if (why := _differs(file, now.get(file.path), rows, labels, root, read=read))]
+    if found:
+        raise Conflict(_changed(run, stored, found))
+    return sorted(now.keys() - {file.path for file in before})
+
+
+def _differs(
+    before: ManifestFile,
+    now: RunFile | None,
+    rows: Mapping[str, FileRow],
+    labels: Mapping[str, str],
+    root: Path,
+    *,
+    read: bool,
+) -> str | None:
+    """Return what is other than it was of a stored file, or None."""
+    name, row = printable(before.path), rows.get(before.ref.key)
+    if now is None:
+        return f"{name} was stored and is no file of the run now"
+    label = None if row is None else labels.get(row.id)
+    if label is not None and now.sample != label:
+        return f"{name} was stored as reads of {printable(label, 80)} and is now {printable(str(now.sample), 80)}'s"
+    same = now.size == before.ref.size
+    if same and read and row is not None:
+        same = _is_one_of(root / now.path, [row])
+    return None if same else f"{name} has other bytes than were stored"
+
+
+def _labels(session: Session, run_id: str) -> dict[str, str]:
+    query = select(DatasetFileRow.file_id, DatasetRow.label).join(
+        DatasetRow, DatasetRow.id == DatasetFileRow.dataset_id
+    )
+    return {row.file_id: row.label for row in session.execute(query.where(DatasetRow.instrument_run_id == run_id))}
+
+
+def _changed(run: InstrumentRun, stored: InstrumentRunRow, found: Sequence[str]) -> str:
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return (
+        f"the folder of {printable(run.run_id)} has changed since it was stored on {(stored.stored_at or '')[:16]}: "
+        f"{found[0]}{more}; files may be added to a stored run and are never replaced in it, so put back what was "
+        "there, and take what is right now in by itself: reads by `labrelay reads upload`, else as another folder "
+        f"(`labrelay lineage --down {run.id}` shows what was taken)"
+    )

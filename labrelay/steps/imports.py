@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
@@ -145,14 +145,16 @@ def _wanted(session: Session, home: Home, instrument_run_id: str) -> tuple[list[
         alone = _source(sample, dataset.label, link.lane, [file])
         together = _together(file, names.get(file.key), alone.id in before)
         grouped[(dataset.id, link.lane, together)].append(file)
-    sources = []
+    every, sources = [], []
     for (dataset_id, lane, together), files in grouped.items():
         dataset, sample = owners[dataset_id]
         source = _source(sample, dataset.label, lane, files, parts=together.startswith(PARTS) and len(files) > 1)
+        every.append(source)
         store = home.objects.name if source.in_place else home.reads.name
         intake.add_read_set(session, dataset, source, store, lane)
         if not source.in_place:
             sources.append(source)
+    _supersede(session, before.keys() - {source.id for source in every}, every)
     ready = {found for found, status in _read_sets(session, instrument_run_id).items() if status == READY}
     return sources, ready & {source.id for source in sources}
 
@@ -162,6 +164,18 @@ def _read_sets(session: Session, instrument_run_id: str) -> dict[str, str]:
     query = select(ReadSetRow.id, ReadSetRow.status).join(DatasetRow, DatasetRow.id == ReadSetRow.dataset_id)
     rows = session.execute(query.where(DatasetRow.instrument_run_id == instrument_run_id))
     return {row.id: row.status for row in rows}
+
+
+def _supersede(session: Session, others: Collection[str], sources: Sequence[ReadSource]) -> None:
+    """Say of read sets of which all files are in a larger one now, whose missing files came later, that it counts."""
+    if not others:
+        return
+    wanted = [{file.id for file in source.files} for source in sources]
+    query = select(ReadSetRow).where(ReadSetRow.id.in_(others), ReadSetRow.status != "SUPERSEDED")
+    for row in session.scalars(query):
+        files = {file.id for file in ReadSource.model_validate(row.source).files}
+        if any(files < larger for larger in wanted):
+            row.status = "SUPERSEDED"
 
 
 def _together(file: FileRow, name: ReadName | None, alone_before: bool) -> str:

@@ -32,7 +32,7 @@ from labrelay.records import intake, lease
 from labrelay.records.database import now
 from labrelay.records.lease import Lease
 from labrelay.records.schema import FileRow, InstrumentRunRow
-from labrelay.steps.again import check_same_file, taken_before
+from labrelay.steps.again import added_files, check_same_file, taken_before
 from labrelay.steps.eln_signs import sign_sheet
 from labrelay.steps.gate import Gate, is_judged
 from labrelay.steps.home import Home
@@ -104,12 +104,13 @@ def ingest(home: Home, run: InstrumentRun, folder: Path) -> Ingested:
     """Store an instrument run's files, judge its reads and write its datasets.
 
     `folder` is a file where the run is one, whose other files lie beside it. Doing it again stores nothing twice and
-    ends the same. Cost: each new file is read exactly once; a transaction a group of mates or a bundle of small files.
+    ends the same; a stored run gains files that were missing. Cost: each new file is read exactly once; a transaction
+    a group of mates or a bundle of small files.
 
     Raises:
         RefusedInput: The run, or files in it, are not acceptable; carries every problem. Groups that passed stay
             stored, unseen without a manifest, and are not read again by the next try.
-        Conflict: The folder has changed after it was stored, parts of it are stored with another run, or a file of this
+        Conflict: A stored file of the folder is another now, parts of it are stored with another run, or a file of this
             name was another one.
         Busy: Another process ingests this run.
     """
@@ -119,38 +120,47 @@ def ingest(home: Home, run: InstrumentRun, folder: Path) -> Ingested:
         raise Conflict(taken.sentence)
     with home.records.write() as session:
         row = intake.see(session, run, str(folder))
-    if row.state == "stored":
-        return _stored_before(home, run, row, folder)
+    added = _added(home, run, row, folder) if row.state == "stored" else None
+    if row.state == "stored" and row.fingerprint == fingerprint(run):
+        return Ingested(run.id, already=len(run.files))
     _refuse(home, run, errors_of(run.problems), folder)
     with lease.held(home.records, f"the ingest of {run.run_id}") as held, _kept_from_the_collector():
-        return _Ingest(home, run, folder.parent if folder.is_file() else folder, held).run_all()
+        return _Ingest(home, run, folder, held, added).run_all()
 
 
-def _stored_before(home: Home, run: InstrumentRun, row: InstrumentRunRow, folder: Path) -> Ingested:
+def _added(home: Home, run: InstrumentRun, row: InstrumentRunRow, folder: Path) -> list[str]:
+    """Return the files that a stored run gains; a reason why it does not is on record, so that nobody asks again."""
     if folder.is_file():
         check_same_file(home, run, row, folder)
-    if row.fingerprint != fingerprint(run):
-        raise Conflict(
-            f"the folder of {run.run_id} has changed since it was stored on {(row.stored_at or '')[:16]}: "
-            f"stored files are never replaced; `labrelay lineage --down {run.id}` shows what was taken"
-        )
-    return Ingested(run.id, already=len(run.files))
+    if row.fingerprint == fingerprint(run):
+        return []
+    try:
+        return added_files(home, run, row, folder.parent if folder.is_file() else folder)
+    except Conflict as changed:
+        with home.records.write() as session:
+            intake.refuse(session, run.id, str(changed))
+        raise
 
 
 def _refuse(home: Home, run: InstrumentRun, problems: Sequence[Problem], folder: Path) -> None:
     if problems:
         with home.records.write() as session:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            intake.refuse(session, run.id, f"{problems[0]}{more}")
-            sign_sheet(home, session, "refused", intake.content_of(run), run.id, now())
+            if intake.refuse(session, run.id, f"{problems[0]}{more}"):
+                sign_sheet(home, session, "refused", intake.content_of(run), run.id, now())
         raise RefusedInput(f"the instrument run {run.run_id} in {folder}", problems)
 
 
 class _Ingest:
     """One ingest under its lease."""
 
-    def __init__(self, home: Home, run: InstrumentRun, folder: Path, held: Lease) -> None:
-        self.home, self.run, self.folder, self.lease = home, run, folder, held
+    def __init__(
+        self, home: Home, run: InstrumentRun, place: Path, held: Lease, added: Sequence[str] | None = None
+    ) -> None:
+        self.home, self.run, self.place, self.lease = home, run, place, held
+        self.folder = place.parent if place.is_file() else place
+        self.added = added  # to a run that is stored; None of a new one
+        self.before: frozenset[str] = frozenset()
         self.prefix = intake.raw_prefix(run.platform, run.run_id)
         self.outcome = Ingested(run.id)
         self.refs: dict[str, _Kept] = {}
@@ -161,6 +171,7 @@ class _Ingest:
     def run_all(self) -> Ingested:
         with self.home.records.read() as session:
             known = intake.files_under(session, self.home.objects.name, self.prefix)
+        self.before = frozenset(row.id for row in known.values())
         problems: list[Problem] = []
         judged = [file for file in self.run.files if is_judged(file)]
         self._store_unjudged([file for file in self.run.files if not is_judged(file)], known)
@@ -262,6 +273,9 @@ class _Ingest:
             ids = intake.add_files(session, rows, modified)
         for file, id, (ref, _role, stats) in zip(group, ids, rows, strict=True):
             self.refs[file.path] = _Kept(ref, id, stats if is_judged(file) else None)
+            if id in self.before:  # read once more, since its mate has come
+                self.outcome.already += 1
+                continue
             self.outcome.stored += 1
             self.outcome.bytes_stored += ref.size
         faultpoint("ingest.group_recorded")
@@ -282,9 +296,10 @@ class _Ingest:
     def _finish(self) -> None:
         entries = tuple(ManifestFile(path=f.path, role=f.role, ref=self.refs[f.path].ref) for f in self.run.files)
         manifest = Manifest(run_id=self.run.id, files=entries, created=datetime.now(UTC))
-        stored = write_manifest(
-            self.home.objects, f"manifests/{slug(self.run.platform)}/{slug(self.run.run_id)}.json", manifest
-        )
+        print_ = fingerprint(self.run)
+        # A manifest is never replaced: that of a run which gained files lies beside the first.
+        name = slug(self.run.run_id) + ("" if self.added is None else f"~{print_[:12]}")
+        stored = write_manifest(self.home.objects, f"manifests/{slug(self.run.platform)}/{name}.json", manifest)
         faultpoint("ingest.manifest_written")
         with self.home.records.write() as session:
             lease.confirm(session, self.lease)
@@ -293,14 +308,23 @@ class _Ingest:
             for label, files in labels.items():
                 state = "unassigned" if self._reads(files) else "no_reads"
                 dataset = intake.add_dataset(session, self.run.id, label, state, None, None)
+                if self.added is not None:
+                    intake.drop_metrics(session, dataset.id)
+                    if dataset.state == "no_reads" and state == "unassigned":
+                        dataset.state = "assigned" if dataset.sample_id else state
                 links = [(self.refs[f.path].id, f.lane, f.read) for f in files]
                 intake.link_files(session, dataset.id, links)
                 intake.add_metrics(session, dataset.id, _metrics(self.refs[f.path] for f in files))
                 self.outcome.datasets[label] = dataset.id
             measured = [*self.run.qc, *_metrics(self.refs[f.path] for files in labels.values() for f in files)]
+            if self.added is not None:
+                intake.drop_metrics(session, self.run.id)
             intake.add_metrics(session, self.run.id, measured)
             follow_instrument_run(self.home, session, self.run, measured)
-            intake.mark_stored(session, self.run.id, fingerprint(self.run), stored.key)
+            if self.added is None:
+                intake.mark_stored(session, self.run.id, print_, stored.key)
+            else:
+                intake.mark_completed(session, self.run, str(self.place), print_, stored.key, self.added)
         faultpoint("ingest.recorded")
 
     def _by_label(self) -> dict[str, list[RunFile]]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from labrelay.model.canonical import digest
-from labrelay.model.errors import LabrelayError, RefusedInput, UsageError
+from labrelay.model.errors import Conflict, LabrelayError, RefusedInput, UsageError
 from labrelay.model.faults import faultpoint
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.names import printable
@@ -27,7 +27,7 @@ from labrelay.records import observations
 from labrelay.records.observations import Observation
 from labrelay.records.schema import InstrumentRunRow
 from labrelay.steps import process as processing
-from labrelay.steps.again import taken_before
+from labrelay.steps.again import added_files, taken_before
 from labrelay.steps.eln_signs import sign_waiting
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import fingerprint
@@ -283,11 +283,11 @@ def _known(home: Home, run: InstrumentRun, folder: Path, first: Path) -> Readine
     if row is None or row.state != "stored":
         return None
     if row.fingerprint != fingerprint(run):
-        return Readiness(
-            state=FolderState.REFUSED,
-            reason=f"the folder has changed since the run was stored on {(row.stored_at or '')[:16]}: "
-            "stored files are never replaced, so bring what is new as a run of its own",
-        )
+        try:
+            more = added_files(home, run, row, folder, read=False)
+        except Conflict as changed:
+            return Readiness(state=FolderState.REFUSED, reason=str(changed))
+        return Readiness(state=FolderState.READY, reason=f"stored; {counted(len(more), 'file')} more came since")
     # A process may have been killed after the files were stored, so the steps after that are done again (for nothing
     # when they were done), once; then the outcome is on record.
     return Readiness(state=FolderState.READY, reason="stored; matching, import and routing are looked after once more")
@@ -319,9 +319,9 @@ def _take(home: Home, seen: Seen) -> Seen:
 
 
 def _is_refused(home: Home, folder: Path) -> bool:
-    wanted = select(InstrumentRunRow.id).where(
-        InstrumentRunRow.folder == str(folder), InstrumentRunRow.state == "refused"
-    )
+    row = InstrumentRunRow  # a stored one has a reason where more of it was refused
+    refused = or_(row.state == "refused", and_(row.state == "stored", row.reason.is_not(None)))
+    wanted = select(row.id).where(row.folder == str(folder), refused)
     with home.records.read() as session:
         return session.scalar(wanted) is not None
 

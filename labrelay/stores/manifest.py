@@ -85,6 +85,18 @@ def manifest_text(manifest: Manifest) -> str:
     return f'{canonical_json(before)[:-1]},"files":[{files}],{canonical_json(after)[1:]}\n'
 
 
+def read_manifest(store: ObjectStore, key: str) -> Manifest:
+    """Return the manifest that is stored at `key`.
+
+    Raises:
+        StorageFailed: It is gone, or what lies there is no manifest.
+    """
+    there = store.head(key)
+    if there is None:
+        raise StorageFailed(f"the manifest {key} is gone from {store.name}; restore it from a copy")
+    return _parse(store, there)
+
+
 def _parse(store: ObjectStore, ref: FileRef) -> Manifest:
     with store.open(ref) as opened:
         content = opened.read()

@@ -376,18 +376,6 @@ def test_a_run_that_was_stored_before_a_kill_gets_its_later_steps(
     assert process.taken == ["fc-1", "fc-1"]
 
 
-def test_a_folder_that_changes_after_it_was_stored_is_an_incident(
-    home: Home, landing: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(processing, "process", Process())
-    folder = run_folder(landing)
-    watch_rested(home)
-    (folder / BASECALLS / ALL[0]).write_bytes(b"other content")
-    seen = watch_rested(home)["fc-1"]
-    assert seen.state is FolderState.REFUSED
-    assert "has changed since the run was stored" in seen.reason
-
-
 def test_a_run_whose_stored_folder_was_moved_is_known(
     home: Home, landing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

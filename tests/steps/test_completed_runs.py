@@ -1,0 +1,146 @@
+"""A run of which files were missing when it was stored is taken again whole."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from tiny_run import BASECALLS, TinyLab
+
+from labrelay.model.errors import Conflict, RefusedInput
+from labrelay.parsers.registry import read_run
+from labrelay.records.schema import AuditRow, FileRow, InstrumentRunRow, ReadSetRow
+from labrelay.steps.announce import announce
+from labrelay.steps.home import Home
+from labrelay.steps.process import Processed, process
+from labrelay.steps.readiness import FolderState
+from labrelay.steps.watch import _known
+
+BETA = [f"{BASECALLS}/beta_S2_L001_R{mate}_001.fastq.gz" for mate in (1, 2)]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> TinyLab:
+    return TinyLab(tmp_path)
+
+
+@pytest.fixture
+def home(lab: TinyLab) -> Iterator[Home]:
+    opened = lab.open()
+    announce(opened, lab.table)
+    yield opened
+    opened.engine.stop()  # type: ignore[attr-defined]
+    opened.close()
+
+
+def take(lab: TinyLab, home: Home) -> Processed:
+    return process(home, lab.run, wait=False)
+
+
+def partial(lab: TinyLab, home: Home, *missing: str) -> None:
+    """Process the run without some files, and bring them then."""
+    kept = {path: (lab.run / path).read_bytes() for path in missing}
+    for path in missing:
+        (lab.run / path).unlink()
+    take(lab, home)
+    for path, content in kept.items():
+        (lab.run / path).write_bytes(content)
+
+
+def stored(home: Home) -> InstrumentRunRow:
+    with home.records.read() as session:
+        return session.scalars(select(InstrumentRunRow)).one()
+
+
+def test_a_sample_whose_files_came_later_gets_its_workflow_run_and_no_file_is_stored_twice(
+    lab: TinyLab, home: Home
+) -> None:
+    partial(lab, home, *BETA)
+    first = stored(home)
+    done = take(lab, home)
+    assert (done.stored, done.imported, done.submitted) == (2, 1, 1)
+    again = take(lab, home)
+    assert (again.stored, again.imported, again.submitted) == (0, 0, 0)
+    with home.records.read() as session:
+        keys = list(session.scalars(select(FileRow.key).where(FileRow.key.startswith("raw/"))))
+        told = session.scalars(select(AuditRow).where(AuditRow.action == "instrument_run.completed")).one()
+    assert len(keys) == len(set(keys)) == 7
+    assert told.detail["first"] == BETA
+    assert stored(home).stored_at == first.stored_at
+
+
+def test_a_mate_that_came_later_makes_its_single_reads_a_pair(lab: TinyLab, home: Home) -> None:
+    partial(lab, home, BETA[1])
+    done = take(lab, home)
+    assert (done.stored, done.imported) == (1, 1)
+    with home.records.read() as session:
+        rows = session.scalars(select(ReadSetRow)).all()
+    assert sorted((row.status, len(row.source["files"])) for row in rows) == [
+        ("ACTIVE", 2),
+        ("ACTIVE", 2),
+        ("SUPERSEDED", 1),
+    ]
+
+
+def test_a_copy_made_anew_is_compared_by_its_bytes(lab: TinyLab, home: Home) -> None:
+    again = shutil.copytree(lab.run, lab.root / "again" / lab.run.name)
+    for path in BETA:
+        (lab.run / path).unlink()
+    take(lab, home)
+    for path in again.rglob("*.*"):
+        path.touch()
+    assert process(home, again, wait=False).stored == 2
+
+
+def test_a_changed_file_beside_the_new_ones_is_named_and_nothing_of_it_is_taken(lab: TinyLab, home: Home) -> None:
+    partial(lab, home, *BETA)
+    sheet = lab.run / "RTAComplete.txt"
+    sheet.write_text(sheet.read_text().replace("12:00", "12:01"))
+    before = stored(home)
+    with pytest.raises(Conflict, match=r"RTAComplete\.txt has other bytes than were stored; .*put back"):
+        take(lab, home)
+    after = stored(home)
+    assert (after.state, after.manifest_key) == ("stored", before.manifest_key)
+
+
+def test_a_damaged_file_that_came_later_is_refused_and_the_stored_run_stays_stored(lab: TinyLab, home: Home) -> None:
+    partial(lab, home, *BETA)
+    good = (lab.run / BETA[1]).read_bytes()
+    (lab.run / BETA[1]).write_bytes(good[:-20])
+    with pytest.raises(RefusedInput):
+        take(lab, home)
+    assert stored(home).state == "stored"
+    (lab.run / BETA[1]).write_bytes(good)
+    assert take(lab, home).submitted == 1
+
+
+@pytest.mark.parametrize("point", ["ingest.group_recorded", "ingest.manifest_written"])
+def test_a_completion_that_is_stopped_goes_on(
+    lab: TinyLab, home: Home, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial(lab, home, *BETA)
+
+    def stop(name: str) -> None:
+        if name == point:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("labrelay.steps.ingest.faultpoint", stop)
+        with pytest.raises(KeyboardInterrupt):
+            take(lab, home)
+    done = take(lab, home)
+    assert (done.stored, done.submitted) == (0, 1)
+
+
+def test_a_scan_takes_what_was_added_and_refuses_what_was_changed(lab: TinyLab, home: Home) -> None:
+    partial(lab, home, *BETA)
+    run = read_run(lab.run)
+    seen = _known(home, run, lab.run, lab.run)
+    assert seen is not None
+    assert (seen.state, seen.reason) == (FolderState.READY, "stored; 2 files more came since")
+    (lab.run / "RTAComplete.txt").write_text("other\n")
+    seen = _known(home, read_run(lab.run), lab.run, lab.run)
+    assert seen is not None
+    assert seen.state is FolderState.REFUSED
+    assert "RTAComplete.txt has other bytes" in seen.reason
