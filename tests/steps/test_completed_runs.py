@@ -1,6 +1,10 @@
 """A run of which files were missing when it was stored is taken again whole."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +22,16 @@ from labrelay.steps.readiness import FolderState
 from labrelay.steps.watch import _known
 
 BETA = [f"{BASECALLS}/beta_S2_L001_R{mate}_001.fastq.gz" for mate in (1, 2)]
+
+INGEST = """
+import sys
+from pathlib import Path
+from labrelay.parsers.registry import read_run
+from labrelay.steps.home import open_home
+from labrelay.steps.ingest import ingest
+folder = Path(sys.argv[2])
+ingest(open_home(Path(sys.argv[1])), read_run(folder), folder)
+"""
 
 
 @pytest.fixture
@@ -115,22 +129,30 @@ def test_a_damaged_file_that_came_later_is_refused_and_the_stored_run_stays_stor
     assert take(lab, home).submitted == 1
 
 
-@pytest.mark.parametrize("point", ["ingest.group_recorded", "ingest.manifest_written"])
-def test_a_completion_that_is_stopped_goes_on(
-    lab: TinyLab, home: Home, point: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+# (point, files that are still to be stored afterwards)
+KILLS = [
+    ("store.staged", 2),
+    ("store.durable", 2),
+    ("ingest.group_stored", 2),
+    ("ingest.group_recorded", 0),
+    ("ingest.manifest_written", 0),
+    ("ingest.recorded", 0),
+]
+
+
+@pytest.mark.parametrize(("point", "left"), KILLS)
+def test_a_completion_that_is_killed_goes_on(lab: TinyLab, home: Home, point: str, left: int) -> None:
     partial(lab, home, *BETA)
-
-    def stop(name: str) -> None:
-        if name == point:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr("labrelay.steps.ingest.faultpoint", stop)
-        with pytest.raises(KeyboardInterrupt):
-            take(lab, home)
+    command = [sys.executable, "-c", INGEST, str(home.path), str(lab.run)]
+    child = subprocess.run(command, env={**os.environ, "LABRELAY_FAULT": f"{point}:1:kill"})
+    assert child.returncode == -signal.SIGKILL
     done = take(lab, home)
-    assert (done.stored, done.submitted) == (0, 1)
+    assert (done.stored, done.submitted) == (left, 1)
+    with home.records.read() as session:
+        keys = list(session.scalars(select(FileRow.key).where(FileRow.key.startswith("raw/"))))
+        told = list(session.scalars(select(AuditRow).where(AuditRow.action == "instrument_run.completed")))
+    assert len(keys) == len(set(keys)) == 7
+    assert len(told) == 1
 
 
 def test_a_scan_takes_what_was_added_and_refuses_what_was_changed(lab: TinyLab, home: Home) -> None:

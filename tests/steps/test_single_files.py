@@ -182,7 +182,9 @@ def test_files_that_lie_in_a_landing_folder_are_taken_each_with_its_own_when_the
     found = {seen.folder.name: seen for seen in scan(home)}
     left = found.pop("landing").reason
     assert "1 file of instruments in no folder of their own, such as reads_R1.fastq.gz" in left
+    assert "links are not followed" in found["link.ab1"].reason
     assert {name: seen.state for name, seen in found.items()} == {
+        "link.ab1": FolderState.WAITING,
         "tissue.imzML": FolderState.WAITING,
         "310.ab1": FolderState.WAITING,
     }
@@ -193,6 +195,7 @@ def test_files_that_lie_in_a_landing_folder_are_taken_each_with_its_own_when_the
     assert {seen.folder.name: seen.state for seen in taken if seen.folder != landing} == {
         "tissue.imzML": FolderState.DONE,
         "310.ab1": FolderState.DONE,
+        "link.ab1": FolderState.WAITING,
     }, [seen.reason for seen in taken]
     assert watch_folder(home, landing / "tissue.imzML").state is FolderState.DONE
 
