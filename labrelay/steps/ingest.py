@@ -49,6 +49,8 @@ ORDER = {
 
 EDITIONS = 10  # of one file: an instrument's folder that is corrected more often is somebody's workbench
 NEW_OBJECTS = 20_000  # are some MB, and some hundred files
+_SEARCHES = Lock()
+_usual: list[tuple[int, int, int]] = []  # how often Python searches for garbage, once for each ingest of this process
 
 
 @dataclass
@@ -70,14 +72,22 @@ def _kept_from_the_collector() -> Iterator[None]:
     A run of a hundred thousand files is a million objects that stay. Searching them again and again takes longer than
     writing their rows.
     """
-    often, *rest = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(max(often, NEW_OBJECTS), *rest)
+    with _SEARCHES:
+        if not _usual:
+            _usual.append(gc.get_threshold())
+            often, *rest = _usual[0]
+            gc.set_threshold(often and max(often, NEW_OBJECTS), *rest)  # nought is never
+        else:
+            _usual.append(_usual[0])
+        gc.freeze()
     try:
         yield
     finally:
-        gc.set_threshold(often, *rest)
-        gc.unfreeze()
+        with _SEARCHES:
+            before = _usual.pop()
+            if not _usual:  # the last one of several at once
+                gc.set_threshold(*before)
+                gc.unfreeze()
 
 
 def _modified(source: Path) -> int | None:
