@@ -19,7 +19,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from labrelay.model.canonical import digest
-from labrelay.model.errors import Conflict, RefusedInput
+from labrelay.model.errors import Busy, Conflict, RefusedInput
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import PRIMARY, FileRef, FileRole
 from labrelay.model.instrument import InstrumentRun, RunFile
@@ -135,7 +135,17 @@ def ingest(home: Home, run: InstrumentRun, folder: Path) -> Ingested:
         return Ingested(run.id, already=len(run.files))
     _refuse(home, run, errors_of(run.problems), folder)
     with lease.held(home.records, f"the ingest of {run.run_id}") as held, _kept_from_the_collector():
+        if added is not None:
+            _refuse_if_more_came(home, row)
         return _Ingest(home, run, folder, held, added).run_all()
+
+
+def _refuse_if_more_came(home: Home, before: InstrumentRunRow) -> None:
+    """See, under the lease, that what a stored run gains was found beside what is stored of it still."""
+    with home.records.read() as session:
+        row = session.get_one(InstrumentRunRow, before.id)
+    if row.fingerprint != before.fingerprint:
+        raise Busy(f"{row.run_id}: another process has stored more of it meanwhile; repeat the command")
 
 
 def _added(home: Home, run: InstrumentRun, row: InstrumentRunRow, folder: Path) -> list[str]:
