@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def _made(home: Home, asked: Asked, out: Path) -> tuple[int, bool]:
     tell, scratch = home.progress, scratch_of(home, asked.key)
     # Beside the scratch, which goes while it is held, and stays; another process may have ended just before. Two of
     # different base calls into one folder would each take hours, and meet where the second one gets its name.
-    place = scratch.with_name(f"demultiplex-to-{digest(str(out.resolve()))[:16]}{LOCK}")
+    place = scratch.with_name(f"demultiplex-to-{hashlib.sha256(os.fsencode(out.resolve())).hexdigest()[:16]}{LOCK}")
     with (
         file_lock(scratch.with_suffix(LOCK), f"the conversion of {asked.run.run_id}"),
         file_lock(place, f"{out}, which a conversion is making"),

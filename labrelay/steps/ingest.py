@@ -19,7 +19,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from labrelay.model.canonical import digest
-from labrelay.model.errors import Conflict, RefusedInput
+from labrelay.model.errors import Busy, Conflict, RefusedInput
 from labrelay.model.faults import faultpoint
 from labrelay.model.files import PRIMARY, FileRef, FileRole
 from labrelay.model.instrument import InstrumentRun, RunFile
@@ -49,6 +49,8 @@ ORDER = {
 
 EDITIONS = 10  # of one file: an instrument's folder that is corrected more often is somebody's workbench
 NEW_OBJECTS = 20_000  # are some MB, and some hundred files
+_SEARCHES = Lock()
+_usual: list[tuple[int, int, int]] = []  # how often Python searches for garbage, once for each ingest of this process
 
 
 @dataclass
@@ -70,14 +72,22 @@ def _kept_from_the_collector() -> Iterator[None]:
     A run of a hundred thousand files is a million objects that stay. Searching them again and again takes longer than
     writing their rows.
     """
-    often, *rest = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(max(often, NEW_OBJECTS), *rest)
+    with _SEARCHES:
+        if not _usual:
+            _usual.append(gc.get_threshold())
+            often, *rest = _usual[0]
+            gc.set_threshold(often and max(often, NEW_OBJECTS), *rest)  # nought is never
+        else:
+            _usual.append(_usual[0])
+        gc.freeze()
     try:
         yield
     finally:
-        gc.set_threshold(often, *rest)
-        gc.unfreeze()
+        with _SEARCHES:
+            before = _usual.pop()
+            if not _usual:  # the last one of several at once
+                gc.set_threshold(*before)
+                gc.unfreeze()
 
 
 def _modified(source: Path) -> int | None:
@@ -125,7 +135,17 @@ def ingest(home: Home, run: InstrumentRun, folder: Path) -> Ingested:
         return Ingested(run.id, already=len(run.files))
     _refuse(home, run, errors_of(run.problems), folder)
     with lease.held(home.records, f"the ingest of {run.run_id}") as held, _kept_from_the_collector():
+        if added is not None:
+            _refuse_if_more_came(home, row)
         return _Ingest(home, run, folder, held, added).run_all()
+
+
+def _refuse_if_more_came(home: Home, before: InstrumentRunRow) -> None:
+    """See, under the lease, that what a stored run gains was found beside what is stored of it still."""
+    with home.records.read() as session:
+        row = session.get_one(InstrumentRunRow, before.id)
+    if row.fingerprint != before.fingerprint:
+        raise Busy(f"{row.run_id}: another process has stored more of it meanwhile; repeat the command")
 
 
 def _added(home: Home, run: InstrumentRun, row: InstrumentRunRow, folder: Path) -> list[str]:

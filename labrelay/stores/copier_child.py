@@ -61,8 +61,8 @@ def _hold(source: str, temp: str) -> Held:
         content = os.read(handle, before.st_size + 1)  # one more, to see a file that grows
         held = _write(content, temp)
         after, named = os.fstat(handle), os.lstat(source)
-        rested = (before.st_size, before.st_mtime_ns) == (len(content), after.st_mtime_ns)
-        if not rested or (named.st_ino, named.st_dev) != (after.st_ino, after.st_dev):
+        rested = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+        if not rested or len(content) != after.st_size or (named.st_ino, named.st_dev) != (after.st_ino, after.st_dev):
             raise OSError(source)
     finally:
         os.close(handle)
@@ -71,11 +71,13 @@ def _hold(source: str, temp: str) -> Held:
 
 def _write(content: bytes, temp: str) -> Held:
     sha256 = hashlib.sha256(content).hexdigest()
-    handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+    handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if os.write(handle, content) != len(content):
             raise OSError(temp)  # the disk is full: whoever comes next is told so
-        return sha256, len(content), note(handle, sha256)
+        noted = note(handle, sha256)  # while its mode lets us write: an attribute asks for that again
+        os.fchmod(handle, 0o444)
+        return sha256, len(content), noted
     finally:
         os.close(handle)
 
@@ -83,7 +85,6 @@ def _write(content: bytes, temp: str) -> Held:
 def main() -> None:
     """Answer requests, a line of JSON each, until there is nobody to ask any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its master is told, and ends it
-    os.umask(0)  # a stored file may be read by all, whoever stored it
     while select.select([sys.stdin], [], [], IDLE_SECONDS)[0] and (line := sys.stdin.readline()):
         asked = json.loads(line)
         answer = hold(asked["folder"], asked["sources"]) if "folder" in asked else name(asked["pairs"])

@@ -28,9 +28,11 @@ class Copier:
     """One such process."""
 
     def __init__(self) -> None:
-        # Without what is installed beside it: only the standard library, and this package by its place.
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        argv = [sys.executable, "-S", "-m", copier_child.__name__]
+        # Without what is installed beside it, or lies where we stand: only the standard library, and this package by
+        # its place. The bytes of names are the same there as here, whoever chose UTF-8.
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2].absolute())}
+        utf8 = f"utf8={sys.flags.utf8_mode}"
+        argv = [sys.executable, "-P", "-S", "-X", utf8, "-m", copier_child.__name__]
         self._process = subprocess.Popen(
             argv, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -39,6 +41,11 @@ class Copier:
     def pid(self) -> int:
         """The process's number."""
         return self._process.pid
+
+    @property
+    def lives(self) -> bool:
+        """Tell whether it has not ended, as it does after a while without work."""
+        return self._process.poll() is None
 
     def ask(self, request: dict[str, object]) -> object:
         """Return its answer.
@@ -77,9 +84,7 @@ class Pool:
         Raises:
             OSError: None can be started.
         """
-        with self._lock:
-            copier = self._idle.pop() if self._idle else None
-        copier = copier or Copier()
+        copier = self._living() or Copier()
         try:
             yield copier
         except BaseException:
@@ -94,6 +99,15 @@ class Pool:
             while self._idle:
                 self._idle.pop().end()
 
+    def _living(self) -> Copier | None:
+        with self._lock:
+            while self._idle:
+                copier = self._idle.pop()
+                if copier.lives:
+                    return copier
+                copier.end()
+        return None
+
     def _forget(self) -> None:
         # Two who ask one copier would get each other's answers; and the lock may be held by a thread that is not here.
         self._idle, self._lock = [], Lock()
@@ -106,14 +120,21 @@ def hold(folder: Path, sources: Sequence[Path]) -> list[Held]:
     """Let a copier read files into `folder` under their numbers; return what the first ones are, perhaps not all."""
     if len(sources) < WORTH:
         return []
-    answer = _asked({"folder": str(folder), "sources": [str(source) for source in sources]})
+    answer = _asked({"folder": _from_here(str(folder)), "sources": [_from_here(str(source)) for source in sources]})
     return [(str(sha256), int(size), bool(noted)) for sha256, size, noted in answer] if isinstance(answer, list) else []
 
 
 def name(pairs: Sequence[tuple[str, str]]) -> int:
     """Let a copier give held files their names; return how many of the first ones have them, perhaps not all."""
-    answer = _asked({"pairs": pairs}) if len(pairs) >= WORTH else 0
+    if len(pairs) < WORTH:
+        return 0
+    answer = _asked({"pairs": [(_from_here(temp), _from_here(path)) for temp, path in pairs]})
     return answer if isinstance(answer, int) else 0
+
+
+def _from_here(path: str) -> str:
+    # A copier stands where this process stood when it was started.
+    return path if path.startswith("/") else f"{Path.cwd()}/{path}"
 
 
 def _asked(request: dict[str, object]) -> object:

@@ -95,7 +95,8 @@ def hold_many(
         owned.callback(_remove, folder)
         held = _held_by_a_copier(store, files, folder, on_bytes)
         for number, file in list(enumerate(files))[len(held) :]:
-            held.append(_hold(store, *file, f"{folder}/{number}", on_bytes))
+            # Under a name of its own, as a copier that was killed leaves some that it did not tell of.
+            held.append(_hold(store, *file, f"{folder}/own-{number}", on_bytes))
         flush.files([temp for temp, _ref, _noted in held])
         faultpoint("store.many_staged")
         return FolderStagedMany(store, flush, held, owned.pop_all())

@@ -6,17 +6,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from tiny_run import BASECALLS, TinyLab
 
-from labrelay.model.errors import Conflict, RefusedInput
+from labrelay.model.errors import Busy, Conflict, RefusedInput
 from labrelay.parsers.registry import read_run
+from labrelay.records import lease
+from labrelay.records.database import Database
 from labrelay.records.schema import AuditRow, FileRow, InstrumentRunRow, ReadSetRow
 from labrelay.steps.announce import announce
 from labrelay.steps.home import Home
+from labrelay.steps.ingest import ingest
 from labrelay.steps.process import Processed, process
 from labrelay.steps.readiness import FolderState
 from labrelay.steps.watch import _known
@@ -166,3 +170,28 @@ def test_a_scan_takes_what_was_added_and_refuses_what_was_changed(lab: TinyLab, 
     assert seen is not None
     assert seen.state is FolderState.REFUSED
     assert "RTAComplete.txt has other bytes" in seen.reason
+
+
+def test_an_older_look_at_a_folder_takes_nothing_back_from_a_run_that_gained_more_meanwhile(
+    lab: TinyLab, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial(lab, home, *BETA)
+    paths = [lab.run / path for path in BETA]
+    contents = [path.read_bytes() for path in paths]
+    paths[1].unlink()
+    older = read_run(lab.run)
+    paths[1].write_bytes(contents[1])
+    held = lease.held
+    taken: list[str] = []
+
+    def after_another(db: Database, name: str) -> AbstractContextManager[lease.Lease]:
+        if not taken:
+            taken.append(name)
+            ingest(home, read_run(lab.run), lab.run)
+        return held(db, name)
+
+    monkeypatch.setattr(lease, "held", after_another)
+    with pytest.raises(Busy, match="another process has stored more of it meanwhile"):
+        ingest(home, older, lab.run)
+    monkeypatch.undo()
+    assert ingest(home, read_run(lab.run), lab.run).stored == 0

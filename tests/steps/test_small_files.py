@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from sqlalchemy import event, func, select
 from labrelay.model.errors import RefusedInput, StorageFailed
 from labrelay.parsers.registry import read_run
 from labrelay.records.schema import FileRow, InstrumentRunRow
+from labrelay.steps import ingest as ingest_step
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import Ingested, ingest
 from labrelay.stores import many
@@ -164,3 +166,14 @@ def test_a_file_with_a_suppliers_checksum_is_judged_alone_among_small_ones(home:
     assert stored(home) == COUNT - 1
     with home.records.read() as session:
         assert [row.state for row in session.scalars(select(InstrumentRunRow))] == ["refused"]
+
+
+def test_two_ingests_at_once_leave_pythons_search_for_garbage_as_it_was() -> None:
+    usual = gc.get_threshold()
+    first, second = ingest_step._kept_from_the_collector(), ingest_step._kept_from_the_collector()
+    first.__enter__()
+    second.__enter__()
+    assert gc.get_threshold()[0] > usual[0]
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert gc.get_threshold() == usual

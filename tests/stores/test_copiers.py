@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,13 @@ def test_few_files_start_no_process(store: FolderObjectStore, files: Files, pool
     assert len(pool) == 0
 
 
+def die_within_the_answer(request: dict[str, Any]) -> object:
+    """Do what is asked, as far as files go, and tell of half of it."""
+    if "folder" in request:
+        copier_child.hold(request["folder"], request["sources"])
+    return json.loads("[[1, ")
+
+
 @pytest.mark.parametrize("which", ["killed", "dead within its answer", "not to be had"])
 def test_a_copier_that_dies_or_cannot_be_started_costs_nothing_but_time(
     store: FolderObjectStore, files: Files, pool: copiers.Pool, monkeypatch: pytest.MonkeyPatch, which: str
@@ -101,10 +109,11 @@ def test_a_copier_that_dies_or_cannot_be_started_costs_nothing_but_time(
                 os.kill(copier.pid, signal.SIGKILL)
                 os.waitid(os.P_PID, copier.pid, os.WEXITED | os.WNOWAIT)
             else:
-                monkeypatch.setattr(copier, "ask", lambda _request: json.loads("[[1, "))
+                monkeypatch.setattr(copier, "ask", die_within_the_answer)
     by_us = names_given(monkeypatch)
     refs = put_many(store, files)
     assert [ref.key for ref in refs] == [key for _source, key in files]
+    assert list((store.root / STAGING).iterdir()) == []
     assert "store.many_durable" in by_us
     for ref in refs:
         store.verify(ref)
@@ -152,12 +161,64 @@ def test_a_file_that_changes_while_it_is_read_is_left_to_the_caller(
     write = copier_child._write
 
     def grow(content: bytes, temp: str) -> copier_child.Held:
-        files[3][0].write_bytes(b"grown") if temp.endswith("/3") else None
+        if temp.endswith("/3"):  # within the time that a file system's clock stands still
+            before = files[3][0].stat()
+            files[3][0].write_bytes(content + b"grown")
+            os.utime(files[3][0], ns=(before.st_atime_ns, before.st_mtime_ns))
         return write(content, temp)
 
     monkeypatch.setattr(copier_child, "_write", grow)
     assert len(copier_child.hold(str(tmp_path), [str(source) for source, _key in files])) == 3
     assert not (tmp_path / "3").exists()
+
+
+def test_a_hash_is_noted_while_the_file_may_be_written_as_an_attribute_asks_of_all_but_root(
+    tmp_path: Path, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+
+    def note(handle: int, _sha256: str) -> bool:
+        modes.append(stat.S_IMODE(os.fstat(handle).st_mode))
+        return True
+
+    monkeypatch.setattr(copier_child, "note", note)
+    copier_child.hold(str(tmp_path), [str(files[0][0])])
+    assert modes == [0o600]
+    assert stat.S_IMODE((tmp_path / "0").stat().st_mode) == 0o444
+
+
+def test_a_kept_copier_finds_files_from_where_its_master_stands_now(
+    tmp_path: Path, pool: copiers.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("one", "two"):
+        (tmp_path / place / "run").mkdir(parents=True)
+        for number in range(6):
+            (tmp_path / place / "run" / f"{number}.tif").write_text(f"{place} {number}")
+        monkeypatch.chdir(tmp_path / place)
+        relative = FolderObjectStore(Path("objects"))
+        put_many(relative, [(Path("run") / f"{number}.tif", f"raw/{number}.tif") for number in range(6)])
+    assert len(pool) == 1
+    assert (tmp_path / "two/objects/raw/3.tif").read_text() == "two 3"
+
+
+def test_a_copier_runs_nothing_that_lies_in_the_folder_where_its_master_stands(
+    tmp_path: Path, pool: copiers.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hashlib.py").write_text("open('ran', 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    with pool.one() as copier:
+        assert copier.ask({"pairs": []}) == 0
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_copier_that_ended_without_work_is_followed_by_another(pool: copiers.Pool) -> None:
+    with pool.one() as ended:
+        os.kill(ended.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    with pool.one() as copier:
+        assert copier.pid != ended.pid
+        assert copier.ask({"pairs": []}) == 0
+    assert not Path(f"/proc/{ended.pid}").exists(), "nothing is left of it"
 
 
 def test_a_copier_ends_with_its_master(tmp_path: Path) -> None:
