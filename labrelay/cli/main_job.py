@@ -328,6 +328,7 @@ def _waits(found: Overview) -> None:
             f"{u.label} of {u.instrument_run} has no sample: labrelay assign {u.dataset} SAMPLE"
             for u in found.unassigned[:SHOWN]
         ),
+        _count(len(found.unassigned) - SHOWN, "more dataset", "without a sample: announce them by a table"),
         *(f"{r.folder} was refused: {r.reason}" for r in found.refused[:SHOWN]),
         *(
             f"{each.folder} was not taken at {each.looked_at[:16].replace('T', ' ')} UTC: {each.reason}"

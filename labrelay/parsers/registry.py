@@ -355,6 +355,9 @@ def _unknown(listing: Listing, platform: str | None, *, alone: bool) -> list[Pro
     told = [error("ZERO_BYTE_FILE", _EMPTY, entry.path) for entry in empty[:SHOWN]]
     if empty and len(empty) == len(listing.files):
         return told
+    if not listing.files and platform is None and not alone:
+        # What it holds instead is told by the listing, where it is something.
+        return [error("UNKNOWN_FOLDER", "no file lies in it: bring the run, or name the folder that holds it")]
     return [error("UNKNOWN_FOLDER", f"{_held(listing, alone)}: {_looked_for(platform)}"), *told]
 
 

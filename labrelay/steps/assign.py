@@ -151,7 +151,9 @@ def _dataset_row(session: Session, text: str) -> DatasetRow:
 
 def _one(rows: Sequence[Row], kind: str, text: str) -> Row:
     if not rows:
-        raise NotFound(f"there is no {kind} {text}: `labrelay status` lists those that wait")
+        raise NotFound(
+            f"there is no {kind} {text}: `labrelay status` lists what waits, and `labrelay announce` brings new samples"
+        )
     if len(rows) > 1:
         raise UsageError(f"{len(rows)} {kind}s fit {text}: give its id")
     return rows[0]

@@ -190,4 +190,6 @@ def _mates_without_mates(run: InstrumentRun) -> Iterator[str]:
 
 def _span(span: timedelta) -> str:
     minutes = span.total_seconds() / 60
+    if minutes < 1:
+        return f"{span.total_seconds():.0f} s"
     return f"{minutes:.3g} min" if minutes < 120 else f"{minutes / 60:.3g} h"

@@ -118,7 +118,7 @@ class Lab:
     def end(self, state: RunState = RunState.COMPLETE, failure: str | None = None) -> None:
         """End and record all live runs."""
         with self.home.records.write() as session:
-            for attempt in runs.live_attempts(session):
+            for attempt in runs.live(session):
                 status = EngineStatus(state=state, at=datetime.now(UTC), message=failure)
                 runs.apply_event(session, attempt.token, status)
                 session.get_one(WorkflowRunRow, attempt.run_id).recorded_at = now()

@@ -48,14 +48,16 @@ def test_reads_beside_the_folders_wait_for_a_folder_of_their_own(home: Home, lan
     )
 
 
-def test_files_of_no_instrument_beside_the_folders_and_links_are_not_told(
+def test_files_of_no_instrument_beside_the_folders_are_not_told_and_a_link_is(
     home: Home, landing: Path, tmp_path: Path
 ) -> None:
     (landing / "notes.txt").write_text("x")
     (tmp_path / "a.fastq").write_bytes(b"x")
     (landing / "a.fastq").symlink_to(tmp_path / "a.fastq")
     (landing / ".hidden.fastq").write_bytes(b"x")
-    assert scan(home) == []
+    seen = only(home)
+    assert (seen.folder.name, seen.state) == ("a.fastq", FolderState.WAITING)
+    assert "links are not followed" in seen.reason
 
 
 def test_only_so_many_files_are_looked_at(landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
