@@ -102,7 +102,7 @@ def test_a_plate_that_nobody_announced_waits_and_an_empty_folder_is_refused(lab:
     done = process(lab, plate(tmp_path))
     assert [each.label for each in done.unassigned] == ["PLATE7"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RefusedInput, match="no sign of a run"):
+    with pytest.raises(RefusedInput, match="no file lies in it"):
         process(lab, tmp_path / "empty")
     lab.close()
 
