@@ -13,7 +13,7 @@ from labrelay.model.imaging import ImageAt, Plate
 from labrelay.model.instrument import Detection, InstrumentRun, RunFile
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
-from labrelay.model.words import counted
+from labrelay.model.words import counted, first_of
 from labrelay.parsers.image_names import ImageName, is_image, parse_image_name
 from labrelay.parsers.listing import Entry, Listing, open_regular
 from labrelay.parsers.text import warning
@@ -101,8 +101,8 @@ def _uneven(files: Iterable[RunFile]) -> Iterator[Problem]:
         usual = Counter(wells.values()).most_common(1)[0][0]
         fewer = sorted(well for well, count in wells.items() if count < usual)
         if fewer and len(wells) > 1:
-            some = f"{', '.join(fewer[:3])}{f' and {len(fewer) - 3} more' if len(fewer) > 3 else ''}"
-            text = f"of {printable(plate, 60)} most wells have {counted(usual, 'image')}, and fewer have {some}"
+            most = f"of {printable(plate, 60)} most wells have {counted(usual, 'image')}"
+            text = f"{most}, and fewer have {first_of(fewer, 3)}"
             yield warning("MISSING_IMAGE", f"{text}: is all here?")
 
 

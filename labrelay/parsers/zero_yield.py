@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from labrelay.model.files import FileRole
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
+from labrelay.parsers.listing import open_regular
 from labrelay.parsers.text import warning
 
 _COUNTS = {
@@ -42,16 +44,17 @@ def zero_yield(run: InstrumentRun, root: Path) -> Problem | None:
     files = [file for file in run.files if file.role is FileRole.READS]
     if not files or any(file.size > MOST_EMPTY for file in files):
         return None
-    if not all(file.size == 0 or _is_empty(root / file.path) for file in files):
+    if not all(file.size == 0 or _is_empty(root, file.path) for file in files):
         return None
     what = counted(len(files), "file of reads, which holds", "files of reads, which hold")
     return warning("ZERO_YIELD", f"nothing came of this run: {what} not one read; look at what was loaded")
 
 
-def _is_empty(path: Path) -> bool:
+def _is_empty(root: Path, path: str) -> bool:
     """Tell whether a small file holds nothing once it is unpacked; one that cannot be read is left to the gate."""
     try:
-        data = path.read_bytes()
+        with os.fdopen(open_regular(root, path), "rb") as source:
+            data = source.read()
         while data.startswith(_GZIP):  # bgzip writes several members, the last of them empty
             member = zlib.decompressobj(wbits=31)
             if member.decompress(data, 1) or not member.eof:

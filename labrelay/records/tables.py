@@ -70,9 +70,8 @@ def short_table(results: Sequence[Result], most: int) -> tuple[Table, int]:
     """
     names = _names(results)
     judged = {threshold.metric for result in results for threshold in result.thresholds}
-    first, rows = _measured(
-        results, [name for name in names if name in sorted(names, key=lambda each: each not in judged)[:most]]
-    )
+    shown = set(sorted(names, key=lambda each: each not in judged)[:most])
+    first, rows = _measured(results, [name for name in names if name in shown])
     columns = (*first, Column("Workflow"), Column("Reference"), Column("Ended (UTC)"))
     last = [
         (f"{r.workflow.name} {r.workflow.version}", r.reference.name if r.reference else "", _minute(r.ended))

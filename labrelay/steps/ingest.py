@@ -130,9 +130,13 @@ def ingest(home: Home, run: InstrumentRun, folder: Path) -> Ingested:
         raise Conflict(taken.sentence)
     with home.records.write() as session:
         row = intake.see(session, run, str(folder))
-    added = _added(home, run, row, folder) if row.state == "stored" else None
-    if row.state == "stored" and row.fingerprint == fingerprint(run):
-        return Ingested(run.id, already=len(run.files))
+    added = None
+    if row.state == "stored":
+        if folder.is_file():
+            check_same_file(home, run, row, folder)
+        if row.fingerprint == fingerprint(run):
+            return Ingested(run.id, already=len(run.files))
+        added = _added(home, run, row, folder)
     _refuse(home, run, errors_of(run.problems), folder)
     with lease.held(home.records, f"the ingest of {run.run_id}") as held, _kept_from_the_collector():
         if added is not None:
@@ -150,10 +154,6 @@ def _refuse_if_more_came(home: Home, before: InstrumentRunRow) -> None:
 
 def _added(home: Home, run: InstrumentRun, row: InstrumentRunRow, folder: Path) -> list[str]:
     """Return the files that a stored run gains; a reason why it does not is on record, so that nobody asks again."""
-    if folder.is_file():
-        check_same_file(home, run, row, folder)
-    if row.fingerprint == fingerprint(run):
-        return []
     try:
         return added_files(home, run, row, folder.parent if folder.is_file() else folder)
     except Conflict as changed:

@@ -117,24 +117,30 @@ POOL = Pool()
 
 
 def hold(folder: Path, sources: Sequence[Path]) -> list[Held]:
-    """Let a copier read files into `folder` under their numbers; return what the first ones are, perhaps not all."""
+    """Let a copier read files into `folder` under their numbers; return what the first ones are, perhaps not all.
+
+    `folder` is absolute, as a store's is.
+    """
     if len(sources) < WORTH:
         return []
-    answer = _asked({"folder": _from_here(str(folder)), "sources": [_from_here(str(source)) for source in sources]})
+    here = Path.cwd()  # a copier stands where this process stood when it was started
+    answer = _asked({"folder": str(folder), "sources": [_absolute(here, str(source)) for source in sources]})
     return [(str(sha256), int(size), bool(noted)) for sha256, size, noted in answer] if isinstance(answer, list) else []
 
 
 def name(pairs: Sequence[tuple[str, str]]) -> int:
-    """Let a copier give held files their names; return how many of the first ones have them, perhaps not all."""
+    """Let a copier give held files their names; return how many of the first ones have them, perhaps not all.
+
+    All paths are absolute.
+    """
     if len(pairs) < WORTH:
         return 0
-    answer = _asked({"pairs": [(_from_here(temp), _from_here(path)) for temp, path in pairs]})
+    answer = _asked({"pairs": pairs})
     return answer if isinstance(answer, int) else 0
 
 
-def _from_here(path: str) -> str:
-    # A copier stands where this process stood when it was started.
-    return path if path.startswith("/") else f"{Path.cwd()}/{path}"
+def _absolute(here: Path, path: str) -> str:
+    return path if path.startswith("/") else f"{here}/{path}"
 
 
 def _asked(request: dict[str, object]) -> object:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import gzip
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from labrelay.steps.announce import announce
 from labrelay.steps.home import Home, init_home, open_home
 
 RUN_ID = "231108_M04586_0007_000000000-TINY7"
@@ -173,3 +175,12 @@ class TinyLab:
     def open(self) -> Home:
         """Open the home; the caller closes it."""
         return open_home(self.home)
+
+    @contextmanager
+    def announced(self) -> Iterator[Home]:
+        """Open the home with its samples announced; its engine stops at the end."""
+        opened = self.open()
+        announce(opened, self.table)
+        yield opened
+        opened.engine.stop()  # type: ignore[attr-defined]
+        opened.close()

@@ -31,11 +31,8 @@ def lab(tmp_path: Path) -> TinyLab:
 
 @pytest.fixture
 def home(lab: TinyLab) -> Iterator[Home]:
-    opened = lab.open()
-    announce(opened, lab.table)
-    yield opened
-    opened.engine.stop()  # type: ignore[attr-defined]
-    opened.close()
+    with lab.announced() as opened:
+        yield opened
 
 
 def pack(path: Path, text: str) -> None:

@@ -18,7 +18,6 @@ from labrelay.parsers.registry import read_run
 from labrelay.records import lease
 from labrelay.records.database import Database
 from labrelay.records.schema import AuditRow, FileRow, InstrumentRunRow, ReadSetRow
-from labrelay.steps.announce import announce
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import ingest
 from labrelay.steps.process import Processed, process
@@ -45,11 +44,8 @@ def lab(tmp_path: Path) -> TinyLab:
 
 @pytest.fixture
 def home(lab: TinyLab) -> Iterator[Home]:
-    opened = lab.open()
-    announce(opened, lab.table)
-    yield opened
-    opened.engine.stop()  # type: ignore[attr-defined]
-    opened.close()
+    with lab.announced() as opened:
+        yield opened
 
 
 def take(lab: TinyLab, home: Home) -> Processed:
