@@ -20,28 +20,28 @@ from labrelay.records.search_schema import FACETS, SearchDirtyRow, SearchDocumen
 from labrelay.records.search_words import body_of
 from labrelay.records.upsert import insert_missing
 
-CHUNK = 500
+CHUNK = 1000
 MOST = 20_000  # things that one transaction indexes; what an upgrade left over is taken up by the next ones
 KEY_LENGTH = 200
 Facets = tuple[str, ...]
-_DOCUMENTS = cast(Table, SearchDocumentRow.__table__)
+_DOCUMENTS, _DIRTY = cast(Table, SearchDocumentRow.__table__), cast(Table, SearchDirtyRow.__table__)
 
 
 def settle(session: Session, most: int = MOST) -> int:
     """Index what has changed in the caller's transaction, at most so many things; return how many that were.
 
-    Cost: one query when nothing changed; else some twenty statements per 500 things.
+    Cost: one query when nothing changed; else some twenty statements per 1,000 things.
     """
     session.flush()
     done = 0
     while done < most:
-        oldest = select(SearchDirtyRow.entity_id).order_by(SearchDirtyRow.id)
-        ids = list(session.scalars(oldest.limit(min(CHUNK, most - done))))
-        if not ids:
+        oldest = select(SearchDirtyRow.id, SearchDirtyRow.entity_id).order_by(SearchDirtyRow.id)
+        dirty = session.execute(oldest.limit(min(CHUNK, most - done))).all()
+        if not dirty:
             break
-        _index(session, ids)
-        session.execute(delete(SearchDirtyRow).where(SearchDirtyRow.entity_id.in_(ids)))
-        done += len(ids)
+        _index(session, [row.entity_id for row in dirty])
+        session.execute(delete(_DIRTY).where(_DIRTY.c.id <= dirty[-1].id))
+        done += len(dirty)
     return done
 
 

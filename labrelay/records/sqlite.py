@@ -6,6 +6,7 @@ the write lock at once (`BEGIN IMMEDIATE`), so that it never fails half-way for 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ def open_engine(url: str, busy_seconds: int) -> Engine:
         url: `sqlite:///FILE`.
         busy_seconds: How long a writer waits for another one.
     """
-    engine = create_engine(url, connect_args={"timeout": busy_seconds, "check_same_thread": False})
+    engine = create_engine(
+        url, connect_args={"timeout": busy_seconds, "check_same_thread": False}, json_serializer=_json_of
+    )
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _record: Any) -> None:
@@ -38,6 +41,10 @@ def open_engine(url: str, busy_seconds: int) -> Engine:
             "foreign_keys=ON",
             # KiB; of a hundred thousand files' rows the indexes by hash are written all over, which 2 MB do not hold
             "cache_size=-32768",
+            # Each row that a trigger follows opens a journal of its own, whose pages went through a file
+            "temp_store=MEMORY",
+            # pages; each of those indexes' pages is written once for several commits
+            "wal_autocheckpoint=4000",
             f"busy_timeout={busy_seconds * 1000}",
         ):
             connection.execute(f"PRAGMA {pragma}")
@@ -48,6 +55,11 @@ def open_engine(url: str, busy_seconds: int) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+def _json_of(value: object) -> str:
+    """Return what a column of JSON holds, as `json.dumps` spells it; None, as of most files, without starting that."""
+    return "null" if value is None else json.dumps(value)
 
 
 def explain(error: DBAPIError, busy_seconds: int) -> LabrelayError | None:
