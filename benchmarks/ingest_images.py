@@ -1,13 +1,14 @@
 """Ingest of many small image files beside plain copies of them: seconds, how that compares, and peak memory.
 
-    .venv/bin/python -m benchmarks.ingest_images [--files 100000] [--kb 10 200] [--rounds 1] [--where FOLDER]
+    .venv/bin/python -m benchmarks.ingest_images [--files 100000] [--kb 10 200] [--rounds 1] [--cold] [--where FOLDER]
 
 The files have 10 to 200 kB of bytes that do not compress and lie in one folder, named as a plate's images. Ours is the
 whole `ingest` (listed and parsed before, which is told apart); each file is hashed, durable, and on record. Beside it
 are `cp -r` with one `sync` at the end, and the floor of what is written in Python: a loop that reads, hashes and writes
 each file, with one `sync`, without records. Each has a process of its own, one after the other, the next round the
 other way about. Nothing is removed before the end, as ext4 makes new files slowly for minutes after many were removed;
-so three copies a round have to fit on the disk (100,000 files of the default sizes: 11 GB each).
+so three copies a round have to fit on the disk (100,000 files of the default sizes: 11 GB each). The images are read
+from memory, where they were just written; with --cold from the disk, as those that an instrument wrote over hours are.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks import measure
@@ -67,6 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--cold", action="store_true", help="the images are not in memory when they are read")
     parser.add_argument("--where", type=Path, help="a folder on the disk that is asked about")
     parser.add_argument("--kb", type=int, nargs=2, default=(10, 200), help="of the smallest and the largest file")
     asked = parser.parse_args()
@@ -80,13 +83,14 @@ def main() -> None:
         total = make_plate(root / "plate", asked.files, *sizes)
         for turn in range(asked.rounds):
             for name in sorted(costs, reverse=bool(turn % 2)):
-                costs[name].append(measured(name, root))
+                costs[name].append(measured(name, root, cold=asked.cold))
                 sys.stderr.write(f"{name}: {costs[name][-1].wall:.1f} s\n")
         told = (root / "log-labrelay").read_text()
         # Before all is removed, which takes longer than it took to make.
-        tell(costs, f"{asked.files} files, {total / 1e6:.0f} MB, {asked.rounds} rounds", told)
+        from_disk = ", from the disk" if asked.cold else ""
+        tell(costs, f"{asked.files} files, {total / 1e6:.0f} MB, {asked.rounds} rounds{from_disk}", told)
     measure.keep(
-        f"ingest_images_{asked.files}_{asked.kb[1]}",
+        f"ingest_images_{asked.files}_{asked.kb[1]}{'_cold' if asked.cold else ''}",
         {name: [vars(cost) for cost in each] for name, each in costs.items()},
     )
 
@@ -121,9 +125,9 @@ def make_plate(folder: Path, count: int, smallest: int, largest: int) -> int:
     return total
 
 
-def forget(root: Path) -> None:
+def forget(copies: Iterable[Path]) -> None:
     """Take what was written before out of memory, so that each program has as much of it that is free."""
-    for copy in root.glob("target-*"):
+    for copy in copies:
         for folder, _folders, names in os.walk(copy):
             for name in names:
                 handle = os.open(f"{folder}/{name}", os.O_RDONLY)
@@ -131,11 +135,11 @@ def forget(root: Path) -> None:
                 os.close(handle)
 
 
-def measured(name: str, root: Path) -> measure.Cost:
+def measured(name: str, root: Path, *, cold: bool) -> measure.Cost:
     """Store or copy the plate in a process of its own, everything before it flushed."""
     target = root / f"target-{len(list(root.glob('target-*')))}"
     os.sync()
-    forget(root)
+    forget(root.glob("*" if cold else "target-*"))
     source = str(root / "plate")
     program = {
         "labrelay": [sys.executable, "-c", OURS, source, str(target)],

@@ -57,7 +57,7 @@ def test_the_rows_of_a_thousand_files_are_written_without_a_journal_on_disk_for_
     before = writes()
     with db.write() as session:
         intake.add_files(session, [(ref, "image", None) for ref in files])
-    assert writes() - before < 4 * len(files)  # two for each page that changed; with a journal in a file, eleven for each row
+    assert writes() - before < 4 * len(files)  # with a journal on disk it is 11 a file
 
     with db.read() as session:
         assert session.execute(text("SELECT DISTINCT stats FROM file")).scalars().all() == ["null"]
