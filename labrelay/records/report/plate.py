@@ -157,4 +157,6 @@ def _summary(plate: PlateValues, measure: Measure, values: list[float]) -> str:
     blind = sum(not well.fields for well in plate.wells)
     zero = values.count(0)
     said += f" {counted(zero, 'well has', 'wells have')} 0." if zero and high != "0" else ""
-    return said + (f" {counted(blind, 'well')} could not be counted." if blind else "")
+    said += f" {counted(blind, 'well')} could not be counted." if blind else ""
+    flagged = sum(well.values.get(measure.column) is not None and bool(well.flags) for well in plate.wells)
+    return said + (f" {counted(flagged, 'well has', 'wells have')} a flag, which marks its corner." if flagged else "")
