@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from queue import Queue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -33,6 +33,7 @@ class Stage(Generic[Item]):
         # The thread starts with the first item: a stage that is made and never used costs nothing.
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._started = False
+        self._starting = Lock()  # whoever closes may be another thread than the one that puts the first item
 
     def put(self, item: Item) -> None:
         """Hand over an item; blocks while `depth` items wait.
@@ -45,9 +46,10 @@ class Stage(Generic[Item]):
             raise ValueError("this stage takes no more items")
         if self._error is not None:
             raise self._error
-        if not self._started:
-            self._started = True
-            self._thread.start()
+        with self._starting:
+            if not self._started:
+                self._thread.start()
+                self._started = True
         self._queue.put((item,))
 
     def finish(self) -> None:
@@ -65,7 +67,9 @@ class Stage(Generic[Item]):
         if not self._ended:
             self._ended = True
             self._queue.put(None)
-        if self._started:
+        with self._starting:
+            started = self._started
+        if started:
             self._thread.join()
 
     def _run(self) -> None:

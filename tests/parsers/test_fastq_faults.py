@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import random
 import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -307,3 +308,21 @@ def test_quality_sums_of_large_blocks_do_not_overflow() -> None:
     stats = scan(text, chunks=(1 << 20,))
     assert stats.quality_sum == 93 * length
     assert np.isclose(stats.mean_quality or 0, 93)
+
+
+def test_a_stage_is_closed_while_another_thread_puts_its_first_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, stage = threading.Event(), Stage[int]("slow to start", lambda _item: None)
+    start = stage._thread.start
+
+    def slowly() -> None:
+        started.set()
+        time.sleep(0.05)
+        start()
+
+    monkeypatch.setattr(stage._thread, "start", slowly)
+    first = threading.Thread(target=stage.put, args=(1,))
+    first.start()
+    started.wait()
+    stage.close()  # it said "cannot join thread before it is started", and the file's own fault was never told
+    first.join()
+    assert not stage._thread.is_alive()
