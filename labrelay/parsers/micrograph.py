@@ -21,25 +21,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE = 256
-_DARK, _LIGHT = 1.0, 99.0  # percentiles that become black and white
 _ROWS = 8  # of a strip: with all columns enough against noise, and most of the reading is saved
 _MAX_ROW = 4 * 1024 * 1024
 _MAX_PIXELS = 4_000_000  # of a strip, as numbers of eight bytes
 _TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 
 
-def micrograph_preview(path: Path, side: int = SIDE) -> NDArray[np.uint8] | Problem:
-    """Return a grey picture of an MRC file's middle plane, the first row on top, or the problem with the file.
+def micrograph_preview(path: Path, side: int = SIDE) -> NDArray[np.float32] | Problem:
+    """Return a small view of an MRC file's middle plane, the first row on top, or the problem with the file.
 
     Of a movie that is one frame, of a tilt series an image of its middle, of a volume its middle slice.
-    Neighbouring pixels are averaged; the darkest and the lightest hundredth are cut off, for contrast.
+    Neighbouring pixels are averaged.
 
     Args:
         path: The file; it may not be compressed.
         side: Most pixels of the picture's longer edge.
 
     Returns:
-        `uint8` of shape (rows, columns), neither longer than `side`.
+        `float32` of shape (rows, columns), neither longer than `side`, in the units of the file.
     """
     name = path.name
     try:
@@ -66,7 +65,7 @@ def _unable(header: MrcHeader, name: str) -> Problem | None:
     return None
 
 
-def _picture(source: FileIO, header: MrcHeader, side: int) -> NDArray[np.uint8]:
+def _picture(source: FileIO, header: MrcHeader, side: int) -> NDArray[np.float32]:
     import numpy as np
 
     step = -(-max(header.nx, header.ny) // max(side, 1))
@@ -84,7 +83,7 @@ def _picture(source: FileIO, header: MrcHeader, side: int) -> NDArray[np.uint8]:
             widths = np.diff(np.append(edges, header.nx))
             picture[row] = np.add.reduceat(strip.mean(axis=0), edges) / widths
     # The origin of MRC is the lower left corner.
-    return _grey(picture[::-1])
+    return picture[::-1].astype(np.float32)
 
 
 def _pixels(data: bytes, header: MrcHeader) -> NDArray[np.float64]:
@@ -102,13 +101,3 @@ def _pixels(data: bytes, header: MrcHeader) -> NDArray[np.float64]:
     numbers[~np.isfinite(numbers)] = 0.0
     return numbers
 
-
-def _grey(picture: NDArray[np.float64]) -> NDArray[np.uint8]:
-    import numpy as np
-
-    dark, light = np.percentile(picture, (_DARK, _LIGHT))
-    if not light > dark:
-        return np.full(picture.shape, 128, dtype=np.uint8)
-    scaled = (np.clip(picture, dark, light) - dark) / (light - dark)
-    grey: NDArray[np.uint8] = np.rint(scaled * 255).astype(np.uint8)
-    return grey

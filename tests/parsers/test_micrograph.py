@@ -14,6 +14,7 @@ from run_folders import CASES, put
 
 from labrelay.model.problem import Problem
 from labrelay.parsers.micrograph import micrograph_preview
+from labrelay.parsers.preview import to_bytes, window_of
 
 EMD = CASES / "cryoem-mrc-emd3197" / "EMD-3197.map"
 
@@ -21,8 +22,8 @@ EMD = CASES / "cryoem-mrc-emd3197" / "EMD-3197.map"
 def picture(path: Path, side: int = 256) -> NDArray[np.uint8]:
     made = micrograph_preview(path, side)
     assert not isinstance(made, Problem), made
-    assert made.dtype == np.uint8
-    return made
+    assert made.dtype == np.float32
+    return to_bytes(made, window_of([made]))
 
 
 def problem(path: Path) -> Problem:
@@ -38,6 +39,9 @@ def test_a_real_map_gives_its_middle_slice_with_the_whole_range_of_grey() -> Non
     order = np.argsort(volume[10][::-1].ravel(), kind="stable")
     grey = made.ravel()[order].astype(int)
     assert (np.diff(grey) >= 0).all(), "a lighter pixel stays lighter"
+    values = micrograph_preview(EMD)
+    assert not isinstance(values, Problem)
+    assert np.array_equal(values, volume[10][::-1]), "black and white are told in the map's own units"
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -66,7 +70,7 @@ def test_pixels_are_averaged_down_to_the_side_that_is_asked_for(tmp_path: Path) 
 
 def test_what_is_no_number_and_a_picture_of_one_grey_do_no_harm(tmp_path: Path) -> None:
     flat = np.full((4, 4), np.nan, dtype="<f4")
-    assert set(picture(put(tmp_path, "a.mrc", mrc(flat, (4, 4, 1), 2))).ravel()) == {128}
+    assert set(picture(put(tmp_path, "a.mrc", mrc(flat, (4, 4, 1), 2))).ravel()) == {0}
 
 
 def test_files_that_give_no_picture_say_why(tmp_path: Path) -> None:

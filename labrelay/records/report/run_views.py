@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from labrelay.model.imaging import ImageSet
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.names import printable
@@ -88,4 +86,4 @@ def _micrograph(root: Path, path: str, edge: int) -> Preview | str:
     picture = micrograph_preview(root / path, edge)
     if isinstance(picture, Problem):
         return f"no picture of {printable(path.rpartition('/')[2], 80)}: {picture.message}"
-    return Preview(picture.astype(np.float32), picture.shape[1], picture.shape[0])
+    return Preview(picture, picture.shape[1], picture.shape[0])
