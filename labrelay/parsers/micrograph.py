@@ -100,4 +100,3 @@ def _pixels(data: bytes, header: MrcHeader) -> NDArray[np.float64]:
     numbers: NDArray[np.float64] = raw.reshape(-1).view(kind).reshape(whole, header.nx).astype(np.float64)
     numbers[~np.isfinite(numbers)] = 0.0
     return numbers
-
