@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from labrelay.cli.show import current_home, emit, json_option, records, wants_json
+from labrelay.cli.show import current_home, emit, json_option, records, show_warnings, wants_json
 from labrelay.model.words import counted
 
 FOLDER = click.Path(path_type=Path)
@@ -54,7 +54,7 @@ def announce(table_file: Path, experiment: str | None, correct: bool, reason: st
 def ingest(folder: Path, assume_complete: bool) -> None:
     """Store an instrument run's files and judge its reads; nothing is stored twice."""
     from labrelay.cli.terminal import TerminalProgress
-    from labrelay.steps.process import take_in
+    from labrelay.steps.process import take_in, warnings_of
     from labrelay.steps.run_documents import page_of
 
     with TerminalProgress() as progress:
@@ -63,8 +63,10 @@ def ingest(folder: Path, assume_complete: bool) -> None:
     page = page_of(home, run.platform, run.run_id)
     if wants_json():
         shown = {"id": run.id, "run_id": run.run_id, "stored": stored, "files": len(run.files)}
-        emit(shown | {"page": None if page is None else str(page.path)})
+        warned = [problem.model_dump(mode="json") for problem in warnings_of(run)]
+        emit(shown | {"page": None if page is None else str(page.path), "warnings": warned})
     else:
+        show_warnings(warnings_of(run), None if page is None else page.path)
         if page is not None:
             click.echo(f"run: {page.path}")
         click.echo(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labrelay.cli.show import current_home, emit, json_option, profile_option, records, wants_json
+from labrelay.cli.show import current_home, emit, json_option, profile_option, records, show_warnings, wants_json
 from labrelay.cli.tables import seconds_text, show_results
 from labrelay.model.names import on_one_line, printable
 from labrelay.model.words import counted
@@ -93,6 +93,7 @@ def _tell(home: Home, outcome: Processed, *, waited: bool) -> int:
     if wants_json():
         emit(_as_json(outcome, rows, failed, going))
         return code
+    show_warnings(outcome.warnings, outcome.page)
     show_results(rows, "no results yet" if outcome.runs else "no rule asked for a workflow run")
     click.echo()
     _needs(home, outcome, failed)
@@ -133,8 +134,6 @@ def _needs(home: Home, outcome: Processed, failed: list[RunLine]) -> None:
     more = max(0, len(lines) - 3 * SHOWN) + max(0, len(failed) - SHOWN)
     if more:
         click.echo(f"… and {more} more: labrelay status, labrelay runs list")
-    for problem in outcome.warnings[:SHOWN]:
-        click.echo(f"warning: {problem}")
 
 
 def _as_json(outcome: Processed, rows: list[ResultRow], failed: list[RunLine], going: int) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.instrument import InstrumentRun
-from labrelay.model.problem import Problem, Severity, errors_of
+from labrelay.model.names import printable
+from labrelay.model.problem import OF_FORM, Problem, Severity, errors_of, worst_first
 from labrelay.model.words import counted
+from labrelay.parsers import reads
 from labrelay.parsers.registry import look, whole
 from labrelay.records import audit, intake
 from labrelay.records.database import now
@@ -77,7 +79,7 @@ def take_in(
         _put_on_record(home, run, folder, "instrument_run.said_complete")
     what = " ".join(part for part in (run.platform, run.instrument_model) if part)
     size = f"{counted(len(run.sample_labels), 'sample')}, {counted(len(run.files), 'file')}"
-    tell.done("parse", f"{what} run {run.run_id}: {size}")
+    tell.done("parse", f"{what} run {run.run_id}: {size}{_warned(run)}")
     tell.stage("store", run.run_id)
     stored = ingest(home, run, folder.resolve())
     if stored.stored or not is_published(home, run.platform, run.run_id):
@@ -120,8 +122,16 @@ def process(
 def begun(home: Home, run: InstrumentRun, stored: int) -> Processed:
     """Return what a process has done when the run's files are stored."""
     page = page_of(home, run.platform, run.run_id)
-    warnings = [problem for problem in run.problems if problem.severity is Severity.WARNING]
-    return Processed(run.id, run.run_id, page.path if page else None, stored=stored, warnings=warnings)
+    return Processed(run.id, run.run_id, page.path if page else None, stored=stored, warnings=warnings_of(run))
+
+
+def warnings_of(run: InstrumentRun) -> list[Problem]:
+    """Return what a run that is taken all the same is warned of, what matters most first.
+
+    What is said of every plain folder of reads tells nothing of this one: `inspect` and its page have that.
+    """
+    found = [problem for problem in worst_first(run.problems) if problem.severity is Severity.WARNING]
+    return [problem for problem in found if run.platform != reads.NAME or problem.code not in OF_FORM]
 
 
 def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait: bool = True) -> Processed:
@@ -174,6 +184,13 @@ def finish(home: Home, outcome: Processed) -> None:
     tell.done("deliver", f"{counted(delivered.confirmed, 'message')} delivered, {delivered.waiting} waiting")
 
 
+def _warned(run: InstrumentRun) -> str:
+    """Return what a person should know before the work begins, which may take hours."""
+    warnings = warnings_of(run)
+    many = "warning" if len(warnings) == 1 else f"{len(warnings):,} warnings, first"
+    return f"; {many}: {printable(str(warnings[0]), 300)}" if warnings else ""
+
+
 def _put_on_record(home: Home, run: InstrumentRun, folder: Path, action: str) -> None:
     """Put on record why a run is taken that does not say itself that it is finished."""
     with home.records.write() as session:
@@ -186,7 +203,9 @@ def _refuse_unfinished(home: Home, run: InstrumentRun, folder: Path) -> None:
     waits = unfinished(run, a_person_asks=True)
     if waits is not None:
         message = f"{waits}; when you know that nothing more comes, add --assume-complete"
-        problems = [Problem(code="NOT_COMPLETE", message=message), *errors_of(run.problems)]
+        evidence = run.completion.copied.evidence
+        named = [p for p in warnings_of(run) if evidence and p.path == evidence]  # says which files are missing
+        problems = [Problem(code="NOT_COMPLETE", message=message), *errors_of(run.problems), *named]
         with home.records.write() as session:
             if intake.see(session, run, str(folder.resolve())).state != "stored":
                 intake.refuse(session, run.id, message)

@@ -1,0 +1,68 @@
+"""What commands say of runs that are not as they should be: the worst first, once, and with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from shell import Said, shell
+
+Command = Callable[..., Said]
+CASES = Path(__file__).parents[1] / "data" / "instruments"
+
+
+def plate(root: Path) -> Path:
+    """Return a plate of which one well lacks an image, as its other wells tell."""
+    folder = root / "screen-7"
+    folder.mkdir()
+    for well, channel in (("B02", 0), ("B02", 1), ("C11", 0), ("C11", 1), ("D04", 0)):
+        (folder / f"PLATE7_{well}f00d{channel}.tif").write_bytes(b"x")
+    return folder
+
+
+def test_a_plate_that_lacks_images_is_warned_of_before_all_else(fresh_labrelay: Command, tmp_path: Path) -> None:
+    folder = plate(tmp_path)
+    lacks = "of PLATE7 most wells have 2 images, and fewer have D04: is all here? [MISSING_IMAGE]"
+    for command in ("ingest", "process"):
+        said = fresh_labrelay(command, folder)
+        assert said.code == 0, said.err
+        assert said.out.splitlines()[0] == f"warning: {lacks}"
+        assert said.err.index(f"; warning: {lacks}") < said.err.index("✓ store")
+    assert fresh_labrelay("ingest", folder, "--json").json["warnings"][0]["code"] == "MISSING_IMAGE"
+
+
+def test_a_run_that_is_refused_because_files_are_to_come_names_them(fresh_labrelay: Command) -> None:
+    said = fresh_labrelay("process", CASES / "hcs-yokogawa-cv8000")
+    assert said.code == 2
+    assert "not all files have come" in said.err
+    assert "of 96 listed images 95 are not here, " in said.err
+
+
+def test_inspect_says_above_its_tables_that_there_are_problems_and_that_a_run_would_be_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said = shell(monkeypatch)("inspect", plate(tmp_path))
+    assert "problems   1 warning: told at the end\n\n" in said.out
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "S_S1_L001_R2_001.fastq.gz").write_bytes(b"x")
+    said = shell(monkeypatch)("inspect", tmp_path / "half")
+    assert (said.code, "process    would refuse it as it is now: 1 error\n\n" in said.out) == (1, True)
+    told = [line for line in said.out.splitlines() if line.startswith(("error: ", "warning: "))]
+    assert [line.rpartition("[")[2] for line in told] == ["LONE_R2]", "RUN_ID_FROM_FOLDER]", "NO_SAMPLE_SHEET]"]
+
+
+def test_what_is_said_of_every_plain_folder_is_left_to_inspect(fresh_labrelay: Command, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "S_R1.fastq").write_text("@r1\nACGT\n+\nIIII\n")
+    said = fresh_labrelay("process", tmp_path / "plain")
+    assert (said.code, "warning" in said.out + said.err) == (0, False)
+    assert "[RUN_ID_FROM_FOLDER]" in fresh_labrelay("inspect", tmp_path / "plain").out
+
+
+def test_more_warnings_than_a_screen_has_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    from labrelay.cli.show import show_warnings
+    from labrelay.model.problem import Problem
+
+    show_warnings([Problem(code="ODD", message=f"odd {n}") for n in range(23)], Path("page.html"))
+    assert capsys.readouterr().out.splitlines()[19:] == ["warning: odd 19 [ODD]", "… and 3 more warnings: page.html"]
