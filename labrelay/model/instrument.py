@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -48,6 +49,11 @@ class ReadSegment(Frozen):
     cycles: int
     is_index: bool
     reverse_complement: bool | None = None
+
+
+def has_mates(reads: Iterable[ReadSegment]) -> bool:
+    """Return whether a recipe has two reads beside those of the index."""
+    return sum(not segment.is_index for segment in reads) > 1
 
 
 class CycleQuality(NamedTuple):

@@ -46,12 +46,12 @@ class Problem(Frozen):
         return f"{where + ': ' if where else ''}{printable(self.message, 400)} [{self.code}]"
 
 
-OF_FORM = frozenset({"RUN_ID_FROM_FOLDER", "NO_SAMPLE_SHEET"})
-"""Codes of what a plain folder never has: they come after what is wrong with this very run."""
+OF_FORM = frozenset({"RUN_ID_FROM_FOLDER", "NO_SAMPLE_SHEET", "ID_MISMATCH"})
+"""Codes of how a run and its samples are called: they come after what it lacks."""
 
 
 def worst_first(problems: Sequence[Problem]) -> list[Problem]:
-    """Return errors, then warnings, then what is said of every plain folder; else their order stays."""
+    """Return errors, then warnings, then those of names; else their order stays."""
     return sorted(problems, key=lambda problem: (problem.severity is not Severity.ERROR, problem.code in OF_FORM))
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from labrelay.model.files import PRIMARY, FileRole
-from labrelay.model.instrument import Fact, InstrumentRun, Known, RunFile, SheetSample
+from labrelay.model.instrument import Fact, InstrumentRun, Known, RunFile, SheetSample, has_mates
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen, errors_of
 from labrelay.parsers.conversion import scope_of
@@ -179,7 +179,7 @@ def _counted_empty(counted: dict[str, float | None], sample_id: str, lane: int |
 
 def _mates_without_mates(run: InstrumentRun) -> Iterator[str]:
     """Yield the R1 files without R2 of a run whose recipe has two reads."""
-    if sum(not segment.is_index for segment in run.reads) < 2:
+    if not has_mates(run.reads):
         return
     reads = [file for file in run.files if file.role is FileRole.READS and file.read in (1, 2)]
     second = {(file.sample, file.lane) for file in reads if file.read == 2}
