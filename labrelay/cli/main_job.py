@@ -94,7 +94,7 @@ def _tell(home: Home, outcome: Processed, *, waited: bool) -> int:
         emit(_as_json(outcome, rows, failed, going))
         return code
     show_warnings(outcome.warnings, outcome.page)
-    show_results(rows, "no results yet" if outcome.runs else "no rule asked for a workflow run")
+    show_results(rows, _without_results(outcome))
     click.echo()
     _needs(home, outcome, failed)
     if cancelled:
@@ -114,6 +114,13 @@ def _tell(home: Home, outcome: Processed, *, waited: bool) -> int:
     return code
 
 
+def _without_results(outcome: Processed) -> str:
+    """Return why there is no table of results."""
+    if outcome.empty:
+        return "no sample of this run has a read: there is nothing to import or to run"
+    return "no results yet" if outcome.runs else "no rule asked for a workflow run"
+
+
 def _needs(home: Home, outcome: Processed, failed: list[RunLine]) -> None:
     """Print what waits for the person, each with what to do; long lists are cut and counted."""
     from labrelay.steps.run_details import details
@@ -121,7 +128,7 @@ def _needs(home: Home, outcome: Processed, failed: list[RunLine]) -> None:
     lines = [
         f"unassigned {d.label}: {d.reason or 'no sample'}; labrelay assign {d.id} SAMPLE" for d in outcome.unassigned
     ]
-    lines += [f"left out {name}: {why}" for name, why in outcome.left_out]
+    lines += [] if outcome.empty else [f"left out {name}: {why}" for name, why in outcome.left_out]
     lines += [f"failed {what}: {on_one_line(why)}" for what, why in outcome.failed]
     for line in failed[:SHOWN]:
         logs = details(home, line.run).attempts[-1].logs

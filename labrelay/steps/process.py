@@ -25,14 +25,17 @@ from labrelay.steps.imports import import_reads
 from labrelay.steps.ingest import ingest
 from labrelay.steps.listing import lines_of
 from labrelay.steps.readiness import by_rest, unfinished
-from labrelay.steps.route import route
+from labrelay.steps.route import WITHOUT_READS, route
 from labrelay.steps.run_documents import is_published, page_of, publish
 from labrelay.steps.submit import submit_planned
 
 
 @dataclass
 class Processed:
-    """What a process did, counted, all zero when everything had been done before; `page` is the instrument run's."""
+    """What a process did, counted, all zero when everything had been done before; `page` is the instrument run's.
+
+    `empty` is a run of which no sample has a read: there is nothing to import, and no rule is asked.
+    """
 
     instrument_run_id: str
     run_id: str
@@ -46,6 +49,7 @@ class Processed:
     failed: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     delivered: int = 0
+    empty: bool = False
 
 
 def take_in(
@@ -139,28 +143,15 @@ def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait
     tell, run_id = home.progress, outcome.instrument_run_id
     tell.stage("match", outcome.run_id)
     datasets = match_run(home, run_id, experiment)
-    outcome.unassigned = [d for d in datasets if d.sample_id is None and d.state != "undetermined"]
-    matched = len(datasets) - len(outcome.unassigned)
-    tell.done("match", f"{matched} of {counted(len(datasets), 'sample')} announced")
-    tell.stage("import", outcome.run_id)
-    imported = import_reads(home, run_id)
-    outcome.imported, outcome.failed = imported.imported, list(imported.failed)
-    tell.done(
-        "import",
-        f"{counted(imported.imported, 'read set')} imported, {imported.already} there before",
-        ok=not imported.failed,
-    )
-    tell.stage("route", "rules.toml")
-    routed = route(home, run_id)
-    outcome.left_out = routed.left_out
-    asked = counted(len(routed.planned), "workflow run")
-    tell.done("route", f"{asked} asked for")
-    tell.stage("submit", asked)
-    submitted = submit_planned(home, routed.planned)
-    outcome.runs, outcome.submitted = submitted.runs, submitted.new
-    outcome.failed += submitted.failed
-    told = f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} there before"
-    tell.done("submit", told, ok=not submitted.failed)
+    outcome.unassigned = [d for d in datasets if d.state == "unassigned"]
+    outcome.empty = bool(datasets) and all(d.state == "no_reads" for d in datasets)
+    if outcome.empty:
+        outcome.left_out = [(d.label, WITHOUT_READS) for d in datasets]
+        tell.done("match", "no sample of this run has a read")
+    else:
+        announced = sum(d.sample_id is not None for d in datasets)
+        tell.done("match", f"{announced} of {counted(len(datasets), 'sample')} announced")
+        _ask_for_runs(home, outcome)
     if home.settings.eln != ARCHIVE:
         deliver(home)  # runs take hours, and the notebook knows of them from their first sign
     if wait:
@@ -168,20 +159,47 @@ def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait
     return outcome
 
 
+def _ask_for_runs(home: Home, outcome: Processed) -> None:
+    """Import the reads, and submit the workflow runs that the rules ask for."""
+    tell, run_id = home.progress, outcome.instrument_run_id
+    tell.stage("import", outcome.run_id)
+    imported = import_reads(home, run_id)
+    outcome.imported, outcome.failed = imported.imported, list(imported.failed)
+    if imported.imported or imported.already or imported.failed:  # a plate has none
+        told = f"{counted(imported.imported, 'read set')} imported, {imported.already} there before"
+        tell.done("import", told, ok=not imported.failed)
+    tell.stage("route", "rules.toml")
+    routed = route(home, run_id)
+    outcome.left_out = routed.left_out
+    asked = counted(len(routed.planned), "workflow run")
+    tell.done("route", f"{asked} asked for")
+    if not routed.planned:
+        return
+    tell.stage("submit", asked)
+    submitted = submit_planned(home, routed.planned)
+    outcome.runs, outcome.submitted = submitted.runs, submitted.new
+    outcome.failed += submitted.failed
+    told = f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} there before"
+    tell.done("submit", told, ok=not submitted.failed)
+
+
 def finish(home: Home, outcome: Processed) -> None:
     """Wait for the runs, record them and deliver once at the end."""
     tell = home.progress
-    tell.stage("run", " and ".join(engines_of(home, outcome.runs)))
-    collected = wait_for(home, outcome.runs)
+    if outcome.runs:
+        tell.stage("run", " and ".join(engines_of(home, outcome.runs)))
+    collected = wait_for(home, outcome.runs)  # runs of others that have ended are recorded as well
     outcome.failed = seen_again(outcome.failed, outcome.runs, collected)
     failed = sum(line.failed for line in lines_of(home, outcome.runs))
     told = f"{len(collected.recorded)} recorded, {len(collected.retried)} tried again"
     told += f", {failed} failed" if failed else ""
-    tell.done("run", told, ok=not failed and not collected.stuck)
+    if outcome.runs or collected.recorded or collected.retried or collected.stuck:
+        tell.done("run", told, ok=not failed and not collected.stuck)
     tell.stage("deliver", "outbox")
     delivered = deliver(home)
     outcome.delivered = delivered.confirmed
-    tell.done("deliver", f"{counted(delivered.confirmed, 'message')} delivered, {delivered.waiting} waiting")
+    if outcome.runs or delivered.confirmed or delivered.waiting:
+        tell.done("deliver", f"{counted(delivered.confirmed, 'message')} delivered, {delivered.waiting} waiting")
 
 
 def _warned(run: InstrumentRun) -> str:

@@ -60,6 +60,29 @@ def test_what_is_said_of_every_plain_folder_is_left_to_inspect(fresh_labrelay: C
     assert "[RUN_ID_FROM_FOLDER]" in fresh_labrelay("inspect", tmp_path / "plain").out
 
 
+def test_a_run_without_a_read_is_told_in_one_way_and_asks_nobody_for_a_sample(
+    fresh_labrelay: Command, tmp_path: Path
+) -> None:
+    folder = tmp_path / "nothing"
+    folder.mkdir()
+    for mate in (1, 2):
+        (folder / f"S_R{mate}.fastq").write_bytes(b"")
+    said = fresh_labrelay("process", folder)
+    assert (said.code, said.out.splitlines()[0].rpartition(" ")[2]) == (0, "[ZERO_YIELD]")
+    assert "no sample of this run has a read: there is nothing to import or to run\n" in said.out
+    assert "unassigned" not in said.out
+    assert "left out" not in said.out
+    assert said.err.count("✓") == 3  # parse, store, match: no tick for what was not done
+    told = fresh_labrelay("process", folder, "--json").json
+    assert told["left_out"] == [{"sample": "S", "reason": "there are no reads of it in this run"}]
+    assert fresh_labrelay("status").out.endswith("nothing needs you\n")
+
+
+def test_stages_that_had_nothing_to_do_get_no_tick(fresh_labrelay: Command, tmp_path: Path) -> None:
+    said = fresh_labrelay("process", plate(tmp_path))
+    assert [line.split()[1] for line in said.err.splitlines() if "✓" in line] == ["parse", "store", "match", "route"]
+
+
 def test_more_warnings_than_a_screen_has_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     from labrelay.cli.show import show_warnings
     from labrelay.model.problem import Problem
