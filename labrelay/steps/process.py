@@ -220,10 +220,10 @@ def _refuse_unfinished(home: Home, run: InstrumentRun, folder: Path) -> None:
     """Refuse a run that is not finished, on record, with everything else that is wrong with it."""
     waits = unfinished(run, a_person_asks=True)
     if waits is not None:
-        message = f"{waits}; when you know that nothing more comes, add --assume-complete"
-        evidence = run.completion.copied.evidence
-        named = [p for p in warnings_of(run) if evidence and p.path == evidence]  # says which files are missing
-        problems = [Problem(code="NOT_COMPLETE", message=message), *errors_of(run.problems), *named]
+        wrong = errors_of(run.problems)
+        anyway = "when you know that nothing more comes, add --assume-complete"
+        message = f"{waits}; {'--assume-complete alone would not take it either' if wrong else anyway}"
+        problems = [Problem(code="NOT_COMPLETE", message=message), *wrong]
         with home.records.write() as session:
             if intake.see(session, run, str(folder.resolve())).state != "stored":
                 intake.refuse(session, run.id, message)

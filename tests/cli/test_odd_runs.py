@@ -35,8 +35,21 @@ def test_a_plate_that_lacks_images_is_warned_of_before_all_else(fresh_labrelay: 
 def test_a_run_that_is_refused_because_files_are_to_come_names_them(fresh_labrelay: Command) -> None:
     said = fresh_labrelay("process", CASES / "hcs-yokogawa-cv8000")
     assert said.code == 2
-    assert "not all files have come" in said.err
-    assert "of 96 listed images 95 are not here, " in said.err
+    assert "not all files have come (" in said.err
+    assert "MeasurementData.mlf: of 96 listed images 95 are not here, " in said.err
+
+
+def test_nobody_is_told_to_assume_complete_what_would_be_refused_all_the_same(
+    fresh_labrelay: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "S_S1_L001_R2_001.fastq.gz").write_bytes(b"x")
+    (tmp_path / "MD5.txt").write_text("d41d8cd98f00b204e9800998ecf8427e  S_S1_L001_R1_001.fastq.gz\n")
+    said = fresh_labrelay("process", tmp_path)
+    assert said.code == 2
+    assert (
+        "not all files have come (MD5.txt); --assume-complete alone would not take it either [NOT_COMPLETE]" in said.err
+    )
+    assert "[LONE_R2]" in said.err
 
 
 def test_inspect_says_above_its_tables_that_there_are_problems_and_that_a_run_would_be_refused(
