@@ -66,10 +66,9 @@ def write_run_page(
     """
     # What its own pictures could not show is as wrong as what its files say.
     notes = (note for gallery in galleries for note in gallery.notes)
-    problems = [
-        *(f"{problem.severity}: {problem}" for problem in worst_first(run.problems)),
-        *(note for note in notes if note.startswith("no picture of")),
-    ]
+    told = (f"{problem.severity}: {problem}" for problem in worst_first(run.problems))
+    # An image of the plate and of its well is one image.
+    problems = dict.fromkeys([*told, *(note for note in notes if note.startswith("no picture of"))])
     with storage_errors("write the page of the run", path.parent):
         make_dirs(path.parent)
         page = render(
@@ -80,7 +79,7 @@ def write_run_page(
             run=run,
             facts=facts,
             errors=sum(problem.severity == "error" for problem in run.problems),
-            problems=problems[:MOST_ROWS],
+            problems=list(problems)[:MOST_ROWS],
             more=max(0, len(problems) - MOST_ROWS),
             figures=[*_figures(run), *quality_figures(run, cycles)],
             galleries=galleries,
