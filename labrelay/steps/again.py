@@ -130,6 +130,13 @@ def check_same_file(home: Home, run: InstrumentRun, stored: InstrumentRunRow, pl
             )
 
 
+def same_as(stored: InstrumentRunRow, place: Path) -> str | None:
+    """Return which run, when and from where, a place holds again; None where it was stored from this very place."""
+    if stored.folder == str(place):
+        return None
+    return f"the run {stored.run_id}, stored on {(stored.stored_at or '')[:10]} from {stored.folder}"
+
+
 def _is_one_of(path: Path, rows: Sequence[FileRow]) -> bool:
     try:
         time = path.lstat().st_mtime_ns

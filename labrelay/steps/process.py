@@ -88,7 +88,10 @@ def take_in(
     stored = ingest(home, run, folder.resolve())
     if stored.stored or not is_published(home, run.platform, run.run_id):
         publish(home, seen._replace(run=run))
-    tell.done("store", f"{counted(stored.stored, 'file')} stored, {stored.already} there before")
+    told = f"{counted(stored.stored, 'file')} stored, {stored.already} there before"
+    if stored.same_as is not None:
+        told = f"nothing to store: by names and sizes these are the files of {printable(stored.same_as, 300)}"
+    tell.done("store", told)
     return run, stored.stored
 
 

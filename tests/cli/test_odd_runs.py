@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from shell import Said, shell
+from tiny_run import RUN_ID, TinyLab
 
 Command = Callable[..., Said]
 CASES = Path(__file__).parents[1] / "data" / "instruments"
@@ -52,6 +54,26 @@ def test_nobody_is_told_to_assume_complete_what_would_be_refused_all_the_same(
     assert "[LONE_R2]" in said.err
 
 
+def test_a_folder_of_links_is_told_first_that_it_holds_links(
+    fresh: TinyLab, fresh_labrelay: Command, tmp_path: Path
+) -> None:
+    landing = tmp_path / "landing"
+    folder = landing / "links"
+    folder.mkdir(parents=True)
+    for name in ("a_R1.fastq", "b_R1.fastq"):
+        (folder / name).symlink_to(tmp_path / name)
+    told = "it holds links only (a_R1.fastq, b_R1.fastq), and links are not followed: put the files themselves there"
+    first, *rest = fresh_labrelay("inspect", folder).err.splitlines()[1:]
+    assert (first.strip().startswith(told), rest) == (True, [])
+    with (fresh.home / "labrelay.toml").open("a") as settings:
+        settings.write(f'\nlanding = ["{landing}"]\n')
+    assert told in fresh_labrelay("watch").out
+    (folder / "notes.rst").write_text("x")
+    links, unknown = fresh_labrelay("inspect", folder).err.splitlines()[1:]
+    assert links.strip().startswith("it holds links (a_R1.fastq, b_R1.fastq)")
+    assert unknown.endswith("[UNKNOWN_FOLDER]")
+
+
 def test_inspect_says_above_its_tables_that_there_are_problems_and_that_a_run_would_be_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -89,6 +111,15 @@ def test_a_run_without_a_read_is_told_in_one_way_and_asks_nobody_for_a_sample(
     told = fresh_labrelay("process", folder, "--json").json
     assert told["left_out"] == [{"sample": "S", "reason": "there are no reads of it in this run"}]
     assert fresh_labrelay("status").out.endswith("nothing needs you\n")
+
+
+def test_a_copy_of_a_stored_run_is_told_which_one_it_is(fresh: TinyLab, fresh_labrelay: Command) -> None:
+    assert fresh_labrelay("ingest", fresh.run).code == 0
+    assert "0 files stored, 7 there before" in fresh_labrelay("ingest", fresh.run).err
+    copy = shutil.copytree(fresh.run, fresh.run.parent / "copy")
+    said = " ".join(fresh_labrelay("ingest", copy).err.split())
+    assert f"these are the files of the run {RUN_ID}, stored on " in said
+    assert f" from {fresh.run}" in said
 
 
 def test_stages_that_had_nothing_to_do_get_no_tick(fresh_labrelay: Command, tmp_path: Path) -> None:
