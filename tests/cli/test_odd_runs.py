@@ -122,6 +122,25 @@ def test_a_copy_of_a_stored_run_is_told_which_one_it_is(fresh: TinyLab, fresh_la
     assert f" from {fresh.run}" in said
 
 
+def test_a_dataset_without_a_sample_is_explained_as_one_that_waits_for_its_sample(
+    fresh: TinyLab, fresh_labrelay: Command
+) -> None:
+    fresh_labrelay("process", fresh.run)
+    waits = fresh_labrelay("status", "--json").json["unassigned"][0]
+    for named in ("alpha", waits["dataset"], waits["dataset"][:9]):
+        said = fresh_labrelay("explain", named)
+        assert said.code == 2
+        assert said.sentence.startswith(
+            f"labrelay: alpha is a dataset of the instrument run {RUN_ID} and has no sample yet"
+        )
+        assert said.sentence.endswith(
+            f"`labrelay assign {waits['dataset']} SAMPLE` says whose it is, then `labrelay process {fresh.run}`"
+        )
+    told = fresh_labrelay("explain", RUN_ID).sentence
+    assert f"{RUN_ID} is an instrument run and no result: `labrelay lineage ins_" in told
+    assert "there is no sample nobody" in fresh_labrelay("explain", "nobody").sentence
+
+
 def test_stages_that_had_nothing_to_do_get_no_tick(fresh_labrelay: Command, tmp_path: Path) -> None:
     said = fresh_labrelay("process", plate(tmp_path))
     assert [line.split()[1] for line in said.err.splitlines() if "✓" in line] == ["parse", "store", "match", "route"]
