@@ -24,15 +24,14 @@ def announce(table_file: Path, experiment: str | None, correct: bool, reason: st
     One column of the CSV or TSV names the sample: `sample`, `sample_id`, `sample_name` or `name`. The columns
     `experiment`, `aliases` (separated by ;), `barcode` (ACGT, ACGT+TGCA or barcode01), `subject`, `assay` and `project`
     are understood, further ones are kept as they are. Case, spaces and dashes in a heading do not matter (`Sample ID`).
+    It is read from a file, not from a pipe.
     """
-    from labrelay.model.errors import UsageError
     from labrelay.steps.announce import announce as run
 
     if correct and not reason:
         raise click.UsageError("--correct needs a --reason: it goes on record")
     home = current_home()
-    if not table_file.is_file():
-        raise UsageError(f"there is no file {table_file}")
+    _refuse_no_file(table_file)
     outcomes = run(home, table_file, experiment, correct=correct, reason=reason)
     rows = [
         {
@@ -45,6 +44,20 @@ def announce(table_file: Path, experiment: str | None, correct: bool, reason: st
         for o in outcomes
     ]
     records(["experiment", "id", "added", "corrected", "unchanged"], rows, "nothing was announced")
+
+
+def _refuse_no_file(table: Path) -> None:
+    """Say what stands in a table's place that is none: a pipe or a device may never end."""
+    from labrelay.model.errors import UsageError
+
+    if table.is_file():
+        return
+    if table.is_dir():
+        raise UsageError(f"{table} is a folder: name the table of samples in it")
+    if table.exists() or table == Path("-"):
+        shown = "standard input" if table == Path("-") else f"{table}, which is a pipe or a device"
+        raise UsageError(f"no table is read from {shown}: save it as a CSV file, and announce that")
+    raise UsageError(f"there is no file {table}")
 
 
 @click.command()
