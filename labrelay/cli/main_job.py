@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +51,6 @@ def process(folder: Path, experiment: str | None, assume_complete: bool, no_wait
         home = current_home(progress)
         if not folder.exists():  # before anything is said to be running
             raise UsageError(f"there is no folder or file {folder}")
-        warn_root(progress)
         outcome: Processed = run_as_flow(
             home,
             "process_run",
@@ -64,12 +62,6 @@ def process(folder: Path, experiment: str | None, assume_complete: bool, no_wait
             wait_for_results=not no_wait,
         )
     return _tell(home, outcome, waited=not no_wait)
-
-
-def warn_root(progress: TerminalProgress) -> None:
-    """Say in one line that an administrator's account is the wrong one for this."""
-    if os.geteuid() == 0:
-        say(progress, "running as root: tasks get no rights in the sandbox, but a plain account is safer")
 
 
 def say(progress: TerminalProgress, line: str) -> None:
@@ -246,7 +238,6 @@ def submit(
             priority=priority,
             force=force,
         )
-        warn_root(progress)
         if wait:
             progress.stage("run", workflow)
             submitted.failed = seen_again(submitted.failed, submitted.runs, wait_for(home, submitted.runs))
