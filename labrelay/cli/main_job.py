@@ -322,7 +322,7 @@ def _waits(found: Overview) -> None:
     told = [
         *(f"{live.run} is {live.state.value}: {live.why}" for live in found.live if live.why),
         *(
-            f"{u.label} of {u.instrument_run} has no sample: labrelay assign {u.dataset} SAMPLE"
+            f"{u.label} of {u.run_name} has no sample: labrelay assign {u.dataset} SAMPLE"
             for u in found.unassigned[:SHOWN]
         ),
         _count(len(found.unassigned) - SHOWN, "more dataset", "without a sample: announce them by a table"),

@@ -169,7 +169,7 @@ def _refuse(home: Home, run: InstrumentRun, problems: Sequence[Problem], folder:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             if intake.refuse(session, run.id, f"{problems[0]}{more}"):
                 sign_sheet(home, session, "refused", intake.content_of(run), run.id, now())
-        raise RefusedInput(f"the instrument run {run.run_id} in {folder}", problems)
+        raise RefusedInput(f"the instrument run {run.name} in {folder}", problems)
 
 
 class _Ingest:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from labrelay.model.errors import NotFound, UsageError
 from labrelay.model.ids import looks_like_id
 from labrelay.model.names import printable
+from labrelay.records.arrivals import name_of
 from labrelay.records.lineage import resolve
 from labrelay.records.schema import CrateRow, DatasetRow, FileRow, InstrumentRunRow, RunIORow, WorkflowRunRow
 from labrelay.steps.home import Home
@@ -76,7 +77,7 @@ def _dataset_of(session: Session, text: str) -> str | None:
 
 def _without_sample(dataset: DatasetRow, run: InstrumentRunRow) -> str:
     """Return what a dataset without a sample is, and how it gets one."""
-    what = f"{printable(dataset.label, 80)} is a dataset of the instrument run {printable(run.run_id, 80)}"
+    what = f"{printable(dataset.label, 80)} is a dataset of the instrument run {printable(name_of(run), 80)}"
     if dataset.state == "no_reads":
         return f"{what} without reads, so that no workflow ran on it and there is no result"
     return (

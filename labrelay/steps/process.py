@@ -34,7 +34,8 @@ from labrelay.steps.submit import submit_planned
 class Processed:
     """What a process did, counted, all zero when everything had been done before; `page` is the instrument run's.
 
-    `empty` is a run of which no sample has a read: there is nothing to import, and no rule is asked.
+    `name` is what people call the instrument run. It is `empty` when no sample of it has a read: there is nothing to
+    import, and no rule is asked.
     """
 
     instrument_run_id: str
@@ -50,6 +51,7 @@ class Processed:
     warnings: list[Problem] = field(default_factory=list)
     delivered: int = 0
     empty: bool = False
+    name: str = ""
 
 
 def take_in(
@@ -83,8 +85,8 @@ def take_in(
         _put_on_record(home, run, folder, "instrument_run.said_complete")
     what = " ".join(part for part in (run.platform, run.instrument_model) if part)
     size = f"{counted(len(run.sample_labels), 'sample')}, {counted(len(run.files), 'file')}"
-    tell.done("parse", f"{what} run {run.run_id}: {size}{_warned(run)}")
-    tell.stage("store", run.run_id)
+    tell.done("parse", f"{what} run {run.name}: {size}{_warned(run)}")
+    tell.stage("store", run.name)
     stored = ingest(home, run, folder.resolve())
     if stored.stored or not is_published(home, run.platform, run.run_id):
         publish(home, seen._replace(run=run))
@@ -129,7 +131,9 @@ def process(
 def begun(home: Home, run: InstrumentRun, stored: int) -> Processed:
     """Return what a process has done when the run's files are stored."""
     page = page_of(home, run.platform, run.run_id)
-    return Processed(run.id, run.run_id, page.path if page else None, stored=stored, warnings=warnings_of(run))
+    done = Processed(run.id, run.run_id, page.path if page else None, stored=stored, name=run.name)
+    done.warnings = warnings_of(run)
+    return done
 
 
 def warnings_of(run: InstrumentRun) -> list[Problem]:
@@ -144,7 +148,7 @@ def warnings_of(run: InstrumentRun) -> list[Problem]:
 def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait: bool = True) -> Processed:
     """Do the steps after storing: match, import, route, submit, and with `wait` collect, record and deliver."""
     tell, run_id = home.progress, outcome.instrument_run_id
-    tell.stage("match", outcome.run_id)
+    tell.stage("match", outcome.name)
     datasets = match_run(home, run_id, experiment)
     outcome.unassigned = [d for d in datasets if d.state == "unassigned"]
     outcome.empty = bool(datasets) and all(d.state == "no_reads" for d in datasets)
@@ -165,7 +169,7 @@ def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait
 def _ask_for_runs(home: Home, outcome: Processed) -> None:
     """Import the reads, and submit the workflow runs that the rules ask for."""
     tell, run_id = home.progress, outcome.instrument_run_id
-    tell.stage("import", outcome.run_id)
+    tell.stage("import", outcome.name)
     imported = import_reads(home, run_id)
     outcome.imported, outcome.failed = imported.imported, list(imported.failed)
     if imported.imported or imported.already or imported.failed:  # a plate has none
@@ -231,4 +235,4 @@ def _refuse_unfinished(home: Home, run: InstrumentRun, folder: Path) -> None:
             if intake.see(session, run, str(folder.resolve())).state != "stored":
                 intake.refuse(session, run.id, message)
                 sign_sheet(home, session, "refused", intake.content_of(run), run.id, now())
-        raise RefusedInput(f"the instrument run {run.run_id} in {folder}", problems)
+        raise RefusedInput(f"the instrument run {run.name} in {folder}", problems)

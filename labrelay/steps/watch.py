@@ -278,7 +278,7 @@ def _known(home: Home, run: InstrumentRun, folder: Path, first: Path) -> Readine
     if taken != folder and taken.exists():
         return Readiness(
             state=FolderState.REFUSED,
-            reason=f"the run {printable(run.run_id)} is in {taken} as well, which is the one that counts: "
+            reason=f"the run {printable(run.name)} is in {taken} as well, which is the one that counts: "
             "take one of the two folders away",
         )
     if row is None or row.state != "stored":

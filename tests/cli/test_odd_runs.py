@@ -141,6 +141,21 @@ def test_a_dataset_without_a_sample_is_explained_as_one_that_waits_for_its_sampl
     assert "there is no sample nobody" in fresh_labrelay("explain", "nobody").sentence
 
 
+def test_a_run_that_has_a_uuid_for_a_name_is_called_by_its_plate(fresh: TinyLab, fresh_labrelay: Command) -> None:
+    folder = CASES / "hcs-imagexpress-exported" / "9987_Plate_3420"
+    said = fresh_labrelay("process", folder)
+    assert said.err.startswith("✓ parse     metaxpress run 9987 (af67a541): ")
+    assert "9987 of 9987 (af67a541) has no sample" in fresh_labrelay("status").out
+    whole = fresh_labrelay("process", folder, "--json").json["run_id"]
+    assert whole == "af67a541-a074-4ed4-a516-912d0171b177"
+    for text in (whole, "9987"):
+        assert "instrument run  9987 (af67a541) " in fresh_labrelay("search", text, "--kind", "instrument run").out
+    assert "instrument run 9987 (af67a541) (stored; " in fresh_labrelay("lineage", whole, "--down").out
+    assert fresh_labrelay("rules", "test", folder).out.startswith("9987 (af67a541): 1 sample\n")
+    page = (fresh.home / "instrument-runs" / "index.html").read_text()
+    assert "<bdi>9987 (af67a541)</bdi>" in page
+
+
 def test_stages_that_had_nothing_to_do_get_no_tick(fresh_labrelay: Command, tmp_path: Path) -> None:
     said = fresh_labrelay("process", plate(tmp_path))
     assert [line.split()[1] for line in said.err.splitlines() if "✓" in line] == ["parse", "store", "match", "route"]
