@@ -9,9 +9,9 @@ from pathlib import Path
 from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.names import printable
-from labrelay.model.problem import OF_FORM, Problem, Severity, errors_of, worst_first
+from labrelay.model.problem import Problem, Severity, errors_of, worst_first
 from labrelay.model.words import counted
-from labrelay.parsers import reads
+from labrelay.parsers import delivery, reads
 from labrelay.parsers.registry import look, whole
 from labrelay.records import audit, intake
 from labrelay.records.database import now
@@ -28,6 +28,9 @@ from labrelay.steps.readiness import by_rest, unfinished
 from labrelay.steps.route import WITHOUT_READS, route
 from labrelay.steps.run_documents import is_published, page_of, publish
 from labrelay.steps.submit import submit_planned
+
+ALWAYS = {reads.NAME: ("RUN_ID_FROM_FOLDER", "NO_SAMPLE_SHEET"), delivery.NAME: ("RUN_ID_FROM_FOLDER",)}
+"""Warnings that hold for every folder of a platform."""
 
 
 @dataclass
@@ -139,10 +142,10 @@ def begun(home: Home, run: InstrumentRun, stored: int) -> Processed:
 def warnings_of(run: InstrumentRun) -> list[Problem]:
     """Return what a run that is taken all the same is warned of, what matters most first.
 
-    What is said of every plain folder of reads tells nothing of this one: `inspect` and its page have that.
+    What is said of every folder of a platform tells nothing of this one: `inspect` and its page have that.
     """
-    found = [problem for problem in worst_first(run.problems) if problem.severity is Severity.WARNING]
-    return [problem for problem in found if run.platform != reads.NAME or problem.code not in OF_FORM]
+    always = ALWAYS.get(run.platform, ())
+    return [p for p in worst_first(run.problems) if p.severity is Severity.WARNING and p.code not in always]
 
 
 def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait: bool = True) -> Processed:

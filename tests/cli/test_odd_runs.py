@@ -90,8 +90,10 @@ def test_inspect_says_above_its_tables_that_there_are_problems_and_that_a_run_wo
 def test_what_is_said_of_every_plain_folder_is_left_to_inspect(fresh_labrelay: Command, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "S_R1.fastq").write_text("@r1\nACGT\n+\nIIII\n")
-    said = fresh_labrelay("process", tmp_path / "plain")
-    assert (said.code, "warning" in said.out + said.err) == (0, False)
+    for _ in ("as reads", "as a delivery"):
+        said = fresh_labrelay("process", tmp_path / "plain")
+        assert (said.code, "warning" in said.out + said.err) == (0, False)
+        (tmp_path / "plain" / "samples.csv").write_text("sample,file\nS,S_R1.fastq\n")
     assert "[RUN_ID_FROM_FOLDER]" in fresh_labrelay("inspect", tmp_path / "plain").out
 
 
