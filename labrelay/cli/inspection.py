@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ def _print(seen: Look, *, personal: bool) -> None:
     from labrelay.model.run_facts import run_facts
 
     run = seen.run
-    table(["what", "value"], run_facts(run, seen.seen), "", WIDEST)
+    table(["what", "value"], [*run_facts(run, seen.seen), *_taken(run)], "", WIDEST)
     _tables(run)
     if personal:
         _block("personal", ["field", "value"], list(run.personal.items()))
@@ -83,6 +83,21 @@ def _print(seen: Look, *, personal: bool) -> None:
     if any(role in run.sizes_by_role for role in (FileRole.READS, FileRole.ALIGNMENT)):
         click.echo("\nfiles of reads were not opened: each is judged when the run is taken in")
     _problems(run)
+
+
+def _taken(run: InstrumentRun) -> Iterator[tuple[str, str]]:
+    """Yield, above all tables, that there is something to be read below them, and whether the run would be refused."""
+    from labrelay.model.problem import errors_of
+    from labrelay.steps.readiness import unfinished
+
+    errors = len(errors_of(run.problems))
+    counts = [(errors, "error"), (len(run.problems) - errors, "warning")]
+    told = ", ".join(counted(number, noun) for number, noun in counts if number)
+    if told:
+        yield "problems", f"{told}: told at the end"
+    waits = unfinished(run, a_person_asks=True)
+    if errors or waits:
+        yield "process", f"would refuse it as it is now: {waits or counted(errors, 'error')}"
 
 
 def _find_allotropy(platform: str | None) -> None:
@@ -175,9 +190,11 @@ def _block(title: str, header: list[str], rows: Sequence[Sequence[Cell]]) -> Non
 
 
 def _problems(run: InstrumentRun) -> None:
+    from labrelay.model.problem import worst_first
+
     if run.problems:
         click.echo()
-    for problem in run.problems[:SHOWN]:
+    for problem in worst_first(run.problems)[:SHOWN]:
         click.echo(printable(f"{problem.severity}: {problem}", 500))
     if len(run.problems) > SHOWN:
         click.echo(f"… and {counted(len(run.problems) - SHOWN, 'more problem', 'more problems')}: --json has all")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from labrelay.cli.show import current_home, emit, json_option, records, wants_json
+from labrelay.cli.show import current_home, emit, json_option, records, show_warnings, wants_json
 from labrelay.model.words import counted
 
 FOLDER = click.Path(path_type=Path)
@@ -24,15 +24,14 @@ def announce(table_file: Path, experiment: str | None, correct: bool, reason: st
     One column of the CSV or TSV names the sample: `sample`, `sample_id`, `sample_name` or `name`. The columns
     `experiment`, `aliases` (separated by ;), `barcode` (ACGT, ACGT+TGCA or barcode01), `subject`, `assay` and `project`
     are understood, further ones are kept as they are. Case, spaces and dashes in a heading do not matter (`Sample ID`).
+    It is read from a file, not from a pipe.
     """
-    from labrelay.model.errors import UsageError
     from labrelay.steps.announce import announce as run
 
     if correct and not reason:
         raise click.UsageError("--correct needs a --reason: it goes on record")
     home = current_home()
-    if not table_file.is_file():
-        raise UsageError(f"there is no file {table_file}")
+    _refuse_no_file(table_file)
     outcomes = run(home, table_file, experiment, correct=correct, reason=reason)
     rows = [
         {
@@ -47,6 +46,20 @@ def announce(table_file: Path, experiment: str | None, correct: bool, reason: st
     records(["experiment", "id", "added", "corrected", "unchanged"], rows, "nothing was announced")
 
 
+def _refuse_no_file(table: Path) -> None:
+    """Say what stands in a table's place that is none: a pipe or a device may never end."""
+    from labrelay.model.errors import UsageError
+
+    if table.is_file():
+        return
+    if table.is_dir():
+        raise UsageError(f"{table} is a folder: name the table of samples in it")
+    if table.exists() or table == Path("-"):
+        shown = "standard input" if table == Path("-") else f"{table}, which is a pipe or a device"
+        raise UsageError(f"no table is read from {shown}: save it as a CSV file, and announce that")
+    raise UsageError(f"there is no file {table}")
+
+
 @click.command()
 @click.argument("folder", metavar="FOLDER|FILE", type=FOLDER)
 @click.option("--assume-complete", is_flag=True, help="take it though its completion marker is missing")
@@ -54,7 +67,7 @@ def announce(table_file: Path, experiment: str | None, correct: bool, reason: st
 def ingest(folder: Path, assume_complete: bool) -> None:
     """Store an instrument run's files and judge its reads; nothing is stored twice."""
     from labrelay.cli.terminal import TerminalProgress
-    from labrelay.steps.process import take_in
+    from labrelay.steps.process import take_in, warnings_of
     from labrelay.steps.run_documents import page_of
 
     with TerminalProgress() as progress:
@@ -63,8 +76,10 @@ def ingest(folder: Path, assume_complete: bool) -> None:
     page = page_of(home, run.platform, run.run_id)
     if wants_json():
         shown = {"id": run.id, "run_id": run.run_id, "stored": stored, "files": len(run.files)}
-        emit(shown | {"page": None if page is None else str(page.path)})
+        warned = [problem.model_dump(mode="json") for problem in warnings_of(run)]
+        emit(shown | {"page": None if page is None else str(page.path), "warnings": warned})
     else:
+        show_warnings(warnings_of(run), None if page is None else page.path)
         if page is not None:
             click.echo(f"run: {page.path}")
         click.echo(

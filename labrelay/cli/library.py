@@ -240,7 +240,7 @@ def test_rules(folder: Path) -> int:
     if wants_json():
         emit({"run_id": run.run_id, "samples": [each.model_dump(mode="json") for each in said]})
     else:
-        click.echo(f"{printable(run.run_id)}: {counted(len(said), 'sample')}")
+        click.echo(f"{printable(run.name)}: {counted(len(said), 'sample')}")
         for each in said:
             _rehearsed(each)
     return 0 if any(each.why_not is None for each in said) else 1

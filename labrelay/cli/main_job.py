@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from labrelay.cli.show import current_home, emit, json_option, profile_option, records, wants_json
+from labrelay.cli.show import current_home, emit, json_option, profile_option, records, show_warnings, wants_json
 from labrelay.cli.tables import seconds_text, show_results
 from labrelay.model.names import on_one_line, printable
 from labrelay.model.words import counted
@@ -52,7 +51,6 @@ def process(folder: Path, experiment: str | None, assume_complete: bool, no_wait
         home = current_home(progress)
         if not folder.exists():  # before anything is said to be running
             raise UsageError(f"there is no folder or file {folder}")
-        warn_root(progress)
         outcome: Processed = run_as_flow(
             home,
             "process_run",
@@ -64,12 +62,6 @@ def process(folder: Path, experiment: str | None, assume_complete: bool, no_wait
             wait_for_results=not no_wait,
         )
     return _tell(home, outcome, waited=not no_wait)
-
-
-def warn_root(progress: TerminalProgress) -> None:
-    """Say in one line that an administrator's account is the wrong one for this."""
-    if os.geteuid() == 0:
-        say(progress, "running as root: tasks get no rights in the sandbox, but a plain account is safer")
 
 
 def say(progress: TerminalProgress, line: str) -> None:
@@ -93,7 +85,8 @@ def _tell(home: Home, outcome: Processed, *, waited: bool) -> int:
     if wants_json():
         emit(_as_json(outcome, rows, failed, going))
         return code
-    show_results(rows, "no results yet" if outcome.runs else "no rule asked for a workflow run")
+    show_warnings(outcome.warnings, outcome.page)
+    show_results(rows, _without_results(outcome))
     click.echo()
     _needs(home, outcome, failed)
     if cancelled:
@@ -113,6 +106,13 @@ def _tell(home: Home, outcome: Processed, *, waited: bool) -> int:
     return code
 
 
+def _without_results(outcome: Processed) -> str:
+    """Return why there is no table of results."""
+    if outcome.empty:
+        return "no sample of this run has a read: there is nothing to import or to run"
+    return "no results yet" if outcome.runs else "no rule asked for a workflow run"
+
+
 def _needs(home: Home, outcome: Processed, failed: list[RunLine]) -> None:
     """Print what waits for the person, each with what to do; long lists are cut and counted."""
     from labrelay.steps.run_details import details
@@ -120,7 +120,7 @@ def _needs(home: Home, outcome: Processed, failed: list[RunLine]) -> None:
     lines = [
         f"unassigned {d.label}: {d.reason or 'no sample'}; labrelay assign {d.id} SAMPLE" for d in outcome.unassigned
     ]
-    lines += [f"left out {name}: {why}" for name, why in outcome.left_out]
+    lines += [] if outcome.empty else [f"left out {name}: {why}" for name, why in outcome.left_out]
     lines += [f"failed {what}: {on_one_line(why)}" for what, why in outcome.failed]
     for line in failed[:SHOWN]:
         logs = details(home, line.run).attempts[-1].logs
@@ -133,8 +133,6 @@ def _needs(home: Home, outcome: Processed, failed: list[RunLine]) -> None:
     more = max(0, len(lines) - 3 * SHOWN) + max(0, len(failed) - SHOWN)
     if more:
         click.echo(f"… and {more} more: labrelay status, labrelay runs list")
-    for problem in outcome.warnings[:SHOWN]:
-        click.echo(f"warning: {problem}")
 
 
 def _as_json(outcome: Processed, rows: list[ResultRow], failed: list[RunLine], going: int) -> dict[str, Any]:
@@ -240,7 +238,6 @@ def submit(
             priority=priority,
             force=force,
         )
-        warn_root(progress)
         if wait:
             progress.stage("run", workflow)
             submitted.failed = seen_again(submitted.failed, submitted.runs, wait_for(home, submitted.runs))
@@ -325,7 +322,7 @@ def _waits(found: Overview) -> None:
     told = [
         *(f"{live.run} is {live.state.value}: {live.why}" for live in found.live if live.why),
         *(
-            f"{u.label} of {u.instrument_run} has no sample: labrelay assign {u.dataset} SAMPLE"
+            f"{u.label} of {u.run_name} has no sample: labrelay assign {u.dataset} SAMPLE"
             for u in found.unassigned[:SHOWN]
         ),
         _count(len(found.unassigned) - SHOWN, "more dataset", "without a sample: announce them by a table"),

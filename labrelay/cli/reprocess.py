@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from labrelay.cli.main_job import say, warn_root
+from labrelay.cli.main_job import say
 from labrelay.cli.show import current_home, emit, json_option, records, since_option, table, wants_json
 from labrelay.cli.tables import seconds_text
 from labrelay.model.names import on_one_line, printable
@@ -137,7 +137,7 @@ def _plan_and_run(wanted: Wanted, bounds: Bounds, wait: bool) -> int:
         home = current_home(progress)
         planned = plan(home, wanted)
         ids, made = begin(home, planned, bounds, wanted)
-        done = _work(home, ids, wait, lambda line: say(progress, line), lambda: warn_root(progress))
+        done = _work(home, ids, wait, lambda line: say(progress, line))
         done.held += made.held
     if wants_json():
         emit(_plan_json(planned, made) | _done_json(done))
@@ -154,7 +154,7 @@ def _go_on(run_id: str | None, resume_id: str | None, budget: float | None, wait
     with TerminalProgress() as progress:
         home = current_home(progress)
         plan_id = resume(home, resume_id, budget) if resume_id else start(home, run_id or "")
-        done = _work(home, [plan_id], wait, lambda line: say(progress, line), lambda: warn_root(progress))
+        done = _work(home, [plan_id], wait, lambda line: say(progress, line))
     if wants_json():
         emit(_done_json(done))
     else:
@@ -162,16 +162,13 @@ def _go_on(run_id: str | None, resume_id: str | None, budget: float | None, wait
     return 1 if done.failed else 0
 
 
-def _work(
-    home: Home, ids: list[str], wait: bool, tell: Callable[[str], object], warn: Callable[[], object]
-) -> Reprocessed:
+def _work(home: Home, ids: list[str], wait: bool, tell: Callable[[str], object]) -> Reprocessed:
     """Move plans on, as a flow where a server answers; without any plan there is no flow to say so."""
     from labrelay.flows.dispatch import run_as_flow
     from labrelay.steps.reprocess_run import work_all
 
     if not ids:
         return work_all(home, ids)
-    warn()
     return run_as_flow(
         home, "reprocess", lambda: work_all(home, ids, wait=wait), tell, plans=ids, wait_for_results=wait
     )

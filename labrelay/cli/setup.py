@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ def init(folder: Path | None, profile: str, bucket: str | None, role_arn: str | 
         emit({"home": str(home), "made": made} | ({"aws": vars(cloud)} if cloud else {}))
         return
     click.echo(f"{home} {'is ready' if made else 'was there and stays as it is'}")
+    if os.geteuid() == 0:
+        click.echo("you are root: tasks get no rights in the sandbox, but a plain account is safer")
     if cloud is not None:
         click.echo(f"AWS account {cloud.account}:")
         for what in cloud.made:

@@ -12,10 +12,14 @@ import click
 from labrelay.model.names import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from labrelay.model.problem import Problem
     from labrelay.model.progress import Progress
     from labrelay.steps.home import Home
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+WARNINGS = 20
 Cell = str | int | float | None
 
 
@@ -115,6 +119,14 @@ def records(header: Sequence[str], rows: Sequence[Mapping[str, Any]], empty: str
         emit(list(rows))
     else:
         table([name.replace("_", " ") for name in header], [[row.get(name) for name in header] for row in rows], empty)
+
+
+def show_warnings(warnings: Sequence[Problem], page: Path | None) -> None:
+    """Print what a stored run is warned of, before all else: many are cut, and its page has them all."""
+    for problem in warnings[:WARNINGS]:
+        click.echo(f"warning: {problem}")
+    if len(warnings) > WARNINGS:
+        click.echo(f"… and {len(warnings) - WARNINGS:,} more warnings{f': {page}' if page is not None else ''}")
 
 
 def size_text(count: int) -> str:

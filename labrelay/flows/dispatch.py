@@ -5,6 +5,7 @@ Prefect is imported only when there is a server to tell: it costs seconds, and a
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from importlib import import_module
@@ -18,6 +19,7 @@ from labrelay.steps.settings import Settings
 
 T = TypeVar("T")
 DIRECTLY = "no Prefect server: running directly (labrelay up starts one)"
+_log = logging.getLogger(__name__)
 FLOWS = {
     "process_run": "process",
     "ingest_run": "intake",
@@ -41,7 +43,7 @@ def run_as_flow(
         home: Where; its progress hears what happens either way.
         flow: A name of `FLOWS`.
         directly: The step that does the same.
-        say: Is told in one line how it is done.
+        say: Is told in one line how it is done, where that is news: a lab without a server knows it.
         parameters: The flow's, without `home`.
 
     Returns:
@@ -52,7 +54,10 @@ def run_as_flow(
     """
     api, local = server_of(home)
     if api is None:
-        say(DIRECTLY)
+        named = home.settings.prefect_api_url
+        if named is not None:
+            say(f"the Prefect server {named} does not answer: running directly")
+        _log.debug(DIRECTLY)
         return directly()
     use_server(home.path, api, local=local)
     # The run's log goes to the server; on the terminal our own progress is enough.

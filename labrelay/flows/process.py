@@ -84,8 +84,8 @@ def publish_batch(home: Home, outcome: Processed) -> list[RunRow]:
     waits = [(d.label, d.reason or "no announced sample fits") for d in outcome.unassigned]
     waits += outcome.failed + outcome.left_out + [("the run folder", str(problem)) for problem in outcome.warnings]
     page = None if outcome.page is None else outcome.page.relative_to(home.path).as_posix()
-    markdown = report(f"Instrument run {outcome.run_id}", counts, waits, rows, page)
-    publish(artifact_key("batch", outcome.instrument_run_id), run_table(rows), markdown, outcome.run_id)
+    markdown = report(f"Instrument run {outcome.name}", counts, waits, rows, page)
+    publish(artifact_key("batch", outcome.instrument_run_id), run_table(rows), markdown, outcome.name)
     return rows
 
 

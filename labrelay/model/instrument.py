@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -11,6 +13,17 @@ from labrelay.model.ids import derived_id
 from labrelay.model.imaging import ImageAt, ImageSet, Plate
 from labrelay.model.problem import Frozen, Problem
 from labrelay.model.qc import QCMetric
+
+UUID_SIGNS = 36
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
+
+
+def run_name(run_id: str, plate: str | None) -> str:
+    """Return what people call an instrument run: its id, or its plate where the id is a mere UUID.
+
+    The UUID's first digits stay, since a plate is measured again and again; by the whole it is found.
+    """
+    return f"{plate} ({run_id[:8]})" if plate and _UUID.match(run_id) else run_id
 
 
 class Known(StrEnum):
@@ -48,6 +61,11 @@ class ReadSegment(Frozen):
     cycles: int
     is_index: bool
     reverse_complement: bool | None = None
+
+
+def has_mates(reads: Iterable[ReadSegment]) -> bool:
+    """Return whether a recipe has two reads beside those of the index."""
+    return sum(not segment.is_index for segment in reads) > 1
 
 
 class CycleQuality(NamedTuple):
@@ -179,6 +197,11 @@ class InstrumentRun(Frozen):
     def id(self) -> str:
         """The id shown to people, `ins_…`."""
         return derived_id("ins", self.platform, self.run_id)
+
+    @property
+    def name(self) -> str:
+        """What people call it, see `run_name`."""
+        return run_name(self.run_id, self.plate.id if self.plate is not None else None)
 
     @property
     def place(self) -> str:

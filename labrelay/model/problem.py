@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
@@ -43,6 +44,15 @@ class Problem(Frozen):
         where = "" if self.path is None else printable(self.path)
         where += "" if self.line is None else f":{self.line}" if where else f"line {self.line}"
         return f"{where + ': ' if where else ''}{printable(self.message, 400)} [{self.code}]"
+
+
+OF_FORM = frozenset({"RUN_ID_FROM_FOLDER", "NO_SAMPLE_SHEET", "ID_MISMATCH"})
+"""Codes of how a run and its samples are called: they come after what it lacks."""
+
+
+def worst_first(problems: Sequence[Problem]) -> list[Problem]:
+    """Return errors, then warnings, then those of names; else their order stays."""
+    return sorted(problems, key=lambda problem: (problem.severity is not Severity.ERROR, problem.code in OF_FORM))
 
 
 def errors_of(problems: tuple[Problem, ...] | list[Problem]) -> list[Problem]:

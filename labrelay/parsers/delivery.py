@@ -23,6 +23,7 @@ from labrelay.parsers.fastq_names import (
     pair_reads,
     run_file,
 )
+from labrelay.parsers.illumina_sheets import asks_for_mates
 from labrelay.parsers.listing import Entry, Listing, read_head, read_small
 from labrelay.parsers.sample_list import empty_file_columns, looks_like_list, no_list, read_sample_list
 from labrelay.parsers.samplesheet import looks_like_sheet, read_sample_sheet
@@ -94,11 +95,12 @@ def read_files(folder: Path, listing: Listing, platform: str, *, with_list: bool
         warning("RUN_ID_FROM_FOLDER", "no file says a run's id, so the folder's name is used; keep that name")
     )
     tables = list(_tables(listing)) if with_list else []
-    samples, given, found = _samples(listing, tables[0]) if tables else ((), {}, [no_list()])
+    samples, given, found, mates = _samples(listing, tables[0]) if tables else ((), {}, [no_list()], False)
     files = list(_files(listing, tables, problems))
     files, wrong = _give(files, given, samples, tables[0].path if tables else None)
     files, sums, complete = attach_checksums(listing, files)
-    problems += [*found, *wrong, *sums, *name_problems(files), *pair_reads(files).problems, *lone_mates(files)]
+    problems += [*found, *wrong, *sums, *name_problems(files), *pair_reads(files).problems]
+    problems += lone_mates(files, by_recipe=mates)
     reads = next((file.path for file in files if file.role in SEQUENCES), None)
     if reads is None:
         problems.append(error("NO_READS", "the folder holds no file of reads of a sample; bring them"))
@@ -123,18 +125,18 @@ def _copied(listing: Listing, complete: bool | None) -> Fact:
     return Fact(value=Known.YES if complete else Known.NO, evidence=evidence)
 
 
-def _samples(listing: Listing, table: Entry) -> tuple[tuple[SheetSample, ...], dict[str, str], list[Problem]]:
-    """Return the samples, the sample by file name where the list says it, and what is wrong with the list."""
+def _samples(listing: Listing, table: Entry) -> tuple[tuple[SheetSample, ...], dict[str, str], list[Problem], bool]:
+    """Return the samples, the sample by file name where the list says it, its problems, and whether it has mates."""
     data = read_small(listing.root, table.path)
     if isinstance(data, Problem):
-        return (), {}, [data]
+        return (), {}, [data], False
     if looks_like_sheet(data[:65_536]):
         sheet = read_sample_sheet(data, table.path)
-        return sheet.samples, {}, list(sheet.problems)
+        return sheet.samples, {}, list(sheet.problems), asks_for_mates(sheet)
     rows = read_sample_list(data, table.path)
     missing = empty_file_columns(rows.files, {entry.name for entry in listing.files}, table.path)
     given = {file.replace("\\", "/").rpartition("/")[2]: sample for file, (sample, _) in rows.files.items()}
-    return rows.samples, given, [*rows.problems, *missing]
+    return rows.samples, given, [*rows.problems, *missing], False
 
 
 def _files(listing: Listing, tables: list[Entry], problems: list[Problem]) -> Iterator[RunFile]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labrelay.model.files import FileRole
-from labrelay.model.instrument import Completion, Detection, Fact, InstrumentRun, Known, RunFile, SheetSample
+from labrelay.model.instrument import Completion, Detection, Fact, InstrumentRun, Known, RunFile, SheetSample, has_mates
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.qc import QCMetric
@@ -104,7 +104,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     about = _parameters(reading)
     stats = _run_stats(reading)
     samples = tuple(_samples(reading) or [SheetSample(sample_id=each) for each in (stats.samples if stats else ())])
-    files = _files(reading, samples)
+    files = _files(reading, samples, mates=has_mates(about.reads))
     completion = _completion(reading, files, stats)
     return InstrumentRun(
         run_id=_run_id(reading, about, stats, name),
@@ -186,7 +186,7 @@ def _samples(reading: _Reading) -> list[SheetSample]:
     return []
 
 
-def _files(reading: _Reading, samples: tuple[SheetSample, ...]) -> list[RunFile]:
+def _files(reading: _Reading, samples: tuple[SheetSample, ...], *, mates: bool) -> list[RunFile]:
     entries = reading.listing.files
     names = name_reads([entry.path for entry in entries if is_fastq(entry.name)])
     files = []
@@ -199,7 +199,7 @@ def _files(reading: _Reading, samples: tuple[SheetSample, ...]) -> list[RunFile]
     files, problems = match_reads(files, samples, "RunManifest")
     if files:
         reading.problems += problems
-    reading.problems += [*name_problems(files), *pair_reads(files).problems, *lone_mates(files)]
+    reading.problems += [*name_problems(files), *pair_reads(files).problems, *lone_mates(files, by_recipe=mates)]
     raw = 0
     for entry in entries:
         if entry.path in names:

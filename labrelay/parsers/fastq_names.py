@@ -15,6 +15,7 @@ from labrelay.model.files import FileRole
 from labrelay.model.instrument import RunFile
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
+from labrelay.model.words import counted
 from labrelay.parsers.listing import Entry
 from labrelay.parsers.text import error, warning
 
@@ -257,14 +258,22 @@ def _half_empty(pairs: Iterable[ReadPair]) -> Iterator[Problem]:
             )
 
 
-def lone_mates(files: Iterable[RunFile]) -> list[Problem]:
+def lone_mates(files: Iterable[RunFile], *, by_recipe: bool = False) -> list[Problem]:
     """Return a warning for each file that is called like one mate and whose other mate is not there.
 
-    `X_1` is warned of always; an `X_R1` only beside pairs, since a run may be of single reads by design. (A lone `X_R2`
-    is an error of `pair_reads`.)
+    `X_1` is warned of always; an `X_R1` only beside pairs or in a run of two reads, since one may be of single reads by
+    design. (A lone `X_R2` is an error of `pair_reads`.)
+
+    Args:
+        files: Of the run.
+        by_recipe: The recipe or the sample sheet asks for two reads.
     """
     pairing = pair_reads(files)
     problems = []
+    if by_recipe and not pairing.pairs and (alone := [file for file in pairing.singles if file.read == 1]):
+        few = "its R2 is missing" if len(alone) == 1 else f"none of {counted(len(alone), 'R1 file')} has its R2"
+        text = f"the run has two reads and {few}; taken in as single reads: is a file to come?"
+        return [warning("MATE_MISSING", text, alone[0].path)]
     for file in pairing.singles:
         read = file.read if pairing.pairs else None
         if file.read is None:

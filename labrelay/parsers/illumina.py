@@ -19,7 +19,7 @@ from labrelay.parsers.illumina_models import finer_model, side_of
 from labrelay.parsers.illumina_parameters import RunParameters, parse_run_parameters
 from labrelay.parsers.illumina_reports import read_reports, reports_in
 from labrelay.parsers.illumina_runinfo import RunInfo, parse_run_info
-from labrelay.parsers.illumina_sheets import sheet_fields, sheet_of
+from labrelay.parsers.illumina_sheets import asks_for_mates, sheet_fields, sheet_of
 from labrelay.parsers.illumina_times import end_of_base_calling, start_of
 from labrelay.parsers.listing import Entry, Listing
 from labrelay.parsers.reading import Reading
@@ -61,7 +61,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     model = finer_model(parameters.model, serial)
     sheet, sheet_path = _sheet(reading, chosen, info)
     samples = sheet.samples if sheet else ()
-    files = _files(reading, chosen, samples, sheet_path)
+    files = _files(reading, chosen, samples, sheet_path, mates=asks_for_mates(sheet, info.reads if info else ()))
     completion, told, found = completion_of(listing, model, parameters, len(chosen))
     reading.problems += [*found, *_no_reads(completion, files), *reports.suspects(samples)]
     seen = _interop(reading, info)
@@ -199,7 +199,9 @@ def _sheet(reading: Reading, chosen: list[Entry], info: RunInfo | None) -> tuple
     return sheet_of(reading, made, info.lanes if info else None, info.reads if info else ())
 
 
-def _files(reading: Reading, chosen: list[Entry], samples: tuple[SheetSample, ...], sheet: str | None) -> list[RunFile]:
+def _files(
+    reading: Reading, chosen: list[Entry], samples: tuple[SheetSample, ...], sheet: str | None, *, mates: bool
+) -> list[RunFile]:
     names = name_reads([entry.path for entry in chosen])
     files = []
     for entry in chosen:
@@ -209,7 +211,7 @@ def _files(reading: Reading, chosen: list[Entry], samples: tuple[SheetSample, ..
             text = "the name follows no pattern of Illumina's; the whole name is taken as the sample"
             reading.problems.append(warning("UNUSUAL_NAME", text, entry.path))
     files, found = match_reads(files, samples, sheet)
-    reading.problems += [*name_problems(files), *pair_reads(files).problems, *lone_mates(files)]
+    reading.problems += [*name_problems(files), *pair_reads(files).problems, *lone_mates(files, by_recipe=mates)]
     reading.problems += found if chosen else []
     others = []
     for entry in reading.listing.files:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from labrelay.model.instrument import ReadSegment, SheetSample
+from labrelay.model.instrument import ReadSegment, SheetSample, has_mates
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.parsers.listing import Entry
@@ -106,6 +106,15 @@ def fits_recipe(sheet: SampleSheet, reads: Sequence[ReadSegment], path: str) -> 
         what = f"{zero[0]} is 0, which BCL Convert refuses; leave the line out"
         problems.append(warning("ZERO_CYCLES", what, path))
     return [problem for problem in problems if problem is not None]
+
+
+def asks_for_mates(sheet: SampleSheet | None, reads: Sequence[ReadSegment] = ()) -> bool:
+    """Return whether R1 and R2 are to be made: by the sheet's mask, else the recipe, else the cycles of the sheet."""
+    mask = sheet.settings.get("OverrideCycles") if sheet else None
+    if mask:
+        return sum("Y" in part.upper() for part in mask.split(";")) > 1
+    cycles = [count for name, count in sheet.reads.items() if name.lower().startswith("read")] if sheet else []
+    return has_mates(reads) if reads else sum(count > 0 for count in cycles) > 1
 
 
 def _too_long(samples: Sequence[SheetSample], place: int, index_reads: Sequence[int], path: str) -> Problem | None:

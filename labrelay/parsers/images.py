@@ -22,6 +22,10 @@ from labrelay.parsers.tiff_pages import BadTiff, CutTiff, read_pages
 NAME = "images"
 CHECKED, PAGES = 5_000, 100  # files, and directories of each, that are looked at for a broken copy
 _TIFF = (".tif", ".tiff")
+_FAULTS = {
+    "TRUNCATED": "the file ends before its pixels do",
+    "BAD_TIFF": "the file is damaged: it does not say how large its image is",
+}
 LOOKED_FOR = "*.tif, *.tiff, or images named by plate and well"
 
 
@@ -70,25 +74,31 @@ def _problems(files: Iterable[RunFile], plates: set[str | None]) -> Iterator[Pro
 
 
 def _cut(listing: Listing, files: Iterable[RunFile]) -> Iterator[Problem]:
-    """Give a warning for TIFFs that end before their directories or pixels do.
+    """Give a warning for TIFFs that end before their directories or pixels do, and for those without a size.
 
     Cost: the directories of 100 pages a file, of 5,000 files at most; no pixel is read.
     """
     images = (f.path for f in files if f.role is FileRole.IMAGE and f.size and f.path.lower().endswith(_TIFF))
-    cut = [path for path in islice(images, CHECKED) if _is_cut(listing.root, path)]
-    if cut:
-        many = f" (and {len(cut) - 1} more)" if len(cut) > 1 else ""
-        yield warning("TRUNCATED", f"the file ends before its pixels do{many}; copy it again", cut[0])
+    faults: dict[str, list[str]] = {}
+    for path in islice(images, CHECKED):
+        if (code := _fault_of(listing.root, path)) is not None:
+            faults.setdefault(code, []).append(path)
+    for code, paths in faults.items():
+        many = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+        yield warning(code, f"{_FAULTS[code]}{many}; copy it again", paths[0])
 
 
-def _is_cut(root: Path, path: str) -> bool:
+def _fault_of(root: Path, path: str) -> str | None:
     try:
         with os.fdopen(open_regular(root, path), "rb") as source:
-            return not read_pages(source, path, PAGES)[1]
+            pages, whole = read_pages(source, path, PAGES)
     except CutTiff:
-        return True
+        return "TRUNCATED"
     except (BadTiff, OSError):  # what is no TIFF is told when it is opened
-        return False
+        return None
+    if not whole:
+        return "TRUNCATED"
+    return None if all(page.width and page.height for page in pages) else "BAD_TIFF"
 
 
 def _uneven(files: Iterable[RunFile]) -> Iterator[Problem]:

@@ -19,10 +19,12 @@ from typing import NamedTuple
 from labrelay.model.errors import RefusedInput
 from labrelay.model.names import printable, safe_relative
 from labrelay.model.problem import Problem, Severity
+from labrelay.model.words import first_of
 
 MAX_FILES = 1_000_000
 MAX_DEPTH = 32
 SMALL = 5 * 1024 * 1024
+LINK = "SYMLINK"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _REGULAR = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -226,7 +228,7 @@ def _vanished(state: _Walk, path: str, error: OSError) -> None:
 def _entry(state: _Walk, parent: int, name: str, path: str, status: os.stat_result, depth: int) -> None:
     mode = status.st_mode
     if stat.S_ISLNK(mode):
-        state.problem("SYMLINK", path, "it is a symbolic link, and links are not followed; put the file itself there")
+        state.problem(LINK, path, "it is a symbolic link, and links are not followed; put the file itself there")
     elif stat.S_ISDIR(mode):
         _descend(state, parent, name, path, status, depth)
     elif not stat.S_ISREG(mode):
@@ -257,6 +259,16 @@ def _descend(state: _Walk, parent: int, name: str, path: str, status: os.stat_re
         _folder(state, descriptor, path, depth + 1)
     finally:
         os.close(descriptor)
+
+
+def links_in(listing: Listing) -> Problem | None:
+    """Return one sentence on the links of a folder that is no run without what they lead to; None where it has none."""
+    links = [problem.path or "" for problem in listing.problems if problem.code == LINK]
+    if not links:
+        return None
+    only = "it holds links only" if not listing.files else "it holds links"
+    said = f"{only} ({first_of(links, 3)}), and links are not followed: put the files themselves there"
+    return Problem(code=LINK, message=f"{said}, or name the folder that they lead to")
 
 
 def open_regular(root: Path, path: str) -> int:

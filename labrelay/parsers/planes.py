@@ -161,8 +161,10 @@ def arrived(
         text = f"it lists {counted(len(planned), 'image')} and none of them is here; bring the images"
         return Fact(value=Known.NO, evidence=source), [*problems, warning("NO_IMAGES", text, source)]
     if missing:
-        text = f"of {counted(len(planned), 'listed image')} {len(missing):,} are not here, {_name(missing[0])} first"
-        why = f" ({never_taken})" if never_taken else "; bring them"
+        one = len(missing) == 1
+        text = f"of {counted(len(planned), 'listed image')} {len(missing):,} {'is' if one else 'are'} not here, "
+        text += _name(missing[0]) + ("" if one else " first")
+        why = f" ({never_taken})" if never_taken else f"; bring {'it' if one else 'them'}"
         problems.append(warning("COUNT_MISMATCH", text + why, source))
         return Fact(value=Known.UNKNOWN if never_taken else Known.NO, evidence=source), problems
     return Fact(value=Known.NO if empty else Known.YES, evidence=source), problems

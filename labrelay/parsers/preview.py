@@ -6,6 +6,7 @@ a tile at a time, and of a pyramid its smallest level that is large enough. What
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ MOST_SEGMENTS = 200_000
 MOST_BYTES = 1024 * 1024 * 1024  # read or unpacked for one view, where parts of a file may be named again and again
 LOW, HIGH = 1.0, 99.8
 Values = NDArray[np.float32]
+# A damaged file is told in one sentence with its name; the library's own lines go to a log that somebody asked for.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ def preview_tiff(root: Path, path: str, page: int = 0, edge: int = EDGE) -> Prev
             return _page(source, _level(file.pages[page], edge), edge)
     except Unseen as why:
         return f"no picture of {_shown(path)}: {why}"
+    except IndexError:
+        return f"no picture of {_shown(path)}: it is damaged, and no whole image is in it; copy it again"
     except Exception as bad:
         # Damaged files make readers and decoders raise anything; none of it may take the page away.
         reason = printable(str(bad) or type(bad).__name__, 120)

@@ -51,7 +51,7 @@ from labrelay.parsers import (
     slide,
     ultima,
 )
-from labrelay.parsers.listing import MAX_FILES, Listing, single, walk, with_beside
+from labrelay.parsers.listing import MAX_FILES, Listing, links_in, single, walk, with_beside
 from labrelay.parsers.text import error, warning
 from labrelay.parsers.zero_yield import zero_yield
 
@@ -273,7 +273,7 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
     ranked = _ranked(listing)
     wanted = [found for found, seen in ranked if platform in (None, seen.platform)]
     if not wanted:
-        raise RefusedInput(str(folder), [*_unknown(listing, platform, alone=folder.is_file()), *listing.problems])
+        raise RefusedInput(str(folder), _why_unknown(listing, platform, alone=folder.is_file()))
     place = named_by(folder, listing)
     run = wanted[0].read(place, listing)
     if folder.is_file() and run.platform in FILES_OF_A_RUN and run.run_id != place.name:
@@ -339,6 +339,15 @@ def _part_of_a_pool(platform: str, place: Path) -> list[Problem]:
         return []
     said = "it is a part of what MinKNOW writes for a flow cell; give the flow cell's folder, which says what run it is"
     return [error("PART_OF_RUN", said)]
+
+
+def _why_unknown(listing: Listing, platform: str | None, *, alone: bool) -> list[Problem]:
+    """Return why nothing known was found; links first, since what they lead to may be all that is missing."""
+    links = links_in(listing)
+    if links is None:
+        return [*_unknown(listing, platform, alone=alone), *listing.problems]
+    unknown = _unknown(listing, platform, alone=alone) if listing.files or platform is not None else []
+    return [links, *unknown, *(problem for problem in listing.problems if problem.code != links.code)]
 
 
 def _unknown(listing: Listing, platform: str | None, *, alone: bool) -> list[Problem]:

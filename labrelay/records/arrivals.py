@@ -6,10 +6,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from labrelay.model.instrument import UUID_SIGNS, run_name
 from labrelay.records.schema import DatasetRow, InstrumentRunRow, SampleRow
+
+# The plate of a run that is known by a UUID alone; of others the long row is not read for it.
+_PLATE = InstrumentRunRow.content[("plate", "id")].as_string()
+PLATE = case((func.length(InstrumentRunRow.run_id) == UUID_SIGNS, _PLATE))
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,11 @@ class Arrival:
     label: str | None = None
     datasets: int = 0
 
+    @property
+    def name(self) -> str:
+        """What people call it; a plate's dataset is called as the plate is."""
+        return run_name(self.run_id, self.label)
+
 
 @dataclass(frozen=True)
 class ArrivalOf:
@@ -33,6 +43,11 @@ class ArrivalOf:
     stored_at: str
     labels: Sequence[tuple[str, str]]
     whole: bool
+
+
+def name_of(row: InstrumentRunRow) -> str:
+    """Return what people call a run that is on record."""
+    return run_name(row.run_id, (row.content.get("plate") or {}).get("id"))
 
 
 def newest(session: Session, most: int) -> tuple[list[Arrival], int]:

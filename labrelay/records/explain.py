@@ -14,6 +14,7 @@ from labrelay.model.qc import Threshold, Verdict
 from labrelay.model.runs import RunInput
 from labrelay.model.states import RunState
 from labrelay.records import overrides
+from labrelay.records.arrivals import PLATE
 from labrelay.records.explain_before import Earlier, changes, earlier_result
 from labrelay.records.explanation import (
     Asked,
@@ -117,7 +118,7 @@ def _inputs(
     columns = [InstrumentRunRow.content[name].as_string().label(f"of_{name}") for name in OF_THE_RUN]
     query = (
         select(RunIORow, FileRow, DatasetFileRow.lane, DatasetFileRow.read, SampleRow.name.label("sample"))
-        .add_columns(InstrumentRunRow.id.label("of_id"), *columns)
+        .add_columns(InstrumentRunRow.id.label("of_id"), PLATE.label("of_plate"), *columns)
         .join(FileRow, FileRow.id == RunIORow.file_id)
         .outerjoin(DatasetFileRow, DatasetFileRow.file_id == FileRow.id)
         .outerjoin(DatasetRow, DatasetRow.id == DatasetFileRow.dataset_id)
@@ -165,6 +166,7 @@ def _source(row: Row[Any], files: Sequence[ReadsFile]) -> ReadsSource:
         model=row.of_instrument_model,
         serial=row.of_instrument_serial,
         flow_cell=row.of_flow_cell,
+        plate=row.of_plate,
         started=datetime.fromisoformat(row.of_started) if row.of_started else None,
         files=tuple(unique.values()),
     )

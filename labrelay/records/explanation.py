@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from labrelay.model.instrument import run_name
 from labrelay.model.problem import Frozen
 from labrelay.model.qc import Override, Threshold, Verdict
 from labrelay.model.states import RunState
@@ -37,8 +38,14 @@ class ReadsSource(Frozen):
     model: str | None = None
     serial: str | None = None
     flow_cell: str | None = None
+    plate: str | None = None
     started: datetime | None = None
     files: tuple[ReadsFile, ...]
+
+    @property
+    def name(self) -> str:
+        """What people call the instrument run."""
+        return run_name(self.run_id or "", self.plate)
 
     @property
     def lanes(self) -> tuple[int, ...]:

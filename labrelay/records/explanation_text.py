@@ -145,7 +145,7 @@ def _source(source: ReadsSource) -> str:
     begun = f", begun {day_and_time(source.started)}" if source.started else ""
     # A folder of plain images is no machine's in the records.
     of = f" of {machine}" if machine != IMAGES else ""
-    where = f"instrument run {source.run_id}{of}{cell}{lanes}{begun}"
+    where = f"instrument run {source.name}{of}{cell}{lanes}{begun}"
     return f"{what} from {where}."
 
 

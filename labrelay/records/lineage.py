@@ -17,9 +17,11 @@ from sqlalchemy import ColumnElement, Select, and_, literal, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.errors import NotFound, UsageError
+from labrelay.model.instrument import run_name
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.model.reads import READ_TYPES
+from labrelay.records.arrivals import PLATE
 from labrelay.records.schema import (
     CrateRow,
     DatasetFileRow,
@@ -141,7 +143,7 @@ _KINDS: dict[str, tuple[str, Any, Any]] = {
     "ins": (
         "instrument run",
         InstrumentRunRow.id,
-        select(InstrumentRunRow.id, InstrumentRunRow.run_id, InstrumentRunRow.state, InstrumentRunRow.platform),
+        select(InstrumentRunRow.id, InstrumentRunRow.run_id, InstrumentRunRow.state, InstrumentRunRow.platform, PLATE),
     ),
     "dat": ("dataset", DatasetRow.id, select(DatasetRow.id, DatasetRow.label, DatasetRow.state)),
     "rds": ("read set", ReadSetRow.id, select(ReadSetRow.id, ReadSetRow.file_type, ReadSetRow.status)),
@@ -272,7 +274,8 @@ def _node(kind: str, word: str, row: tuple[str | None, ...]) -> Node:
         verdict, stale = row[3], row[4]
         state = state if verdict in (None, "none") else f"{state}, {verdict}"
         note = f"stale: {stale}" if stale else None
-    return Node(id=row[0] or "", kind=word, name=row[1] or "", state=state, note=note)
+    name = run_name(row[1] or "", row[4]) if kind == "ins" else row[1] or ""
+    return Node(id=row[0] or "", kind=word, name=name, state=state, note=note)
 
 
 def _chunks(ids: list[str]) -> Iterator[list[str]]:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from labrelay.model.instrument import run_name
+from labrelay.records.arrivals import PLATE
 from labrelay.records.schema import (
     CrateRow,
     ExperimentRow,
@@ -74,10 +76,11 @@ def _samples(session: Session, ids: Sequence[str]) -> Iterator[Document]:
 
 def _instrument_runs(session: Session, ids: Sequence[str]) -> Iterator[Document]:
     query = _columns(InstrumentRunRow, "run_id platform folder state flow_cell").where(InstrumentRunRow.id.in_(ids))
-    for row in session.execute(query):
+    for row in session.execute(query.add_columns(PLATE.label("plate"))):
         facets = _facets(row.created_at, platform=row.platform, state=row.state)
-        texts = (row.flow_cell, row.platform, row.folder, row.state)
-        yield Document(row.id, "instrument run", row.run_id, row.platform, row.state, row.created_at, facets, texts)
+        texts = (row.run_id, row.flow_cell, row.platform, row.folder, row.state)
+        name = run_name(row.run_id, row.plate)
+        yield Document(row.id, "instrument run", name, row.platform, row.state, row.created_at, facets, texts)
 
 
 def _workflow_runs(session: Session, ids: Sequence[str]) -> Iterator[Document]:

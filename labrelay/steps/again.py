@@ -19,6 +19,7 @@ from labrelay.model.names import printable, slugs
 from labrelay.model.problem import Frozen
 from labrelay.model.words import first_of
 from labrelay.records import intake
+from labrelay.records.arrivals import name_of
 from labrelay.records.schema import DatasetFileRow, DatasetRow, FileRow, InstrumentRunRow
 from labrelay.steps.home import Home
 from labrelay.stores.digests import hash_open_file
@@ -128,6 +129,13 @@ def check_same_file(home: Home, run: InstrumentRun, stored: InstrumentRunRow, pl
                 f"this {printable(file.path)} is not the one that was stored on {(stored.stored_at or '')[:16]} from "
                 f"{stored.folder}: a run of one file is known by its name, so give this one another, or name its folder"
             )
+
+
+def same_as(stored: InstrumentRunRow, place: Path) -> str | None:
+    """Return which run, when and from where, a place holds again; None where it was stored from this very place."""
+    if stored.folder == str(place):
+        return None
+    return f"the run {name_of(stored)}, stored on {(stored.stored_at or '')[:10]} from {stored.folder}"
 
 
 def _is_one_of(path: Path, rows: Sequence[FileRow]) -> bool:

@@ -68,7 +68,7 @@ def match_run(home: Home, instrument_run_id: str, experiment: str | None = None)
             if outcome is not None and outcome.sample is not None:
                 intake.assign(session, row, outcome.sample.id, outcome.by or "id")
                 new.add(outcome.sample.id)
-            elif outcome is not None:
+            elif outcome is not None and row.state != "no_reads":  # whose they are is no question there
                 _needs_person(home, session, row, outcome)
             found.append((row, outcome.reason if outcome else None))
         samples = experiments.samples_by_id(session, [row.sample_id for row, _reason in found if row.sample_id])

@@ -32,7 +32,7 @@ from labrelay.records import intake, lease
 from labrelay.records.database import now
 from labrelay.records.lease import Lease
 from labrelay.records.schema import FileRow, InstrumentRunRow
-from labrelay.steps.again import added_files, check_same_file, taken_before
+from labrelay.steps.again import added_files, check_same_file, same_as, taken_before
 from labrelay.steps.eln_signs import sign_sheet
 from labrelay.steps.gate import Gate, is_judged
 from labrelay.steps.home import Home
@@ -55,7 +55,7 @@ _usual: list[tuple[int, int, int]] = []  # how often Python searches for garbage
 
 @dataclass
 class Ingested:
-    """What an ingest did: files stored now and before, and the datasets by label."""
+    """What an ingest did: files stored now and before, the datasets by label, and the other folder that was stored."""
 
     instrument_run_id: str
     stored: int = 0
@@ -63,6 +63,7 @@ class Ingested:
     already: int = 0
     datasets: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    same_as: str | None = None
 
 
 @contextmanager
@@ -135,7 +136,7 @@ def ingest(home: Home, run: InstrumentRun, folder: Path) -> Ingested:
         if folder.is_file():
             check_same_file(home, run, row, folder)
         if row.fingerprint == fingerprint(run):
-            return Ingested(run.id, already=len(run.files))
+            return Ingested(run.id, already=len(run.files), same_as=same_as(row, folder))
         added = _added(home, run, row, folder)
     _refuse(home, run, errors_of(run.problems), folder)
     with lease.held(home.records, f"the ingest of {run.run_id}") as held, _kept_from_the_collector():
@@ -168,7 +169,7 @@ def _refuse(home: Home, run: InstrumentRun, problems: Sequence[Problem], folder:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             if intake.refuse(session, run.id, f"{problems[0]}{more}"):
                 sign_sheet(home, session, "refused", intake.content_of(run), run.id, now())
-        raise RefusedInput(f"the instrument run {run.run_id} in {folder}", problems)
+        raise RefusedInput(f"the instrument run {run.name} in {folder}", problems)
 
 
 class _Ingest:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from labrelay.model.errors import UsageError
+from labrelay.model.errors import NotFound, UsageError
+from labrelay.model.ids import looks_like_id
+from labrelay.model.names import printable
+from labrelay.records.arrivals import name_of
 from labrelay.records.lineage import resolve
-from labrelay.records.schema import CrateRow, FileRow, RunIORow, WorkflowRunRow
+from labrelay.records.schema import CrateRow, DatasetRow, FileRow, InstrumentRunRow, RunIORow, WorkflowRunRow
 from labrelay.steps.home import Home
-from labrelay.steps.listing import find_run
+from labrelay.steps.listing import find_run, samples_called
 from labrelay.steps.results import run_of_sample
 
 RESULTS = "results"
+OTHERS = {"ins": "an instrument run", "exp": "an experiment", "rds": "a read set", "ref": "a reference"}
 
 
 def find_result(home: Home, session: Session, text: str) -> tuple[WorkflowRunRow, str | None]:
@@ -24,8 +29,8 @@ def find_result(home: Home, session: Session, text: str) -> tuple[WorkflowRunRow
         home: Where.
         session: Of its records.
         text: A workflow run's id (or the beginning of one), a sample's name, `SAMPLE/WORKFLOW` where it has several
-            results, the id of a file that a run made, or the path of a result's folder or of a file in it: from where
-            the command is given, or below `results/`.
+            results, the id or label of a dataset for its sample, the id of a file that a run made, or the path of a
+            result's folder or of a file in it: from where the command is given, or below `results/`.
 
     Raises:
         NotFound: There is no such thing.
@@ -42,7 +47,43 @@ def find_result(home: Home, session: Session, text: str) -> tuple[WorkflowRunRow
         if run is not None:
             key = select(FileRow.id).where(FileRow.storage == home.results.name, FileRow.key == str(below))
             return run, session.scalars(key).first()
+    if not samples_called(session, text) and (named := _dataset_of(session, text)) is not None:
+        return run_of_sample(session, named), None
     return run_of_sample(session, text), None
+
+
+def _dataset_of(session: Session, text: str) -> str | None:
+    """Return the sample of the dataset of this id or label, or None where there is no such thing.
+
+    Raises:
+        UsageError: It is a dataset without a sample, or something else that is no result.
+    """
+    wanted = DatasetRow.id.startswith(text, autoescape=True) if looks_like_id(text, "dat") else DatasetRow.label == text
+    joined = select(DatasetRow, InstrumentRunRow).join(InstrumentRunRow)
+    found = session.execute(joined.where(wanted).order_by(InstrumentRunRow.created_at.desc(), DatasetRow.id)).all()
+    if found:
+        sample = next((dataset.sample_id for dataset, _run in found if dataset.sample_id), None)
+        if sample is None:
+            raise UsageError(_without_sample(*found[0]))
+        return sample
+    with suppress(NotFound):
+        other = resolve(session, text)
+        if (what := OTHERS.get(other[:3])) is not None:
+            raise UsageError(
+                f"{printable(text)} is {what} and no result: `labrelay lineage {other} --down` says what was made of it"
+            )
+    return None
+
+
+def _without_sample(dataset: DatasetRow, run: InstrumentRunRow) -> str:
+    """Return what a dataset without a sample is, and how it gets one."""
+    what = f"{printable(dataset.label, 80)} is a dataset of the instrument run {printable(name_of(run), 80)}"
+    if dataset.state == "no_reads":
+        return f"{what} without reads, so that no workflow ran on it and there is no result"
+    return (
+        f"{what} and has no sample yet, so that no workflow ran on it and there is no result: "
+        f"`labrelay assign {dataset.id} SAMPLE` says whose it is, then `labrelay process {printable(run.folder, 200)}`"
+    )
 
 
 def _below_results(home: Home, text: str) -> list[PurePosixPath]:

@@ -9,11 +9,13 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.errors import LabrelayError
+from labrelay.model.instrument import run_name
 from labrelay.model.problem import Frozen
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState, StateEvent, reduce_state
 from labrelay.model.words import counted
 from labrelay.records import inbox, observations, outbox, plans, runs
+from labrelay.records.arrivals import PLATE
 from labrelay.records.eln.registry import ARCHIVE
 from labrelay.records.observations import Waiting
 from labrelay.records.runs import LiveAttempt
@@ -44,11 +46,12 @@ class Live(Frozen):
 
 
 class Unassigned(Frozen):
-    """Reads whose sample nobody has named."""
+    """Reads, or a plate, whose sample nobody has named; `run_name` is what people call the instrument run."""
 
     dataset: str
     label: str
     instrument_run: str
+    run_name: str
 
 
 class Refused(Frozen):
@@ -192,13 +195,16 @@ def _count(session: Session, *conditions: ColumnElement[bool]) -> int:
 
 def _unassigned(session: Session) -> tuple[Unassigned, ...]:
     query = (
-        select(DatasetRow.id, DatasetRow.label, InstrumentRunRow.run_id)
+        select(DatasetRow.id, DatasetRow.label, InstrumentRunRow.run_id, PLATE)
         .join(InstrumentRunRow, InstrumentRunRow.id == DatasetRow.instrument_run_id)
         .where(DatasetRow.state == "unassigned")
         .order_by(InstrumentRunRow.created_at, DatasetRow.label)
     )
     rows = session.execute(query)
-    return tuple(Unassigned(dataset=i, label=label, instrument_run=run) for i, label, run in rows)
+    return tuple(
+        Unassigned(dataset=i, label=label, instrument_run=run, run_name=run_name(run, plate))
+        for i, label, run, plate in rows
+    )
 
 
 def _refused(session: Session) -> tuple[Refused, ...]:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.instrument import InstrumentRun
-from labrelay.model.problem import Problem, Severity, errors_of
+from labrelay.model.names import printable
+from labrelay.model.problem import Problem, Severity, errors_of, worst_first
 from labrelay.model.words import counted
+from labrelay.parsers import delivery, reads
 from labrelay.parsers.registry import look, whole
 from labrelay.records import audit, intake
 from labrelay.records.database import now
@@ -23,14 +25,21 @@ from labrelay.steps.imports import import_reads
 from labrelay.steps.ingest import ingest
 from labrelay.steps.listing import lines_of
 from labrelay.steps.readiness import by_rest, unfinished
-from labrelay.steps.route import route
+from labrelay.steps.route import WITHOUT_READS, route
 from labrelay.steps.run_documents import is_published, page_of, publish
 from labrelay.steps.submit import submit_planned
+
+ALWAYS = {reads.NAME: ("RUN_ID_FROM_FOLDER", "NO_SAMPLE_SHEET"), delivery.NAME: ("RUN_ID_FROM_FOLDER",)}
+"""Warnings that hold for every folder of a platform."""
 
 
 @dataclass
 class Processed:
-    """What a process did, counted, all zero when everything had been done before; `page` is the instrument run's."""
+    """What a process did, counted, all zero when everything had been done before; `page` is the instrument run's.
+
+    `name` is what people call the instrument run. It is `empty` when no sample of it has a read: there is nothing to
+    import, and no rule is asked.
+    """
 
     instrument_run_id: str
     run_id: str
@@ -44,6 +53,8 @@ class Processed:
     failed: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     delivered: int = 0
+    empty: bool = False
+    name: str = ""
 
 
 def take_in(
@@ -77,12 +88,15 @@ def take_in(
         _put_on_record(home, run, folder, "instrument_run.said_complete")
     what = " ".join(part for part in (run.platform, run.instrument_model) if part)
     size = f"{counted(len(run.sample_labels), 'sample')}, {counted(len(run.files), 'file')}"
-    tell.done("parse", f"{what} run {run.run_id}: {size}")
-    tell.stage("store", run.run_id)
+    tell.done("parse", f"{what} run {run.name}: {size}{_warned(run)}")
+    tell.stage("store", run.name)
     stored = ingest(home, run, folder.resolve())
     if stored.stored or not is_published(home, run.platform, run.run_id):
         publish(home, seen._replace(run=run))
-    tell.done("store", f"{counted(stored.stored, 'file')} stored, {stored.already} there before")
+    told = f"{counted(stored.stored, 'file')} stored, {stored.already} there before"
+    if stored.same_as is not None:
+        told = f"nothing to store: by names and sizes these are the files of {printable(stored.same_as, 300)}"
+    tell.done("store", told)
     return run, stored.stored
 
 
@@ -120,37 +134,34 @@ def process(
 def begun(home: Home, run: InstrumentRun, stored: int) -> Processed:
     """Return what a process has done when the run's files are stored."""
     page = page_of(home, run.platform, run.run_id)
-    warnings = [problem for problem in run.problems if problem.severity is Severity.WARNING]
-    return Processed(run.id, run.run_id, page.path if page else None, stored=stored, warnings=warnings)
+    done = Processed(run.id, run.run_id, page.path if page else None, stored=stored, name=run.name)
+    done.warnings = warnings_of(run)
+    return done
+
+
+def warnings_of(run: InstrumentRun) -> list[Problem]:
+    """Return what a run that is taken all the same is warned of, what matters most first.
+
+    What is said of every folder of a platform tells nothing of this one: `inspect` and its page have that.
+    """
+    always = ALWAYS.get(run.platform, ())
+    return [p for p in worst_first(run.problems) if p.severity is Severity.WARNING and p.code not in always]
 
 
 def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait: bool = True) -> Processed:
     """Do the steps after storing: match, import, route, submit, and with `wait` collect, record and deliver."""
     tell, run_id = home.progress, outcome.instrument_run_id
-    tell.stage("match", outcome.run_id)
+    tell.stage("match", outcome.name)
     datasets = match_run(home, run_id, experiment)
-    outcome.unassigned = [d for d in datasets if d.sample_id is None and d.state != "undetermined"]
-    matched = len(datasets) - len(outcome.unassigned)
-    tell.done("match", f"{matched} of {counted(len(datasets), 'sample')} announced")
-    tell.stage("import", outcome.run_id)
-    imported = import_reads(home, run_id)
-    outcome.imported, outcome.failed = imported.imported, list(imported.failed)
-    tell.done(
-        "import",
-        f"{counted(imported.imported, 'read set')} imported, {imported.already} there before",
-        ok=not imported.failed,
-    )
-    tell.stage("route", "rules.toml")
-    routed = route(home, run_id)
-    outcome.left_out = routed.left_out
-    asked = counted(len(routed.planned), "workflow run")
-    tell.done("route", f"{asked} asked for")
-    tell.stage("submit", asked)
-    submitted = submit_planned(home, routed.planned)
-    outcome.runs, outcome.submitted = submitted.runs, submitted.new
-    outcome.failed += submitted.failed
-    told = f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} there before"
-    tell.done("submit", told, ok=not submitted.failed)
+    outcome.unassigned = [d for d in datasets if d.state == "unassigned"]
+    outcome.empty = bool(datasets) and all(d.state == "no_reads" for d in datasets)
+    if outcome.empty:
+        outcome.left_out = [(d.label, WITHOUT_READS) for d in datasets]
+        tell.done("match", "no sample of this run has a read")
+    else:
+        announced = sum(d.sample_id is not None for d in datasets)
+        tell.done("match", f"{announced} of {counted(len(datasets), 'sample')} announced")
+        _ask_for_runs(home, outcome)
     if home.settings.eln != ARCHIVE:
         deliver(home)  # runs take hours, and the notebook knows of them from their first sign
     if wait:
@@ -158,20 +169,54 @@ def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait
     return outcome
 
 
+def _ask_for_runs(home: Home, outcome: Processed) -> None:
+    """Import the reads, and submit the workflow runs that the rules ask for."""
+    tell, run_id = home.progress, outcome.instrument_run_id
+    tell.stage("import", outcome.name)
+    imported = import_reads(home, run_id)
+    outcome.imported, outcome.failed = imported.imported, list(imported.failed)
+    if imported.imported or imported.already or imported.failed:  # a plate has none
+        told = f"{counted(imported.imported, 'read set')} imported, {imported.already} there before"
+        tell.done("import", told, ok=not imported.failed)
+    tell.stage("route", "rules.toml")
+    routed = route(home, run_id)
+    outcome.left_out = routed.left_out
+    asked = counted(len(routed.planned), "workflow run")
+    tell.done("route", f"{asked} asked for")
+    if not routed.planned:
+        return
+    tell.stage("submit", asked)
+    submitted = submit_planned(home, routed.planned)
+    outcome.runs, outcome.submitted = submitted.runs, submitted.new
+    outcome.failed += submitted.failed
+    told = f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} there before"
+    tell.done("submit", told, ok=not submitted.failed)
+
+
 def finish(home: Home, outcome: Processed) -> None:
     """Wait for the runs, record them and deliver once at the end."""
     tell = home.progress
-    tell.stage("run", " and ".join(engines_of(home, outcome.runs)))
-    collected = wait_for(home, outcome.runs)
+    if outcome.runs:
+        tell.stage("run", " and ".join(engines_of(home, outcome.runs)))
+    collected = wait_for(home, outcome.runs)  # runs of others that have ended are recorded as well
     outcome.failed = seen_again(outcome.failed, outcome.runs, collected)
     failed = sum(line.failed for line in lines_of(home, outcome.runs))
     told = f"{len(collected.recorded)} recorded, {len(collected.retried)} tried again"
     told += f", {failed} failed" if failed else ""
-    tell.done("run", told, ok=not failed and not collected.stuck)
+    if outcome.runs or collected.recorded or collected.retried or collected.stuck:
+        tell.done("run", told, ok=not failed and not collected.stuck)
     tell.stage("deliver", "outbox")
     delivered = deliver(home)
     outcome.delivered = delivered.confirmed
-    tell.done("deliver", f"{counted(delivered.confirmed, 'message')} delivered, {delivered.waiting} waiting")
+    if outcome.runs or delivered.confirmed or delivered.waiting:
+        tell.done("deliver", f"{counted(delivered.confirmed, 'message')} delivered, {delivered.waiting} waiting")
+
+
+def _warned(run: InstrumentRun) -> str:
+    """Return what a person should know before the work begins, which may take hours."""
+    warnings = warnings_of(run)
+    many = "warning" if len(warnings) == 1 else f"{len(warnings):,} warnings, first"
+    return f"; {many}: {printable(str(warnings[0]), 300)}" if warnings else ""
 
 
 def _put_on_record(home: Home, run: InstrumentRun, folder: Path, action: str) -> None:
@@ -185,10 +230,12 @@ def _refuse_unfinished(home: Home, run: InstrumentRun, folder: Path) -> None:
     """Refuse a run that is not finished, on record, with everything else that is wrong with it."""
     waits = unfinished(run, a_person_asks=True)
     if waits is not None:
-        message = f"{waits}; when you know that nothing more comes, add --assume-complete"
-        problems = [Problem(code="NOT_COMPLETE", message=message), *errors_of(run.problems)]
+        wrong = errors_of(run.problems)
+        anyway = "when you know that nothing more comes, add --assume-complete"
+        message = f"{waits}; {'--assume-complete alone would not take it either' if wrong else anyway}"
+        problems = [Problem(code="NOT_COMPLETE", message=message), *wrong]
         with home.records.write() as session:
             if intake.see(session, run, str(folder.resolve())).state != "stored":
                 intake.refuse(session, run.id, message)
                 sign_sheet(home, session, "refused", intake.content_of(run), run.id, now())
-        raise RefusedInput(f"the instrument run {run.run_id} in {folder}", problems)
+        raise RefusedInput(f"the instrument run {run.name} in {folder}", problems)

@@ -12,9 +12,9 @@ from datetime import timedelta
 from enum import StrEnum
 
 from labrelay.model.files import PRIMARY, FileRole
-from labrelay.model.instrument import Fact, InstrumentRun, Known, RunFile, SheetSample
+from labrelay.model.instrument import Fact, InstrumentRun, Known, RunFile, SheetSample, has_mates
 from labrelay.model.names import printable
-from labrelay.model.problem import Frozen, errors_of
+from labrelay.model.problem import Frozen, Severity, errors_of
 from labrelay.parsers.conversion import scope_of
 
 TAKE_ANYWAY = "when nothing more comes, take it with `labrelay process FOLDER`"
@@ -75,9 +75,10 @@ def judge(run: InstrumentRun, rested: timedelta | None = None, quiet: timedelta 
         reason = f"{_silent(run)}: {then or f'it is taken once it rests for {_span(quiet)}'}"
         return Readiness(state=FolderState.WAITING, reason=reason)
     waits = unfinished(run, a_person_asks=by_rest) or _missing(run)
-    if waits is not None:
-        return Readiness(state=FolderState.WAITING, reason=waits)
     errors = errors_of(run.problems)
+    if waits is not None:
+        told = (wrong := _refused_for(run)) is None or wrong in waits or str(errors[0]) in waits
+        return Readiness(state=FolderState.WAITING, reason=waits if told else f"{waits}; {wrong}")
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         return Readiness(state=FolderState.REFUSED, reason=f"{errors[0]}{more}")
@@ -117,7 +118,8 @@ def unarrived(run: InstrumentRun, *, a_person_asks: bool = False) -> str | None:
     facts = run.completion
     for fact, what in ((facts.acquired, "the instrument has not finished"), (facts.copied, "not all files have come")):
         if fact.value is Known.NO:
-            return f"{what} ({fact.evidence or 'no marker'})"
+            said = _missing_by(run, fact.evidence) if fact is facts.copied else None
+            return f"{what} ({said or fact.evidence or 'no marker'})"
     marker = next((p for p in run.problems if p.code == "MARKER_MISSING"), None)
     if marker is not None:
         return marker.message
@@ -127,6 +129,12 @@ def unarrived(run: InstrumentRun, *, a_person_asks: bool = False) -> str | None:
     if Known.YES not in (facts.acquired.value, facts.copied.value) and not a_person_asks:
         return f"{_silent(run)} (a marker, or a list of MD5 sums): {_refused_for(run) or TAKE_ANYWAY}"
     return None
+
+
+def _missing_by(run: InstrumentRun, evidence: str | None) -> str | None:
+    """Return which files a list lacks, where a warning says it; errors are told beside what waits."""
+    told = (p for p in run.problems if evidence and p.path == evidence and p.severity is Severity.WARNING)
+    return next(map(str, told), None)
 
 
 def _missing(run: InstrumentRun) -> str | None:
@@ -179,7 +187,7 @@ def _counted_empty(counted: dict[str, float | None], sample_id: str, lane: int |
 
 def _mates_without_mates(run: InstrumentRun) -> Iterator[str]:
     """Yield the R1 files without R2 of a run whose recipe has two reads."""
-    if sum(not segment.is_index for segment in run.reads) < 2:
+    if not has_mates(run.reads):
         return
     reads = [file for file in run.files if file.role is FileRole.READS and file.read in (1, 2)]
     second = {(file.sample, file.lane) for file in reads if file.read == 2}

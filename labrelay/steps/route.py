@@ -20,6 +20,8 @@ from labrelay.steps.home import Home
 from labrelay.steps.imports import READY
 from labrelay.steps.rules import FILE, Rule, load_rules
 
+WITHOUT_READS = "there are no reads of it in this run"
+
 
 class SampleReads(Frozen):
     """A sample with the read sets that one workflow run takes, in order of instrument run and lane."""
@@ -90,7 +92,7 @@ def route(home: Home, instrument_run_id: str) -> Routed:
         others = reads_of(session, _samples_of_experiments(session, cohorts)) if cohorts else []
         empty = _without_reads(session, instrument_run_id)
     routed = decide(rules, reads, others, instrument_run_id)
-    routed.left_out += [(label, "there are no reads of it in this run") for label in empty]
+    routed.left_out += [(label, WITHOUT_READS) for label in empty]
     return routed
 
 

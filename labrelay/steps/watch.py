@@ -21,7 +21,7 @@ from labrelay.model.instrument import InstrumentRun
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
 from labrelay.model.words import counted
-from labrelay.parsers.listing import Listing, walk
+from labrelay.parsers.listing import Listing, links_in, walk
 from labrelay.parsers.registry import is_one_file, listed, named_by, read_run, run_roots, whole
 from labrelay.records import observations
 from labrelay.records.observations import Observation
@@ -183,7 +183,8 @@ def _candidates(home: Home, landing: Path, seen: list[Seen]) -> Iterator[_Found]
             for root in roots:
                 yield _Found(child / root, _content(listing, root))
             if not roots:
-                _stray(child, too_deep(listing), seen)
+                links = None if listing.files else links_in(listing)
+                _stray(child, links.message if links else too_deep(listing), seen)
         except (RefusedInput, OSError) as error:
             if child.is_dir():  # renamed or taken away meanwhile: the next scan sees it where it is then
                 seen.append(Seen(folder=child, state=FolderState.REFUSED, reason=_first_line(error)))
@@ -277,7 +278,7 @@ def _known(home: Home, run: InstrumentRun, folder: Path, first: Path) -> Readine
     if taken != folder and taken.exists():
         return Readiness(
             state=FolderState.REFUSED,
-            reason=f"the run {printable(run.run_id)} is in {taken} as well, which is the one that counts: "
+            reason=f"the run {printable(run.name)} is in {taken} as well, which is the one that counts: "
             "take one of the two folders away",
         )
     if row is None or row.state != "stored":

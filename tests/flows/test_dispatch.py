@@ -19,10 +19,11 @@ def home(tmp_path: Path) -> Home:
     return open_home(tmp_path / "home")
 
 
-def test_the_step_is_done_directly_and_one_line_says_so(home: Home) -> None:
+def test_the_step_is_done_directly_and_only_a_log_says_so(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     said: list[str] = []
-    assert run_as_flow(home, "sweep", lambda: 42, said.append) == 42
-    assert said == [DIRECTLY]
+    with caplog.at_level("DEBUG", "labrelay"):
+        assert run_as_flow(home, "sweep", lambda: 42, said.append) == 42
+    assert (said, [record.message for record in caplog.records]) == ([], [DIRECTLY])
 
 
 def test_the_steps_error_comes_through(home: Home) -> None:
@@ -36,7 +37,10 @@ def test_the_steps_error_comes_through(home: Home) -> None:
 def test_a_shared_server_that_does_not_answer_is_none(tmp_path: Path) -> None:
     init_home(tmp_path / "home")
     (tmp_path / "home" / "labrelay.toml").write_text('prefect_api_url = "http://127.0.0.1:1/api"\n')
-    assert server_of(open_home(tmp_path / "home")) == (None, False)
+    home, said = open_home(tmp_path / "home"), list[str]()
+    assert server_of(home) == (None, False)
+    assert run_as_flow(home, "sweep", lambda: 42, said.append) == 42
+    assert said == ["the Prefect server http://127.0.0.1:1/api does not answer: running directly"]
 
 
 def test_direct_work_does_not_load_prefect(tmp_path: Path) -> None:

@@ -230,6 +230,19 @@ def test_a_delivery_of_single_reads_is_not_said_to_lack_mates(tmp_path: Path) ->
     assert "MATE_MISSING" not in codes(read_run(tmp_path))
 
 
+def test_a_sheet_of_two_reads_tells_that_all_second_mates_are_missing(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "SampleSheet.csv",
+        "[Header]\nIEMFileVersion,5\n[Reads]\n151\n151\n[Data]\nSample_ID,index\na,ACGTAC\n",
+    )
+    put(tmp_path, "a_S1_L001_R1_001.fastq.gz")
+    (problem,) = [p for p in read_run(tmp_path).problems if p.code == "MATE_MISSING"]
+    assert str(problem).startswith("a_S1_L001_R1_001.fastq.gz: the run has two reads and its R2 is missing; ")
+    put(tmp_path, "SampleSheet.csv", "[Header]\nIEMFileVersion,5\n[Reads]\n151\n[Data]\nSample_ID,index\na,ACGTAC\n")
+    assert "MATE_MISSING" not in codes(read_run(tmp_path))
+
+
 def test_without_a_list_the_names_of_the_files_say_the_samples(tmp_path: Path) -> None:
     run = read_run(delivery(tmp_path, all_sums(), samples=None))
     assert run.sample_labels == ("S1_LIB1_HXX", "S2_LIB2_HXX")

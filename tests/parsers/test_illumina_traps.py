@@ -56,6 +56,16 @@ def test_reads_that_the_manifest_lists_and_that_are_not_there_have_not_arrived(t
     assert read_run(root).completion.copied.value is Known.YES
 
 
+@pytest.mark.parametrize(("settings", "told"), [("", 1), ("[Settings]\nOverrideCycles,Y151;I12;N151\n", 0)])
+def test_a_recipe_of_two_reads_tells_that_no_sample_has_its_second(tmp_path: Path, settings: str, told: int) -> None:
+    sheet = f"{settings}[Data]\nSample_ID,index\nA,ACGT\nB,TTTT\n"
+    first = [mates(stem)[0] for stem in ("A_S1_L001", "B_S2_L001")]
+    run = read_run(illumina_run(tmp_path, first, sheet))
+    found = [p for p in run.problems if p.code == "MATE_MISSING"]
+    assert [p.path for p in found] == first[:told]
+    assert all("none of 2 R1 files has its R2" in p.message for p in found)
+
+
 def test_a_miseq_i100_has_a_hyphen_in_its_flow_cell_and_its_index_reads_first(tmp_path: Path) -> None:
     root = illumina_run(tmp_path, run_id=I100, serial="SH01038", sheet=None)
     put(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
+from tiny_tiff import tiff
 
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageAt, well_name
@@ -52,6 +54,15 @@ def test_wells_are_named_as_on_plates() -> None:
         "AA01",
         "AF48",
     ]
+
+
+def test_a_tiff_whose_directory_is_damaged_is_named(tmp_path: Path) -> None:
+    whole = tiff()
+    (tmp_path / "S_B02f00d0.tif").write_bytes(whole)
+    (tmp_path / "S_B02f00d1.tif").write_bytes(whole.replace(struct.pack("<HHI", 256, 4, 1), b"\xff" * 8))
+    (problem,) = read_run(tmp_path).problems
+    assert (problem.code, problem.path) == ("BAD_TIFF", "S_B02f00d1.tif")
+    assert "does not say how large its image is; copy it again" in problem.message
 
 
 def test_a_folder_of_images_is_a_plate_with_its_wells_in_order(tmp_path: Path) -> None:

@@ -35,6 +35,14 @@ def test_a_small_plane_is_averaged(tmp_path: Path) -> None:
     assert (view.width, view.height, view.colour) == (8, 8, False)
 
 
+def test_what_the_library_says_of_a_damaged_file_stays_off_the_screen(tmp_path: Path) -> None:
+    put(tmp_path, "a.tif", tiff(100, 100)[:60])
+    asked = "from pathlib import Path; import labrelay.parsers.preview as p; print(p.preview_tiff(Path(), 'a.tif'))"
+    said = subprocess.run([sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert said.stderr == ""
+    assert said.stdout == "no picture of a.tif: it is damaged, and no whole image is in it; copy it again\n"
+
+
 def test_a_real_field_is_seen() -> None:
     view = seen(preview_tiff(CASES, "hcs-imagexpress-exported/9987_Plate_3420/TimePoint_1/9987_B02.TIF"))
     assert view.values.shape == (256, 256)

@@ -218,6 +218,13 @@ def test_errors_stand_before_warnings_and_both_are_counted(tmp_path: Path) -> No
     assert page.text.index("error: bad [BAD]") < page.text.index("warning: odd [ODD]")
 
 
+def test_an_image_that_two_galleries_cannot_show_is_told_of_once(tmp_path: Path) -> None:
+    note = "no picture of a.tif: it is damaged"
+    page = page_of(run_of(), tmp_path, [Gallery("Plate", "one", (), (note,)), Gallery("Well", "the same", (), (note,))])
+    assert "1 warning" in page.text
+    assert page.text.count(note) == 3  # above all, and where each picture would be
+
+
 @settings(max_examples=25, deadline=None)
 @given(name=st.text(min_size=1, max_size=30))
 def test_names_from_outside_stay_text(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -186,6 +186,21 @@ def test_nobody_is_told_to_process_a_run_that_would_be_refused() -> None:
         assert "as it is now it would be refused: bring the reads [NO_READS]" in readiness.reason
 
 
+@pytest.mark.parametrize("completion", [Completion(acquired=NO), Completion(copied=NO), Completion()])
+def test_a_run_that_waits_and_would_be_refused_is_told_both(completion: Completion) -> None:
+    wrong = Problem(code="NO_READS", message="bring the reads")
+    run = InstrumentRun(run_id="r", folder_name="r", platform="illumina", completion=completion, problems=(wrong,))
+    readiness = judge(run.model_copy(update={"problems": (MARKED, wrong)}))
+    assert readiness.state is FolderState.WAITING
+    for told in (readiness, judge(run)):
+        assert told.reason.endswith("as it is now it would be refused: bring the reads [NO_READS]")
+        assert told.reason.count("NO_READS") == 1
+
+
+def test_what_went_away_is_said_once() -> None:
+    assert judge(silent(problems=(VANISHED,))).reason == str(VANISHED)
+
+
 def test_a_run_that_is_one_file_is_called_a_file() -> None:
     file = RunFile(path="a.nd2", size=1, role=FileRole.IMAGE)
     run = InstrumentRun(run_id="a", folder_name="a.nd2", platform="nd2", files=(file,))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from labrelay.model.imaging import Plate
 from labrelay.model.instrument import CycleQuality, InstrumentRun
-from labrelay.model.problem import Problem
+from labrelay.model.problem import worst_first
 from labrelay.model.qc import share_text
 from labrelay.model.run_tables import RunTable, Value, run_tables
 from labrelay.records.documents import Document, document, number_text
@@ -66,10 +66,9 @@ def write_run_page(
     """
     # What its own pictures could not show is as wrong as what its files say.
     notes = (note for gallery in galleries for note in gallery.notes)
-    problems = [
-        *(f"{problem.severity}: {problem}" for problem in _worst_first(run.problems)),
-        *(note for note in notes if note.startswith("no picture of")),
-    ]
+    told = (f"{problem.severity}: {problem}" for problem in worst_first(run.problems))
+    # An image of the plate and of its well is one image.
+    problems = dict.fromkeys([*told, *(note for note in notes if note.startswith("no picture of"))])
     with storage_errors("write the page of the run", path.parent):
         make_dirs(path.parent)
         page = render(
@@ -80,7 +79,7 @@ def write_run_page(
             run=run,
             facts=facts,
             errors=sum(problem.severity == "error" for problem in run.problems),
-            problems=problems[:MOST_ROWS],
+            problems=list(problems)[:MOST_ROWS],
             more=max(0, len(problems) - MOST_ROWS),
             figures=[*_figures(run), *quality_figures(run, cycles)],
             galleries=galleries,
@@ -88,10 +87,6 @@ def write_run_page(
         )
         write_atomic(path, page)
     return document(path, "Instrument run")
-
-
-def _worst_first(problems: Sequence[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda problem: problem.severity != "error")
 
 
 def _figures(run: InstrumentRun) -> list[Figure]:
