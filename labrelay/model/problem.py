@@ -48,3 +48,9 @@ class Problem(Frozen):
 def errors_of(problems: tuple[Problem, ...] | list[Problem]) -> list[Problem]:
     """Return those problems that refuse the thing."""
     return [problem for problem in problems if problem.severity is Severity.ERROR]
+
+
+def refusal_of(problems: tuple[Problem, ...] | list[Problem]) -> list[Problem]:
+    """Return what a person who is refused is told: the errors, and before them that nothing came, if that is so."""
+    errors = errors_of(problems)
+    return [problem for problem in problems if problem.code == "ZERO_YIELD"] + errors if errors else []

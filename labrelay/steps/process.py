@@ -8,7 +8,7 @@ from pathlib import Path
 
 from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.instrument import InstrumentRun
-from labrelay.model.problem import Problem, Severity, errors_of
+from labrelay.model.problem import Problem, Severity, refusal_of
 from labrelay.model.words import counted
 from labrelay.parsers.registry import look, whole
 from labrelay.records import audit, intake
@@ -186,7 +186,7 @@ def _refuse_unfinished(home: Home, run: InstrumentRun, folder: Path) -> None:
     waits = unfinished(run, a_person_asks=True)
     if waits is not None:
         message = f"{waits}; when you know that nothing more comes, add --assume-complete"
-        problems = [Problem(code="NOT_COMPLETE", message=message), *errors_of(run.problems)]
+        problems = [Problem(code="NOT_COMPLETE", message=message), *refusal_of(run.problems)]
         with home.records.write() as session:
             if intake.see(session, run, str(folder.resolve())).state != "stored":
                 intake.refuse(session, run.id, message)

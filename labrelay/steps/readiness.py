@@ -14,7 +14,7 @@ from enum import StrEnum
 from labrelay.model.files import PRIMARY, FileRole
 from labrelay.model.instrument import Fact, InstrumentRun, Known, RunFile, SheetSample
 from labrelay.model.names import printable
-from labrelay.model.problem import Frozen, errors_of
+from labrelay.model.problem import Frozen, errors_of, refusal_of
 from labrelay.parsers.conversion import scope_of
 
 TAKE_ANYWAY = "when nothing more comes, take it with `labrelay process FOLDER`"
@@ -77,7 +77,7 @@ def judge(run: InstrumentRun, rested: timedelta | None = None, quiet: timedelta 
     waits = unfinished(run, a_person_asks=by_rest) or _missing(run)
     if waits is not None:
         return Readiness(state=FolderState.WAITING, reason=waits)
-    errors = errors_of(run.problems)
+    errors = refusal_of(run.problems)
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         return Readiness(state=FolderState.REFUSED, reason=f"{errors[0]}{more}")
