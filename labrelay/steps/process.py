@@ -22,7 +22,9 @@ from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
 from labrelay.steps.ingest import ingest
 from labrelay.steps.listing import lines_of
+from labrelay.steps.outgrown import outgrown
 from labrelay.steps.readiness import by_rest, unfinished
+from labrelay.steps.reprocess import Item
 from labrelay.steps.route import route
 from labrelay.steps.run_documents import is_published, page_of, publish
 from labrelay.steps.submit import submit_planned
@@ -30,7 +32,10 @@ from labrelay.steps.submit import submit_planned
 
 @dataclass
 class Processed:
-    """What a process did, counted, all zero when everything had been done before; `page` is the instrument run's."""
+    """What a process did, counted, all zero when everything had been done before; `page` is the instrument run's.
+
+    `outgrown` has by their runs the results that were made before the instrument run gained files.
+    """
 
     instrument_run_id: str
     run_id: str
@@ -42,6 +47,7 @@ class Processed:
     unassigned: list[Dataset] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    outgrown: dict[str, Item] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)
     delivered: int = 0
 
@@ -151,11 +157,19 @@ def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait
     outcome.failed += submitted.failed
     told = f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} there before"
     tell.done("submit", told, ok=not submitted.failed)
+    mark_outgrown(home, outcome)
     if home.settings.eln != ARCHIVE:
         deliver(home)  # runs take hours, and the notebook knows of them from their first sign
     if wait:
         finish(home, outcome)
     return outcome
+
+
+def mark_outgrown(home: Home, outcome: Processed) -> None:
+    """Mark what was made of fewer files of the instrument run than it has; what was found before may be replaced."""
+    left = outgrown(home, outcome.instrument_run_id, outcome.runs)
+    before = {key: item.model_copy(update={"standing": "replaced"}) for key, item in outcome.outgrown.items()}
+    outcome.outgrown = before | left
 
 
 def finish(home: Home, outcome: Processed) -> None:
@@ -165,6 +179,8 @@ def finish(home: Home, outcome: Processed) -> None:
     collected = wait_for(home, outcome.runs)
     outcome.failed = seen_again(outcome.failed, outcome.runs, collected)
     failed = sum(line.failed for line in lines_of(home, outcome.runs))
+    if outcome.outgrown:
+        mark_outgrown(home, outcome)
     told = f"{len(collected.recorded)} recorded, {len(collected.retried)} tried again"
     told += f", {failed} failed" if failed else ""
     tell.done("run", told, ok=not failed and not collected.stuck)
