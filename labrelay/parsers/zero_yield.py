@@ -86,13 +86,13 @@ def _of_files(run: InstrumentRun, files: Sequence[RunFile], root: Path) -> Probl
 def half_empty(files: Sequence[RunFile], root: Path) -> Iterator[Problem]:
     """Give an error for each pair of which one mate alone holds no read: it is refused when it is taken in.
 
-    Cost: the names of the files, where one is so small that it may hold nothing; only such ones are opened.
+    Cost: the names of mates, where one is so small that it may hold nothing; only such ones are opened.
 
     Args:
         files: Of a run.
         root: Where they lie.
     """
-    reads = [file for file in files if file.role is FileRole.READS]
+    reads = [file for file in files if file.role is FileRole.READS and file.read in (1, 2)]
     if all(file.size > MOST_EMPTY for file in reads):
         return
     for pair in pair_reads(reads).pairs:
