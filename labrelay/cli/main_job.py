@@ -115,12 +115,14 @@ def _without_results(outcome: Processed) -> str:
 
 def _needs(home: Home, outcome: Processed, failed: list[RunLine]) -> None:
     """Print what waits for the person, each with what to do; long lists are cut and counted."""
+    from labrelay.steps.outgrown import told
     from labrelay.steps.run_details import details
 
     lines = [
         f"unassigned {d.label}: {d.reason or 'no sample'}; labrelay assign {d.id} SAMPLE" for d in outcome.unassigned
     ]
     lines += [] if outcome.empty else [f"left out {name}: {why}" for name, why in outcome.left_out]
+    lines += [told(item) for item in outcome.outgrown.values()]
     lines += [f"failed {what}: {on_one_line(why)}" for what, why in outcome.failed]
     for line in failed[:SHOWN]:
         logs = details(home, line.run).attempts[-1].logs
@@ -149,6 +151,7 @@ def _as_json(outcome: Processed, rows: list[ResultRow], failed: list[RunLine], g
         "failed_runs": [line.model_dump(mode="json") for line in failed],
         "failed": [{"what": what, "reason": why} for what, why in outcome.failed],
         "unassigned": [dataset.model_dump() for dataset in outcome.unassigned],
+        "outgrown": [item.model_dump(mode="json") for item in outcome.outgrown.values()],
         "left_out": [{"sample": name, "reason": why} for name, why in outcome.left_out],
         "warnings": [problem.model_dump(mode="json") for problem in outcome.warnings],
     }

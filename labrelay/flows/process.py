@@ -18,6 +18,7 @@ from labrelay.flows.rows import RunRow, run_rows
 from labrelay.model.words import counted
 from labrelay.steps import process as steps
 from labrelay.steps.home import Home
+from labrelay.steps.outgrown import told
 from labrelay.steps.process import Processed
 
 # A task that only shows how a run went needs no thread of its own; four keep the fan-out quick on two cores.
@@ -83,6 +84,7 @@ def publish_batch(home: Home, outcome: Processed) -> list[RunRow]:
     }
     waits = [(d.label, d.reason or "no announced sample fits") for d in outcome.unassigned]
     waits += outcome.failed + outcome.left_out + [("the run folder", str(problem)) for problem in outcome.warnings]
+    waits += [("made of fewer files", told(item)) for item in outcome.outgrown.values()]
     page = None if outcome.page is None else outcome.page.relative_to(home.path).as_posix()
     markdown = report(f"Instrument run {outcome.name}", counts, waits, rows, page)
     publish(artifact_key("batch", outcome.instrument_run_id), run_table(rows), markdown, outcome.name)

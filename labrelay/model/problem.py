@@ -51,10 +51,16 @@ OF_FORM = frozenset({"RUN_ID_FROM_FOLDER", "NO_SAMPLE_SHEET", "ID_MISMATCH"})
 
 
 def worst_first(problems: Sequence[Problem]) -> list[Problem]:
-    """Return errors, then warnings, then those of names; else their order stays."""
-    return sorted(problems, key=lambda problem: (problem.severity is not Severity.ERROR, problem.code in OF_FORM))
+    """Return that nothing came, then errors, then warnings, then those of names; else their order stays."""
+    return sorted(problems, key=lambda p: (p.code != "ZERO_YIELD", p.severity is not Severity.ERROR, p.code in OF_FORM))
 
 
 def errors_of(problems: tuple[Problem, ...] | list[Problem]) -> list[Problem]:
     """Return those problems that refuse the thing."""
     return [problem for problem in problems if problem.severity is Severity.ERROR]
+
+
+def refusal_of(problems: tuple[Problem, ...] | list[Problem]) -> list[Problem]:
+    """Return what a person who is refused is told: the errors, and before them that nothing came, if that is so."""
+    errors = errors_of(problems)
+    return [problem for problem in problems if problem.code == "ZERO_YIELD"] + errors if errors else []

@@ -17,7 +17,7 @@ from labrelay.model.imaging import Channel, ImageAt, Plate, well_name
 from labrelay.model.instrument import Completion, Detection, Fact, InstrumentRun, Known
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
-from labrelay.parsers.images import wells_of
+from labrelay.parsers.images import cut_tiffs, wells_of
 from labrelay.parsers.listing import Entry, Listing, read_small
 from labrelay.parsers.planes import (
     Frame,
@@ -111,6 +111,8 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         reading.folder,
         mlf.path if mlf else "",
     )
+    files = run_files(listing, placed, plate, _role)
+    reading.problems += cut_tiffs(listing, files)
     begun, ended = reading.told("BeginTime"), reading.told("EndTime")
     reading.problems += named_otherwise(name, [title, reading.folder.rpartition("/")[2]], mrf.path if mrf else "")
     return InstrumentRun(
@@ -122,7 +124,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         started=to_datetime(begun) if begun else None,
         started_text=begun,
         ended=to_datetime(ended) if ended else None,
-        files=run_files(listing, placed, plate, _role),
+        files=files,
         plate=_plate(reading, plate),
         images=image_sets(reading.planes, _frame(reading), channels),
         completion=Completion(acquired=_acquired(reading, mrf), copied=copied),

@@ -8,12 +8,11 @@ one folder and their names differ in the read number alone, so no pair ever span
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import RunFile
-from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
 from labrelay.parsers.listing import Entry
@@ -245,17 +244,7 @@ def name_problems(files: Sequence[RunFile]) -> list[Problem]:
             # An empty FASTQ is no reads, which is a state; an empty BAM has lost its header.
             said = error if file.role is FileRole.ALIGNMENT else warning
             problems.append(said("ZERO_BYTE_FILE", "it has no bytes at all, not even a header", file.path))
-    return [*problems, *_half_empty(pair_reads(files).pairs)]
-
-
-def _half_empty(pairs: Iterable[ReadPair]) -> Iterator[Problem]:
-    """Give an error for each pair of which one mate alone has no bytes: it is refused when it is taken in."""
-    for pair in pairs:
-        empty, other = sorted((pair.first, pair.second), key=lambda file: file.size)
-        if not empty.size and other.size:
-            yield error(
-                "MATE_EMPTY", f"it has no bytes and its mate {printable(other.path)} has: copy it again", empty.path
-            )
+    return problems
 
 
 def lone_mates(files: Iterable[RunFile], *, by_recipe: bool = False) -> list[Problem]:

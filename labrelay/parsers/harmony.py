@@ -16,7 +16,7 @@ from labrelay.model.imaging import Channel, ImageAt, Plate, well_name
 from labrelay.model.instrument import Completion, Detection, Fact, InstrumentRun, Known
 from labrelay.model.problem import Problem
 from labrelay.parsers.image_names import parse_image_name
-from labrelay.parsers.images import wells_of
+from labrelay.parsers.images import cut_tiffs, wells_of
 from labrelay.parsers.listing import Entry, Listing, read_head
 from labrelay.parsers.planes import (
     Frame,
@@ -97,6 +97,8 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     problems = [*listing.problems, *index.problems, *_several(found), *_odd(index), *gone]
     problems += unlisted(placed, listing, index.folder, index.path)
     problems += named_otherwise(name, [plate, index.plate.get("name")], index.path)
+    files = run_files(listing, placed, plate)
+    problems += cut_tiffs(listing, files)
     channels = {number: _channel(told) for number, told in index.channels.items()}
     images = image_sets(index.planes, _frame(index), channels)
     started = index.plate.get("started")
@@ -109,7 +111,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         started=to_datetime(started) if started else None,
         started_text=started,
         ended=_last(index.planes),
-        files=run_files(listing, placed, plate),
+        files=files,
         plate=_plate(index, plate),
         images=images,
         completion=Completion(acquired=_acquired(index), copied=copied),

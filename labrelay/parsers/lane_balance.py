@@ -152,17 +152,20 @@ def suspects(
 ) -> list[Problem]:
     """Return a warning for the first unknown barcode of a lane when it has half the reads of a usual sample or more.
 
+    Where no sample of the lane has a read, it is told as well: its index is what the samples' should have been.
+
     Args:
         unknown: As the converter counted them.
         metrics: The samples' reads by lane are among them.
         samples: The sheet's rows, for a barcode that is one of theirs the wrong way round.
         source: The report's path.
     """
-    reads = [(metric.scope, metric.value) for metric in metrics if metric.name == "reads" and metric.value]
+    reads = [(metric.scope, metric.value) for metric in metrics if metric.name == "reads"]
     problems = []
     for lane in sorted({each.lane for each in unknown}):
         end = f", lane {lane}"
-        known = sorted(n for scope, n in reads if scope.endswith(end) and scope != UNDETERMINED + end)
+        here = [n or 0 for scope, n in reads if scope.endswith(end) and scope != UNDETERMINED + end]
+        known = sorted(filter(None, here)) or here
         # G throughout is no signal on instruments of two colours, and no library.
         real = [each for each in unknown if each.lane == lane and not set(each.barcode) <= set("G+N")]
         first = max(real, key=lambda each: each.reads, default=None)

@@ -17,7 +17,7 @@ from labrelay.model.instrument import Completion, Detection, Fact, InstrumentRun
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
 from labrelay.parsers.image_names import ImageName, is_image, parse_image_name
-from labrelay.parsers.images import wells_of
+from labrelay.parsers.images import cut_tiffs, wells_of
 from labrelay.parsers.listing import Entry, Listing, read_head, read_small
 from labrelay.parsers.planes import Frame, Plane, cut, image_sets, named_otherwise, positive, run_files
 from labrelay.parsers.text import cells, column_key, error, lines, to_datetime, to_int, warning
@@ -142,6 +142,8 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     copied, gone = _arrived(plan, planes, listing, source)
     head, metadata, odd = _first(listing, planes)
     problems += [*gone, *odd, *named_otherwise(name, [plate], source)]
+    files = _files(listing, planes, told, plate)
+    problems += cut_tiffs(listing, files)
     taken = metadata.get("acquisition-time-local")
     wells = wells_of(plane.at for plane in planes) or plan.wells
     return InstrumentRun(
@@ -151,7 +153,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
         software=_software(metadata),
         started=to_datetime(_iso(taken)) if taken else None,
         started_text=taken,
-        files=_files(listing, planes, told, plate),
+        files=files,
         plate=Plate(
             id=plate,
             rows=to_int(plan.told("ywells")),

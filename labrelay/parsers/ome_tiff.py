@@ -17,6 +17,7 @@ from labrelay.model.names import printable, safe_relative
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
 from labrelay.parsers.image_names import is_image
+from labrelay.parsers.images import cut_tiffs
 from labrelay.parsers.listing import Entry, Listing, open_regular
 from labrelay.parsers.ome_xml import Held, OmeDocument, OmeImage, read_ome_xml, with_document
 from labrelay.parsers.planes import cut
@@ -109,7 +110,7 @@ def read(folder: Path, listing: Listing) -> InstrumentRun:
     _read_tiffs(reading)
     plates = [each.plate for document in reading.documents.values() for each in document.plates]
     files = tuple(_files(reading))
-    reading.problems += [*_gone(reading), *_nothing(files), *_plates_differ(plates)]
+    reading.problems += [*_gone(reading), *_nothing(files), *_plates_differ(plates), *cut_tiffs(listing, files)]
     first = next(iter(reading.documents.values()), OmeDocument())
     run = InstrumentRun(
         run_id=name,

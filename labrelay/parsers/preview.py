@@ -264,7 +264,22 @@ def to_bytes(values: Values, window: tuple[float, float]) -> NDArray[np.uint8]:
 
 
 def smaller(preview: Preview, edge: int) -> Preview:
-    """Return a view of a view, of at most `edge` pixels a side."""
-    values = preview.values if preview.values.ndim == 3 else preview.values[:, :, np.newaxis]
-    found = averaged(values, edge)
-    return Preview(found if preview.colour else found[:, :, 0], preview.width, preview.height, preview.colour)
+    """Return a view of a view, its longer side of `edge` pixels or as it is: the mean over the area of each pixel."""
+    height, width = preview.values.shape[:2]
+    scale = min(1.0, edge / max(height, width))
+    values = _shrunk(_shrunk(preview.values, max(1, round(height * scale)), 0), max(1, round(width * scale)), 1)
+    return Preview(values, preview.width, preview.height, preview.colour)
+
+
+def _shrunk(values: Values, count: int, axis: int) -> Values:
+    """Return the means of so many parts of equal length along an axis; a part may begin and end within a pixel."""
+    length = values.shape[axis]
+    if count >= length:
+        return values
+    sums = np.insert(np.cumsum(values, axis=axis, dtype=np.float64), 0, 0.0, axis=axis)
+    ends = np.linspace(0, length, count + 1)
+    whole = np.minimum(ends.astype(np.int64), length - 1)
+    part = (ends - whole).reshape([-1 if each == axis else 1 for each in range(values.ndim)])
+    below, above = np.take(sums, whole, axis=axis), np.take(sums, whole + 1, axis=axis)
+    found: Values = (np.diff(below + part * (above - below), axis=axis) * (count / length)).astype(np.float32)
+    return found

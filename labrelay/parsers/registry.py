@@ -53,7 +53,7 @@ from labrelay.parsers import (
 )
 from labrelay.parsers.listing import MAX_FILES, Listing, links_in, single, walk, with_beside
 from labrelay.parsers.text import error, warning
-from labrelay.parsers.zero_yield import zero_yield
+from labrelay.parsers.zero_yield import half_empty, zero_yield
 
 GROUP = "labrelay.parsers"
 ONE_FOLDER = frozenset({"illumina", "images", "reads"})  # whose run is the folder itself, whatever lies below
@@ -283,7 +283,12 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
     misplaced = [*_inner_runs(run.platform, listing), *_part_of_a_pool(run.platform, place)]
     misplaced += [*others, *_without_run_info(run.platform, listing)]
     nothing = zero_yield(run, listing.root)
-    told = (*([nothing] if nothing is not None else []), *run.problems, *misplaced)
+    told = (
+        *([nothing] if nothing is not None else []),
+        *run.problems,
+        *misplaced,
+        *half_empty(run.files, listing.root),
+    )
     run = run.model_copy(update={"problems": told}) if len(told) > len(run.problems) else run
     return Look(_of_a_file(run) if folder.is_file() else run, [seen for _, seen in ranked], listing)
 

@@ -35,6 +35,7 @@ _ARRAYS = (_OFFSETS, _COUNTS, _TILE_OFFSETS, _TILE_COUNTS)
 _KEPT = frozenset({254, 256, 257, 258, 259, 270, 271, 272, 277, 282, 296, 305, 306, 322, 339, 700}) | {
     65001, 65421, 65424, 65427, 65442, 65468,
 }  # fmt: skip
+_SIZES = frozenset({_WIDTH, _HEIGHT})
 _PER_UNIT = {2: 25_400.0, 3: 10_000.0}  # micrometres in an inch and in a centimetre
 Value = bytes | tuple[float, ...]
 
@@ -131,13 +132,16 @@ class TiffPage:
         return round(unit / found, 6) or None if found and unit and 0 < found < 1e12 else None
 
 
-def read_pages(source: BinaryIO, name: str, most: int = MOST_PAGES) -> tuple[tuple[TiffPage, ...], bool]:
+def read_pages(
+    source: BinaryIO, name: str, most: int = MOST_PAGES, *, tags: bool = True
+) -> tuple[tuple[TiffPage, ...], bool]:
     """Return the directories of an open file, and whether all that they name lies within it.
 
     Args:
         source: The file.
         name: Of the file; the ending `.ndpi` says how offsets are written.
         most: Directories after which reading stops.
+        tags: Read texts and numbers, too; else only width, height, and where all ends.
 
     Raises:
         BadTiff: It is no TIFF, or it is cut before its first directory (`CutTiff`).
@@ -153,7 +157,7 @@ def read_pages(source: BinaryIO, name: str, most: int = MOST_PAGES) -> tuple[tup
             break
         seen.add(at)
         try:
-            page, at, used = _page(source, layout, at, len(pages))
+            page, at, used = _page(source, layout, at, len(pages), _KEPT if tags else _SIZES)
         except (struct.error, OverflowError):
             whole = False
             break
@@ -182,7 +186,7 @@ def _start(source: BinaryIO, name: str) -> tuple[_Layout, int]:
     return _Layout(order, False, False), int(struct.unpack(f"{order}I", head[4:8])[0])
 
 
-def _page(source: BinaryIO, layout: _Layout, at: int, index: int) -> tuple[TiffPage, int, int]:
+def _page(source: BinaryIO, layout: _Layout, at: int, index: int, kept: frozenset[int]) -> tuple[TiffPage, int, int]:
     """Return a directory, where the next one begins, and how much of the bounds it has used."""
     tags: dict[int, Value] = {}
     arrays: dict[int, array[int]] = {}
@@ -193,11 +197,11 @@ def _page(source: BinaryIO, layout: _Layout, at: int, index: int) -> tuple[TiffP
             end = max(end, _far_end(layout, kind, count, inline))
         if number in _ARRAYS and number not in arrays:
             arrays[number] = _array(source, layout, kind, count, inline)
-        elif number in _KEPT and number not in tags:
+        elif number in kept and number not in tags:
             value = _value(source, layout, kind, count, inline)
             if value is not None:
                 tags[number] = value
-    tiled = _TILE in tags
+    tiled = any(number == _TILE for number, *_rest in entries)
     starts = arrays.get(_TILE_OFFSETS if tiled else _OFFSETS, array("Q"))
     lengths = arrays.get(_TILE_COUNTS if tiled else _COUNTS, array("Q"))
     end = max(end, max(map(operator.add, starts, lengths), default=0))

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.problem import Frozen
+from labrelay.model.states import RunState
 from labrelay.records.database import now
 from labrelay.records.schema import ExperimentRow, WorkflowRunRow, WorkflowVersionRow
 from labrelay.records.schema_reruns import StaleCauseRow
@@ -87,7 +88,12 @@ def by_cause(session: Session, wanted: Wanted | None = None) -> dict[Cause, int]
 
 
 def _selected(wanted: Wanted) -> Select[()]:
-    where: list[ColumnElement[bool]] = [WorkflowRunRow.replaced_by.is_(None)]
+    # A run that goes on may be marked already, and is no result before it is recorded.
+    where: list[ColumnElement[bool]] = [
+        WorkflowRunRow.replaced_by.is_(None),
+        WorkflowRunRow.recorded_at.is_not(None),
+        WorkflowRunRow.state == RunState.COMPLETE.value,
+    ]
     if wanted.cause is not None:
         where.append(StaleCauseRow.cause == wanted.cause)
     if wanted.workflow is not None:

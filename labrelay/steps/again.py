@@ -61,8 +61,8 @@ class Taken(Frozen):
 def taken_before(session: Session, run: InstrumentRun, place: Path) -> Taken | None:
     """Return the stored run of this platform that holds cells or files of this one under another id, or None.
 
-    Cost: one query that looks at each stored run of the platform, which an index gathers: 10 ms for 20,000 of them by
-    their folders, 70 ms by their cells, so that neither needs an index of its own.
+    Cost: one query that looks at each stored run of the platform, which an index gathers. Neither folders nor the names
+    of cells lie in an index; of 20,000 runs with 4 kB of content each, 40 ms by their folders and 0.4 s by their cells.
 
     Args:
         session: Of the records.

@@ -140,10 +140,14 @@ def _wanted(session: Session, home: Home, instrument_run_id: str) -> tuple[list[
     before = _read_sets(session, instrument_run_id)
     grouped: dict[tuple[str, int | None, str], list[FileRow]] = defaultdict(list)
     owners: dict[str, tuple[DatasetRow, SampleRow]] = {}
+    alone: dict[str, set[str]] = defaultdict(set)
+    for dataset, sample, link, file in rows:
+        if _source(sample, dataset.label, link.lane, [file]).id in before:
+            alone[dataset.id].add(file.id)
     for dataset, sample, link, file in rows:
         owners[dataset.id] = (dataset, sample)
-        alone = _source(sample, dataset.label, link.lane, [file])
-        together = _together(file, names.get(file.key), alone.id in before)
+        mine = alone[dataset.id]
+        together = _together(file, names.get(file.key), alone_before=len(mine) > 1 and file.id in mine)
         grouped[(dataset.id, link.lane, together)].append(file)
     every, sources = [], []
     for (dataset_id, lane, together), files in grouped.items():
@@ -178,10 +182,11 @@ def _supersede(session: Session, others: Collection[str], sources: Sequence[Read
             row.status = "SUPERSEDED"
 
 
-def _together(file: FileRow, name: ReadName | None, alone_before: bool) -> str:
+def _together(file: FileRow, name: ReadName | None, *, alone_before: bool) -> str:
     """Return what files share that are one read set: mates, the chunks of a Nanopore, all of a set that is no reads.
 
-    A chunk that is a read set by itself already, as it was before chunks were joined, stays one.
+    Chunks that are read sets by themselves already, as they were before chunks were joined, stay so; one that is alone
+    was the first to come.
     """
     if file.role not in READ_ROLES:
         return file.role

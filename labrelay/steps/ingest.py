@@ -24,7 +24,7 @@ from labrelay.model.faults import faultpoint
 from labrelay.model.files import PRIMARY, FileRef, FileRole
 from labrelay.model.instrument import InstrumentRun, RunFile
 from labrelay.model.names import slug, slugs
-from labrelay.model.problem import Problem, errors_of
+from labrelay.model.problem import Problem, refusal_of
 from labrelay.model.qc import QCMetric
 from labrelay.model.reads import FastqStats
 from labrelay.parsers.fastq_names import pair_reads
@@ -138,7 +138,7 @@ def ingest(home: Home, run: InstrumentRun, folder: Path) -> Ingested:
         if row.fingerprint == fingerprint(run):
             return Ingested(run.id, already=len(run.files), same_as=same_as(row, folder))
         added = _added(home, run, row, folder)
-    _refuse(home, run, errors_of(run.problems), folder)
+    _refuse(home, run, refusal_of(run.problems), folder)
     with lease.held(home.records, f"the ingest of {run.run_id}") as held, _kept_from_the_collector():
         if added is not None:
             _refuse_if_more_came(home, row)

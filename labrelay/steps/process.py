@@ -9,7 +9,7 @@ from pathlib import Path
 from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.names import printable
-from labrelay.model.problem import Problem, Severity, errors_of, worst_first
+from labrelay.model.problem import Problem, Severity, refusal_of, worst_first
 from labrelay.model.words import counted
 from labrelay.parsers import delivery, reads
 from labrelay.parsers.registry import look, whole
@@ -24,7 +24,9 @@ from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
 from labrelay.steps.ingest import ingest
 from labrelay.steps.listing import lines_of
+from labrelay.steps.outgrown import outgrown
 from labrelay.steps.readiness import by_rest, unfinished
+from labrelay.steps.reprocess import Item
 from labrelay.steps.route import WITHOUT_READS, route
 from labrelay.steps.run_documents import is_published, page_of, publish
 from labrelay.steps.submit import submit_planned
@@ -38,7 +40,8 @@ class Processed:
     """What a process did, counted, all zero when everything had been done before; `page` is the instrument run's.
 
     `name` is what people call the instrument run. It is `empty` when no sample of it has a read: there is nothing to
-    import, and no rule is asked.
+    import, and no rule is asked. `outgrown` has by their runs the results that were made before the instrument run
+    gained files.
     """
 
     instrument_run_id: str
@@ -51,6 +54,7 @@ class Processed:
     unassigned: list[Dataset] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    outgrown: dict[str, Item] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)
     delivered: int = 0
     empty: bool = False
@@ -162,6 +166,7 @@ def go_on(home: Home, outcome: Processed, experiment: str | None = None, *, wait
         announced = sum(d.sample_id is not None for d in datasets)
         tell.done("match", f"{announced} of {counted(len(datasets), 'sample')} announced")
         _ask_for_runs(home, outcome)
+        mark_outgrown(home, outcome)
     if home.settings.eln != ARCHIVE:
         deliver(home)  # runs take hours, and the notebook knows of them from their first sign
     if wait:
@@ -193,6 +198,13 @@ def _ask_for_runs(home: Home, outcome: Processed) -> None:
     tell.done("submit", told, ok=not submitted.failed)
 
 
+def mark_outgrown(home: Home, outcome: Processed) -> None:
+    """Mark what was made of fewer files of the instrument run than it has; what was found before may be replaced."""
+    left = outgrown(home, outcome.instrument_run_id, outcome.runs)
+    before = {key: item.model_copy(update={"standing": "replaced"}) for key, item in outcome.outgrown.items()}
+    outcome.outgrown = before | left
+
+
 def finish(home: Home, outcome: Processed) -> None:
     """Wait for the runs, record them and deliver once at the end."""
     tell = home.progress
@@ -201,6 +213,8 @@ def finish(home: Home, outcome: Processed) -> None:
     collected = wait_for(home, outcome.runs)  # runs of others that have ended are recorded as well
     outcome.failed = seen_again(outcome.failed, outcome.runs, collected)
     failed = sum(line.failed for line in lines_of(home, outcome.runs))
+    if outcome.outgrown:
+        mark_outgrown(home, outcome)
     told = f"{len(collected.recorded)} recorded, {len(collected.retried)} tried again"
     told += f", {failed} failed" if failed else ""
     if outcome.runs or collected.recorded or collected.retried or collected.stuck:
@@ -230,7 +244,7 @@ def _refuse_unfinished(home: Home, run: InstrumentRun, folder: Path) -> None:
     """Refuse a run that is not finished, on record, with everything else that is wrong with it."""
     waits = unfinished(run, a_person_asks=True)
     if waits is not None:
-        wrong = errors_of(run.problems)
+        wrong = refusal_of(run.problems)
         anyway = "when you know that nothing more comes, add --assume-complete"
         message = f"{waits}; {'--assume-complete alone would not take it either' if wrong else anyway}"
         problems = [Problem(code="NOT_COMPLETE", message=message), *wrong]

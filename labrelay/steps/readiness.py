@@ -14,7 +14,7 @@ from enum import StrEnum
 from labrelay.model.files import PRIMARY, FileRole
 from labrelay.model.instrument import Fact, InstrumentRun, Known, RunFile, SheetSample, has_mates
 from labrelay.model.names import printable
-from labrelay.model.problem import Frozen, Severity, errors_of
+from labrelay.model.problem import Frozen, Severity, refusal_of
 from labrelay.parsers.conversion import scope_of
 
 TAKE_ANYWAY = "when nothing more comes, take it with `labrelay process FOLDER`"
@@ -75,7 +75,7 @@ def judge(run: InstrumentRun, rested: timedelta | None = None, quiet: timedelta 
         reason = f"{_silent(run)}: {then or f'it is taken once it rests for {_span(quiet)}'}"
         return Readiness(state=FolderState.WAITING, reason=reason)
     waits = unfinished(run, a_person_asks=by_rest) or _missing(run)
-    errors = errors_of(run.problems)
+    errors = refusal_of(run.problems)
     if waits is not None:
         told = (wrong := _refused_for(run)) is None or wrong in waits or str(errors[0]) in waits
         return Readiness(state=FolderState.WAITING, reason=waits if told else f"{waits}; {wrong}")
@@ -155,7 +155,7 @@ def _silent(run: InstrumentRun) -> str:
 
 def _refused_for(run: InstrumentRun) -> str | None:
     """Return why a person who takes the run by hand would be refused, or None: then that is no advice to give."""
-    errors = errors_of(run.problems)
+    errors = refusal_of(run.problems)
     return f"as it is now it would be refused: {errors[0]}" if errors else None
 
 

@@ -18,6 +18,7 @@ from labrelay.model.errors import LabrelayError, NotFound
 from labrelay.model.faults import faultpoint
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen
+from labrelay.model.reads import ReadSource
 from labrelay.model.runs import RunInput, WorkflowVersion
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
@@ -30,6 +31,7 @@ from labrelay.records.schema import (
     DatasetRow,
     FileRow,
     InstrumentRunRow,
+    ReadSetRow,
     SampleRow,
     WorkflowRunRow,
     WorkflowRunSampleRow,
@@ -41,12 +43,13 @@ from labrelay.steps.catalogue import post_result
 from labrelay.steps.expected_cost import ExpectedCost, cost_sentence, expected_costs
 from labrelay.steps.expected_time import By, expected_seconds
 from labrelay.steps.home import Home
+from labrelay.steps.imports import READY
 from labrelay.steps.route import route
-from labrelay.steps.staleness import BY_HAND, Asked, Reason, Recorded, Today, causes, reasons, signature
+from labrelay.steps.staleness import BY_HAND, Asked, Identity, Reason, Recorded, Today, causes, reasons, signature
 from labrelay.steps.submit import Composer
 
 CHUNK = 500
-Standing = Literal["to run", "planned", "running", "failed", "by hand"]
+Standing = Literal["to run", "planned", "running", "failed", "by hand", "replaced"]
 
 
 class Item(Frozen):
@@ -61,7 +64,7 @@ class Item(Frozen):
         instead: What takes its place, or None when no rule asks for anything in its place.
         instead_id: The run that takes its place.
         standing: `to run`, `planned` (of a plan that is not done yet), `running` or `failed` (the run in its place),
-            `by hand` (a person has to ask).
+            `by hand` (a person has to ask), `replaced` (since it was found, the run in its place has ended).
         plan: The plan that has it, when it is `planned`.
         failure: Of the run in its place.
         cpu_seconds: What the result took, as a measure of what its replacement will; None when not measured.
@@ -145,12 +148,12 @@ def plan(home: Home, wanted: Wanted | None = None) -> Plan:
         with home.records.read() as session:
             _refuse_unknown(session, wanted.workflow)
     made = Plan()
-    intents = _intents(home, made)
+    intents = intents_of(home, made, _stored(home))
     current = {signature(i.workflow.digest, i.parameters, i.inputs) for i in intents}
     with home.records.write() as session:
         if wanted.experiment is not None:
             wanted = wanted.model_copy(update={"experiment": find_experiment(session, wanted.experiment).id})
-        _compare(home, session, made, current, wanted)
+        compare(home, session, made, current, wanted)
         to_run = [made.intents[each] for each in made.to_run]
         made.costs, made.seconds = expected_costs(session, to_run), expected_seconds(session, to_run)
     faultpoint("reprocess.marked")
@@ -164,14 +167,28 @@ def _refuse_unknown(session: Session, workflow: str) -> None:
         raise NotFound(f"no result was made with a workflow {printable(workflow)}; there are results of: {known}")
 
 
-def _compare(home: Home, session: Session, made: Plan, current: set[str], wanted: Wanted) -> None:
+def compare(
+    home: Home, session: Session, made: Plan, current: set[str], wanted: Wanted, only: set[str] | None = None
+) -> None:
+    """Mark every result with the causes for which it is out of date, and say in `made` which of those are wanted.
+
+    Args:
+        home: Where.
+        session: In a writing transaction.
+        made: Has what the rules ask for.
+        current: The signatures of that.
+        wanted: What is told.
+        only: Look at these runs alone, which may go on, and mark those alone to whose inputs files came.
+    """
     asked, today, costs = Asked(list(made.intents.values())), today_of(home, session), _costs(session)
     there, open_plans, before = _there(session, list(made.intents)), plans.open_items(session), stale.known(session)
     marks: dict[str, dict[Cause, str]] = {}
-    for row, old in list(_recorded(session)):
+    for row, old in list(_recorded(session, only)):
         new = None if old.rule in BY_HAND else asked.replacement(old)
         why = [] if old.signature in current else reasons(old, new, today)
         mine = causes(why)
+        if only is not None and "reads" not in mine:
+            continue  # for another cause `plan` marks it, which knows all that is asked for
         if mine != {cause: sentence for cause, (sentence, _since) in before.get(row.id, {}).items()}:
             marks[row.id] = mine
         _mark(session, row, "; ".join(reason.phrase for reason in why) or None)
@@ -198,12 +215,15 @@ def _is_wanted(
     return any(wanted.takes(cause, times[cause][1] if cause in times else stale.NEW) for cause in mine)
 
 
-def _intents(home: Home, made: Plan) -> list[Intent]:
-    """Return what the rules ask for today, each once; what cannot be composed is a problem of the plan."""
-    composer = Composer(home)
+def _stored(home: Home) -> Sequence[str]:
     with home.records.read() as session:
         stored = select(InstrumentRunRow.id).where(InstrumentRunRow.state == "stored")
-        instrument_runs = session.scalars(stored.order_by(InstrumentRunRow.created_at)).all()
+        return session.scalars(stored.order_by(InstrumentRunRow.created_at)).all()
+
+
+def intents_of(home: Home, made: Plan, instrument_runs: Sequence[str]) -> list[Intent]:
+    """Return what the rules ask for today, each once; what cannot be composed is a problem of the plan."""
+    composer = Composer(home)
     for instrument_run in instrument_runs:
         for intent in intents_after(home, composer, instrument_run, made.problems):
             if intent.run_id not in made.intents:
@@ -232,21 +252,26 @@ def _there(session: Session, run_ids: Sequence[str]) -> dict[str, _There]:
     return found
 
 
-def _recorded(session: Session) -> Iterator[tuple[WorkflowRunRow, Recorded]]:
-    """Yield the results that nothing has replaced yet."""
+def _recorded(session: Session, only: set[str] | None = None) -> Iterator[tuple[WorkflowRunRow, Recorded]]:
+    """Yield the results that nothing has replaced yet, or `only` these runs, which may go on."""
     members: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
     sample_rows = select(
         WorkflowRunSampleRow.run_id, WorkflowRunSampleRow.sample_id, WorkflowRunSampleRow.revision, SampleRow.name
     ).join(SampleRow, SampleRow.id == WorkflowRunSampleRow.sample_id)
+    if only is not None:
+        sample_rows = sample_rows.where(WorkflowRunSampleRow.run_id.in_(only))
     for run_id, sample_id, revision, name in session.execute(sample_rows.order_by(SampleRow.name)):
         members[run_id].append((sample_id, revision, name))
     query = (
         select(WorkflowRunRow, WorkflowVersionRow)
         .join(WorkflowVersionRow, WorkflowVersionRow.digest == WorkflowRunRow.workflow_digest)
-        .where(WorkflowRunRow.state == RunState.COMPLETE.value, WorkflowRunRow.recorded_at.is_not(None))
         .where(WorkflowRunRow.replaced_by.is_(None))
         .order_by(WorkflowRunRow.created_at, WorkflowRunRow.id)
     )
+    if only is None:
+        query = query.where(WorkflowRunRow.state == RunState.COMPLETE.value, WorkflowRunRow.recorded_at.is_not(None))
+    else:
+        query = query.where(WorkflowRunRow.id.in_(only))
     for row, version in session.execute(query):
         yield (
             row,
@@ -264,7 +289,7 @@ def _recorded(session: Session) -> Iterator[tuple[WorkflowRunRow, Recorded]]:
 
 
 def today_of(home: Home, session: Session) -> Today:
-    """Return how samples, reads and references stand now. Cost: two queries."""
+    """Return how samples, reads and references stand now. Cost: three queries."""
     samples = session.execute(select(SampleRow.id, SampleRow.revision, SampleRow.name)).all()
     files = (
         select(FileRow.storage, FileRow.key, FileRow.version, DatasetRow.sample_id)
@@ -276,7 +301,19 @@ def today_of(home: Home, session: Session) -> Today:
         names={row[0]: row[2] for row in samples},
         owners={(row[0], row[1], row[2]): row[3] for row in session.execute(files)},
         references={reference.id: reference.name for reference in home.reads.references()},
+        together=_together(session),
     )
+
+
+def _together(session: Session) -> dict[Identity, frozenset[Identity]]:
+    """Return all files of each set that is in the place of a smaller one, by each of them."""
+    grown = select(ReadSetRow.dataset_id).where(ReadSetRow.status == "SUPERSEDED")
+    query = select(ReadSetRow.source).where(ReadSetRow.status == READY, ReadSetRow.dataset_id.in_(grown))
+    found: dict[Identity, frozenset[Identity]] = {}
+    for source in session.scalars(query):
+        files = frozenset(file.identity for file in ReadSource.model_validate(source).files)
+        found |= dict.fromkeys(files, files)
+    return found
 
 
 def _costs(session: Session) -> dict[str, float]:

@@ -23,7 +23,9 @@ from labrelay.stores.durable import make_dirs, storage_errors, write_atomic
 
 if TYPE_CHECKING:
     from labrelay.parsers.registry import Look
+    from labrelay.records.report.run_choice import Row
     from labrelay.records.report.run_pictures import Gallery
+    from labrelay.records.report.run_views import Load
 
 _log = logging.getLogger(__name__)
 FOLDER, PAGE, THUMBNAILS = "instrument-runs", "index.html", "thumbnails"
@@ -72,23 +74,23 @@ def publish(home: Home, look: Look) -> None:
 def publish_run(home: Home, look: Look) -> Path:
     """Write the page of an instrument run and a thumbnail for each of its datasets of images; return the page.
 
-    Cost: as many planes are viewed as the page shows, and at most 96 more a dataset; the page is written last, so that
-    where it is, all is.
+    Cost: as many planes are read as the page shows, each once, and at most 96 others a dataset; the page is written
+    last, so that where it is, all is.
 
     Raises:
         StorageFailed: The disk did not take a file.
     """
     run = look.run
     folder = run_folder(home, run.platform, run.run_id)
-    if _has_images(run):
+    seen = _views(look)
+    if seen is not None:
         from labrelay.records.report.run_thumbnails import thumbnails
-        from labrelay.records.report.run_views import load_from
 
         with storage_errors("write thumbnails", folder):
             make_dirs(folder / THUMBNAILS)
-            for label, picture in thumbnails(run, load_from(run, look.listing.root)):
+            for label, picture in thumbnails(run, seen[1]):
                 write_atomic(folder / THUMBNAILS / f"{slug(label)}.png", picture, durable=False)
-    return write_page(look, folder / PAGE).path
+    return _write_page(look, seen, folder / PAGE).path
 
 
 def publish_arrivals(home: Home) -> Path:
@@ -126,22 +128,33 @@ def write_page(look: Look, path: Path) -> Document:
     Raises:
         StorageFailed: The disk did not take the page.
     """
+    return _write_page(look, _views(look), path)
+
+
+def _write_page(look: Look, seen: tuple[Sequence[Row], Load] | None, path: Path) -> Document:
     from labrelay.parsers.registry import cycles_of
     from labrelay.records.report.run_page import write_run_page
 
+    galleries: Sequence[Gallery] = []
+    if seen is not None:
+        from labrelay.records.report.run_pictures import draw
+
+        galleries = draw(*seen)
     facts = run_facts(look.run, look.seen)
-    return write_run_page(look.run, facts, _galleries(look), path, cycles_of(look.run, look.listing))
+    return write_run_page(look.run, facts, galleries, path, cycles_of(look.run, look.listing))
 
 
 def _has_images(run: InstrumentRun) -> bool:
     return any(file.role in (FileRole.IMAGE, FileRole.THUMBNAIL) for file in run.files)
 
 
-def _galleries(look: Look) -> Sequence[Gallery]:
+def _views(look: Look) -> tuple[Sequence[Row], Load] | None:
+    """Return the rows of pictures of a run's page and how planes are viewed, or None where there is no image."""
     if not _has_images(look.run):
-        return []
+        return None
     from labrelay.records.report.run_choice import choose
-    from labrelay.records.report.run_pictures import draw
+    from labrelay.records.report.run_pictures import read_once
     from labrelay.records.report.run_views import load_from
 
-    return draw(choose(look.run), load_from(look.run, look.listing.root))
+    rows = choose(look.run)
+    return rows, read_once(rows, load_from(look.run, look.listing.root))

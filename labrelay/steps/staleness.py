@@ -7,11 +7,12 @@ input files; on which engine it ran, and how often it was forced, does not matte
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from labrelay.model.canonical import digest
+from labrelay.model.reads import IN_PLACE
 from labrelay.model.runs import RunInput, WorkflowVersion
 from labrelay.model.words import counted
 from labrelay.records.runs import Intent
@@ -19,6 +20,7 @@ from labrelay.records.stale import Cause
 
 Identity = tuple[str, str, str]
 READS = "reads."
+SETS = (READS, *IN_PLACE.values())  # what inputs of a sample are called
 BY_HAND = (None, "by hand")  # no rule answers for these, so a changed rule does not make them old
 
 
@@ -42,18 +44,22 @@ class Recorded:
 
     @property
     def reads(self) -> frozenset[Identity]:
-        """The files of reads that went in."""
+        """The files of reads, images and their like that went in."""
         return reads_of(self.inputs)
 
 
 @dataclass(frozen=True)
 class Today:
-    """How things stand now: revisions and names of samples, whose reads each file holds, and names of references."""
+    """How things stand now: revisions and names of samples, whose reads each file holds, and names of references.
+
+    `together` gives for files of a set that has grown all that are in it now.
+    """
 
     revisions: Mapping[str, int]
     names: Mapping[str, str]
     owners: Mapping[Identity, str | None]
     references: Mapping[str, str]
+    together: Mapping[Identity, frozenset[Identity]] = field(default_factory=dict)
 
 
 def signature(workflow_digest: str, parameters: Mapping[str, Any], inputs: Sequence[RunInput]) -> str:
@@ -63,8 +69,8 @@ def signature(workflow_digest: str, parameters: Mapping[str, Any], inputs: Seque
 
 
 def reads_of(inputs: Iterable[RunInput]) -> frozenset[Identity]:
-    """Return the identities of the files of reads among a run's inputs."""
-    return frozenset(each.identity for each in inputs if each.role.startswith(READS))
+    """Return the identities of the files of reads, images and their like among a run's inputs."""
+    return frozenset(each.identity for each in inputs if each.role.startswith(SETS))
 
 
 class Reason(NamedTuple):
@@ -117,8 +123,8 @@ def reasons(old: Recorded, new: Intent | None, today: Today, verb: str = "made")
             *_parameters(old, new),
             *_members(old, new, today),
         ]
-        found = found or [Reason("rule", "what the rules ask for has changed")]
-    return found
+        return found or [Reason("rule", "what the rules ask for has changed")]
+    return [*found, *_outgrown(old, today)]
 
 
 def _corrected(old: Recorded, today: Today) -> Iterator[Reason]:
@@ -131,6 +137,8 @@ def _corrected(old: Recorded, today: Today) -> Iterator[Reason]:
 
 def _reassigned(old: Recorded, today: Today) -> Iterator[Reason]:
     mine = _ids(old.samples)
+    if not mine:
+        return  # a person named files, whosever they are
     owners = {today.owners[file] for file in old.reads if file in today.owners}
     for owner in sorted((each for each in owners if each not in mine), key=str):
         to = "nobody" if owner is None else today.names.get(owner, owner)
@@ -175,9 +183,21 @@ def _members(old: Recorded, new: Intent, today: Today) -> Iterator[Reason]:
     elif joined == set():
         more, fewer = reads_of(new.inputs) - old.reads, old.reads - reads_of(new.inputs)
         if more:
-            yield Reason("reads", f"{counted(len(more), 'more file')} of reads came in")
+            yield _came_in(old, more)
         if fewer:
             yield Reason("reads", f"{counted(len(fewer), 'file')} of its reads left out now")
+
+
+def _outgrown(old: Recorded, today: Today) -> Iterator[Reason]:
+    """Yield what came since to the sets of which a result holds a part, as a mate that was missing."""
+    more = frozenset[Identity]().union(*(today.together.get(file, ()) for file in old.reads)) - old.reads
+    if more:
+        yield _came_in(old, more)
+
+
+def _came_in(old: Recorded, more: Sized) -> Reason:
+    of = " of reads" if any(each.role.startswith(READS) for each in old.inputs) else ""
+    return Reason("reads", f"{counted(len(more), 'more file')}{of} came in")
 
 
 def causes(why: Sequence[Reason]) -> dict[Cause, str]:

@@ -312,6 +312,9 @@ def _take(home: Home, seen: Seen) -> Seen:
     if processed.warnings:
         many = counted(len(processed.warnings), "warning")
         done = printable(f"{done}; {many}, first: {processed.warnings[0]}", 400)
+    if processed.outgrown:
+        many = counted(len(processed.outgrown), "result was", "results were")
+        done += f"; {many} made before all files had come: labrelay reprocess stale"
     if processed.failed:  # nobody looks at it again once it is done
         what, why = processed.failed[0]
         reason = printable(f"{done}; {len(processed.failed)} failed and are tried again, first {what}: {why}", 400)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import IO, cast
 
 from labrelay.stores import copier_child
@@ -36,6 +36,8 @@ class Copier:
         self._process = subprocess.Popen(
             argv, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
+        # It ends by itself, maybe days before anybody asks again, and is not to lie among the dead until then.
+        Thread(target=self._process.wait, name="the end of a copier", daemon=True).start()
 
     @property
     def pid(self) -> int:

@@ -56,6 +56,38 @@ def test_harmony_7_tells_its_channels_in_maps_and_counts_time_from_0(tmp_path: P
     assert codes(run) == ["WELL_WITHOUT_IMAGES"]  # C04 was selected
 
 
+@pytest.mark.parametrize("case", ["hcs-imagexpress-htd-mixed", "hcs-yokogawa-cv8000"])
+def test_an_image_that_is_cut_is_told_in_the_folder_of_any_imager(tmp_path: Path, case: str) -> None:
+    [root] = Path(shutil.copytree(CASES / case, tmp_path / case)).iterdir()
+    assert "TRUNCATED" not in codes(read_run(root))
+    image = max(root.rglob("*.[tT][iI][fF]"), key=lambda path: path.stat().st_size)
+    image.write_bytes(tiff(offset=10_000))
+    assert_one_is_cut(read_run(root), image.name)
+
+
+def test_an_image_of_harmony_or_of_ome_tiff_that_is_cut_is_told(tmp_path: Path) -> None:
+    run = harmony(tmp_path)
+    put(tmp_path / run.folder_name, run.images[0].path or "", tiff(offset=10_000))
+    assert_one_is_cut(harmony(tmp_path, taken=0), (run.images[0].path or "").rpartition("/")[2])
+    text = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"/>'
+    put(tmp_path, "ome/a.ome.tif", tiff(description=text))
+    put(tmp_path, "ome/b.ome.tif", tiff(description=text, offset=10_000))
+    assert_one_is_cut(read_run(tmp_path / "ome"), "b.ome.tif")
+
+
+def test_of_more_images_than_are_looked_at_the_smallest_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labrelay.parsers.images.CHECKED", 1)
+    put(tmp_path, "a.tif", tiff(8, 8))
+    put(tmp_path, "b.tif", tiff(8, 8)[:40])
+    assert_one_is_cut(read_run(tmp_path), "b.tif")
+
+
+def assert_one_is_cut(run: InstrumentRun, name: str) -> None:
+    [told] = [problem for problem in run.problems if problem.code == "TRUNCATED"]
+    assert (told.severity, (told.path or "").rpartition("/")[2]) == ("warning", name)
+    assert "more" not in told.message
+
+
 def test_images_that_harmony_lists_and_never_took_do_not_hold_the_run_up(tmp_path: Path) -> None:
     run = harmony(tmp_path, taken=3, more=V7_IMAGE.format(channel=1, plane=3, time=0, url="", state="Bad", z=0))
     assert run.completion.copied.value is Known.UNKNOWN

@@ -8,11 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from run_folders import CASES, RUN_ID, illumina_run, mates, put
+from run_folders import CASES, RUN_ID, case, codes, illumina_run, mates, put
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import CycleQuality, Detection, InstrumentRun
+from labrelay.model.problem import refusal_of
 from labrelay.model.qc import QCMetric
 from labrelay.parsers import registry
 from labrelay.parsers.listing import Listing
@@ -227,6 +228,29 @@ def test_a_run_whose_files_hold_not_one_read_says_so_before_all_else(tmp_path: P
     assert "2 files of reads, which hold not one read" in first.message
     (root / files[0]).write_bytes(gzip.compress(b"@r\nA\n+\nI\n"))
     assert all(problem.code != "ZERO_YIELD" for problem in read_run(root).problems)
+
+
+def test_a_run_whose_samples_got_none_of_its_reads_says_so_in_one_line_before_the_error() -> None:
+    problems = case("illumina-nextseq2000-bclconvert-zero-yield/240131_VH00384_146_AACCHKLHV").problems
+    assert [p.code for p in problems if p.code in ("ZERO_YIELD", "NO_READS")] == ["ZERO_YIELD", "NO_READS"]
+    assert (
+        "189 samples have 0 reads, for all 1,288,866,297 are Undetermined; the sheet, an index" in problems[0].message
+    )
+    assert [p.code for p in refusal_of(problems)] == ["ZERO_YIELD", "NO_READS"]
+    assert refusal_of(problems[:1]) == []
+
+
+def test_a_run_whose_samples_have_no_reads_names_the_unknown_barcode_that_has_most(tmp_path: Path) -> None:
+    root = illumina_run(tmp_path, mates("A_S1_L001", "out"), "[Data]\nSample_ID,index\nA,AACC\n")
+    put(root, "out/Reports/Demultiplex_Stats.csv", "Lane,SampleID,# Reads\n1,A,0\n1,Undetermined,70\n")
+    put(root, "out/Reports/Top_Unknown_Barcodes.csv", "Lane,index,index2,# Reads\n1,GGTT,,55\n1,ACAC,,9\n")
+    found = read_run(root).problems
+    assert found[0].message.endswith("compare it with the unknown barcodes, of which GGTT, lane 1 has most (55)")
+    assert "that of A the wrong way round" in next(p.message for p in found if p.code == "UNKNOWN_BARCODE")
+    put(root, "out/Reports/Demultiplex_Stats.csv", "Lane,SampleID,# Reads\n1,A,0\n1,Undetermined,0\n")
+    assert "nothing came of this run: 1 sample has 0 reads" in read_run(root).problems[0].message
+    put(root, "out/Reports/Demultiplex_Stats.csv", "Lane,SampleID,# Reads\n1,A,1\n1,Undetermined,70\n")
+    assert "ZERO_YIELD" not in codes(read_run(root))
 
 
 def test_a_run_that_counts_no_reads_in_all_says_so(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What `inspect` and `process` both tell of a folder that is not as it should be."""
 
+import gzip
 import os
 from pathlib import Path
 
@@ -15,10 +16,14 @@ def told(place: Path) -> dict[str, str]:
     return {problem.code: f"{problem.severity}: {problem}" for problem in read_run(place).problems}
 
 
-def test_one_mate_without_bytes_is_an_error_as_it_is_when_the_run_is_taken_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"")])
+def test_one_mate_without_reads_is_an_error_as_it_is_when_the_run_is_taken_in(tmp_path: Path, content: bytes) -> None:
     run = make_run(tmp_path)
-    (run / f"{BASECALLS}/alpha_S1_L001_R2_001.fastq.gz").write_bytes(b"")
-    assert told(run)["MATE_EMPTY"].startswith("error: ")
+    first, second = (run / f"{BASECALLS}/alpha_S1_L001_R{mate}_001.fastq.gz" for mate in (1, 2))
+    second.write_bytes(content)
+    assert told(run)["MATE_EMPTY"].startswith(f"error: {second.relative_to(run)}: it has no")
+    first.write_bytes(gzip.compress(b""))
+    assert "MATE_EMPTY" not in told(run)
 
 
 def test_files_of_another_instrument_in_the_folder_are_named(tmp_path: Path) -> None:

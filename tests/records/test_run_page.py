@@ -19,12 +19,12 @@ from labrelay.model.imaging import ImageAt, ImageSet, Plate
 from labrelay.model.instrument import Completion, Fact, InstrumentRun, Known, RunFile, SheetSample, Unit
 from labrelay.model.problem import Problem, Severity
 from labrelay.model.qc import QCMetric
-from labrelay.parsers.preview import Preview, Where
+from labrelay.parsers.preview import Preview, Where, averaged, smaller
 from labrelay.records.report.plate_map import plate_figure
 from labrelay.records.report.png import png
 from labrelay.records.report.run_choice import choose
 from labrelay.records.report.run_page import write_run_page
-from labrelay.records.report.run_pictures import BUDGET, Gallery, draw
+from labrelay.records.report.run_pictures import BUDGET, Gallery, draw, read_once
 from labrelay.records.report.run_views import Shot, load_from
 from labrelay.records.report.run_views import page_of as page_of_plane
 
@@ -95,6 +95,34 @@ def test_a_dim_well_is_dim_beside_a_bright_one() -> None:
     dark, bright = (decoded(base64.b64decode(p.src.split(",")[1])).mean() for p in gallery.pictures)
     assert dark < 20 < 230 < bright
     assert re.search(r"black 10.*white 20\d", gallery.said)
+
+
+def test_planes_that_are_shown_in_several_sizes_are_read_once_and_keep_one_size_side_by_side() -> None:
+    files = [plane(w, channel=c) for w in ("A01", "B02") for c in (1, 2, 3, 4, 5)]
+    rows = choose(run_of(*files))
+    assert [row.edge for row in rows] == [256, 128]
+    asked: list[str] = []
+
+    def load(shot: Shot, edge: int) -> Preview | str:
+        asked.append(shot.path)
+        return Preview(averaged(np.ones((2160, 2160, 1), np.uint16), edge)[:, :, 0], 2160, 2160)
+
+    view = read_once(rows, load)
+    thumbnail = [view(shot, 119) for shot in rows[0].shots]
+    assert {each.values.shape for each in thumbnail if isinstance(each, Preview)} == {(119, 119)}
+    sizes = [{(picture.width, picture.height) for picture in each.pictures} for each in draw(rows, view)]
+    assert sizes == [{(240, 240)}, {(128, 128)}]
+    assert len(asked) == len(set(asked)) == 6
+
+
+def test_a_smaller_view_is_the_mean_over_the_area_of_each_pixel() -> None:
+    view = Preview(np.array([[0, 3, 6], [0, 3, 6]], np.float32), 300, 200)
+    assert smaller(view, 2).values.tolist() == [[1.0, 5.0]]
+    assert smaller(view, 3).values.tolist() == view.values.tolist()
+    colour = np.random.default_rng(1).random((50, 70, 3)).astype(np.float32)
+    made = smaller(Preview(colour, 70, 50, colour=True), 21)
+    assert made.values.shape == (15, 21, 3)
+    assert made.values.mean((0, 1)) == pytest.approx(colour.mean((0, 1)), rel=1e-5)
 
 
 def test_what_cannot_be_seen_is_said_and_the_page_stays_small() -> None:

@@ -7,21 +7,28 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from changing_lab import Engine
+from small_workflow import add_small_workflow
 from sqlalchemy import select
 from tiny_run import BASECALLS, TinyLab
 
 from labrelay.model.errors import Busy, Conflict, RefusedInput
+from labrelay.model.runs import EngineStatus
+from labrelay.model.states import RunState
 from labrelay.parsers.registry import read_run
-from labrelay.records import lease
-from labrelay.records.database import Database
-from labrelay.records.schema import AuditRow, FileRow, InstrumentRunRow, ReadSetRow
+from labrelay.records import lease, runs
+from labrelay.records.database import Database, now
+from labrelay.records.schema import AuditRow, FileRow, InstrumentRunRow, ReadSetRow, WorkflowRunRow
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import ingest
-from labrelay.steps.process import Processed, process
+from labrelay.steps.outgrown import told
+from labrelay.steps.process import Processed, mark_outgrown, process
 from labrelay.steps.readiness import FolderState
+from labrelay.steps.reprocess import plan
 from labrelay.steps.watch import _known
 
 BETA = [f"{BASECALLS}/beta_S2_L001_R{mate}_001.fastq.gz" for mate in (1, 2)]
@@ -29,6 +36,8 @@ BETA = [f"{BASECALLS}/beta_S2_L001_R{mate}_001.fastq.gz" for mate in (1, 2)]
 INGEST = """
 import sys
 from pathlib import Path
+from labrelay.model.runs import EngineStatus
+from labrelay.model.states import RunState
 from labrelay.parsers.registry import read_run
 from labrelay.steps.home import open_home
 from labrelay.steps.ingest import ingest
@@ -191,3 +200,69 @@ def test_an_older_look_at_a_folder_takes_nothing_back_from_a_run_that_gained_mor
         ingest(home, older, lab.run)
     monkeypatch.undo()
     assert ingest(home, read_run(lab.run), lab.run).stored == 0
+
+
+FIRSTS = """n=0; for file in ~{sep(" ", r1)}; do n=$((n + $(gzip -dc "$file" | wc -l) / 4)); done
+printf '{"reads": %s}\\n' "$n" > counts.json"""
+
+
+@pytest.fixture
+def idle(lab: TinyLab, home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A home whose workflow takes single reads, too, and whose engine runs nothing."""
+    add_small_workflow(lab.home, "count_firsts", "illumina", {"r1": "reads.r1"}, FIRSTS, ["reads"])
+    with monkeypatch.context() as patched:
+        patched.setattr(home, "engine", Engine())
+        yield home
+
+
+def end(home: Home) -> None:
+    """Let all runs have ended and be recorded."""
+    with home.records.write() as session:
+        for attempt in runs.live(session):
+            runs.apply_event(session, attempt.token, EngineStatus(state=RunState.COMPLETE, at=datetime.now(UTC)))
+            session.get_one(WorkflowRunRow, attempt.run_id).recorded_at = now()
+
+
+def row_of(home: Home, run_id: str) -> WorkflowRunRow:
+    with home.records.read() as session:
+        return session.get_one(WorkflowRunRow, run_id)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_result_of_one_mate_is_marked_told_and_replaced_when_the_other_came(
+    lab: TinyLab, idle: Home, ended: bool
+) -> None:
+    partial(lab, idle, BETA[1])
+    if ended:
+        end(idle)
+    done = take(lab, idle)
+    [(old, item)] = done.outgrown.items()
+    assert (item.samples, item.reason) == (("beta",), "1 more file of reads came in")
+    assert item.instead_id in done.runs
+    assert row_of(idle, old).stale == "1 more file of reads came in"
+    assert f"({old}) was made before all files had come" in told(item)
+    assert f"{item.instead_id} is made of all: once it has ended, labrelay reprocess puts it in its place" in told(item)
+    assert [each.run_id for each in plan(idle).items] == ([old] if ended else [])
+    end(idle)
+    assert take(lab, idle).outgrown == {}
+    assert row_of(idle, old).replaced_by == item.instead_id
+
+
+def test_a_result_that_nobody_asks_for_any_more_is_told_with_how_to_make_it_again(lab: TinyLab, idle: Home) -> None:
+    partial(lab, idle, BETA[1])
+    end(idle)
+    rules = idle.path / "rules.toml"
+    rules.write_text(rules.read_text().replace('platform = "illumina"', 'platform = "ont"'))
+    [(old, item)] = take(lab, idle).outgrown.items()
+    assert told(item).endswith("came in): make it again, labrelay submit count_firsts --sample beta")
+    assert [each.run_id for each in plan(idle).items] == [old]
+
+
+def test_what_replaced_a_result_while_it_was_waited_for_is_told(lab: TinyLab, idle: Home) -> None:
+    partial(lab, idle, BETA[1])
+    end(idle)
+    done = take(lab, idle)
+    end(idle)
+    mark_outgrown(idle, done)
+    [item] = done.outgrown.values()
+    assert told(item).endswith(f"{item.instead_id}, made of all, counts in its place")

@@ -19,7 +19,7 @@ from fake import FakeNotebook, Hands
 from labrelay.model.files import FileRole
 from labrelay.model.imaging import ImageAt, ImageSet
 from labrelay.model.instrument import InstrumentRun, RunFile
-from labrelay.parsers.preview import Preview
+from labrelay.parsers.preview import Preview, preview_tiff
 from labrelay.records.report.run_thumbnails import MOST, thumbnails
 from labrelay.records.report.run_views import Shot
 from labrelay.steps.announce import announce
@@ -65,6 +65,25 @@ def test_a_plate_has_a_page_and_a_sheet_of_its_wells_in_their_places(home: Home,
     assert 'href="images/screen-7/index.html"' in index
     assert "PLATE7" in index
     assert "data:image/png" in index
+
+
+def test_each_plane_is_read_once_for_page_and_thumbnail(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plate(tmp_path / "screen-7")
+    for well in ("B02", "C04"):
+        shutil.copy(folder / f"PLATE7_{well}f00d0.tif", folder / f"PLATE7_{well}f00d1.tif")
+    read: list[str] = []
+
+    def reads(root: Path, path: str, page: int, edge: int) -> Preview | str:
+        read.append(path)
+        return preview_tiff(root, path, page, edge)
+
+    monkeypatch.setattr("labrelay.records.report.run_views.preview_tiff", reads)
+    done = process(home, folder)
+    assert done.page is not None
+    assert done.page.read_text().count("data:image/png") == 4  # two wells, and two channels of one of them
+    assert sorted(read) == ["PLATE7_B02f00d0.tif", "PLATE7_B02f00d1.tif", "PLATE7_C04f00d0.tif"]
 
 
 def test_what_is_there_is_not_made_again_and_what_is_missing_is(home: Home, tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ Pictures of one channel share one window of grey, so that a dim well is dim on t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labrelay.parsers.preview import Preview, to_bytes, window_of
+from labrelay.parsers.preview import EDGE, Preview, Where, smaller, to_bytes, window_of
 from labrelay.records.documents import number_text
 from labrelay.records.report.png import data_uri, png
 from labrelay.records.report.run_choice import Row
@@ -40,6 +41,39 @@ class Gallery:
     said: str
     pictures: tuple[Picture, ...]
     notes: tuple[str, ...] = ()
+
+
+def read_once(rows: Sequence[Row], load: Load) -> Load:
+    """Return a way to view planes by which those of rows are read once, in however many rows and sizes they are seen.
+
+    All are read as large as the largest view and made smaller from that, so that those side by side stay of one size.
+
+    Memory: a view as small as its row shows it is kept of each plane of the rows, which is some megabytes at most.
+
+    Args:
+        rows: As `choose` gives them.
+        load: How a plane is viewed.
+    """
+    edges: dict[tuple[str, Where | None], set[int]] = defaultdict(set)
+    for row in rows:
+        for shot in row.shots:
+            edges[shot.path, shot.where].add(row.edge)
+    kept: dict[tuple[str, Where | None, int], Preview | str] = {}
+
+    def view(shot: Shot, edge: int) -> Preview | str:
+        found = kept.get((shot.path, shot.where, edge))
+        if found is None:
+            large = load(shot, EDGE)
+            found = _sized(large, edge)
+            for other in edges.get((shot.path, shot.where), ()):
+                kept[shot.path, shot.where, other] = _sized(large, other)
+        return found
+
+    return view
+
+
+def _sized(view: Preview | str, edge: int) -> Preview | str:
+    return view if isinstance(view, str) else smaller(view, edge)
 
 
 def draw(rows: Sequence[Row], load: Load, budget: int = BUDGET) -> list[Gallery]:

@@ -1,0 +1,76 @@
+"""Results that were made of an instrument run before it gained files: they are marked, and told with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labrelay.model.names import printable
+from labrelay.model.states import TERMINAL, RunState
+from labrelay.records.schema import DatasetFileRow, DatasetRow, RunIORow, WorkflowRunRow
+from labrelay.records.stale import Wanted
+from labrelay.steps.home import Home
+from labrelay.steps.reprocess import Item, Plan, compare, intents_of
+from labrelay.steps.staleness import signature
+
+FAILED = [state.value for state in TERMINAL if state is not RunState.COMPLETE]
+
+
+def outgrown(home: Home, instrument_run: str, asked: Collection[str]) -> dict[str, Item]:
+    """Mark the results that were made of fewer files of an instrument run than it has, and return them by their runs.
+
+    A run that goes on is marked as well, so that its result is known for what it is. One whose place a recorded result
+    can take is replaced by that, and is not returned.
+
+    Cost: one query where nothing else was made of it, else as `reprocess.plan` for this instrument run alone.
+
+    Args:
+        home: Where.
+        instrument_run: Its id.
+        asked: The runs that the rules ask for after it now, which are made of all.
+    """
+    with home.records.read() as session:
+        older = _made_of(session, instrument_run) - set(asked)
+    if not older:
+        return {}
+    made = Plan()
+    intents = intents_of(home, made, [instrument_run])
+    current = {signature(each.workflow.digest, each.parameters, each.inputs) for each in intents}
+    with home.records.write() as session:
+        compare(home, session, made, current, Wanted(cause="reads"), older)
+    return {item.run_id: item for item in made.items}
+
+
+def _made_of(session: Session, instrument_run: str) -> set[str]:
+    """Return the runs that took files of an instrument run, have not failed, and are not replaced."""
+    query = (
+        select(RunIORow.run_id)
+        .distinct()
+        .join(DatasetFileRow, DatasetFileRow.file_id == RunIORow.file_id)
+        .join(DatasetRow, DatasetRow.id == DatasetFileRow.dataset_id)
+        .join(WorkflowRunRow, WorkflowRunRow.id == RunIORow.run_id)
+        .where(DatasetRow.instrument_run_id == instrument_run, RunIORow.direction == "in")
+        .where(WorkflowRunRow.replaced_by.is_(None), WorkflowRunRow.state.not_in(FAILED))
+    )
+    return set(session.scalars(query))
+
+
+def told(item: Item) -> str:
+    """Return one sentence for a person: what was made of less, and how a result of all comes to count."""
+    names = ", ".join(item.samples)
+    what = f"{names}, {item.workflow} ({item.run_id}) was made before all files had come ({item.reason})"
+    return f"{what}: {_again(item)}"
+
+
+def _again(item: Item) -> str:
+    if item.instead_id is None:
+        return (
+            f"make it again, labrelay submit {item.workflow.rpartition(' ')[0]} --sample {printable(item.samples[0])}"
+        )
+    if item.standing == "replaced":
+        return f"{item.instead_id}, made of all, counts in its place"
+    if item.standing == "failed":
+        return f"{item.instead_id}, made of all, has failed: labrelay runs retry {item.instead_id}"
+    return f"{item.instead_id} is made of all: once it has ended, labrelay reprocess puts it in its place"
