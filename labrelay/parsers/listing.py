@@ -30,16 +30,15 @@ _REGULAR = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Entry(NamedTuple):
-    """A regular file: path below the root (POSIX), bytes, and modification time in nanoseconds since 1970."""
+    """A regular file: path below the root (POSIX), bytes, modification time in nanoseconds since 1970, and name.
+
+    The name is the last part of the path: each platform asks for that of each file, so it is kept.
+    """
 
     path: str
     size: int
     mtime_ns: int
-
-    @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return self.path.rsplit("/", 1)[-1]
+    name: str
 
     @property
     def folder(self) -> str:
@@ -135,7 +134,7 @@ def single(file: Path) -> Listing:
     if not stat.S_ISREG(status.st_mode) or not _usable(place.name):
         message = "it is no regular file with a name that can be kept; name a folder or a plain file"
         raise RefusedInput(str(file), [Problem(code="UNREADABLE", message=message, path=str(file))])
-    return Listing(place.parent, (Entry(place.name, status.st_size, status.st_mtime_ns),))
+    return Listing(place.parent, (Entry(place.name, status.st_size, status.st_mtime_ns, place.name),))
 
 
 def with_beside(alone: Listing, names: Iterable[str]) -> Listing:
@@ -153,7 +152,7 @@ def with_beside(alone: Listing, names: Iterable[str]) -> Listing:
         if not all(map(stat.S_ISDIR, above)):  # a link leads nowhere here
             continue
         if stat.S_ISREG(status.st_mode):
-            found[name] = Entry(name, status.st_size, status.st_mtime_ns)
+            found[name] = Entry(name, status.st_size, status.st_mtime_ns, name)
     return Listing(alone.root, tuple(sorted(found.values())), alone.problems)
 
 
@@ -240,7 +239,7 @@ def _entry(state: _Walk, parent: int, name: str, path: str, status: os.stat_resu
         if status.st_nlink > 1:
             text = f"it has {status.st_nlink} names (hard links): what changes it elsewhere changes it here"
             state.problem("HARD_LINK", path, text, Severity.WARNING)
-        state.files.append(Entry(path, status.st_size, status.st_mtime_ns))
+        state.files.append(Entry(path, status.st_size, status.st_mtime_ns, name))
 
 
 def _descend(state: _Walk, parent: int, name: str, path: str, status: os.stat_result, depth: int) -> None:

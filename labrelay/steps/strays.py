@@ -44,7 +44,7 @@ def too_deep(listing: Listing) -> str | None:
     for entry in listing.files:
         top, _, rest = entry.path.partition("/")
         if rest:
-            below.setdefault(top, []).append(Entry(rest, entry.size, entry.mtime_ns))
+            below.setdefault(top, []).append(entry._replace(path=rest))
     runs = [top for top in list(below)[:MOST_FOLDERS] if run_roots(Listing(listing.root / top, tuple(below[top])))]
     if not runs:
         return None
@@ -64,4 +64,4 @@ def _entry(landing: Path, name: str) -> Entry | None:
         return None
     if not stat.S_ISREG(status.st_mode) or not name.isprintable() or "\\" in name:
         return None
-    return Entry(name, status.st_size, status.st_mtime_ns)
+    return Entry(name, status.st_size, status.st_mtime_ns, name)

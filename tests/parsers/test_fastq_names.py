@@ -13,7 +13,7 @@ from labrelay.parsers.listing import Entry
 
 
 def files(*paths: str) -> list[RunFile]:
-    return [run_file(Entry(path, 1, 0), name) for path, name in name_reads(paths).items()]
+    return [run_file(Entry(path, 1, 0, path.rpartition("/")[2]), name) for path, name in name_reads(paths).items()]
 
 
 def pairing(*paths: str) -> Pairing:

@@ -167,9 +167,9 @@ def test_reads_that_were_divided_again_are_taken_once(tmp_path: Path) -> None:
 
 
 def test_a_default_infix_is_no_barcode_and_an_asymmetric_one_is() -> None:
-    default = parse_name(Entry(f"{MOVIE}.hifi_reads.default.bam", 1, 0))
+    default = parse_name(Entry(name := f"{MOVIE}.hifi_reads.default.bam", 1, 0, name))
     assert (default.kind, default.barcode) == ("hifi_reads", None)
-    both = parse_name(Entry(f"{MOVIE}.hifi_reads.bc1001--bc1002.consensusreadset.xml", 1, 0))
+    both = parse_name(Entry(name := f"{MOVIE}.hifi_reads.bc1001--bc1002.consensusreadset.xml", 1, 0, name))
     assert (both.barcode, both.ending) == ("bc1001--bc1002", "consensusreadset.xml")
 
 
