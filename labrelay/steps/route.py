@@ -140,6 +140,8 @@ def decide(rules: Sequence[Rule], reads: Sequence[Reads], cohort: Sequence[Reads
         for rule, why_not in reasons:
             if why_not is None and rule.scope == "sample":
                 routed.planned += _of_sample(rule, entry, instrument_run_id)
+        if any(why_not is None and rule.merge == "topups" for rule, why_not in reasons):
+            routed.left_out += _counted_once(entry, instrument_run_id)
         if all(why_not for _rule, why_not in reasons):
             why = "; ".join(f"{rule.name}: {why_not}" for rule, why_not in reasons) or "rules.toml has no rules"
             routed.left_out.append((entry.sample.name, why))
@@ -166,11 +168,31 @@ def _planned(
 
 
 def _sample_reads(entry: Reads, sets: Sequence[tuple[str, int | None, ReadSource]]) -> SampleReads:
+    once = _by_bytes(sets)
     return SampleReads(
         sample=entry.sample,
-        read_sets=tuple(source for _run, _lane, source in sets),
-        instrument_runs=tuple(dict.fromkeys(run for run, _lane, _source in sets)),
+        read_sets=tuple(source for _run, _lane, source in once.values()),
+        instrument_runs=tuple(dict.fromkeys(run for run, _lane, _source in once.values())),
     )
+
+
+def _by_bytes(
+    sets: Iterable[tuple[str, int | None, ReadSource]],
+) -> dict[tuple[str, ...], tuple[str, int | None, ReadSource]]:
+    """Return the first of those with the same bytes: a folder copied under another name brings no new reads."""
+    found: dict[tuple[str, ...], tuple[str, int | None, ReadSource]] = {}
+    for each in sets:
+        found.setdefault(tuple(file.sha256 for file in each[2].files), each)
+    return found
+
+
+def _counted_once(entry: Reads, instrument_run_id: str) -> Iterable[tuple[str, str]]:
+    """Yield the sample with each read set of this instrument run that adds nothing to those from before."""
+    first = _by_bytes(entry.sets)
+    for run, _lane, source in entry.sets:
+        same_run, _same_lane, same = first[tuple(file.sha256 for file in source.files)]
+        if run == instrument_run_id and same_run != run:
+            yield entry.sample.name, f"{source.id} has the bytes of {same.id} of {same_run}; its reads count once"
 
 
 def _of_cohort(rule: Rule, entries: Sequence[Reads]) -> Iterable[Planned]:

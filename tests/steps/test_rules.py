@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from labrelay.model.canonical import digest
 from labrelay.model.errors import RefusedInput
 from labrelay.model.experiment import Experiment, Sample
 from labrelay.model.files import FileRef
@@ -11,13 +12,20 @@ from labrelay.model.reads import ReadSource
 from labrelay.steps.route import Reads, decide
 from labrelay.steps.rules import Rule, load_rules
 
-REF = FileRef(storage="objects", key="k", version="1" * 64, sha256="1" * 64, size=1)
+
+def ref(key: str) -> FileRef:
+    sha256 = digest(key)
+    return FileRef(storage="objects", key=key, version=sha256, sha256=sha256, size=1)
 
 
 def reads(name: str, *sets: tuple[str, int | None], assay: str = "measles-wgs") -> Reads:
     sample = Sample(experiment_id="exp_1", name=name, assay=assay)
     made = [
-        (run, lane, ReadSource(sample_id=sample.id, name=f"{run}/{lane}", file_type="FASTQ", files=(REF,)))
+        (
+            run,
+            lane,
+            ReadSource(sample_id=sample.id, name=f"{run}/{lane}", file_type="FASTQ", files=(ref(f"{run}/{lane}"),)),
+        )
         for run, lane in sets
     ]
     return Reads(sample, Experiment(name="e"), made, dict.fromkeys([run for run, _lane in sets], "illumina"))
@@ -39,6 +47,18 @@ def test_lanes_of_one_run_come_together_and_earlier_runs_stay_out() -> None:
 def test_top_ups_bring_earlier_runs_in() -> None:
     entry = reads("a", ("old", 1), ("new", 1))
     assert names(decide([rule(merge="topups")], [entry], [], "new").planned) == [["old/1", "new/1"]]
+
+
+def test_reads_that_came_twice_count_once_and_it_is_said() -> None:
+    entry = reads("a", ("old", 1), ("copy", 1), ("copy", 2))
+    same = entry.sets[1][2].model_copy(update={"files": (ref("old/1").model_copy(update={"key": "copy/1"}),)})
+    entry.sets[1] = ("copy", 1, same)
+    routed = decide([rule(merge="topups")], [entry], [], "copy")
+    assert names(routed.planned) == [["old/1", "copy/2"]]
+    assert [why for _name, why in routed.left_out] == [
+        f"{same.id} has the bytes of {entry.sets[0][2].id} of old; its reads count once"
+    ]
+    assert names(decide([rule(merge="lanes")], [entry], [], "copy").planned) == [["copy/1", "copy/2"]]
 
 
 def test_read_sets_may_stay_apart_each_with_its_own_label() -> None:
