@@ -11,6 +11,8 @@ UV := $(BIN)/uv
 NEXTFLOW := .nextflow-runtime
 PICARD := .picard-runtime
 INSTALL := $(UV) pip install --quiet --require-hashes
+# Images of containers like to set it: then each of the thousand Pythons of the tests compiles all that it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo demo-healthomics demo-kadi nextflow nextflow-if-possible picard picard-if-possible prism-if-possible test test-multiqc test-allotropy cover check format bench soak fuzz serve clean-demo lock
 

@@ -1,5 +1,6 @@
 """The house keeps its rules: rooms, links, sizes, and nothing that only one machine has."""
 
+import os
 import re
 import subprocess
 import sys
@@ -82,3 +83,10 @@ def test_locks_carry_hashes_and_no_urls() -> None:
         text = lock.read_text()
         assert "--hash=sha256:" in text
         assert not re.search(r"https?://", text), lock
+
+
+def test_what_make_starts_keeps_its_bytecode_also_where_the_machine_says_otherwise() -> None:
+    shown = ["make", "-s", "--eval", 'shown: ; @echo "[$$PYTHONDONTWRITEBYTECODE]"', "shown"]
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(shown, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
