@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ class Nursery:
         self._folder = tempfile.TemporaryDirectory(prefix="nursery-")
         self._address = f"{self._folder.name}/socket"
         self._process: subprocess.Popen[bytes] | None = None
+        self._starts, self._ends = threading.Lock(), threading.Event()
 
     DEVNULL, STDOUT = subprocess.DEVNULL, subprocess.STDOUT
 
@@ -54,6 +56,7 @@ class Nursery:
 
     def close(self) -> None:
         """End the process; what it has forked goes on."""
+        self._ends.set()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -61,8 +64,23 @@ class Nursery:
 
     def start(self) -> None:
         """Start the process, if it is not there; who forks workers of its own has to do that before."""
-        if self._process is not None:
-            return
+        with self._starts:
+            if self._process is None and threading.current_thread() is threading.main_thread():
+                self._start()
+            elif self._process is None:
+                # The kernel ends it with the thread that has started it, which here is an emulator's, and soon over.
+                started = threading.Event()
+                threading.Thread(target=self._start_and_stay, args=[started], daemon=True).start()
+                started.wait()
+
+    def _start_and_stay(self, started: threading.Event) -> None:
+        try:
+            self._start()
+        finally:
+            started.set()
+        self._ends.wait()
+
+    def _start(self) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
             listening.bind(self._address)
             listening.listen(64)

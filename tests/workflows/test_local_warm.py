@@ -8,10 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from nursery import Nursery
 
 from labrelay.model.states import RunState
 from labrelay.workflows.local import keeper, starter
@@ -231,3 +233,22 @@ def test_the_warm_process_does_not_outlive_a_runner_that_is_gone_already() -> No
         argv = [sys.executable, "-P", "-m", "labrelay.workflows.local.warm", str(theirs.fileno()), "1", " " * 100]
         done = subprocess.run(argv, pass_fds=(theirs.fileno(),), check=False, timeout=30)
     assert done.returncode == keeper.PARENT_IS_GONE
+
+
+def test_the_process_that_forks_the_tests_runners_stays_when_the_thread_that_wanted_it_is_over() -> None:
+    made = Nursery()
+
+    def start() -> None:
+        made.start()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+            asking.connect(made._address)
+            asking.shutdown(socket.SHUT_WR)
+            assert asking.recv(64) == b"0"  # it serves, and forks nothing for an order without a word
+
+    first = threading.Thread(target=start)
+    first.start()
+    first.join()
+    assert made._process is not None
+    with pytest.raises(subprocess.TimeoutExpired):
+        made._process.wait(0.2)
+    made.close()
