@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +19,9 @@ sys.path.insert(0, str(Path(__file__).parent / "factory"))
 
 import nursery as nursery_factory
 import postgres as postgres_factory
+
+if TYPE_CHECKING:
+    from emulated import Emulated
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("labrelay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -76,6 +80,24 @@ def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     with once.shared(tmp_path_factory.mktemp("once")):
         yield
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
+    """An emulator that all tests of this process use, under names of their own."""
+    from emulated import emulated
+
+    with emulated(tmp_path_factory.mktemp("emulator")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def own_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
+    """An emulator for a file whose tests say what the whole account holds."""
+    from emulated import emulated
+
+    with emulated(tmp_path_factory.mktemp("own-emulator")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

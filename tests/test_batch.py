@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from batch_queues import enabled_queue
-from emulated import Emulated, emulator
+from emulated import Emulated
 from sqlalchemy import select
 
 from labrelay.records.schema import AttemptRow, InboxRow
@@ -21,7 +21,6 @@ from labrelay.steps.results import results_table
 from labrelay.steps.run_details import details, log_lines
 from labrelay.steps.sweep import sweep
 
-__all__ = ["emulator"]
 DEMO = Path(__file__).parents[1] / "demo"
 RUN = next((DEMO / "run").iterdir())
 AGREED = {"SRR7517490": 269, "SRR7517498": 273}

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from emulated import Emulated, emulator
+from emulated import Emulated
 
 from labrelay.records.schema import AttemptRow, CostRow, InboxRow, WorkflowRunRow
 from labrelay.steps.announce import announce
@@ -27,7 +27,6 @@ from labrelay.steps.run_details import details, log_lines
 from labrelay.steps.settings import load_settings
 from labrelay.steps.sweep import sweep
 
-__all__ = ["emulator"]
 DEMO = Path(__file__).parents[1] / "demo"
 RUN = next((DEMO / "run").iterdir())
 ROLE = "arn:aws:iam::123456789012:role/labrelay-runs"
@@ -77,11 +76,11 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab(emulator: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(own_emulator: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in emulator.environment.items():
+        for name, value in own_emulator.environment.items():
             patch.setenv(name, value)
-        made = Lab(tmp_path_factory.mktemp("lab") / "home", emulator)
+        made = Lab(tmp_path_factory.mktemp("lab") / "home", own_emulator)
         yield made
         made.home.close()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from batch_home import home_with_batch
 from batch_queues import enabled_queue
-from emulated import Emulated, emulator
+from emulated import Emulated
 from sqlalchemy import select
 from tiny_plate import WELLS, as_zarr
 
@@ -22,7 +22,6 @@ from labrelay.steps.direct import submit_direct
 from labrelay.steps.home import Home, init_home, open_home
 from labrelay.steps.process import process
 
-__all__ = ["emulator"]
 REAL = Path(__file__).parent / "data" / "imaging"
 PLATE = "AS_09125_050116030001"
 ZARR = "PLATE"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from batch_home import home_with_batch
-from emulated import Emulated, emulator
+from emulated import Emulated
 from sqlalchemy import select
 
 from labrelay.records.schema import WorkflowRunRow
@@ -21,7 +21,6 @@ from labrelay.steps.direct import submit_direct
 from labrelay.steps.home import Home
 from labrelay.steps.process import process
 
-__all__ = ["emulator"]
 DEMO = Path(__file__).parents[1] / "demo"
 RUN = next((DEMO / "run").iterdir())
 SAMPLE = "SRR7517490"

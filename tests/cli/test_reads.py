@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from emulated import Emulated, emulator
+from emulated import Emulated
 from shell import Said, shell
 from tiny_run import TinyLab, announcement, fastq, make_run
 
 from labrelay.stores.healthomics_reads import HealthOmicsReadStore
 
-__all__ = ["emulator"]
 Command = Callable[..., Said]
 ROLE = "arn:aws:iam::123456789012:role/labrelay-healthomics"
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from emulated import Emulated, emulator
+from emulated import Emulated
 from emulated_batch import BatchLab
 from emulated_runs import until
-
-__all__ = ["emulator"]
 
 COPY = """
 import boto3
@@ -21,7 +19,7 @@ s3.put_object(Bucket="batch-lab", Key="out.txt", Body=given.upper())
 
 def test_a_job_reads_and_writes_objects_and_its_states_come_out_of_a_queue(emulator: Emulated) -> None:
     lab, s3 = BatchLab(emulator.endpoint, emulator.folder), emulator.client("s3")
-    url = subscribe(emulator)
+    url, before = subscribe(emulator), emulator.counts().get("batch:SubmitJob", 0)
     s3.create_bucket(Bucket="batch-lab")
     s3.put_object(Bucket="batch-lab", Key="in.txt", Body=b"reads")
     lab.furnish()
@@ -40,15 +38,15 @@ def test_a_job_reads_and_writes_objects_and_its_states_come_out_of_a_queue(emula
     ]
     assert {(event["source"], event["detail-type"]) for event in told} == {("aws.batch", "Batch Job State Change")}
     assert told[-1]["detail"]["attempts"] == job["attempts"]
-    assert emulator.counts()["batch:SubmitJob"] == 1
+    assert emulator.counts()["batch:SubmitJob"] == before + 1
 
 
 def subscribe(emulator: Emulated) -> str:
     sqs, events = emulator.client("sqs"), emulator.client("events")
-    url: str = sqs.create_queue(QueueName="batch-events")["QueueUrl"]
-    events.put_rule(Name="batch", EventPattern=json.dumps({"source": ["aws.batch"]}))
-    arn = "arn:aws:sqs:us-east-1:123456789012:batch-events"
-    events.put_targets(Rule="batch", Targets=[{"Id": "queue", "Arn": arn}])
+    url: str = sqs.create_queue(QueueName="batch-beside")["QueueUrl"]
+    events.put_rule(Name="batch-beside", EventPattern=json.dumps({"source": ["aws.batch"]}))
+    arn = "arn:aws:sqs:us-east-1:123456789012:batch-beside"
+    events.put_targets(Rule="batch-beside", Targets=[{"Id": "queue", "Arn": arn}])
     return url
 
 

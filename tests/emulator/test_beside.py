@@ -15,13 +15,11 @@ from typing import Any
 import obstore
 import pytest
 from botocore.exceptions import ClientError
-from emulated import LOOPBACK, Emulated, client, emulator
+from emulated import LOOPBACK, Emulated, client
 from obstore.store import S3Store
 
 from labrelay.emulator.launch import detach, read_running, running, stop
 from labrelay.model.errors import UsageError
-
-__all__ = ["emulator"]
 
 PATTERN = json.dumps({"source": ["aws.omics"], "detail-type": ["Sequence Store Status Change"]})
 QUEUE_ARN = "arn:aws:sqs:us-east-1:123456789012:events"

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated import Emulated, emulator
+from emulated import Emulated
 from emulated_runs import ENDED, ROLE, TWO, archive, until
 from referees import Referee, referee
 
 from labrelay.workflows.local.engine import LocalEngine
 
-__all__ = ["emulator"]
 GROUP = "/aws/omics/WorkflowLog"
 
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated import Emulated, client, emulator
+from emulated import Emulated, client
 from emulated_runs import ROLE, SAY, SETTINGS, TWO, archive, until
 
 from labrelay.emulator.launch import read_running, running
 from labrelay.workflows.local.engine import LocalEngine
 
-__all__ = ["emulator"]
 FAST = {"Delay": 1, "MaxAttempts": 60}
 
 

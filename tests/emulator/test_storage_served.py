@@ -10,20 +10,19 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from emulated import Emulated
-from emulated import emulator as emulator  # the fixture
 from emulated_storage import REFERENCE, ROLE, described, fastq
 
 SOON = {"Delay": 1, "MaxAttempts": 60}
 
 
 @pytest.fixture(scope="module")
-def omics(emulator: Emulated) -> Any:
-    return emulator.client("omics")
+def omics(own_emulator: Emulated) -> Any:
+    return own_emulator.client("omics")
 
 
 @pytest.fixture(scope="module")
-def s3(emulator: Emulated) -> Any:
-    client = emulator.client("s3")
+def s3(own_emulator: Emulated) -> Any:
+    client = own_emulator.client("s3")
     client.create_bucket(Bucket="lab-storage")
     return client
 

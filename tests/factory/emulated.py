@@ -1,7 +1,9 @@
-"""A running emulator for the tests of one process: `from emulated import emulator` makes the fixture known.
+"""A running emulator, which the tests of one process share as `emulator`: what they make in it has names of their own.
 
 def test_something(emulator: Emulated) -> None:
-    emulator.client("omics").list_runs()
+    emulator.client("s3").create_bucket(Bucket="something")
+
+A file that says what a whole account holds takes `own_emulator`.
 """
 
 from __future__ import annotations
@@ -9,12 +11,12 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 from botocore.config import Config
 
 from labrelay.emulator.launch import Running, read_running, running
@@ -74,9 +76,8 @@ def client(service: str, endpoint: str, **config: Any) -> Any:
     return boto3.client(service, endpoint_url=endpoint, region_name="us-east-1", config=Config(**wanted), **keys)
 
 
-@pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    """Run one emulator to the end of the tests; each module or conftest that imports this has one of its own."""
-    folder = tmp_path_factory.mktemp("emulator")
+@contextmanager
+def emulated(folder: Path) -> Iterator[Emulated]:
+    """Run an emulator while the block lasts."""
     with running(folder) as endpoint:
         yield Emulated(endpoint, folder)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from emulated import Emulated
 from shell import Said, shell
 
-from labrelay.emulator.launch import running
 from labrelay.steps.home import open_home
 from labrelay.steps.settings import load_settings
 
@@ -21,14 +20,6 @@ IDS = {
     "run group": "run_group_id",
     "run cache": "run_cache_id",
 }
-
-
-@pytest.fixture(scope="module")
-def own_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    """An account of its own: the reference store of an account is deleted here."""
-    folder = tmp_path_factory.mktemp("emulator")
-    with running(folder) as endpoint:
-        yield Emulated(endpoint, folder)
 
 
 @pytest.fixture

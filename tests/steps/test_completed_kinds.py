@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from batch_home import home_with_batch
 from changing_lab import Engine
-from emulated import Emulated, emulator
+from emulated import Emulated
 from small_workflow import add_small_workflow
 from sqlalchemy import select
 from tiny_run import BASECALLS, TinyLab, announcement, make_run
@@ -21,7 +21,6 @@ from labrelay.steps.outgrown import told
 from labrelay.steps.process import Processed, process
 from labrelay.steps.reprocess import plan
 
-__all__ = ["emulator"]
 NUMBERS = count(1)
 SCRIPT = "printf '{\"files\": %s}\\n' 1 > counts.json"
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from emulated import Emulated, emulator
+from emulated import Emulated
 from shell import Said, shell
 
-__all__ = ["emulator"]
 ROLE = "arn:aws:iam::123456789012:role/labrelay-healthomics"
 
 

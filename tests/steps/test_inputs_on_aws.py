@@ -8,14 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from emulated import Emulated, emulator
+from emulated import Emulated
 
 from labrelay.model.runs import RunRequest, WorkflowVersion, attempt_token, run_id_of, run_key
 from labrelay.model.states import RunState
 from labrelay.steps.home import Home
 from labrelay.workflows.bundle import write_bundle
-
-__all__ = ["emulator"]
 
 COPY = """
 name = "copy"

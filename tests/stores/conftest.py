@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from emulated import Emulated, emulator
+from emulated import Emulated
 from read_stores import FolderLab, HealthOmicsLab, Lab
 from seaweed import make_bucket, seaweed
 
@@ -16,8 +16,6 @@ from labrelay.stores.folder import FolderObjectStore
 from labrelay.stores.pacing import RATES
 from labrelay.stores.ports import ObjectStore
 from labrelay.stores.s3 import S3ObjectStore
-
-__all__ = ["emulator"]
 
 OBJECT_STORES: dict[str, Callable[[pytest.FixtureRequest], ObjectStore]] = {
     "folder": lambda request: FolderObjectStore(request.getfixturevalue("tmp_path") / "objects"),

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated import Emulated, emulator
+from emulated import Emulated
 
 from labrelay.model.errors import NotFound
 from labrelay.model.names import is_safe_name
 from labrelay.stores.aws import Aws
 from labrelay.workflows.bringing import Bringer, file_name
-
-__all__ = ["emulator"]
 
 FILES = {"type": "array", "items": {"type": "string", "format": "file-path"}}
 SCHEMA = {"properties": {"files": FILES, "folder": {"type": "string", "format": "directory-path"}}}

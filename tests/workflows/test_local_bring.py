@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from emulated import Emulated, emulator
+from emulated import Emulated
 
 from labrelay.model.errors import MissingTool
 from labrelay.model.runs import RunRequest
@@ -29,8 +29,6 @@ from labrelay.workflows.local.runner import unpack
 
 from .command.conftest import command
 from .conftest import ECHO, Lab, eventually, processes_with
-
-__all__ = ["emulator"]
 
 COPY = {"definition.toml": command('["cp", "{given}", "made.txt"]', "given: File")}
 

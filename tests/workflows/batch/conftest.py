@@ -1,5 +1,5 @@
 """What the tests of the Batch engine share."""
 
-from .fleet import emulator, fleet
+from .fleet import fleet
 
-__all__ = ["emulator", "fleet"]
+__all__ = ["fleet"]

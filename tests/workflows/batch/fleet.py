@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from batch_queues import enabled_queue
-from emulated import Emulated, emulator
+from emulated import Emulated
 
 from labrelay.model.runs import EngineStatus, RunReport, RunRequest, WorkflowVersion, attempt_token, run_key
 from labrelay.stores.aws import Aws
@@ -21,8 +21,6 @@ from labrelay.workflows.batch.order import job_name
 from labrelay.workflows.batch.settings import BatchSettings
 from labrelay.workflows.bundle import write_bundle
 from labrelay.workflows.sending import Sender
-
-__all__ = ["emulator"]
 
 ROLE = "arn:aws:iam::123456789012:role/LabJobs"
 SAY = """

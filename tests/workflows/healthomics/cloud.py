@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated import Emulated, emulator
+from emulated import Emulated
 
 from labrelay.model.runs import EngineStatus, RunReport, RunRequest, WorkflowVersion, attempt_token, run_key
 from labrelay.stores.aws import Aws
 from labrelay.stores.pacing import RATES
 from labrelay.workflows.bundle import write_bundle
 from labrelay.workflows.healthomics.engine import HealthOmicsEngine, HealthOmicsSettings
-
-__all__ = ["emulator"]
 
 ROLE = "arn:aws:iam::123456789012:role/LabRuns"
 WDL = """version 1.1

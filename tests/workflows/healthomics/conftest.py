@@ -15,9 +15,9 @@ from botocore.stub import Stubber
 from labrelay.model.runs import RunRequest, WorkflowVersion, attempt_token, run_id_of, run_key
 from labrelay.workflows.bundle import write_bundle
 
-from .cloud import cloud, emulator
+from .cloud import cloud
 
-__all__ = ["cloud", "emulator"]
+__all__ = ["cloud"]
 
 BEGAN = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 WDL = """version 1.1
