@@ -80,10 +80,11 @@ class Cluster:
         self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
 
     def stop(self) -> None:
-        """Stop the server and remove everything."""
+        """Stop the server and have everything removed, which goes on after the tests."""
         if (self.data / "postmaster.pid").exists():
             self.halt()
-        subprocess.run(["rm", "-rf", str(self.folder)], check=True)  # a database has 300 files; rmtree takes its time
+        # A database has 300 files: those of a worker's tests keep the disk busy for several seconds.
+        subprocess.run(["setsid", "--fork", "rm", "-rf", str(self.folder)], check=True)
 
     def url(self, database: str = "postgres") -> str:
         """Return the URL of a database, over the socket."""
