@@ -251,11 +251,13 @@ def test_a_compute_environment_bounds_its_own_vcpus_and_the_next_of_the_queue_ta
     assert [lab.said(lab.wait(key)) for key in jobs] == [["narrow"], ["second"]]
 
 
-def test_cancelling_an_array_job_ends_what_has_not_started_and_leaves_what_runs(lab: BatchLab) -> None:
-    key = lab.submit("sleep 0.7", arrayProperties={"size": 4})
+def test_cancelling_an_array_job_ends_what_has_not_started_and_leaves_what_runs(lab: BatchLab, tmp_path: Path) -> None:
+    go_on = tmp_path / "go-on"
+    key = lab.submit(f"until [ -e {go_on} ]; do sleep 0.05; done", arrayProperties={"size": 4})
     for index in (0, 1):
         lab.wait(f"{key}:{index}", "RUNNING")
     lab.batch.cancel_job(jobId=key, reason="no more")
+    go_on.touch()
     assert lab.wait(key)["statusReason"] == "no more"
     assert [lab.job(f"{key}:{n}")["status"] for n in range(4)] == ["SUCCEEDED", "SUCCEEDED", "FAILED", "FAILED"]
 
