@@ -17,6 +17,10 @@ from labrelay.model.names import printable
 from labrelay.model.problem import Frozen, Severity, refusal_of
 from labrelay.parsers.conversion import scope_of
 
+LACKING = frozenset(
+    {"COUNT_MISMATCH", "MARKER_MISSING", "MISSING_REFERENCE", "NO_IMAGES", "TRUNCATED", "ZERO_BYTE_FILE"}
+)
+"""Codes of warnings that say what has not come; a list may be warned of for other things, too."""
 TAKE_ANYWAY = "when nothing more comes, take it with `labrelay process FOLDER`"
 SHOWN = 5
 
@@ -133,8 +137,8 @@ def unarrived(run: InstrumentRun, *, a_person_asks: bool = False) -> str | None:
 
 def _missing_by(run: InstrumentRun, evidence: str | None) -> str | None:
     """Return which files a list lacks, where a warning says it; errors are told beside what waits."""
-    told = (p for p in run.problems if evidence and p.path == evidence and p.severity is Severity.WARNING)
-    return next(map(str, told), None)
+    warned = (p for p in run.problems if evidence and p.path == evidence and p.severity is Severity.WARNING)
+    return next((str(problem) for problem in warned if problem.code in LACKING), None)
 
 
 def _missing(run: InstrumentRun) -> str | None:

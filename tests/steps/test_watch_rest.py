@@ -197,6 +197,20 @@ def test_a_run_that_waits_and_would_be_refused_is_told_both(completion: Completi
         assert told.reason.count("NO_READS") == 1
 
 
+def test_a_run_that_waits_is_told_what_its_list_lacks_and_not_what_else_is_odd_in_it() -> None:
+    odd, lacks = (
+        Problem(code=code, message=message, path="Index.xml", severity=Severity.WARNING)
+        for code, message in (
+            ("WELL_WITHOUT_IMAGES", "1 selected wells have no image"),
+            ("COUNT_MISMATCH", "1 is not here"),
+        )
+    )
+    copied = Fact(value=Known.NO, evidence="Index.xml")
+    run = silent(completion=Completion(copied=copied), problems=(odd, lacks))
+    assert judge(run).reason == "not all files have come (Index.xml: 1 is not here [COUNT_MISMATCH])"
+    assert judge(run.model_copy(update={"problems": (odd,)})).reason == "not all files have come (Index.xml)"
+
+
 def test_what_went_away_is_said_once() -> None:
     assert judge(silent(problems=(VANISHED,))).reason == str(VANISHED)
 
