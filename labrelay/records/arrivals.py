@@ -19,19 +19,23 @@ PLATE = case((func.length(InstrumentRunRow.run_id) == UUID_SIGNS, _PLATE))
 
 @dataclass(frozen=True)
 class Arrival:
-    """A stored instrument run; `stored_at` is ISO 8601, `label` the first of its datasets, None when it has none."""
+    """A stored instrument run; `stored_at` is ISO 8601, `label` the first of its datasets, None when it has none.
+
+    `plate` is that of a run that is known by a UUID alone.
+    """
 
     id: str
     platform: str
     run_id: str
     stored_at: str
+    plate: str | None = None
     label: str | None = None
     datasets: int = 0
 
     @property
     def name(self) -> str:
-        """What people call it; a plate's dataset is called as the plate is."""
-        return run_name(self.run_id, self.label)
+        """What people call it; a run of Nanopore reads has a UUID, too, and is not called as its first barcode is."""
+        return run_name(self.run_id, self.plate)
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,16 @@ def newest(session: Session, most: int) -> tuple[list[Arrival], int]:
     Cost: three queries.
     """
     run = InstrumentRunRow
-    stored = run.stored_at.is_not(None)  # asked so, the index answers, and no long row is read
-    query = select(run.id, run.platform, run.run_id, run.stored_at).where(stored)
+    stored = run.stored_at.is_not(None)  # asked so, the index answers, and of long rows only those shown are read
+    query = select(run.id, run.platform, run.run_id, run.stored_at, PLATE.label("plate")).where(stored)
     rows = session.execute(query.order_by(run.stored_at.desc(), run.id.desc()).limit(most)).all()
     counting = select(DatasetRow.instrument_run_id, func.min(DatasetRow.label), func.count())
     given = counting.where(DatasetRow.instrument_run_id.in_([row.id for row in rows]))
     told = {id_: (label, count) for id_, label, count in session.execute(given.group_by(DatasetRow.instrument_run_id))}
     total = session.scalar(select(func.count()).select_from(run).where(stored)) or 0
-    arrivals = [Arrival(r.id, r.platform, r.run_id, r.stored_at or "", *told.get(r.id, (None, 0))) for r in rows]
+    arrivals = [
+        Arrival(r.id, r.platform, r.run_id, r.stored_at or "", r.plate, *told.get(r.id, (None, 0))) for r in rows
+    ]
     return arrivals, total
 
 

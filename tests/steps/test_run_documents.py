@@ -67,6 +67,16 @@ def test_a_plate_has_a_page_and_a_sheet_of_its_wells_in_their_places(home: Home,
     assert "data:image/png" in index
 
 
+def test_a_run_of_reads_that_has_a_uuid_for_a_name_is_not_called_as_its_first_sample_is(
+    home: Home, tmp_path: Path
+) -> None:
+    uuid = "1a2b3c4d-5e6f-4a7b-8c9d-0123456789ab"
+    (tmp_path / uuid).mkdir()
+    (tmp_path / uuid / "S_R1.fastq").write_text("@r1\nACGT\n+\nIIII\n")
+    process(home, tmp_path / uuid)
+    assert f"<bdi>{uuid}</bdi>" in (home.path / "instrument-runs" / "index.html").read_text()
+
+
 def test_each_plane_is_read_once_for_page_and_thumbnail(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
