@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from labrelay.model.errors import NotFound, UsageError
 from labrelay.model.ids import looks_like_id
 from labrelay.model.names import printable
+from labrelay.model.words import first_of
 from labrelay.records.arrivals import name_of
 from labrelay.records.lineage import resolve
 from labrelay.records.schema import CrateRow, DatasetRow, FileRow, InstrumentRunRow, RunIORow, WorkflowRunRow
@@ -56,16 +57,20 @@ def _dataset_of(session: Session, text: str) -> str | None:
     """Return the sample of the dataset of this id or label, or None where there is no such thing.
 
     Raises:
-        UsageError: It is a dataset without a sample, or something else that is no result.
+        UsageError: It is a dataset without a sample, several are of different samples, or it is something else that is
+            no result.
     """
     wanted = DatasetRow.id.startswith(text, autoescape=True) if looks_like_id(text, "dat") else DatasetRow.label == text
     joined = select(DatasetRow, InstrumentRunRow).join(InstrumentRunRow)
     found = session.execute(joined.where(wanted).order_by(InstrumentRunRow.created_at.desc(), DatasetRow.id)).all()
     if found:
-        sample = next((dataset.sample_id for dataset, _run in found if dataset.sample_id), None)
-        if sample is None:
+        samples = {dataset.sample_id: (dataset, run) for dataset, run in found if dataset.sample_id}
+        if not samples:
             raise UsageError(_without_sample(*found[0]))
-        return sample
+        if len(samples) > 1:  # barcode01 is somebody else's in each run
+            told = first_of([f"{dataset.id} of {name_of(run)}" for dataset, run in samples.values()], 3)
+            raise UsageError(f"{printable(text)} fits datasets of {len(samples)} samples, give the id of one: {told}")
+        return next(iter(samples))
     with suppress(NotFound):
         other = resolve(session, text)
         if (what := OTHERS.get(other[:3])) is not None:

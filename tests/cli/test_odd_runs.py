@@ -143,6 +143,26 @@ def test_a_dataset_without_a_sample_is_explained_as_one_that_waits_for_its_sampl
     assert "there is no sample nobody" in fresh_labrelay("explain", "nobody").sentence
 
 
+def test_a_label_of_datasets_of_several_samples_is_not_taken_for_one_of_them(
+    fresh_labrelay: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "samples.csv").write_text("sample,experiment\nleft,e\nright,e\n")
+    fresh_labrelay("announce", tmp_path / "samples.csv")
+    ids = []
+    for run, sample in (("first", "left"), ("second", "right")):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "S_R1.fastq").write_text(f"@{run}\nACGT\n+\nIIII\n")
+        [waits] = fresh_labrelay("process", tmp_path / run, "--json").json["unassigned"]
+        fresh_labrelay("assign", waits["id"], sample)
+        ids.append(waits["id"])
+    said = fresh_labrelay("explain", "S")
+    assert said.code == 2
+    assert said.sentence == (
+        f"labrelay: S fits datasets of 2 samples, give the id of one: {ids[1]} of second, {ids[0]} of first"
+    )
+    assert "the sample smp_" in fresh_labrelay("explain", ids[0]).sentence
+
+
 def test_a_run_that_has_a_uuid_for_a_name_is_called_by_its_plate(fresh: TinyLab, fresh_labrelay: Command) -> None:
     folder = CASES / "hcs-imagexpress-exported" / "9987_Plate_3420"
     said = fresh_labrelay("process", folder)
