@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -41,6 +41,18 @@ def outgrown(home: Home, instrument_run: str, asked: Collection[str]) -> dict[st
     with home.records.write() as session:
         compare(home, session, made, current, Wanted(cause="reads"), older)
     return {item.run_id: item for item in made.items}
+
+
+def replaced(home: Home, found: Mapping[str, Item]) -> dict[str, Item]:
+    """Return those results of `found` whose place another one has taken since. Cost: one query."""
+    if not found:
+        return {}
+    query = select(WorkflowRunRow.id, WorkflowRunRow.replaced_by)
+    with home.records.read() as session:
+        taken = session.execute(
+            query.where(WorkflowRunRow.id.in_(found), WorkflowRunRow.replaced_by.is_not(None))
+        ).all()
+    return {run: found[run].model_copy(update={"standing": "replaced", "instead_id": by}) for run, by in taken}
 
 
 def _made_of(session: Session, instrument_run: str) -> set[str]:

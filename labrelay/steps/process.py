@@ -24,7 +24,7 @@ from labrelay.steps.home import Home
 from labrelay.steps.imports import import_reads
 from labrelay.steps.ingest import ingest
 from labrelay.steps.listing import lines_of
-from labrelay.steps.outgrown import outgrown
+from labrelay.steps.outgrown import outgrown, replaced
 from labrelay.steps.readiness import by_rest, unfinished
 from labrelay.steps.reprocess import Item
 from labrelay.steps.route import WITHOUT_READS, route
@@ -201,8 +201,7 @@ def _ask_for_runs(home: Home, outcome: Processed) -> None:
 def mark_outgrown(home: Home, outcome: Processed) -> None:
     """Mark what was made of fewer files of the instrument run than it has; what was found before may be replaced."""
     left = outgrown(home, outcome.instrument_run_id, outcome.runs)
-    before = {key: item.model_copy(update={"standing": "replaced"}) for key, item in outcome.outgrown.items()}
-    outcome.outgrown = before | left
+    outcome.outgrown = replaced(home, outcome.outgrown) | left
 
 
 def finish(home: Home, outcome: Processed) -> None:

@@ -64,7 +64,7 @@ class Item(Frozen):
         instead: What takes its place, or None when no rule asks for anything in its place.
         instead_id: The run that takes its place.
         standing: `to run`, `planned` (of a plan that is not done yet), `running` or `failed` (the run in its place),
-            `by hand` (a person has to ask), `replaced` (since it was found, the run in its place has ended).
+            `by hand` (a person has to ask), `replaced` (since it was found, `instead_id` has taken its place).
         plan: The plan that has it, when it is `planned`.
         failure: Of the run in its place.
         cpu_seconds: What the result took, as a measure of what its replacement will; None when not measured.

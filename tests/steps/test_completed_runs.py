@@ -215,12 +215,13 @@ def idle(lab: TinyLab, home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield home
 
 
-def end(home: Home) -> None:
-    """Let all runs have ended and be recorded."""
+def end(home: Home, state: RunState = RunState.COMPLETE) -> None:
+    """Let all runs have ended and, where they did not fail, be recorded."""
     with home.records.write() as session:
         for attempt in runs.live(session):
-            runs.apply_event(session, attempt.token, EngineStatus(state=RunState.COMPLETE, at=datetime.now(UTC)))
-            session.get_one(WorkflowRunRow, attempt.run_id).recorded_at = now()
+            runs.apply_event(session, attempt.token, EngineStatus(state=state, at=datetime.now(UTC)))
+            if state is RunState.COMPLETE:
+                session.get_one(WorkflowRunRow, attempt.run_id).recorded_at = now()
 
 
 def row_of(home: Home, run_id: str) -> WorkflowRunRow:
@@ -266,3 +267,14 @@ def test_what_replaced_a_result_while_it_was_waited_for_is_told(lab: TinyLab, id
     mark_outgrown(idle, done)
     [item] = done.outgrown.values()
     assert told(item).endswith(f"{item.instead_id}, made of all, counts in its place")
+
+
+def test_a_run_that_failed_while_it_was_waited_for_is_not_said_to_be_replaced_by_one_that_failed_too(
+    lab: TinyLab, idle: Home
+) -> None:
+    partial(lab, idle, BETA[1])
+    done = take(lab, idle)
+    assert len(done.outgrown) == 1
+    end(idle, RunState.EXECUTOR_ERROR)
+    mark_outgrown(idle, done)
+    assert done.outgrown == {}
