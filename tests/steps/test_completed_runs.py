@@ -28,7 +28,7 @@ from labrelay.steps.ingest import ingest
 from labrelay.steps.outgrown import told
 from labrelay.steps.process import Processed, mark_outgrown, process
 from labrelay.steps.readiness import FolderState
-from labrelay.steps.reprocess import plan
+from labrelay.steps.reprocess import plan, today_of
 from labrelay.steps.watch import _known
 
 BETA = [f"{BASECALLS}/beta_S2_L001_R{mate}_001.fastq.gz" for mate in (1, 2)]
@@ -278,3 +278,12 @@ def test_a_run_that_failed_while_it_was_waited_for_is_not_said_to_be_replaced_by
     end(idle, RunState.EXECUTOR_ERROR)
     mark_outgrown(idle, done)
     assert done.outgrown == {}
+
+
+def test_for_some_runs_only_the_files_that_went_into_them_are_looked_up(lab: TinyLab, idle: Home) -> None:
+    first = take(lab, idle).runs[0]
+    with idle.records.read() as session:
+        every, mine = today_of(idle, session).owners, today_of(idle, session, {first}).owners
+        inputs = session.get_one(WorkflowRunRow, first).inputs
+    assert (len(every), len(mine)) == (4, 2)
+    assert set(mine) >= {tuple(each["identity"]) for each in inputs}
