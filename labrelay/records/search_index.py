@@ -40,7 +40,8 @@ def settle(session: Session, most: int = MOST) -> int:
         if not dirty:
             break
         _index(session, [row.entity_id for row in dirty])
-        session.execute(delete(_DIRTY).where(_DIRTY.c.id <= dirty[-1].id))
+        # Not all up to the last: on PostgreSQL who writes past us may commit an earlier one between two statements.
+        session.execute(delete(_DIRTY).where(_DIRTY.c.id.in_([row.id for row in dirty])))
         done += len(dirty)
     return done
 

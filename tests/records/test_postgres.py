@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,13 +18,15 @@ from cutting_proxy import CuttingProxy
 from postgres import Cluster
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from labrelay.model.errors import Busy, MissingTool, StorageFailed, UsageError
 from labrelay.model.experiment import Experiment, Sample
-from labrelay.records import audit, experiments, postgres, runs
+from labrelay.records import audit, experiments, postgres, runs, search_index
 from labrelay.records import database as database_module
 from labrelay.records.database import Database
 from labrelay.records.schema import AttemptRow, LinkRow, WorkflowRunRow
+from labrelay.records.search import search
 
 
 @pytest.fixture
@@ -231,6 +233,29 @@ def test_the_missing_client_is_named_with_what_installs_it(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingTool, match=r"pip install 'labrelay\[postgres\]'"):
         Database("postgresql://lab@server/labrelay")
+
+
+def test_what_somebody_changes_past_us_while_we_index_is_indexed_by_the_next_writer(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db.ensure()
+    seed.seed(db, 2, outputs=1)
+    index = search_index._index
+    with db.engine.connect() as by_hand:  # as in psql, without the lock of writers
+        by_hand.execute(text("UPDATE sample SET subject = 'Zebedee' WHERE name = 'SMP00000'"))
+
+        def commit_meanwhile(session: Session, ids: Sequence[str]) -> None:
+            index(session, ids)
+            by_hand.commit()
+
+        monkeypatch.setattr(search_index, "_index", commit_meanwhile)
+        with db.write() as session:
+            session.execute(text("UPDATE sample SET subject = 'Dougal' WHERE name = 'SMP00001'"))
+        monkeypatch.undo()
+    with db.write() as session:
+        session.add(link("x"))
+    with db.read() as session:
+        assert [search(session, name).totals["sample"] for name in ("dougal", "zebedee")] == [1, 1]
 
 
 @pytest.mark.parametrize(
