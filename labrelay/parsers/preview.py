@@ -94,11 +94,9 @@ def preview_tiff(root: Path, path: str, page: int = 0, edge: int = EDGE) -> Prev
     name = "plane.ndpi" if path.lower().endswith(".ndpi") else "plane"
     try:
         with os.fdopen(open_regular(root, path), "rb") as source, tifffile.TiffFile(source, name=name) as file:
-            return _page(source, _level(file.pages[page], edge), edge)
+            return _page(source, _level(_page_at(file, page), edge), edge)
     except Unseen as why:
         return f"no picture of {_shown(path)}: {why}"
-    except IndexError:
-        return f"no picture of {_shown(path)}: it is damaged, and no whole image is in it; copy it again"
     except Exception as bad:
         # Damaged files make readers and decoders raise anything; none of it may take the page away.
         reason = printable(str(bad) or type(bad).__name__, 120)
@@ -107,6 +105,15 @@ def preview_tiff(root: Path, path: str, page: int = 0, edge: int = EDGE) -> Prev
 
 def _shown(path: str) -> str:
     return printable(path.rpartition("/")[2], 80)
+
+
+def _page_at(file: Any, page: int) -> Any:
+    try:
+        return file.pages[page]
+    except IndexError:
+        if page == 0:
+            raise Unseen("it is damaged, and no whole image is in it; copy it again") from None
+        raise Unseen(f"its plane {page + 1:,} is not in it; see whether it has come whole") from None
 
 
 def _level(page: Any, edge: int) -> Any:

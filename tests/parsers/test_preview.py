@@ -43,6 +43,12 @@ def test_what_the_library_says_of_a_damaged_file_stays_off_the_screen(tmp_path: 
     assert said.stdout == "no picture of a.tif: it is damaged, and no whole image is in it; copy it again\n"
 
 
+def test_a_whole_file_that_lacks_a_plane_is_not_called_damaged(tmp_path: Path) -> None:
+    put(tmp_path, "a.tif", tiff(8, 8))
+    told = preview_tiff(tmp_path, "a.tif", page=6)
+    assert told == "no picture of a.tif: its plane 7 is not in it; see whether it has come whole"
+
+
 def test_a_real_field_is_seen() -> None:
     view = seen(preview_tiff(CASES, "hcs-imagexpress-exported/9987_Plate_3420/TimePoint_1/9987_B02.TIF"))
     assert view.values.shape == (256, 256)
