@@ -283,10 +283,12 @@ def _shrunk(values: Values, count: int, axis: int) -> Values:
     length = values.shape[axis]
     if count >= length:
         return values
-    sums = np.insert(np.cumsum(values, axis=axis, dtype=np.float64), 0, 0.0, axis=axis)
-    ends = np.linspace(0, length, count + 1)
-    whole = np.minimum(ends.astype(np.int64), length - 1)
-    part = (ends - whole).reshape([-1 if each == axis else 1 for each in range(values.ndim)])
-    below, above = np.take(sums, whole, axis=axis), np.take(sums, whole + 1, axis=axis)
-    found: Values = (np.diff(below + part * (above - below), axis=axis) * (count / length)).astype(np.float32)
+    starts = np.linspace(0, length, count + 1)[:-1]
+    first = starts.astype(np.int64)
+    # Sums of each part alone: running ones would lose all that lies behind a pixel of 1e30.
+    sums = np.add.reduceat(values, first, axis=axis, dtype=np.float64)
+    part = (starts - first).reshape([-1 if each == axis else 1 for each in range(values.ndim)])
+    # Of each part's first pixel what lies in the part before it; of the very first nothing.
+    before = np.take(values, first, axis=axis) * part
+    found: Values = ((sums - before + np.roll(before, -1, axis=axis)) * (count / length)).astype(np.float32)
     return found

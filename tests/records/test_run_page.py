@@ -119,6 +119,9 @@ def test_a_smaller_view_is_the_mean_over_the_area_of_each_pixel() -> None:
     view = Preview(np.array([[0, 3, 6], [0, 3, 6]], np.float32), 300, 200)
     assert smaller(view, 2).values.tolist() == [[1.0, 5.0]]
     assert smaller(view, 3).values.tolist() == view.values.tolist()
+    hot = np.full((4, 8), 100, np.float32)
+    hot[0, 1] = 1e30
+    assert smaller(Preview(hot, 8, 4), 4).values[:, 1:].tolist() == [[100, 100, 100]] * 2
     colour = np.random.default_rng(1).random((50, 70, 3)).astype(np.float32)
     made = smaller(Preview(colour, 70, 50, colour=True), 21)
     assert made.values.shape == (15, 21, 3)
