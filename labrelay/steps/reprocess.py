@@ -46,7 +46,18 @@ from labrelay.steps.expected_time import By, expected_seconds
 from labrelay.steps.home import Home
 from labrelay.steps.imports import READY
 from labrelay.steps.route import route
-from labrelay.steps.staleness import BY_HAND, Asked, Identity, Reason, Recorded, Today, causes, reasons, signature
+from labrelay.steps.staleness import (
+    BY_HAND,
+    Asked,
+    Identity,
+    Reason,
+    Recorded,
+    Today,
+    causes,
+    gained,
+    reasons,
+    signature,
+)
 from labrelay.steps.submit import Composer
 
 CHUNK = 500
@@ -188,7 +199,7 @@ def compare(
         new = None if old.rule in BY_HAND else asked.replacement(old)
         why = [] if old.signature in current else reasons(old, new, today)
         mine = causes(why)
-        if only is not None and "reads" not in mine:
+        if only is not None and not ("reads" in mine and gained(old, new, today)):
             continue  # for another cause `plan` marks it, which knows all that is asked for
         if mine != {cause: sentence for cause, (sentence, _since) in before.get(row.id, {}).items()}:
             marks[row.id] = mine

@@ -181,16 +181,23 @@ def _members(old: Recorded, new: Intent, today: Today) -> Iterator[Reason]:
         names = ", ".join(sorted(today.names.get(s, s) for s in joined))
         yield Reason("reads", f"{names} joined the cohort")
     elif joined == set():
-        more, fewer = reads_of(new.inputs) - old.reads, old.reads - reads_of(new.inputs)
+        more, fewer = gained(old, new, today), old.reads - reads_of(new.inputs)
         if more:
             yield _came_in(old, more)
         if fewer:
             yield Reason("reads", f"{counted(len(fewer), 'file')} of its reads left out now")
 
 
+def gained(old: Recorded, new: Intent | None, today: Today) -> frozenset[Identity]:
+    """Return the files that came since to what a result was made of, by what is asked for in its place, if anything."""
+    if new is not None:
+        return reads_of(new.inputs) - old.reads
+    return frozenset[Identity]().union(*(today.together.get(file, ()) for file in old.reads)) - old.reads
+
+
 def _outgrown(old: Recorded, today: Today) -> Iterator[Reason]:
     """Yield what came since to the sets of which a result holds a part, as a mate that was missing."""
-    more = frozenset[Identity]().union(*(today.together.get(file, ()) for file in old.reads)) - old.reads
+    more = gained(old, None, today)
     if more:
         yield _came_in(old, more)
 

@@ -14,7 +14,7 @@ import pytest
 from changing_lab import Engine
 from small_workflow import add_small_workflow
 from sqlalchemy import select
-from tiny_run import BASECALLS, TinyLab
+from tiny_run import BASECALLS, TinyLab, make_run
 
 from labrelay.model.errors import Busy, Conflict, RefusedInput
 from labrelay.model.runs import EngineStatus
@@ -22,7 +22,8 @@ from labrelay.model.states import RunState
 from labrelay.parsers.registry import read_run
 from labrelay.records import lease, runs
 from labrelay.records.database import Database, now
-from labrelay.records.schema import AuditRow, FileRow, InstrumentRunRow, ReadSetRow, WorkflowRunRow
+from labrelay.records.schema import AuditRow, DatasetRow, FileRow, InstrumentRunRow, ReadSetRow, WorkflowRunRow
+from labrelay.steps.assign import assign
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import ingest
 from labrelay.steps.outgrown import told
@@ -287,3 +288,21 @@ def test_for_some_runs_only_the_files_that_went_into_them_are_looked_up(lab: Tin
         inputs = session.get_one(WorkflowRunRow, first).inputs
     assert (len(every), len(mine)) == (4, 2)
     assert set(mine) >= {tuple(each["identity"]) for each in inputs}
+
+
+def test_a_result_of_which_files_were_given_to_another_sample_is_not_said_to_lack_files(
+    lab: TinyLab, idle: Home
+) -> None:
+    rules = idle.path / "rules.toml"
+    rules.write_text(rules.read_text().replace("[rule.when]", 'merge = "topups"\n[rule.when]'))
+    take(lab, idle)
+    topped_up = make_run(lab.root / "more", {"alpha": 20}, "231109_M04586_0008_000000000-TINY8")
+    done = process(idle, topped_up, wait=False)
+    assert len(done.runs) == 1
+    with idle.records.read() as session:
+        dataset = session.scalars(
+            select(DatasetRow).where(DatasetRow.instrument_run_id == done.instrument_run_id)
+        ).one()
+    assign(idle, dataset.id, "beta")
+    assert take(lab, idle).outgrown == {}
+    assert row_of(idle, done.runs[0]).stale is None, "that is left to a plan, which knows all that is asked for"
