@@ -83,6 +83,8 @@ def _again(item: Item) -> str:
         )
     if item.standing == "replaced":
         return f"{item.instead_id}, made of all, counts in its place"
+    if item.standing in ("to run", "planned"):
+        return "labrelay reprocess makes it again"
     if item.standing == "failed":
         return f"{item.instead_id}, made of all, has failed: labrelay runs retry {item.instead_id}"
     return f"{item.instead_id} is made of all: once it has ended, labrelay reprocess puts it in its place"

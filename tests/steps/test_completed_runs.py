@@ -30,6 +30,7 @@ from labrelay.steps.outgrown import told
 from labrelay.steps.process import Processed, mark_outgrown, process
 from labrelay.steps.readiness import FolderState
 from labrelay.steps.reprocess import plan, today_of
+from labrelay.steps.submit import Submitted
 from labrelay.steps.watch import _known
 
 BETA = [f"{BASECALLS}/beta_S2_L001_R{mate}_001.fastq.gz" for mate in (1, 2)]
@@ -258,6 +259,18 @@ def test_a_result_that_nobody_asks_for_any_more_is_told_with_how_to_make_it_agai
     [(old, item)] = take(lab, idle).outgrown.items()
     assert told(item).endswith("came in): make it again, labrelay submit count_firsts --sample beta")
     assert [each.run_id for each in plan(idle).items] == [old]
+
+
+def test_a_result_of_less_whose_replacement_could_not_be_submitted_is_told_with_how_to_make_it_again(
+    lab: TinyLab, idle: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial(lab, idle, BETA[1])
+    end(idle)
+    monkeypatch.setattr("labrelay.steps.process.submit_planned", lambda _home, _planned: Submitted())
+    items = take(lab, idle).outgrown.values()
+    assert [(item.standing, told(item).rpartition(": ")[2]) for item in items] == [
+        ("to run", "labrelay reprocess makes it again")
+    ]
 
 
 def test_what_replaced_a_result_while_it_was_waited_for_is_told(lab: TinyLab, idle: Home) -> None:
