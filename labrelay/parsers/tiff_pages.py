@@ -65,12 +65,14 @@ class TiffPage:
         tags: Texts as bytes, numbers as tuples, of what is not an array of strips or tiles.
         tiled: Whether its pixels lie in tiles.
         end: Where the last of its strips, tiles or values ends.
+        numbers: How many places and lengths of strips and tiles were read for it.
     """
 
     index: int
     tags: Mapping[int, Value] = field(default_factory=dict)
     tiled: bool = False
     end: int = 0
+    numbers: int = 0
 
     def number(self, tag: int) -> float | None:
         """Return the first number of a tag."""
@@ -206,8 +208,9 @@ def _page(source: BinaryIO, layout: _Layout, at: int, index: int, kept: frozense
     lengths = arrays.get(_TILE_COUNTS if tiled else _COUNTS, array("Q"))
     end = max(end, max(map(operator.add, starts, lengths), default=0))
     texts = sum(len(value) for value in tags.values() if isinstance(value, bytes))
-    used = sum(map(len, arrays.values())) + texts * _MOST_NUMBERS // _MOST_TEXTS
-    return TiffPage(index, tags, tiled, end), following, used
+    numbers = sum(map(len, arrays.values()))
+    used = numbers + texts * _MOST_NUMBERS // _MOST_TEXTS
+    return TiffPage(index, tags, tiled, end, numbers), following, used
 
 
 def _array(source: BinaryIO, layout: _Layout, kind: int, count: int, inline: bytes) -> array[int]:

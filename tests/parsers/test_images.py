@@ -65,6 +65,18 @@ def test_a_tiff_whose_directory_is_damaged_is_named(tmp_path: Path) -> None:
     assert "does not say how large its image is; copy it again" in problem.message
 
 
+def test_tiffs_of_very_many_strips_are_looked_at_up_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        (tmp_path / f"S_B02f00d{number}.tif").write_bytes(tiff(offset=9999))
+
+    def named() -> list[str]:
+        return [problem.message for problem in read_run(tmp_path).problems if problem.code == "TRUNCATED"]
+
+    assert named() == ["the file ends before its pixels do (and 2 more); copy it again"]
+    monkeypatch.setattr("labrelay.parsers.images.STRIPS", 2)  # each has a place and a length
+    assert named() == ["the file ends before its pixels do (and 1 more); copy it again"]
+
+
 def test_a_folder_of_images_is_a_plate_with_its_wells_in_order(tmp_path: Path) -> None:
     for name in ("S_B10f00d0.tif", "S_B02f00d0.tif", "S_A03f00d0.tif", "readme.txt"):
         (tmp_path / name).write_bytes(b"x")
