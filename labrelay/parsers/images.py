@@ -14,9 +14,9 @@ from labrelay.model.instrument import Detection, InstrumentRun, RunFile
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted, first_of
-from labrelay.parsers.image_names import ImageName, is_image, parse_image_name
+from labrelay.parsers.image_names import ImageName, in_folders, is_image, parse_image_name
 from labrelay.parsers.listing import Entry, Listing, open_regular
-from labrelay.parsers.text import warning
+from labrelay.parsers.text import error, warning
 from labrelay.parsers.tiff_pages import BadTiff, CutTiff, read_pages
 
 NAME = "images"
@@ -69,6 +69,7 @@ def _problems(files: Iterable[RunFile], plates: set[str | None]) -> Iterator[Pro
             "ZERO_BYTE_FILE", f"{counted(len(empty), 'image has', 'images have')} no bytes: copy again", empty[0]
         )
     yield from _uneven(files)
+    yield from _twice(files)
     if len(plates) > 1:
         names = ", ".join(sorted(printable(str(plate), 60) for plate in plates)[:5])
         yield warning("SEVERAL_PLATES", f"the names tell of {len(plates)} plates, and each becomes a dataset: {names}")
@@ -134,6 +135,21 @@ def _uneven(files: Iterable[RunFile]) -> Iterator[Problem]:
             yield warning("MISSING_IMAGE", f"{text}: is all here?")
 
 
+def _twice(files: Iterable[RunFile]) -> Iterator[Problem]:
+    """Give an error where two images say that they are the same plane of a plate: its cells would count twice."""
+    first: dict[tuple[str | None, ImageAt], str] = {}
+    again: list[tuple[RunFile, str]] = []
+    for file in files:
+        if file.role is FileRole.IMAGE and file.image is not None and file.image.well is not None:
+            before = first.setdefault((file.sample, file.image), file.path)
+            again += [(file, before)] if before != file.path else []
+    if again:
+        file, before = again[0]
+        more = f" (and {len(again) - 1} more)" if len(again) > 1 else ""
+        where = f"the same plane of well {file.image.well if file.image else ''} as {printable(before)}{more}"
+        yield error("SAME_PLACE", f"it is {where}; keep one of them, and a folder for each plate", file.path)
+
+
 def wells_of(placed: Iterable[ImageAt]) -> tuple[str, ...]:
     """Return the wells of images, each once, in order of row and column."""
     wells = {at.well for at in placed if at.well is not None}
@@ -147,7 +163,7 @@ def _file(entry: Entry, folder: str) -> RunFile:
     if told is None:
         stem = entry.name.partition(".")[0]
         return RunFile(path=entry.path, size=entry.size, role=FileRole.IMAGE, sample=stem)
-    return image_file(entry, told, told.plate or folder)
+    return image_file(entry, told._replace(at=in_folders(told.at, entry.path)), told.plate or folder)
 
 
 def image_file(entry: Entry, told: ImageName, plate: str) -> RunFile:

@@ -16,7 +16,7 @@ from labrelay.model.imaging import Channel, ImageAt, Plate, well_name
 from labrelay.model.instrument import Completion, Detection, Fact, InstrumentRun, Known, RunFile
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
-from labrelay.parsers.image_names import ImageName, is_image, parse_image_name
+from labrelay.parsers.image_names import STEP_FOLDER, TIME_FOLDER, ImageName, is_image, parse_image_name
 from labrelay.parsers.images import cut_tiffs, wells_of
 from labrelay.parsers.listing import Entry, Listing, read_head, read_small
 from labrelay.parsers.planes import Frame, Plane, cut, image_sets, named_otherwise, positive, run_files
@@ -26,8 +26,6 @@ from labrelay.parsers.xml import find_all, parse_xml
 
 NAME = "metaxpress"
 LOOKED_FOR = "*.HTD"
-_TIME = re.compile(r"(?:^|/)TimePoint_(\d{1,6})(?:/|$)", re.IGNORECASE)
-_STEP = re.compile(r"(?:^|/)ZStep_(\d{1,6})(?:/|$)", re.IGNORECASE)
 _MOST = 10_000
 
 
@@ -189,7 +187,7 @@ def _plate_id(found: list[Entry], told: dict[str, ImageName]) -> str | None:
 
 def _at(path: str, named: ImageName, plan: Plan) -> ImageAt:
     """Return the place of an image: well, site and wavelength from its name, time point and step from its folders."""
-    time, step = _TIME.search(path), _STEP.search(path)
+    time, step = TIME_FOLDER.search(path), STEP_FOLDER.search(path)
     channel = named.at.channel or (1 if plan.waves == 1 else None)
     known = channel is not None and 0 < channel <= len(plan.names)
     return ImageAt(

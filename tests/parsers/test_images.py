@@ -77,6 +77,25 @@ def test_tiffs_of_very_many_strips_are_looked_at_up_to_a_bound(tmp_path: Path, m
     assert named() == ["the file ends before its pixels do (and 1 more); copy it again"]
 
 
+def test_two_images_of_one_place_are_refused_as_their_cells_would_count_twice(tmp_path: Path) -> None:
+    for folder in ("S", "S - Kopie"):
+        (tmp_path / folder).mkdir()
+        for name in ("S_B02f00d0.tif", "S_B02f00d1.tif"):
+            (tmp_path / folder / name).write_bytes(tiff())
+    (problem,) = read_run(tmp_path).problems
+    assert (problem.code, problem.severity, problem.path) == ("SAME_PLACE", "error", "S/S_B02f00d0.tif")
+    assert "the same plane of well B02 as S - Kopie/S_B02f00d0.tif (and 1 more); keep one of them" in problem.message
+
+
+def test_time_points_in_folders_of_their_own_are_not_one_place(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"TimePoint_{number}" / "ZStep_3").mkdir(parents=True)
+        (tmp_path / f"TimePoint_{number}" / "ZStep_3" / "S_B02_s1_w1.TIF").write_bytes(tiff())
+    run = read_run(tmp_path)
+    assert run.problems == ()
+    assert [(file.image.t, file.image.z) for file in run.files if file.image] == [(1, 3), (2, 3)]
+
+
 def test_a_folder_of_images_is_a_plate_with_its_wells_in_order(tmp_path: Path) -> None:
     for name in ("S_B10f00d0.tif", "S_B02f00d0.tif", "S_A03f00d0.tif", "readme.txt"):
         (tmp_path / name).write_bytes(b"x")
