@@ -16,7 +16,7 @@ from labrelay.model.errors import Conflict, StorageFailed
 from labrelay.model.files import PRIMARY
 from labrelay.model.instrument import InstrumentRun, RunFile
 from labrelay.model.names import printable, slugs
-from labrelay.model.problem import Frozen
+from labrelay.model.problem import Frozen, Problem
 from labrelay.model.words import first_of
 from labrelay.records import intake
 from labrelay.records.arrivals import name_of
@@ -136,6 +136,32 @@ def same_as(stored: InstrumentRunRow, place: Path) -> str | None:
     if stored.folder == str(place):
         return None
     return f"the run {name_of(stored)}, stored on {(stored.stored_at or '')[:10]} from {stored.folder}"
+
+
+def copy_of(home: Home, run: InstrumentRun, print_: str, sha256s: Mapping[str, str]) -> Problem | None:
+    """Return what refuses a run of which each file is that of a stored one, which was copied under another name.
+
+    Images of one camera are often alike in name and size, so it is the bytes that tell. Cost: one query that looks at
+    each stored run of the platform, and the manifests of those with the same names and sizes.
+
+    Args:
+        home: Where.
+        run: As parsed.
+        print_: Its fingerprint, of names and sizes.
+        sha256s: Of each of its files, by path.
+    """
+    row = InstrumentRunRow
+    alike = select(row).where(row.platform == run.platform, row.fingerprint == print_, row.state == "stored")
+    with home.records.read() as session:
+        others = session.scalars(alike.where(row.id != run.id).order_by(row.stored_at)).all()
+    for other in others:
+        if other.manifest_key is None:
+            continue
+        there = {file.path: file.ref.sha256 for file in read_manifest(home.objects, other.manifest_key).files}
+        if there == sha256s:
+            what = f"each of its files is byte for byte that of {same_as(other, Path())}"
+            return Problem(code="COPY_OF_RUN", message=f"{what}: nothing is run twice, so go on with that one")
+    return None
 
 
 def _is_one_of(path: Path, rows: Sequence[FileRow]) -> bool:

@@ -32,7 +32,7 @@ from labrelay.records import intake, lease
 from labrelay.records.database import now
 from labrelay.records.lease import Lease
 from labrelay.records.schema import FileRow, InstrumentRunRow
-from labrelay.steps.again import added_files, check_same_file, same_as, taken_before
+from labrelay.steps.again import added_files, check_same_file, copy_of, same_as, taken_before
 from labrelay.steps.eln_signs import sign_sheet
 from labrelay.steps.gate import Gate, is_judged
 from labrelay.steps.home import Home
@@ -198,8 +198,13 @@ class _Ingest:
         self._store_unjudged([file for file in self.run.files if not is_judged(file)], known)
         for group in groups(judged):
             problems += self._store(group, known)
+        print_ = fingerprint(self.run)
+        if not problems and self.added is None:
+            sha256s = {path: kept.ref.sha256 for path, kept in self.refs.items()}
+            copied = copy_of(self.home, self.run, print_, sha256s)
+            problems += [] if copied is None else [copied]
         _refuse(self.home, self.run, problems, self.folder)
-        self._finish()
+        self._finish(print_)
         return self.outcome
 
     def _store_unjudged(self, files: Sequence[RunFile], known: Mapping[str, FileRow]) -> None:
@@ -314,10 +319,9 @@ class _Ingest:
             with self.home.records.write() as session:
                 lease.confirm(session, self.lease)
 
-    def _finish(self) -> None:
+    def _finish(self, print_: str) -> None:
         entries = tuple(ManifestFile(path=f.path, role=f.role, ref=self.refs[f.path].ref) for f in self.run.files)
         manifest = Manifest(run_id=self.run.id, files=entries, created=datetime.now(UTC))
-        print_ = fingerprint(self.run)
         # A manifest is never replaced: that of a run which gained files lies beside the first.
         name = slug(self.run.run_id) + ("" if self.added is None else f"~{print_[:12]}")
         stored = write_manifest(self.home.objects, f"manifests/{slug(self.run.platform)}/{name}.json", manifest)

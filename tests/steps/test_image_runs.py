@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,16 @@ def test_an_image_of_zarr_is_one_dataset_of_all_its_files_and_waits_for_a_person
         "0/0.0.0",
     }
     lab.close()
+
+
+def test_a_copy_of_a_stored_plate_under_another_name_is_refused_and_one_that_looks_like_it_is_not(
+    lab: Home, tmp_path: Path
+) -> None:
+    first = plate(tmp_path)
+    process(lab, first)
+    copied = Path(shutil.copytree(first, tmp_path / "screen-7 (1)"))
+    with pytest.raises(RefusedInput, match=r"byte for byte that of the run screen-7, stored on .* go on with that one"):
+        process(lab, copied)
+    image = next(copied.glob("*C11*"))
+    image.write_bytes(b"y" * image.stat().st_size)
+    assert process(lab, copied).stored == 1  # the others are there, unseen until now
