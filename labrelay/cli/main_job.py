@@ -46,11 +46,15 @@ def process(folder: Path, experiment: str | None, assume_complete: bool, no_wait
     from labrelay.flows.dispatch import run_as_flow
     from labrelay.model.errors import UsageError
     from labrelay.steps.process import process as run
+    from labrelay.steps.rules import load_rules
 
     with TerminalProgress() as progress:
         home = current_home(progress)
         if not folder.exists():  # before anything is said to be running
             raise UsageError(f"there is no folder or file {folder}")
+        load_rules(
+            home.path
+        )  # who stands here is told of a mistake in them before hours of reading; `watch` stores first
         outcome: Processed = run_as_flow(
             home,
             "process_run",
@@ -110,7 +114,9 @@ def _without_results(outcome: Processed) -> str:
     """Return why there is no table of results."""
     if outcome.empty:
         return "no sample of this run has a read: there is nothing to import or to run"
-    return "no results yet" if outcome.runs else "no rule asked for a workflow run"
+    if outcome.runs or outcome.failed:
+        return "no results yet"
+    return "no rule asked for a workflow run"
 
 
 def _needs(home: Home, outcome: Processed, failed: list[RunLine]) -> None:

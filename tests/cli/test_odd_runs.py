@@ -189,3 +189,24 @@ def test_more_warnings_than_a_screen_has_are_counted(capsys: pytest.CaptureFixtu
 
     show_warnings([Problem(code="ODD", message=f"odd {n}") for n in range(23)], Path("page.html"))
     assert capsys.readouterr().out.splitlines()[19:] == ["warning: odd 19 [ODD]", "… and 3 more warnings: page.html"]
+
+
+def test_a_mistake_in_the_rules_is_told_before_anything_is_stored(fresh: TinyLab, fresh_labrelay: Command) -> None:
+    rules = fresh.home / "rules.toml"
+    rules.write_text(rules.read_text().replace("workflow =", "workfow ="))
+    said = fresh_labrelay("process", fresh.run)
+    assert (said.code, "workfow" in said.err) == (2, True)
+    assert "✓ store" not in said.err
+    assert fresh_labrelay("search", "kind:instrument").out.count(RUN_ID) == 0
+
+
+def test_a_workflow_that_cannot_be_submitted_is_not_said_to_be_asked_for_by_no_rule(
+    fresh: TinyLab, fresh_labrelay: Command
+) -> None:
+    rules = fresh.home / "rules.toml"
+    rules.write_text(rules.read_text().replace("[rule.parameters]\n", "[rule.parameters]\nno_such_input = 3\n"))
+    assert fresh_labrelay("announce", fresh.table).code == 0
+    said = fresh_labrelay("process", fresh.run)
+    assert said.code == 1
+    assert "no rule asked" not in said.out
+    assert said.out.count("failed ") >= 1
