@@ -13,7 +13,7 @@ from labrelay.model.imaging import ImageAt, Plate
 from labrelay.model.instrument import Detection, InstrumentRun, RunFile
 from labrelay.model.names import printable
 from labrelay.model.problem import Problem
-from labrelay.model.words import counted, first_of
+from labrelay.model.words import counted
 from labrelay.parsers.image_names import ImageName, in_folders, is_image, parse_image_name
 from labrelay.parsers.listing import Entry, Listing, open_regular
 from labrelay.parsers.text import error, warning
@@ -27,6 +27,7 @@ _FAULTS = {
     "TRUNCATED": "the file ends before its pixels do",
     "BAD_TIFF": "the file is damaged: it does not say how large its image is",
 }
+_Plane = tuple[int | None, ...]  # field, channel, z and t, as the name tells them
 LOOKED_FOR = "*.tif, *.tiff, or images named by plate and well"
 
 
@@ -121,33 +122,48 @@ def _fault_of(root: Path, path: str) -> tuple[str | None, int]:
 
 
 def _uneven(files: Iterable[RunFile]) -> Iterator[Problem]:
-    """Give a warning for each plate of which some wells have fewer images than most: a copy may be going on."""
-    by_plate: dict[str, Counter[str]] = defaultdict(Counter)
-    for file in files:
-        if file.role is FileRole.IMAGE and file.image is not None and file.image.well is not None:
-            by_plate[file.sample or ""][file.image.well] += 1
+    """Give a warning for each plate that lacks planes in wells which it has in others: a copy may be going on."""
+    by_plate: dict[str, dict[str, set[_Plane]]] = defaultdict(lambda: defaultdict(set))
+    for file, well, plane in _placed(files):
+        by_plate[file.sample or ""][well].add(plane)
     for plate, wells in by_plate.items():
-        usual = Counter(wells.values()).most_common(1)[0][0]
-        fewer = sorted(well for well, count in wells.items() if count < usual)
-        if fewer and len(wells) > 1:
-            most = f"of {printable(plate, 60)} most wells have {counted(usual, 'image')}"
-            text = f"{most}, and fewer have {first_of(fewer, 3)}"
-            yield warning("MISSING_IMAGE", f"{text}: is all here?")
+        planes = set().union(*wells.values())
+        fewer = sorted(well for well, have in wells.items() if len(have) < len(planes))
+        if fewer:
+            here = f"{sum(map(len, wells.values())):,} of {len(wells) * len(planes):,} images are here"
+            each = f"{counted(len(wells), 'well')} of {counted(len(planes), 'plane')} each"
+            first = min(planes - wells[fewer[0]], key=lambda plane: [number or 0 for number in plane])
+            text = f"of {printable(plate, 60)} {here} ({each}): {fewer[0]} lacks {_told(first)}"
+            more = f" (and {counted(len(fewer) - 1, 'other well')} some)" if len(fewer) > 1 else ""
+            yield warning("MISSING_IMAGE", f"{text}{more}: is all here?")
 
 
 def _twice(files: Iterable[RunFile]) -> Iterator[Problem]:
     """Give an error where two images say that they are the same plane of a plate: its cells would count twice."""
-    first: dict[tuple[str | None, ImageAt], str] = {}
-    again: list[tuple[RunFile, str]] = []
-    for file in files:
-        if file.role is FileRole.IMAGE and file.image is not None and file.image.well is not None:
-            before = first.setdefault((file.sample, file.image), file.path)
-            again += [(file, before)] if before != file.path else []
+    first: dict[tuple[str | None, str, _Plane], str] = {}
+    again: list[tuple[str, str, str]] = []
+    for file, well, plane in _placed(files):
+        before = first.setdefault((file.sample, well, plane), file.path)
+        if before != file.path:
+            again.append((file.path, before, well))
     if again:
-        file, before = again[0]
+        path, before, well = again[0]
         more = f" (and {len(again) - 1} more)" if len(again) > 1 else ""
-        where = f"the same plane of well {file.image.well if file.image else ''} as {printable(before)}{more}"
-        yield error("SAME_PLACE", f"it is {where}; keep one of them, and a folder for each plate", file.path)
+        where = f"the same plane of well {well} as {printable(before)}{more}"
+        yield error("SAME_PLACE", f"it is {where}; keep one of them, and a folder for each plate", path)
+
+
+def _placed(files: Iterable[RunFile]) -> Iterator[tuple[RunFile, str, _Plane]]:
+    """Give the images that lie in a well, with their planes."""
+    for file in files:
+        at = file.image
+        if file.role is FileRole.IMAGE and at is not None and at.well is not None:
+            yield file, at.well, (at.field, at.channel, at.z, at.t)
+
+
+def _told(plane: _Plane) -> str:
+    names = ("field", "channel", "z", "t")
+    return " ".join(f"{name} {number}" for name, number in zip(names, plane, strict=True) if number is not None)
 
 
 def wells_of(placed: Iterable[ImageAt]) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ def plate(root: Path) -> Path:
 
 def test_a_plate_that_lacks_images_is_warned_of_before_all_else(fresh_labrelay: Command, tmp_path: Path) -> None:
     folder = plate(tmp_path)
-    lacks = "of PLATE7 most wells have 2 images, and fewer have D04: is all here? [MISSING_IMAGE]"
+    here = "of PLATE7 5 of 6 images are here (3 wells of 2 planes each)"
+    lacks = f"{here}: D04 lacks field 1 channel 2: is all here? [MISSING_IMAGE]"
     for command in ("ingest", "process"):
         said = fresh_labrelay(command, folder)
         assert said.code == 0, said.err

@@ -125,10 +125,21 @@ def test_a_sequencing_run_beside_images_is_not_swallowed(tmp_path: Path) -> None
     assert str(problem).startswith(f"{run.name}: looks like an Illumina run; give that folder")
 
 
-def test_wells_with_fewer_images_than_most_are_named(tmp_path: Path) -> None:
+def test_what_a_well_lacks_that_others_have_is_named(tmp_path: Path) -> None:
     for well, channels in (("A01", 2), ("A02", 2), ("A03", 1)):
         for channel in range(channels):
             (tmp_path / f"P_{well}f00d{channel}.tif").write_bytes(b"x")
     [problem] = read_run(tmp_path).problems
     assert problem.code == "MISSING_IMAGE"
-    assert "of P most wells have 2 images, and fewer have A03" in problem.message
+    lacks = "A03 lacks field 1 channel 2: is all here?"
+    assert problem.message == f"of P 5 of 6 images are here (3 wells of 2 planes each): {lacks}"
+
+
+def test_what_all_wells_lack_in_turn_is_counted(tmp_path: Path) -> None:
+    for name in ("A01f00d0", "A01f01d1", "A02f00d1", "A02f01d0"):
+        (tmp_path / f"P_{name}.tif").write_bytes(b"x")
+    [problem] = read_run(tmp_path).problems
+    assert problem.message.startswith(
+        "of P 4 of 8 images are here (2 wells of 4 planes each): A01 lacks field 1 channel 2"
+    )
+    assert problem.message.endswith("(and 1 other well some): is all here?")
