@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -27,6 +28,7 @@ _FAULTS = {
     "TRUNCATED": "the file ends before its pixels do",
     "BAD_TIFF": "the file is damaged: it does not say how large its image is",
 }
+_LIKE_A_WELL = re.compile(r"(?<![A-Za-z0-9])[A-Pa-p](?: - )?\d{1,2}(?![A-Za-z0-9])")
 _Plane = tuple[int | None, ...]  # field, channel, z and t, as the name tells them
 LOOKED_FOR = "*.tif, *.tiff, or images named by plate and well"
 
@@ -69,6 +71,7 @@ def _problems(files: Iterable[RunFile], plates: set[str | None]) -> Iterator[Pro
         yield warning(
             "ZERO_BYTE_FILE", f"{counted(len(empty), 'image has', 'images have')} no bytes: copy again", empty[0]
         )
+    yield from _unknown_names(files)
     yield from _uneven(files)
     yield from _twice(files)
     if len(plates) > 1:
@@ -119,6 +122,15 @@ def _fault_of(root: Path, path: str) -> tuple[str | None, int]:
     if not whole:
         return "TRUNCATED", strips
     return None if all(page.width and page.height for page in pages) else "BAD_TIFF", strips
+
+
+def _unknown_names(files: Iterable[RunFile]) -> Iterator[Problem]:
+    """Give a warning where names seem to tell of wells in a way that is not known, as each is a sample then."""
+    alone = [file.path for file in files if file.role is FileRole.IMAGE and file.image is None]
+    like = [path for path in alone if _LIKE_A_WELL.search(path.rpartition("/")[2])]
+    if len(like) > max(1, len(alone) // 2):
+        text = f"{counted(len(like), 'name')} may tell of wells, but as no pattern that is known, so each is a sample"
+        yield warning("UNKNOWN_NAMES", f"{text}; rename them, such as PLATE_B02_s1_w1.tif", like[0])
 
 
 def _uneven(files: Iterable[RunFile]) -> Iterator[Problem]:

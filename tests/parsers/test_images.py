@@ -135,6 +135,21 @@ def test_what_a_well_lacks_that_others_have_is_named(tmp_path: Path) -> None:
     assert problem.message == f"of P 5 of 6 images are here (3 wells of 2 planes each): {lacks}"
 
 
+@pytest.mark.parametrize("name", ["low_b0{}_s1_w1.TIF", "plate_B0{}_dapi_1.tif", "B - {}(fld 1 wv DAPI - DAPI).tif"])
+def test_names_that_may_tell_of_wells_and_are_not_known_are_told_once(tmp_path: Path, name: str) -> None:
+    for number in (2, 3):
+        (tmp_path / name.format(number)).write_bytes(tiff())
+    [problem] = read_run(tmp_path).problems
+    assert (problem.code, problem.path) == ("UNKNOWN_NAMES", name.format(2))
+    assert "2 names may tell of wells" in problem.message
+
+
+def test_pictures_that_are_no_wells_are_not_said_to_be(tmp_path: Path) -> None:
+    for name in ("gel 1.tif", "blot_2026-11-29.tif", "lane3.tif"):
+        (tmp_path / name).write_bytes(tiff())
+    assert read_run(tmp_path).problems == ()
+
+
 def test_what_all_wells_lack_in_turn_is_counted(tmp_path: Path) -> None:
     for name in ("A01f00d0", "A01f01d1", "A02f00d1", "A02f01d0"):
         (tmp_path / f"P_{name}.tif").write_bytes(b"x")
