@@ -85,7 +85,7 @@ def test_a_map_has_every_well_and_tells_not_imaged_not_counted_and_zero_apart(
     assert cells["D04"] == ("unseen", "not imaged")
     assert cells[last] == ("shade1", "40 cells in 1 field")
     said = "3 wells: 0 to 296, median 40. 1 well has 0. 1 well could not be counted. "
-    assert figures[0].summary == f"{said}1 well has a flag, which marks its corner."
+    assert figures[0].summary == f"{said}1 corner is marked: no signal."
     shares = cells_of(figures[1].standalone)
     assert shares["A01"] == ("shade5", "6.42 % of 296 cells in 2 fields")
     areas = cells_of(figures[2].standalone)

@@ -8,7 +8,7 @@ from statistics import median
 from markupsafe import Markup
 
 from labrelay.model.imaging import well_name
-from labrelay.model.words import counted
+from labrelay.model.words import counted, first_of
 from labrelay.records.documents import number_text
 from labrelay.records.plate_data import Measure, PlateValues, WellValues
 from labrelay.records.report.svg import WIDTH, Figure, join, line, rect, text
@@ -158,5 +158,6 @@ def _summary(plate: PlateValues, measure: Measure, values: list[float]) -> str:
     zero = values.count(0)
     said += f" {counted(zero, 'well has', 'wells have')} 0." if zero and high != "0" else ""
     said += f" {counted(blind, 'well')} could not be counted." if blind else ""
-    flagged = sum(well.values.get(measure.column) is not None and bool(well.flags) for well in plate.wells)
-    return said + (f" {counted(flagged, 'well has', 'wells have')} a flag, which marks its corner." if flagged else "")
+    flags = [well.flags for well in plate.wells if well.flags and well.values.get(measure.column) is not None]
+    names = first_of(sorted({flag.replace("_", " ") for flag in flags}), 3)
+    return said + (f" {counted(len(flags), 'corner is', 'corners are')} marked: {names}." if flags else "")
