@@ -52,18 +52,17 @@ from labrelay.parsers import (
     ultima,
 )
 from labrelay.parsers.listing import MAX_FILES, Listing, links_in, single, walk, with_beside
+from labrelay.parsers.misplaced import inner_runs, part_of_run, without_run_info
 from labrelay.parsers.text import error, warning
 from labrelay.parsers.zero_yield import half_empty, zero_yield
 
 GROUP = "labrelay.parsers"
-ONE_FOLDER = frozenset({"illumina", "images", "reads"})  # whose run is the folder itself, whatever lies below
 ONE_FILE = frozenset(
     {"bench", "czi", "eer", "gen5", "lif", "mrc", "mzml", "nd2", "ome_tiff", "opaque", "sanger", "serialem", "slide"}
 )
 """Platforms of which one file is a run: one that lies directly in a landing folder is taken by itself."""
 FILES_OF_A_RUN = frozenset({"sanger"})  # of those the platforms whose files say a run that they are some of
 PLAIN = ("delivery", "reads", "images")  # guesses that many folders of instruments allow as well
-RUN_SIGNS = ("RunParameters.xml", "RTAComplete.txt", "CopyComplete.txt", "RunCompletionStatus.xml")
 ROUNDS = 3
 SHOWN = 5
 _EMPTY = (
@@ -71,7 +70,6 @@ _EMPTY = (
     "the original is whole"
 )
 # What a platform says of its folder; "the folder holds no reads" is true beside a single file, too.
-_OF_MINKNOW = re.compile(r"(?:fastq|bam)_(?:pass|fail)")
 _THE_FOLDER = re.compile(r"\bthe folder\b(?! (?:has|holds) no\b)")
 _log = logging.getLogger(__name__)
 
@@ -280,8 +278,8 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
         # Traces of one run of the instrument, each named by itself, are as many runs.
         run = run.model_copy(update={"run_id": f"{run.run_id}_{place.name}"})
     others = _others(run, [seen for _, seen in ranked]) if platform is None else []
-    misplaced = [*_inner_runs(run.platform, listing), *_part_of_a_pool(run.platform, place)]
-    misplaced += [*others, *_without_run_info(run.platform, listing)]
+    misplaced = [*inner_runs(run.platform, listing), *part_of_run(run.platform, place)]
+    misplaced += [*others, *without_run_info(run.platform, listing)]
     nothing = zero_yield(run, listing.root)
     told = (
         *([nothing] if nothing is not None else []),
@@ -311,39 +309,6 @@ def _others(run: InstrumentRun, seen: Sequence[Detection]) -> list[Problem]:
             )
             told.append(warning("OTHER_INSTRUMENT", f"{said}, or read it by --as {other.platform}", rest[0]))
     return told
-
-
-def _without_run_info(platform: str, listing: Listing) -> list[Problem]:
-    """Return a warning where a folder of reads has what Illumina's run folders have, but for what says the run."""
-    if platform not in (delivery.NAME, reads.NAME) or listing.find("RunInfo.xml") is not None:
-        return []
-    signs = [entry for name in RUN_SIGNS if (entry := listing.find(name))]
-    signs += [entry for entry in listing.files if entry.path.lower().startswith(("interop/", "data/intensities/"))][:1]
-    if not signs:
-        return []
-    said = f"the folder looks like an Illumina run without its RunInfo.xml and is read as {platform}: bring that file"
-    return [warning("RUN_INFO_MISSING", said, signs[0].path)]
-
-
-def _inner_runs(platform: str, listing: Listing) -> list[Problem]:
-    """Return an error for each Illumina run in a folder that is none itself, where runs would be mixed by taking it."""
-    if listing.find("RunInfo.xml") is not None:
-        return []
-    folders = (entry.folder for entry in listing.named("runinfo.xml") if entry.folder.lower() != "reports")
-    inner = list(dict.fromkeys(folder for folder in folders if "/" not in folder))
-    if not inner or (platform not in ONE_FOLDER and len(inner) < 2):
-        return []
-    said = "looks like an Illumina run; give that folder, so that the run keeps its own id and is mixed with nothing"
-    return [error("INNER_RUN", said, folder) for folder in inner[:SHOWN]]
-
-
-def _part_of_a_pool(platform: str, place: Path) -> list[Problem]:
-    """Return an error for the folder of one kind of reads inside of MinKNOW's: alone it would be another run."""
-    given = place.resolve()
-    if platform != reads.NAME or not any(_OF_MINKNOW.fullmatch(name) for name in (given.name, given.parent.name)):
-        return []
-    said = "it is a part of what MinKNOW writes for a flow cell; give the flow cell's folder, which says what run it is"
-    return [error("PART_OF_RUN", said)]
 
 
 def _why_unknown(listing: Listing, platform: str | None, *, alone: bool) -> list[Problem]:

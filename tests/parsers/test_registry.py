@@ -208,6 +208,31 @@ def test_a_folder_of_two_illumina_runs_is_an_error_that_names_both(tmp_path: Pat
     ]
 
 
+@pytest.mark.parametrize("above", ["a", "deep/a"])
+@pytest.mark.parametrize("sheet", [True, False])
+def test_the_folder_above_one_illumina_run_is_an_error_that_names_it(tmp_path: Path, above: str, sheet: bool) -> None:
+    (tmp_path / above).mkdir(parents=True)
+    root = illumina_run(tmp_path / above, mates("A_S1_L001"))
+    if not sheet:
+        (root / "SampleSheet.csv").unlink(missing_ok=True)
+    for folder in (tmp_path, tmp_path / "a", tmp_path / "deep"):
+        if root.is_relative_to(folder):
+            found = [(p.code, p.path) for p in read_run(folder).problems if p.severity == "error"]
+            assert found == [("INNER_RUN", root.relative_to(folder).as_posix())]
+
+
+def test_a_delivery_with_its_own_list_or_without_reads_in_the_run_stays_one(tmp_path: Path) -> None:
+    root = illumina_run(tmp_path, mates("A_S1_L001"))
+    (tmp_path / "md5sum.txt").write_text(f"{'0' * 32}  A_S1_L001_R1_001.fastq.gz\n")
+    assert "INNER_RUN" not in {p.code for p in read_run(tmp_path).problems}
+    (tmp_path / "md5sum.txt").unlink()
+    for path in list(root.rglob("*.fastq.gz")):
+        path.rename(tmp_path / path.name)
+    (tmp_path / "samples.csv").write_text("sample\nA\n")
+    run = read_run(tmp_path)
+    assert (run.platform, "INNER_RUN" in {p.code for p in run.problems}) == ("delivery", False)
+
+
 @pytest.mark.parametrize("part", ["fastq_pass", "fastq_pass/barcode01"])
 def test_a_part_of_what_minknow_wrote_is_not_taken_as_a_run_of_its_own(tmp_path: Path, part: str) -> None:
     put(tmp_path, "run/fastq_pass/barcode01/FAX1_pass_barcode01_a_b_0.fastq.gz")
