@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
+from labrelay.model.names import printable
 from labrelay.model.problem import Problem
 from labrelay.parsers import delivery, reads
 from labrelay.parsers.fastq_names import is_read_file
@@ -15,6 +17,7 @@ ONE_FOLDER = frozenset({"illumina", "images", "reads"})  # whose run is the fold
 RUN_SIGNS = ("RunParameters.xml", "RTAComplete.txt", "CopyComplete.txt", "RunCompletionStatus.xml")
 SHOWN = 5
 _OF_MINKNOW = re.compile(r"(?:fastq|bam)_(?:pass|fail)")
+_OF_ILLUMINA = re.compile(r"Data|Analysis|Alignment_?\d+")  # folders of a run that may hold its reads
 
 
 def without_run_info(platform: str, listing: Listing) -> list[Problem]:
@@ -61,9 +64,18 @@ def _with_all_reads(runs: list[str], listing: Listing) -> list[str]:
 
 
 def part_of_run(platform: str, place: Path) -> list[Problem]:
-    """Return an error for the folder of one kind of reads inside of MinKNOW's: alone it would be another run."""
+    """Return an error for reads in a folder that MinKNOW or an Illumina instrument made: alone it would be another run.
+
+    Cost: a look for `RunInfo.xml` in each folder above one called as Illumina's, none else.
+    """
     given = place.resolve()
-    if platform != reads.NAME or not any(_OF_MINKNOW.fullmatch(name) for name in (given.name, given.parent.name)):
+    if platform == reads.NAME and any(_OF_MINKNOW.fullmatch(name) for name in (given.name, given.parent.name)):
+        said = "it is a part of what MinKNOW writes for a flow cell; give the flow cell's folder"
+        return [error("PART_OF_RUN", f"{said}, which says what run it is")]
+    if platform not in (delivery.NAME, reads.NAME):
         return []
-    said = "it is a part of what MinKNOW writes for a flow cell; give the flow cell's folder, which says what run it is"
-    return [error("PART_OF_RUN", said)]
+    for inner, run in pairwise((given, *given.parents)):
+        if _OF_ILLUMINA.fullmatch(inner.name) and (run / "RunInfo.xml").is_file():
+            said = f"it is a part of the Illumina run {printable(run.name, 80)}; give that run's folder"
+            return [error("PART_OF_RUN", f"{said}, so that it keeps its own id and nothing is stored twice")]
+    return []

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.errors import Conflict, StorageFailed
@@ -18,6 +18,7 @@ from labrelay.model.instrument import InstrumentRun, RunFile
 from labrelay.model.names import printable, slugs
 from labrelay.model.problem import Frozen, Problem
 from labrelay.model.words import first_of
+from labrelay.parsers.registry import PLAIN
 from labrelay.records import intake
 from labrelay.records.arrivals import name_of
 from labrelay.records.schema import DatasetFileRow, DatasetRow, FileRow, InstrumentRunRow
@@ -59,10 +60,13 @@ class Taken(Frozen):
 
 
 def taken_before(session: Session, run: InstrumentRun, place: Path) -> Taken | None:
-    """Return the stored run of this platform that holds cells or files of this one under another id, or None.
+    """Return the stored run that holds cells or files of this one under another id, or None.
 
-    Cost: one query that looks at each stored run of the platform, which an index gathers. Neither folders nor the names
-    of cells lie in an index; of 20,000 runs with 4 kB of content each, 40 ms by their folders and 0.4 s by their cells.
+    A run of this platform may lie below, above, or anywhere by its cells. One of another platform counts where this one
+    is plain files inside of its folder, for so a part of any run looks.
+
+    Cost: one query that looks at each stored run. Neither folders nor the names of cells lie in an index; of 20,000
+    runs with 4 kB of content each, 40 ms by their folders and 0.4 s by their cells.
 
     Args:
         session: Of the records.
@@ -70,14 +74,18 @@ def taken_before(session: Session, run: InstrumentRun, place: Path) -> Taken | N
         place: Its folder or file, which is looked at.
     """
     row = InstrumentRunRow
-    columns = (row.run_id, row.folder, row.stored_at, row.content["units"].label("units"))
-    stored = select(*columns).where(row.platform == run.platform, row.id != run.id, row.state == "stored")
+    columns = (row.platform, row.run_id, row.folder, row.stored_at, row.content["units"].label("units"))
     cells = {unit.name for unit in run.units if unit.kind == CELLS}
+    alike = row.platform == run.platform
     if not cells:
-        below = row.folder.startswith(f"{place}/", autoescape=True)
-        stored = stored.where(or_(row.folder.in_([str(above) for above in place.parents]), below))
-    for run_id, folder, stored_at, units in session.execute(stored.order_by(row.stored_at)):
-        both = sorted(cells & _cells(units)) if cells else _files(session, run, place, run_id, Path(folder))
+        alike = and_(alike, row.folder.startswith(f"{place}/", autoescape=True))
+    above = row.folder.in_([str(above) for above in place.parents])
+    inside = above if run.platform in PLAIN else and_(row.platform == run.platform, above)
+    stored = select(*columns).where(or_(alike, inside), row.id != run.id, row.state == "stored")
+    for platform, run_id, folder, stored_at, units in session.execute(stored.order_by(row.stored_at)):
+        same = bool(cells) and platform == run.platform
+        prefix = intake.raw_prefix(platform, run_id)
+        both = sorted(cells & _cells(units)) if same else _files(session, run, place, prefix, Path(folder))
         if both:
             whole = len(both) == (len(cells) or len(_primary(run)))
             return Taken(run_id=run_id, folder=folder, day=(stored_at or "")[:10], parts=tuple(both), whole=whole)
@@ -93,10 +101,9 @@ def _primary(run: InstrumentRun) -> list[RunFile]:
     return [file for file in run.files if file.role in PRIMARY]
 
 
-def _files(session: Session, run: InstrumentRun, place: Path, other: str, taken: Path) -> list[str]:
-    """Return the files of this run that the other one has stored from the same path."""
+def _files(session: Session, run: InstrumentRun, place: Path, prefix: str, taken: Path) -> list[str]:
+    """Return the files of this run that the other one has stored, below this prefix, from the same path."""
     root, above = (each.parent if each.is_file() else each for each in (place, taken))
-    prefix = intake.raw_prefix(run.platform, other)
     rows = session.scalars(select(FileRow).where(FileRow.key.startswith(prefix, autoescape=True)))
     known = {row.key: row for row in rows}
     found = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from run_folders import CASES, RUN_ID, case, codes, illumina_run, mates, put
+from run_folders import BASECALLS, CASES, RUN_ID, case, codes, illumina_run, mates, put
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.files import FileRole
@@ -240,6 +240,17 @@ def test_a_part_of_what_minknow_wrote_is_not_taken_as_a_run_of_its_own(tmp_path:
     assert problem.code == "PART_OF_RUN"
     assert "give the flow cell's folder" in problem.message
     assert "PART_OF_RUN" not in {p.code for p in read_run(tmp_path / "run").problems}
+
+
+@pytest.mark.parametrize("part", ["Data", BASECALLS, f"{BASECALLS}/A_S1_L001_R1_001.fastq.gz"])
+def test_the_reads_inside_an_illumina_run_folder_are_not_taken_as_a_run_of_their_own(tmp_path: Path, part: str) -> None:
+    root = illumina_run(tmp_path, mates("A_S1_L001"))
+    [problem] = [p for p in read_run(root / part).problems if p.severity == "error"]
+    assert problem.code == "PART_OF_RUN"
+    assert f"a part of the Illumina run {root.name}; give that run's folder" in problem.message
+    assert "PART_OF_RUN" not in {p.code for p in read_run(root).problems}
+    (root / "RunInfo.xml").unlink()
+    assert "PART_OF_RUN" not in {p.code for p in read_run(root / part).problems}
 
 
 @pytest.mark.parametrize("content", [b"", gzip.compress(b""), EMPTY_BGZF])

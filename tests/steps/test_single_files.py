@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from tiny_run import TinyLab
 
 from labrelay.model.errors import Conflict, UsageError
-from labrelay.parsers.registry import listed
+from labrelay.parsers.registry import listed, read_run
 from labrelay.records.schema import DatasetFileRow, FileRow, InstrumentRunRow, ObservationRow
 from labrelay.steps.announce import announce
 from labrelay.steps.home import Home
@@ -130,6 +130,23 @@ def test_a_file_that_was_taken_is_not_taken_again_with_its_folder_and_the_other_
     assert process(home, second).stored == 2
     with pytest.raises(Conflict, match=r"with the run second .* nothing is left to take"):
         process(home, second / "b.oir")
+
+
+def test_a_part_of_a_stored_run_that_looks_like_a_run_of_another_kind_is_not_taken_again(
+    make_home: Callable[..., Home], tmp_path: Path
+) -> None:
+    home = make_home()
+    delivery = tmp_path / "delivery"
+    part = delivery / "lane1"
+    part.mkdir(parents=True)
+    (part / "A.fastq").write_text("@r\nACGT\n+\nIIII\n")
+    (delivery / "samples.csv").write_text("sample,file\nA,A.fastq\n")
+    done = process(home, delivery)
+    assert (done.stored, read_run(delivery).platform, read_run(part).platform) == (2, "delivery", "reads")
+    with pytest.raises(Conflict, match=r"A\.fastq was stored on .* with the run delivery .* nothing is left to take"):
+        process(home, part)
+    (part / "A.fastq").rename(part / "B.fastq")
+    assert process(home, part).stored == 1
 
 
 def cells(run: Path) -> None:
