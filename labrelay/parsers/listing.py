@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +25,21 @@ from labrelay.model.words import first_of
 MAX_FILES = 1_000_000
 MAX_DEPTH = 32
 SMALL = 5 * 1024 * 1024
-LINK = "SYMLINK"
+LINK, COPYING = "SYMLINK", "COPY_UNFINISHED"
+_DATA = (
+    "gz|bgzf|fastq|fq|bam|cram|pbi|fast5|pod5|c?bcl|tiff?|btf|tf8|png|jpe?g|nd2|czi|lif|svs|ndpi|scn|mrxs|mrcs?|eer"
+    "|mzml|imzml|ibd|raw|oir|ab1|fsa|h5|zip"
+)
+_ANY = f"{_DATA}|xml|csv|tsv|txt|json|bin|mdoc|xlsx?|md5"
+# WinSCP and browsers; curl, lftp and KDE; many programs; rsync, whose name is hidden and ends by chance. Instruments
+# leave a `.tmp` of a small text behind now and then, so that one counts behind data only.
+_COPIED = re.compile(
+    rf".+\.(?:filepart|crdownload)|.+\.(?:{_ANY})\.(?:part|partial)|.+\.(?:{_DATA})\.tmp"
+    rf"|\..+\.(?:{_ANY})\.(?!backup|md5sum|sha)[a-z0-9]{{6}}",
+    re.IGNORECASE,
+)
+_COPY_ENDINGS = (".filepart", ".crdownload", ".part", ".partial", ".tmp")
+_RSYNC = re.compile(r"(?:^|/)\.(?:rsync-partial|~tmp~)/")  # where it keeps what broke off, or what is not all there
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _REGULAR = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -268,6 +283,23 @@ def links_in(listing: Listing) -> Problem | None:
     only = "it holds links only" if not listing.files else "it holds links"
     said = f"{only} ({first_of(links, 3)}), and links are not followed: put the files themselves there"
     return Problem(code=LINK, message=f"{said}, or name the folder that they lead to")
+
+
+def copy_going_on(listing: Listing) -> Problem | None:
+    """Return a warning that files are still being copied, as programs that copy call such; None where none is."""
+    found = [entry.path for entry in listing.files if _is_copied(entry)]
+    if not found:
+        return None
+    more = f" (and {len(found) - 1:,} more)" if len(found) > 1 else ""
+    said = f"it is still being copied{more}: wait until it has its own name, or remove it if that copy was given up"
+    return Problem(code=COPYING, message=said, severity=Severity.WARNING, path=found[0])
+
+
+def _is_copied(entry: Entry) -> bool:
+    name = entry.name
+    if (name[0] == "." or name.lower().endswith(_COPY_ENDINGS)) and _COPIED.fullmatch(name):
+        return True
+    return "." in entry.path[: -len(name)] and _RSYNC.search(entry.path) is not None
 
 
 def open_regular(root: Path, path: str) -> int:

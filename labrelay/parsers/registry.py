@@ -51,7 +51,7 @@ from labrelay.parsers import (
     slide,
     ultima,
 )
-from labrelay.parsers.listing import MAX_FILES, Listing, links_in, single, walk, with_beside
+from labrelay.parsers.listing import MAX_FILES, Listing, copy_going_on, links_in, single, walk, with_beside
 from labrelay.parsers.misplaced import inner_runs, part_of_run, without_run_info
 from labrelay.parsers.text import error, warning
 from labrelay.parsers.zero_yield import half_empty, zero_yield
@@ -278,8 +278,9 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
         # Traces of one run of the instrument, each named by itself, are as many runs.
         run = run.model_copy(update={"run_id": f"{run.run_id}_{place.name}"})
     others = _others(run, [seen for _, seen in ranked]) if platform is None else []
+    copying = [going] if (going := copy_going_on(listing)) is not None else []
     misplaced = [*inner_runs(run.platform, listing), *part_of_run(run.platform, place)]
-    misplaced += [*others, *without_run_info(run.platform, listing)]
+    misplaced += [*copying, *others, *without_run_info(run.platform, listing)]
     nothing = zero_yield(run, listing.root)
     told = (
         *([nothing] if nothing is not None else []),

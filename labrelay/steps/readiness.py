@@ -16,6 +16,7 @@ from labrelay.model.instrument import Fact, InstrumentRun, Known, RunFile, Sheet
 from labrelay.model.names import printable
 from labrelay.model.problem import Frozen, Severity, refusal_of
 from labrelay.parsers.conversion import scope_of
+from labrelay.parsers.listing import COPYING
 
 LACKING = frozenset(
     {"COUNT_MISMATCH", "MARKER_MISSING", "MISSING_REFERENCE", "NO_IMAGES", "TRUNCATED", "ZERO_BYTE_FILE"}
@@ -45,15 +46,15 @@ class Readiness(Frozen):
 def is_silent(run: InstrumentRun) -> bool:
     """Return whether nothing in a folder says that it is complete or that it is not, as of instruments without marker.
 
-    A part that has not finished, a marker that such an instrument writes and that is not there, and a file that went
-    away while it was listed are words enough.
+    A part that has not finished, a marker that such an instrument writes and that is not there, a file that went away
+    while it was listed, and one that is still being copied are words enough.
     """
     facts = [run.completion, *(unit.completion for unit in run.units)]
     if any(Known.NO in (fact.acquired.value, fact.copied.value) for fact in facts):
         return False
     if Known.YES in (run.completion.acquired.value, run.completion.copied.value):
         return False
-    return not any(problem.code in ("MARKER_MISSING", "VANISHED") for problem in run.problems)
+    return not any(problem.code in ("MARKER_MISSING", "VANISHED", COPYING) for problem in run.problems)
 
 
 def by_rest(run: InstrumentRun, rested: timedelta) -> InstrumentRun:
@@ -120,6 +121,9 @@ def unfinished(run: InstrumentRun, *, a_person_asks: bool = False) -> str | None
 def unarrived(run: InstrumentRun, *, a_person_asks: bool = False) -> str | None:
     """Return what says that the instrument's own files are not all there, or None; see `unfinished`."""
     facts = run.completion
+    copying = next((p for p in run.problems if p.code == COPYING), None)
+    if copying is not None:
+        return str(copying)
     for fact, what in ((facts.acquired, "the instrument has not finished"), (facts.copied, "not all files have come")):
         if fact.value is Known.NO:
             said = _missing_by(run, fact.evidence) if fact is facts.copied else None

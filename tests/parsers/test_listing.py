@@ -13,7 +13,7 @@ from run_folders import put
 
 from labrelay.model.errors import RefusedInput
 from labrelay.model.problem import Problem, Severity
-from labrelay.parsers.listing import open_regular, read_head, read_small, walk
+from labrelay.parsers.listing import copy_going_on, open_regular, read_head, read_small, walk
 
 NOBODY = 65534
 
@@ -31,6 +31,34 @@ def test_files_come_sorted_with_size_and_time(tmp_path: Path) -> None:
     assert (listing.files[1].name, listing.files[1].folder) == ("c.txt", "b")
     assert listing.find("B/C.TXT") == listing.files[1]
     assert listing.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "copied"),
+    [
+        ("a_S1_L001_R2_001.fastq.gz.filepart", True),
+        ("run/RunInfo.xml.partial", True),
+        ("hifi.bam.part", True),
+        ("P_B02f00d0.TIF.tmp", True),
+        ("notes.CRDOWNLOAD.docx.crdownload", True),
+        ("run/.a_S1_L001_R2_001.fastq.gz.AbC123", True),
+        ("run/.rsync-partial/a_R2.fastq.gz", True),
+        (".~tmp~/a_R2.fastq.gz", True),
+        ("a_S1_L001_R2_001.fastq.gz", False),
+        ("status.txt.tmp", False),
+        ("book.part", False),
+        (".m54006_a.run.metadata.xml", False),
+        (".samples.csv.backup", False),
+        ("a.fastq.gz.sha256", False),
+        ("0/.zattrs", False),
+    ],
+)
+def test_a_file_that_is_still_being_copied_is_known_by_the_names_that_programs_give_it(
+    tmp_path: Path, path: str, copied: bool
+) -> None:
+    put(tmp_path, path)
+    problem = copy_going_on(walk(tmp_path))
+    assert (problem.path if problem else None) == (path if copied else None)
 
 
 def test_no_link_is_followed_to_a_file_a_folder_or_itself(tmp_path: Path) -> None:

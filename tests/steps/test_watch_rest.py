@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
+from labrelay.model.errors import RefusedInput
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import Completion, Fact, InstrumentRun, Known, RunFile, Unit
 from labrelay.model.problem import Problem, Severity
 from labrelay.records.schema import AuditRow, InstrumentRunRow, ObservationRow
 from labrelay.steps import watch as watching
 from labrelay.steps.home import Home
+from labrelay.steps.process import take_in
 from labrelay.steps.readiness import FolderState, by_rest, is_silent, judge
 from labrelay.steps.watch import Seen, scan, watch
 
@@ -142,6 +144,24 @@ def silent(**facts: object) -> InstrumentRun:
 
 
 MARKED = Problem(code="MARKER_MISSING", message="End.txt is not there", severity=Severity.WARNING)
+
+
+@pytest.mark.parametrize("name", ["PLATE7_B04f00d0.tif.filepart", ".PLATE7_B04f00d0.tif.AbC123"])
+def test_a_folder_with_a_file_that_is_still_being_copied_waits_and_names_it(
+    home: Home, landing: Path, name: str
+) -> None:
+    folder = plate(landing)
+    (folder / name).write_bytes(b"x")
+    scan(home)
+    seen = look(home, 25)
+    assert seen.state is FolderState.WAITING
+    assert seen.reason.startswith(f"{name}: it is still being copied: wait until it has its own name")
+    with pytest.raises(RefusedInput, match="it is still being copied"):
+        take_in(home, folder)
+    (folder / name).unlink()
+    assert take_in(home, folder)[1] == 2
+
+
 VANISHED = Problem(code="VANISHED", message="it went away", path="b.tif")
 
 
