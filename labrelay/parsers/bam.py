@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from labrelay.model.problem import Problem, Severity
 from labrelay.model.reads import BamStats
+from labrelay.parsers.fastq_names import NO_HEADER
 
 if TYPE_CHECKING:
     import pysam
@@ -32,6 +33,7 @@ CRAM_MAGIC = b"CRAM"
 READ_BYTES = 1024 * 1024
 # Flags alone are decoded from CRAM, so that no reference is needed, and none is looked for on the network.
 FLAGS_ONLY = [b"required_fields=0x2"]
+_EMPTY = BamStats(sha256=hashlib.sha256().hexdigest(), size=0, reads=None, sample_names=(), aligned=False)
 PULSE_RECORDS = 100_000  # a fraction of a second
 Alive = Callable[[], object]
 ExceptionHook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
@@ -100,12 +102,14 @@ def scan_bam(
 
     Returns:
         The statistics (`reads` counts primary records; None when not counted or not whole), and problems:
-        `NOT_BAM`, `BAD_HEADER`, `TRUNCATED`, `BAM_NO_EOF`.
+        `ZERO_BYTE_FILE` alone, or `NOT_BAM`, `BAD_HEADER`, `TRUNCATED`, `BAM_NO_EOF`.
 
     Raises:
         OSError: The file cannot be read.
     """
     shown = name or path.name
+    if not (path.stat().st_size if known is None else known[1]):
+        return _EMPTY, [Problem(code="ZERO_BYTE_FILE", message=f"{NO_HEADER}; copy it again", path=shown)]
     if known is not None:
         (sha256, size), md5 = known, None
         problems, decoded = _end_problems(path, shown), _decode(path, shown, count_reads, alive)

@@ -26,6 +26,7 @@ ROLES: Mapping[Kind, FileRole] = {
 }
 SEQUENCES = (FileRole.READS, FileRole.ALIGNMENT)
 """The roles of a sample's own reads: FASTQ, and BAM or CRAM whether aligned or not."""
+NO_HEADER = "it has no bytes at all, not even a header"
 _FASTQ = r"\.(?:fastq|fq)(?:\.gz)?"
 _ANY = r"(?:\.(?:fastq|fq)(?:\.gz)?|\.bam|\.cram)"
 _OTHER_READS = re.compile(r"\.(?:(?:fastq|fq)\.(?:bz2|ora|xz|zst|zip|lz4|lzma)|sra|fast5|pod5)\Z", re.IGNORECASE)
@@ -243,7 +244,7 @@ def name_problems(files: Sequence[RunFile]) -> list[Problem]:
         if file.role in (FileRole.ALIGNMENT, *ROLES.values()) and file.size == 0:
             # An empty FASTQ is no reads, which is a state; an empty BAM has lost its header.
             said = error if file.role is FileRole.ALIGNMENT else warning
-            problems.append(said("ZERO_BYTE_FILE", "it has no bytes at all, not even a header", file.path))
+            problems.append(said("ZERO_BYTE_FILE", NO_HEADER, file.path))
     return problems
 
 

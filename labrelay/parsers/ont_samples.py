@@ -104,12 +104,15 @@ def no_reads(
 
 
 def odd_files(files: Iterable[RunFile], runs: Sequence[Run]) -> Iterator[Problem]:
-    """Tell of files of reads without a byte, an error where no file of a sample has any, and of reads in two forms."""
+    """Tell of files of reads without a byte, an error where no file of a sample has any, and of reads in two forms.
+
+    A BAM without a byte is an error of all platforms, and is told for them by the registry.
+    """
     files = list(files)
     passed = [file for file in files if file.role in SEQUENCES]
     empty: dict[str, list[str]] = defaultdict(list)
     for file in files:
-        if file.size == 0 and file.role in (*SEQUENCES, FileRole.UNDETERMINED, FileRole.SIGNAL):
+        if file.size == 0 and file.role in (FileRole.READS, FileRole.UNDETERMINED, FileRole.SIGNAL):
             folder = file.path.rpartition("/")[0]
             empty[folder].append(file.path)
     if empty:

@@ -148,7 +148,7 @@ def files_of(cell: Cell) -> Iterator[RunFile]:
             role = FileRole.ALIGNMENT if name.ending == "bam" else FileRole.READS
             role = FileRole.UNDETERMINED if unassigned else role
             sample = None if unassigned else cell.label(name.barcode)
-            if not name.entry.size:
+            if not name.entry.size and role is not FileRole.ALIGNMENT:  # those are told of all platforms alike
                 told.add(name.entry.path)
         yield RunFile(path=name.entry.path, size=name.entry.size, role=role, sample=sample)
     if told:

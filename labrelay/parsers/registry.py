@@ -54,7 +54,7 @@ from labrelay.parsers import (
 from labrelay.parsers.listing import MAX_FILES, Listing, copy_going_on, links_in, single, walk, with_beside
 from labrelay.parsers.misplaced import inner_runs, part_of_run, without_run_info
 from labrelay.parsers.text import error, warning
-from labrelay.parsers.zero_yield import half_empty, zero_yield
+from labrelay.parsers.zero_yield import half_empty, without_header, zero_yield
 
 GROUP = "labrelay.parsers"
 ONE_FILE = frozenset(
@@ -286,6 +286,7 @@ def look(folder: Path, platform: str | None = None, limit: int = MAX_FILES) -> L
         *([nothing] if nothing is not None else []),
         *run.problems,
         *misplaced,
+        *without_header(run),
         *half_empty(run.files, listing.root),
     )
     run = run.model_copy(update={"problems": told}) if len(told) > len(run.problems) else run

@@ -13,10 +13,10 @@ from pathlib import Path
 from labrelay.model.files import FileRole
 from labrelay.model.instrument import InstrumentRun, RunFile
 from labrelay.model.names import printable
-from labrelay.model.problem import Problem
+from labrelay.model.problem import Problem, Severity
 from labrelay.model.qc import QCMetric
 from labrelay.model.words import counted
-from labrelay.parsers.fastq_names import pair_reads
+from labrelay.parsers.fastq_names import NO_HEADER, pair_reads
 from labrelay.parsers.lane_balance import UNDETERMINED
 from labrelay.parsers.listing import open_regular
 from labrelay.parsers.text import error, warning
@@ -104,6 +104,19 @@ def half_empty(files: Sequence[RunFile], root: Path) -> Iterator[Problem]:
             yield error(
                 "MATE_EMPTY", f"it has {what} and its mate {printable(other.path)} has: copy it again", none[0].path
             )
+
+
+def without_header(run: InstrumentRun) -> Iterator[Problem]:
+    """Give an error for BAM and CRAM files without a byte that their platform has not told: their header is lost.
+
+    Args:
+        run: As it was parsed.
+    """
+    told = {p.path for p in run.problems if p.code == "ZERO_BYTE_FILE" and p.severity is Severity.ERROR}
+    empty = [f.path for f in run.files if f.role is FileRole.ALIGNMENT and not f.size and f.path not in told]
+    if empty:
+        more = f" (and {len(empty) - 1:,} more)" if len(empty) > 1 else ""
+        yield error("ZERO_BYTE_FILE", f"{NO_HEADER}{more}; copy it again", empty[0])
 
 
 def _is_empty(root: Path, path: str) -> bool:

@@ -65,6 +65,12 @@ def test_cut_files_are_named(name: str, expected: list[str], capfd: pytest.Captu
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("name", ["empty.bam", "empty.cram"])
+def test_a_file_without_a_byte_is_said_to_be_empty_and_nothing_else(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert codes(tmp_path / name) == ["ZERO_BYTE_FILE"]
+
+
 def test_a_bam_cut_anywhere_is_refused_and_htslib_stays_silent(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,7 +94,6 @@ def test_a_damaged_byte_in_a_block_is_found_by_its_checksum(tmp_path: Path) -> N
 
 def test_what_is_no_bam_is_named_as_such(tmp_path: Path) -> None:
     for name, content, code in (
-        ("a.bam", b"", "BAD_HEADER"),
         ("b.bam", b"hello", "BAD_HEADER"),
         ("c.bam", b"@r\nACGT\n+\nIIII\n", "NOT_BAM"),
         ("d.bam", b"@HD\tVN:1.6\n@SQ\tSN:a\tLN:9\nr\t4\t*\t0\t0\t*\t*\t0\t0\tACGT\tIIII\n", "NOT_BAM"),

@@ -158,6 +158,19 @@ def test_transferdone_may_be_empty_a_list_or_a_note(tmp_path: Path, text: str, c
     assert "Ann" not in "".join(problem.message for problem in run.problems)
 
 
+@pytest.mark.parametrize(
+    "kinds", [("hifi_reads.bam",), ("hifi_reads.bc1001--bc1001.bam", "hifi_reads.bc1002--bc1002.bam")]
+)
+def test_a_bam_without_a_byte_is_one_error_that_it_is_empty(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+    root = sequel(tmp_path, *kinds, "transferdone")
+    for kind in kinds:
+        (root / "1_A01" / f"{MOVIE}.{kind}").write_bytes(b"")
+    [problem] = [p for p in read_run(root).problems if p.code == "ZERO_BYTE_FILE"]
+    more = " (and 1 more)" if len(kinds) > 1 else ""
+    said = f"it has no bytes at all, not even a header{more}; copy it again"
+    assert (problem.severity, problem.path, problem.message) == ("error", f"1_A01/{MOVIE}.{kinds[0]}", said)
+
+
 def test_reads_that_were_divided_again_are_taken_once(tmp_path: Path) -> None:
     root = sequel(tmp_path, "hifi_reads.bam", "hifi_reads.bc1001--bc1001.bam", "transferdone")
     put(root, f"1_A01/demultiplexed/again/{MOVIE}.hifi_reads.bc1001.bam")
