@@ -35,11 +35,11 @@ LOOKED_FOR = "*.tif, *.tiff, or images named by plate and well"
 
 def detect(listing: Listing) -> Detection | None:
     """Say whether the folder holds images at all; every other platform is a better guess."""
-    found = tuple(islice((entry.path for entry in listing.files if _of_an_instrument(entry.name)), 3))
+    found = tuple(islice((entry.path for entry in listing.files if of_an_instrument(entry.name)), 3))
     return Detection(platform=NAME, confidence=0.1, evidence=found) if found else None
 
 
-def _of_an_instrument(name: str) -> bool:
+def of_an_instrument(name: str) -> bool:
     """Return whether a microscope may have written it; a picture from a telephone is no run."""
     return name.lower().endswith((".tif", ".tiff")) or (is_image(name) and parse_image_name(name) is not None)
 

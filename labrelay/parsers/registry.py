@@ -221,8 +221,13 @@ def run_roots(listing: Listing) -> list[str]:
 
 def is_one_file(listing: Listing) -> bool:
     """Return whether the one file of a listing, with what belongs to it, is a run by itself."""
+    return likeliest(listing) in ONE_FILE
+
+
+def likeliest(listing: Listing) -> str | None:
+    """Return the platform that a listing most seems to be of, or None when none knows it."""
     ranked = _ranked(listing)
-    return bool(ranked) and ranked[0][1].platform in ONE_FILE
+    return ranked[0][1].platform if ranked else None
 
 
 def cycles_of(run: InstrumentRun, listing: Listing) -> tuple[CycleQuality, ...]:

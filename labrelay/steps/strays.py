@@ -1,20 +1,28 @@
-"""What lies in a landing folder and is no run's own folder: files beside the folders, and runs one level too deep.
+"""What lies in a landing folder and is no run's own folder: files beside the folders, and runs too deep in it.
 
 No scan takes either, because nothing says where such a run begins and ends; so it is said what to do.
 """
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from labrelay.model.words import counted, first_of
+from labrelay.parsers import images
+from labrelay.parsers.image_names import parse_image_name
+from labrelay.parsers.images import of_an_instrument
 from labrelay.parsers.listing import Entry, Listing
-from labrelay.parsers.registry import run_roots
+from labrelay.parsers.registry import likeliest, run_roots
 
 MOST_FILES, MOST_FOLDERS = 500, 200
 SHOWN = 3
+_PARTS = re.compile(
+    r"(?:(?:^|/)(?:(?:time ?point|z ?step|field|site|well|channel|pos(?:ition)?|ch|[tzfs])[ _-]?\d+|[a-p]\d\d))+\Z",
+    re.IGNORECASE,
+)
 LINK = "it is a link, and links are not followed: move what it leads to here, or name that folder's parent in `landing`"
 
 
@@ -34,12 +42,35 @@ def loose_files(landing: Path, names: Sequence[str]) -> str | None:
     return f"it holds {one}: make a folder for each run and move its files there, then they are looked at"
 
 
+def sets_below(listing: Listing) -> list[str]:
+    """Return the folders of plain images, two levels down or more, of a folder that is no run itself; else nothing.
+
+    A year's folder of plates would be a run that grows with each of them. Folders of times, planes or wells are parts
+    of the plate above them, and images that all name one plate are of it.
+
+    Args:
+        listing: Of a child of a landing folder.
+    """
+    shown = [entry for entry in listing.files if of_an_instrument(entry.name)]
+    folders = dict.fromkeys(entry.folder for entry in shown)
+    sets = list(dict.fromkeys(_PARTS.sub("", folder) for folder in folders))
+    if len(sets) < 2 or any("/" not in each for each in sets) or likeliest(listing) != images.NAME:
+        return []
+    plates = {told.plate if (told := parse_image_name(entry.name)) else None for entry in shown}
+    return [] if len(plates) == 1 and None not in plates else sets
+
+
 def too_deep(listing: Listing) -> str | None:
     """Return what to do about the runs inside a folder that is none itself, or None where it holds none.
 
     Args:
-        listing: Of a child of a landing folder that no platform knows.
+        listing: Of a child of a landing folder that no platform knows, or of one with `sets_below`.
     """
+    sets = sets_below(listing)
+    if sets:
+        above = list(dict.fromkeys(each.rpartition("/")[0] for each in sets))
+        what = f"{first_of(sets, SHOWN)} in it look like runs: move each run up into the landing folder"
+        return f"it is no run itself, but {what}, or add what holds them ({first_of(above, SHOWN)}) to `landing`"
     below: dict[str, list[Entry]] = {}
     for entry in listing.files:
         top, _, rest = entry.path.partition("/")

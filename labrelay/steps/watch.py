@@ -32,7 +32,7 @@ from labrelay.steps.eln_signs import sign_waiting
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import fingerprint
 from labrelay.steps.readiness import FolderState, Readiness, judge, resting
-from labrelay.steps.strays import LINK, loose_files, too_deep
+from labrelay.steps.strays import LINK, loose_files, sets_below, too_deep
 
 _log = logging.getLogger(__name__)
 _REFUSED = "refused: "
@@ -215,7 +215,9 @@ def _stray(place: Path, reason: str | None, seen: list[Seen]) -> None:
 
 def _roots(home: Home, child: Path, listing: Listing) -> list[str]:
     """Return the runs in a landed folder; one that a setting says how to read is a run whatever lies in it."""
-    return [""] if home.settings.platform_of(child) is not None and listing.files else run_roots(listing)
+    if home.settings.platform_of(child) is not None and listing.files:
+        return [""]
+    return [] if sets_below(listing) else run_roots(listing)
 
 
 def _content(listing: Listing, root: str = "") -> str:

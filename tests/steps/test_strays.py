@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,12 +10,13 @@ import pytest
 from shell import shell
 from sqlalchemy import select
 
+from labrelay.model.errors import UsageError
 from labrelay.records.schema import InstrumentRunRow, ObservationRow
 from labrelay.steps import strays
 from labrelay.steps.home import Home
 from labrelay.steps.overview import overview
 from labrelay.steps.readiness import FolderState
-from labrelay.steps.watch import Seen, scan, watch
+from labrelay.steps.watch import Seen, scan, watch, watch_folder
 
 RUN_INFO = '<RunInfo Version="2"><Run Id="{0}"><Flowcell>F</Flowcell><Instrument>M1</Instrument></Run></RunInfo>'
 
@@ -76,6 +77,39 @@ def test_runs_one_level_too_deep_are_named(home: Home, landing: Path, runs: tupl
     assert (seen.folder, seen.state) == (landing / "2026", FolderState.WAITING)
     what = "r1 in it looks like a run" if len(runs) == 1 else "r1, r2 in it look like runs"
     assert seen.reason.startswith(f"it is no run itself, but {what}: move each run up into the landing folder")
+
+
+def plates_in(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def test_a_folder_two_levels_above_plates_is_no_run_that_grows_with_each(home: Home, landing: Path) -> None:
+    plates_in(landing / "2026", ("week48/PLATEA/1.tif", "week48/PLATEB/TimePoint_1/1.tif", "notes.txt", "week48/a.jpg"))
+    seen = only(home)
+    assert (seen.folder, seen.state) == (landing / "2026", FolderState.WAITING)
+    assert seen.reason == (
+        "it is no run itself, but week48/PLATEA, week48/PLATEB in it look like runs: move each run up into the landing "
+        "folder, or add what holds them (week48) to `landing`"
+    )
+    with pytest.raises(UsageError, match="does not look like an instrument run"):
+        watch_folder(home, landing / "2026" / "week48" / "PLATEA")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("week48/PLATEA/1.tif",),
+        ("PLATEA/1.tif", "PLATEA/raw/1.tif", "PLATEB/raw/1.tif"),
+        ("deep/all/TimePoint_1/ZStep_1/1.tif", "deep/all/TimePoint_1/ZStep_2/1.tif"),
+        ("all/ZStep_1/P_B02_s1.tif", "all/more/P_B03_s1.tif"),
+        ("all/A01/1.tif", "all/A02/1.tif"),
+    ],
+)
+def test_one_plate_in_folders_of_its_own_stays_a_run(home: Home, landing: Path, names: tuple[str, ...]) -> None:
+    plates_in(landing / "plate", names)
+    assert "seen in this form for the first time" in only(home).reason
 
 
 def test_status_tells_what_the_last_scan_did_not_take_until_it_is_taken_or_gone(
