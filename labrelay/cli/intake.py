@@ -90,12 +90,16 @@ def ingest(folder: Path, assume_complete: bool) -> None:
 @click.command()
 @click.argument("dataset")
 @click.argument("sample")
+@click.option("--from", "instead_of", metavar="SAMPLE", help="take it from this sample, which has it now by mistake")
 @json_option
-def assign(dataset: str, sample: str) -> None:
-    """Say whose reads an unassigned DATASET (id or label) holds: SAMPLE (id or name)."""
+def assign(dataset: str, sample: str, instead_of: str | None) -> None:
+    """Say whose reads an unassigned DATASET (id or label) holds: SAMPLE (id or name).
+
+    Reads that another sample has already are given to SAMPLE only where `--from` names that sample.
+    """
     from labrelay.steps.assign import assign as run
 
-    found = run(current_home(), dataset, sample)
+    found = run(current_home(), dataset, sample, instead_of)
     if wants_json():
         emit(found.model_dump())
     else:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from labrelay.model.barcodes import is_named
@@ -15,17 +16,31 @@ from labrelay.model.experiment import Sample
 from labrelay.model.files import FileRole
 from labrelay.model.ids import looks_like_id
 from labrelay.model.instrument import SheetSample
+from labrelay.model.names import printable
 from labrelay.model.problem import Frozen, errors_of
 from labrelay.model.reads import BamStats
+from labrelay.model.words import first_of
 from labrelay.parsers.bam import check_sample
 from labrelay.records import experiments, intake
 from labrelay.records.database import now
-from labrelay.records.schema import DatasetFileRow, DatasetRow, ExperimentRow, FileRow, InstrumentRunRow, SampleRow
+from labrelay.records.schema import (
+    AuditRow,
+    DatasetFileRow,
+    DatasetRow,
+    ExperimentRow,
+    FileRow,
+    InstrumentRunRow,
+    RunIORow,
+    SampleRow,
+    WorkflowRunRow,
+    WorkflowVersionRow,
+)
 from labrelay.steps.eln_signs import sign
 from labrelay.steps.home import Home
 from labrelay.steps.matching import Match, free_samples, match
 from labrelay.steps.notices import notify
 
+SHOWN = 3
 Row = TypeVar("Row")
 
 
@@ -94,26 +109,64 @@ def _by_name(rows: Sequence[SheetSample]) -> bool:
     return any(row.barcode is not None and is_named(row.barcode) for row in rows)
 
 
-def assign(home: Home, dataset: str, sample: str) -> Dataset:
-    """Say whose reads a dataset holds, as a person; results of the earlier assignment become stale by reprocessing.
+def assign(home: Home, dataset: str, sample: str, instead_of: str | None = None) -> Dataset:
+    """Say whose reads a dataset holds, as a person; what was made of them for another sample is marked by `process`.
 
     Args:
         home: Where.
         dataset: `dat_…`, or the label when only one dataset has it.
         sample: `smp_…`, or the name when only one announced sample has it.
+        instead_of: The sample that it has now, by name or id: only so is it taken from that one.
 
     Raises:
         NotFound: No such dataset or sample.
-        UsageError: The name fits several.
+        UsageError: The name fits several, or the dataset is another sample's than `instead_of` says.
     """
     with home.records.write() as session:
         row, target = _dataset_row(session, dataset), find_sample(session, sample)
         if row.sample_id != target.id:
             before = experiments.samples_by_id(session, [row.sample_id] if row.sample_id else [])
+            _refuse_taking(session, row, next(iter(before.values()), None), target, instead_of)
             intake.assign(session, row, target.id, "person")
             concerned = {target.experiment_id, *(each.experiment_id for each in before.values())}
             sign(home, session, "matched", concerned, row.id, target.id, now())
         return _dataset(row, {target.id: experiments.sample_of(target)}, None)
+
+
+def _refuse_taking(
+    session: Session, row: DatasetRow, has: Sample | None, target: SampleRow, instead_of: str | None
+) -> None:
+    """Refuse to give a sample's reads to another one by a slip, which would mix two patients in one result."""
+    if instead_of in ((None,) if has is None else (has.name, has.id)):
+        return
+    label = printable(row.label, 80)
+    if has is None:
+        raise UsageError(f"{label} has no sample that it could be taken from: give no --from")
+    name, other = printable(has.name, 80), printable(target.name, 80)
+    assigned = (AuditRow.entity_id == row.id) & (AuditRow.action == "dataset.assigned")
+    said = session.scalar(select(func.max(AuditRow.at)).where(assigned))
+    how = "said by a person" if row.matched_by == "person" else f"by its {row.matched_by}"
+    made = first_of(_made_of(session, row), SHOWN)
+    raise UsageError(
+        f"{label} ({row.id}) is {name}'s since {(said or row.created_at)[:16].replace('T', ' ')} UTC ({how}), and "
+        f"{f'of it were made {made}' if made else 'nothing was made of it yet'}: only if its reads are {other}'s, "
+        f"labrelay assign {row.id} {shlex.quote(other)} --from {shlex.quote(name)}"
+    )
+
+
+def _made_of(session: Session, row: DatasetRow) -> list[str]:
+    """Return the workflow runs on files of a dataset that count, for people."""
+    version = WorkflowVersionRow
+    query = (
+        select(WorkflowRunRow.id, version.name, version.version)
+        .distinct()
+        .join(version, version.digest == WorkflowRunRow.workflow_digest)
+        .join(RunIORow, RunIORow.run_id == WorkflowRunRow.id)
+        .join(DatasetFileRow, DatasetFileRow.file_id == RunIORow.file_id)
+        .where(DatasetFileRow.dataset_id == row.id, RunIORow.direction == "in", WorkflowRunRow.replaced_by.is_(None))
+        .order_by(version.name, version.version, WorkflowRunRow.id)
+    )
+    return [f"{name} {number} ({run})" for run, name, number in session.execute(query)]
 
 
 def find_experiment(session: Session, name_or_id: str) -> ExperimentRow:

@@ -211,3 +211,19 @@ def test_a_workflow_that_cannot_be_submitted_is_not_said_to_be_asked_for_by_no_r
     assert said.code == 1
     assert "no rule asked" not in said.out
     assert said.out.count("failed ") >= 1
+
+
+def test_reads_that_have_a_sample_are_not_given_to_another_one_by_a_slip(
+    fresh_labrelay: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "samples.csv").write_text("sample,experiment\nleft,e\nright,e\n")
+    fresh_labrelay("announce", tmp_path / "samples.csv")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "left_R1.fastq").write_text("@r\nACGT\n+\nIIII\n")
+    fresh_labrelay("process", tmp_path / "run")
+    said = fresh_labrelay("assign", "left", "right")
+    assert said.code == 2
+    assert "is left's since " in said.sentence
+    assert "nothing was made of it yet: only if its reads are right's, labrelay assign dat_" in said.sentence
+    assert said.sentence.endswith(" right --from left")
+    assert fresh_labrelay("assign", "left", "right", "--from", "left", "--json").json["sample"] == "right"

@@ -316,6 +316,6 @@ def test_a_result_of_which_files_were_given_to_another_sample_is_not_said_to_lac
         dataset = session.scalars(
             select(DatasetRow).where(DatasetRow.instrument_run_id == done.instrument_run_id)
         ).one()
-    assign(idle, dataset.id, "beta")
+    assign(idle, dataset.id, "beta", "alpha")
     assert take(lab, idle).outgrown == {}
     assert row_of(idle, done.runs[0]).stale is None, "that is left to a plan, which knows all that is asked for"

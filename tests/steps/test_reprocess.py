@@ -9,6 +9,7 @@ import pytest
 from changing_lab import EXPERIMENT, Lab, lab_with_results
 from sqlalchemy import select
 
+from labrelay.model.errors import UsageError
 from labrelay.model.experiment import Sample
 from labrelay.model.instrument import InstrumentRun
 from labrelay.model.reads import ReadSource
@@ -78,7 +79,7 @@ def test_a_correction_makes_the_results_of_that_sample_old_and_no_others(lab: La
 
 def test_reads_that_are_another_samples_now_are_run_for_that_one(lab: Lab) -> None:
     lab.announce("C")
-    assign(lab.home, "A", "C")
+    assign(lab.home, "A", "C", "A")
     planned = plan(lab.home)
     assert "its reads belong to C now" in items(planned)["A"].reason
     assert items(planned)["A"].standing == "by hand"  # C's reads are not imported yet
@@ -89,6 +90,18 @@ def test_reads_that_are_another_samples_now_are_run_for_that_one(lab: Lab) -> No
     submitted = reprocess(lab.home, planned)
     assert lab.rows()[-1].result_path.startswith("exp/C/")
     assert submitted.new == 1
+
+
+def test_reads_that_a_sample_has_are_given_to_another_one_only_when_it_is_named(lab: Lab) -> None:
+    lab.announce("C")
+    [mine] = [row.id for row in lab.rows() if row.result_path.startswith("exp/A/")]
+    made = rf"A \(dat_\w+\) is A's since [-\d]+ [\d:]+ UTC \(by its id\), and of it were made count 1\.0 \({mine}\)"
+    for wrong in (None, "B"):
+        with pytest.raises(UsageError, match=made + r": only if its reads are C's, labrelay assign dat_\w+ C --from A"):
+            assign(lab.home, "A", "C", wrong)
+    assert plan(lab.home).items == []
+    assert assign(lab.home, "A", "A").sample == "A", "it is so already"
+    assert assign(lab.home, "A", "C", Sample(experiment_id=EXPERIMENT.id, name="A").id).sample == "C"
 
 
 def intake_id(run_id: str) -> str:
@@ -259,7 +272,7 @@ def test_reads_given_to_another_sample_while_they_were_imported_do_not_count_for
 
     def given_away_meanwhile(sources: Sequence[ReadSource], token: str) -> str:
         monkeypatch.undo()
-        assign(lab.home, "C", "D")
+        assign(lab.home, "C", "D", "C")
         return imported(sources, token)
 
     monkeypatch.setattr(lab.home.reads, "import_reads", given_away_meanwhile)

@@ -299,10 +299,10 @@ def test_reads_that_were_given_away_and_back_are_finished_after_a_kill(home: Hom
         intake.link_files(session, dataset.id, [(ref.id, None, None)])
     import_reads(home, run.id)
     assert statuses(home) == {SAMPLE.id: "ACTIVE"}
-    assign(home, "A", "B")
+    assign(home, "A", "B", "A")
     import_reads(home, run.id)
     assert statuses(home) == {SAMPLE.id: "SUPERSEDED", other.id: "ACTIVE"}
-    assign(home, "A", SAMPLE.id)  # and here the command was killed
+    assign(home, "A", SAMPLE.id, "B")  # and here the command was killed
     with home.records.write() as session:
         session.execute(update(ReadSetRow).values(created_at="2020-01-01"))
     assert sweep(home).imported == 1
