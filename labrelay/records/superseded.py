@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labrelay.model.problem import Frozen
-from labrelay.records import audit, runs
+from labrelay.model.states import RunState
+from labrelay.records import audit, runs, stale
 from labrelay.records.schema import WorkflowRunRow
 from labrelay.records.schema_reruns import ReprocessItemRow
 
@@ -68,3 +69,30 @@ def replace(session: Session, old: Sequence[str], new: str, *, again: bool = Fal
     for row in session.scalars(query):
         row.replaced_by = new
         audit.record(session, "workflow_run.replaced", row.id, by=new)
+
+
+def count_again(
+    session: Session, asked: Sequence[str], is_current: Callable[[WorkflowRunRow], bool]
+) -> list[WorkflowRunRow]:
+    """Let results count again that are asked for and were marked or replaced meanwhile, and return their runs.
+
+    So it is with reads that were given to another sample and back. What is current itself stays in the place that it
+    has taken, as the run that somebody forced.
+
+    Args:
+        session: In a writing transaction.
+        asked: Ids of the runs that the rules ask for today.
+        is_current: Tells whether a run is what they ask for, whatever its id.
+    """
+    again = []
+    marked = WorkflowRunRow.stale.is_not(None) | WorkflowRunRow.replaced_by.is_not(None)
+    for start in range(0, len(asked), stale.CHUNK):
+        these = WorkflowRunRow.id.in_(asked[start : start + stale.CHUNK])
+        ended = (WorkflowRunRow.state == RunState.COMPLETE.value) & WorkflowRunRow.recorded_at.is_not(None)
+        for row in session.scalars(select(WorkflowRunRow).where(these, marked, ended)).all():
+            if row.replaced_by is None or not is_current(session.get_one(WorkflowRunRow, row.replaced_by)):
+                row.replaced_by = row.stale = None
+                audit.record(session, "workflow_run.current", row.id, reason=None)
+                again.append(row)
+    stale.mark(session, {row.id: {} for row in again}, {})
+    return again

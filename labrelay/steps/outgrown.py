@@ -1,4 +1,7 @@
-"""Results that were made of an instrument run before it gained files: they are marked, and told with what to do."""
+"""Results that were made of an instrument run before it gained files, or before its reads changed hands.
+
+They are marked, and of the former it is told what to do.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ FAILED = [state.value for state in TERMINAL if state is not RunState.COMPLETE]
 def outgrown(home: Home, instrument_run: str, asked: Collection[str]) -> dict[str, Item]:
     """Mark the results that were made of fewer files of an instrument run than it has, and return them by their runs.
 
+    Results of which reads were given to another sample are marked, and those count again that were given back.
+
     A run that goes on is marked as well, so that its result is known for what it is. One whose place a recorded result
     can take is replaced by that, and is not returned.
 
@@ -33,8 +38,8 @@ def outgrown(home: Home, instrument_run: str, asked: Collection[str]) -> dict[st
     """
     with home.records.read() as session:
         older = _made_of(session, instrument_run) - set(asked)
-    if not older:
-        return {}
+        if not older and not _is_hidden(session, asked):
+            return {}
     made = Plan()
     intents = intents_of(home, made, [instrument_run])
     current = {signature(each.workflow.digest, each.parameters, each.inputs) for each in intents}
@@ -67,6 +72,11 @@ def _made_of(session: Session, instrument_run: str) -> set[str]:
         .where(WorkflowRunRow.replaced_by.is_(None), WorkflowRunRow.state.not_in(FAILED))
     )
     return set(session.scalars(query))
+
+
+def _is_hidden(session: Session, asked: Collection[str]) -> bool:
+    marked = WorkflowRunRow.replaced_by.is_not(None) | WorkflowRunRow.stale.is_not(None)
+    return session.scalar(select(WorkflowRunRow.id).where(WorkflowRunRow.id.in_(asked), marked).limit(1)) is not None
 
 
 def told(item: Item) -> str:

@@ -212,7 +212,7 @@ def finish(home: Home, outcome: Processed) -> None:
     collected = wait_for(home, outcome.runs)  # runs of others that have ended are recorded as well
     outcome.failed = seen_again(outcome.failed, outcome.runs, collected)
     failed = sum(line.failed for line in lines_of(home, outcome.runs))
-    if outcome.outgrown:
+    if outcome.outgrown or outcome.submitted:  # what was asked for now may take the place of older results
         mark_outgrown(home, outcome)
     told = f"{len(collected.recorded)} recorded, {len(collected.retried)} tried again"
     told += f", {failed} failed" if failed else ""

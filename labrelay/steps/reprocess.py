@@ -22,7 +22,7 @@ from labrelay.model.reads import ReadSource
 from labrelay.model.runs import RunInput, WorkflowVersion
 from labrelay.model.states import RunState
 from labrelay.model.words import counted
-from labrelay.records import audit, plans, stale, superseded
+from labrelay.records import audit, outbox, plans, stale, superseded
 from labrelay.records.database import now
 from labrelay.records.runs import Intent
 from labrelay.records.schema import (
@@ -55,6 +55,7 @@ from labrelay.steps.staleness import (
     Today,
     causes,
     gained,
+    given_away,
     reasons,
     signature,
 )
@@ -190,8 +191,10 @@ def compare(
         made: Has what the rules ask for.
         current: The signatures of that.
         wanted: What is told.
-        only: Look at these runs alone, which may go on, and mark those alone to whose inputs files came.
+        only: Look at these runs alone, which may go on, and mark those alone to whose inputs files came, or of whose
+            inputs some were given to another sample.
     """
+    anew = _count_again(home, session, made, current)
     asked, today, costs = Asked(list(made.intents.values())), today_of(home, session, only), _costs(session, only)
     there, open_plans, before = _there(session, list(made.intents)), plans.open_items(session), stale.known(session)
     marks: dict[str, dict[Cause, str]] = {}
@@ -199,7 +202,8 @@ def compare(
         new = None if old.rule in BY_HAND else asked.replacement(old)
         why = [] if old.signature in current else reasons(old, new, today)
         mine = causes(why)
-        if only is not None and not ("reads" in mine and gained(old, new, today)):
+        lacks = only is None or ("reads" in mine and bool(gained(old, new, today)))
+        if not lacks and not given_away(old, today):
             continue  # for another cause `plan` marks it, which knows all that is asked for
         if mine != {cause: sentence for cause, (sentence, _since) in before.get(row.id, {}).items()}:
             marks[row.id] = mine
@@ -209,9 +213,24 @@ def compare(
             _replace(home, session, row, new.run_id)
             marks.setdefault(new.run_id, {})
             made.replaced += 1
-        elif why and _is_wanted(row, old, before, mine, wanted):
+            anew.add(row.experiment_id)
+        elif why and lacks and _is_wanted(row, old, before, mine, wanted):
             made.items.append(_item(old, new, why, standing, open_plans, costs.get(old.run_id)))
     stale.mark(session, marks, before)
+    for experiment_id in sorted(anew):
+        outbox.post(session, "eln", experiment_id, "result", f"eln:counts:{experiment_id}:{now()}")
+
+
+def _count_again(home: Home, session: Session, made: Plan, current: set[str]) -> set[str]:
+    """Let what is asked for today count again where it does not; return the experiments whose pages that changes."""
+    rows = superseded.count_again(session, list(made.intents), lambda run: _signature(run) in current)
+    for row in rows:
+        post_result(home, session, row.id, f"again:{row.id}:{now()}")
+    return {row.experiment_id for row in rows}
+
+
+def _signature(run: WorkflowRunRow) -> str:
+    return signature(run.workflow_digest, run.parameters, [RunInput.model_validate(each) for each in run.inputs])
 
 
 def _is_wanted(

@@ -145,6 +145,11 @@ def _reassigned(old: Recorded, today: Today) -> Iterator[Reason]:
         yield Reason("sample", f"its reads belong to {to} now")
 
 
+def given_away(old: Recorded, today: Today) -> bool:
+    """Tell whether files that a result was made of belong to a sample that is none of its own."""
+    return next(_reassigned(old, today), None) is not None
+
+
 def _workflow(old: Recorded, new: Intent, verb: str) -> Iterator[Reason]:
     was, now = old.workflow, new.workflow
     if was.digest == now.digest:

@@ -22,8 +22,19 @@ from labrelay.model.states import RunState
 from labrelay.parsers.registry import read_run
 from labrelay.records import lease, runs
 from labrelay.records.database import Database, now
-from labrelay.records.schema import AuditRow, DatasetRow, FileRow, InstrumentRunRow, ReadSetRow, WorkflowRunRow
+from labrelay.records.schema import (
+    AuditRow,
+    DatasetRow,
+    FileRow,
+    InstrumentRunRow,
+    OutboxRow,
+    ReadSetRow,
+    WorkflowRunRow,
+)
+from labrelay.steps.announce import announce
 from labrelay.steps.assign import assign
+from labrelay.steps.collect import Collected
+from labrelay.steps.deliver import Delivered
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import ingest
 from labrelay.steps.outgrown import told
@@ -318,4 +329,49 @@ def test_a_result_of_which_files_were_given_to_another_sample_is_not_said_to_lac
         ).one()
     assign(idle, dataset.id, "beta", "alpha")
     assert take(lab, idle).outgrown == {}
-    assert row_of(idle, done.runs[0]).stale is None, "that is left to a plan, which knows all that is asked for"
+    assert "its reads belong to beta now" in (row_of(idle, done.runs[0]).stale or "")
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_results_count_again_when_reads_were_given_to_another_sample_and_back(
+    lab: TinyLab, idle: Home, planned: bool
+) -> None:
+    first = take(lab, idle).runs
+    end(idle)
+    with idle.records.read() as session:
+        dataset = session.scalars(select(DatasetRow.id).where(DatasetRow.label == "alpha")).one()
+    assign(idle, dataset, "beta", "alpha")
+    [mixture] = take(lab, idle).runs
+    stale = {run: row_of(idle, run).stale or "" for run in first}
+    assert sorted(stale.values()) == ["2 more files of reads came in", "its reads belong to beta now"]
+    end(idle)
+    if planned:
+        plan(idle)
+        assert {row_of(idle, run).replaced_by for run in first} == {mixture}
+    assign(idle, dataset, "alpha", "beta")
+    done = take(lab, idle)
+    assert (done.submitted, done.outgrown) == (0, {}), "nothing is lacking, so there is nothing to make again"
+    assert {(row_of(idle, run).stale, row_of(idle, run).replaced_by) for run in first} == {(None, None)}
+    assert "its reads belong to alpha now" in (row_of(idle, mixture).stale or "")
+    assert row_of(idle, mixture).replaced_by in first
+    with idle.records.read() as session:
+        told = session.scalars(select(OutboxRow.dedup_key).where(OutboxRow.channel == "eln")).all()
+    assert any(key.startswith("eln:counts:exp_") for key in told), "so that its pages are written anew"
+    assert plan(idle).items == []
+
+
+def test_a_result_of_reads_that_were_given_away_gives_way_once_the_other_samples_result_is_there(
+    lab: TinyLab, idle: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.table.write_text("sample,experiment\ngamma,another-study\n")
+    announce(idle, lab.table)
+    first = take(lab, idle).runs
+    end(idle)
+    with idle.records.read() as session:
+        dataset = session.scalars(select(DatasetRow.id).where(DatasetRow.label == "alpha")).one()
+    assign(idle, dataset, "gamma", "alpha")
+    monkeypatch.setattr("labrelay.steps.process.wait_for", lambda _home, _runs: end(idle) or Collected())
+    monkeypatch.setattr("labrelay.steps.process.deliver", lambda _home: Delivered())
+    done = process(idle, lab.run)
+    (new,) = set(done.runs) - set(first)
+    assert {row_of(idle, run).replaced_by for run in first} == {None, new}
