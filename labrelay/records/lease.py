@@ -41,13 +41,22 @@ def acquire(db: Database, name: str, seconds: int = SECONDS) -> Lease:
     with db.write() as session:
         row = session.get(LeaseRow, name)
         if row is not None and row.until > now() and is_alive(row.holder):
-            raise Busy(f"{name} is being worked on by {row.holder} until {row.until}: try again after that")
+            raise Busy(f"{name} is being worked on by {_told(row)}")
         fence = 1 if row is None else row.fence + 1
         if row is None:
             session.add(LeaseRow(name=name, holder=holder, fence=fence, until=later(seconds)))
         else:
             row.holder, row.fence, row.until = holder, fence, later(seconds)
     return Lease(name=name, holder=holder, fence=fence)
+
+
+def _told(row: LeaseRow) -> str:
+    """Return who holds a lease and when to try again: it is given back as soon as the work is done."""
+    place, pid, _nonce = row.holder.rsplit(":", 2)
+    who = f"another labrelay process ({pid} on {place.split('/', 1)[0]})"
+    # Of one on another machine nobody can see that it is gone; then its lease runs out.
+    late = "" if place == machine() else f", or after {row.until[:16].replace('T', ' ')} UTC if it was lost"
+    return f"{who}: run the command again when it has ended{late}"
 
 
 def confirm(session: Session, lease: Lease, seconds: int = SECONDS) -> None:
