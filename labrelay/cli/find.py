@@ -30,14 +30,17 @@ def lineage(thing: str, asked: Literal["up", "down"] | None, html: Path | None, 
     A page or picture (`--html`, `--svg`) shows both, unless one is asked for.
 
     ID is any id (`smp_…`, `run_…`, `fil_…`), the beginning of one, or the name of a sample, experiment, instrument run
-    or file. Files are those that went into a workflow run and that it gave, and its provenance crate; what Labrelay
-    writes from them (report, figures, tables) is listed by `labrelay results show`.
+    or file, or SAMPLE/WORKFLOW of a result. Files are those that went into a workflow run and that it gave, and its
+    provenance crate; what Labrelay writes from them (report, figures, tables) is listed by `labrelay results show`.
     """
     from labrelay.records.lineage import around
     from labrelay.records.lineage import lineage as walk
     from labrelay.records.lineage_text import tree
+    from labrelay.steps.named_result import find_thing
 
-    with current_home().records.read() as session:
+    home = current_home()
+    with home.records.read() as session:
+        thing = find_thing(home, session, thing)
         if html or svg:
             _draw(around(session, thing) if asked is None else walk(session, thing, asked), html, svg)
             return

@@ -53,6 +53,22 @@ def find_result(home: Home, session: Session, text: str) -> tuple[WorkflowRunRow
     return run_of_sample(session, text), None
 
 
+def find_thing(home: Home, session: Session, text: str) -> str:
+    """Return the id of anything that has one: by id, name, or as `find_result` takes a result.
+
+    Raises:
+        NotFound: There is no such thing.
+        UsageError: It could mean several.
+    """
+    try:
+        return resolve(session, text)
+    except NotFound as error:
+        with suppress(NotFound):
+            run, file = find_result(home, session, text)
+            return file or run.id
+        raise error
+
+
 def _dataset_of(session: Session, text: str) -> str | None:
     """Return the sample of the dataset of this id or label, or None where there is no such thing.
 

@@ -236,10 +236,21 @@ def run_of_sample(session: Session, text: str) -> WorkflowRunRow:
         return runs[found[0].run]
     told = ", ".join(f"{line.workflow} in {line.experiment} ({line.run})" for line in found or lines)
     if found:
-        raise UsageError(f"{text} has {len(found)} results, name one by {sample}/WORKFLOW or its run: {told}")
+        by = (
+            f"{sample}/WORKFLOW or its run"
+            if len({line.workflow.rpartition(" ")[0] for line in found}) > 1
+            else "its run"
+        )
+        told = ", ".join(f"{line.workflow} in {line.experiment} ({_which(line)})" for line in found)
+        raise UsageError(f"{text} has {len(found)} results, name one by {by}: {told}")
     if lines:
         raise NotFound(f"the sample {sample} has no recorded result of {workflow}, it has {told}")
     raise NotFound(f"the sample {sample} has no recorded result: `labrelay runs list --sample {sample}` says why")
+
+
+def _which(line: RunLine) -> str:
+    """Return what tells a result from another one of the same workflow."""
+    return f"{line.run}, {line.ended or line.asked:%Y-%m-%d %H:%M} UTC, {line.verdict.value}"
 
 
 def _asked(session: Session, text: str) -> tuple[str, str | None]:

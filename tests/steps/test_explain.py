@@ -18,6 +18,7 @@ from labrelay.steps.collect import wait_for
 from labrelay.steps.direct import submit_direct
 from labrelay.steps.explain import explain
 from labrelay.steps.home import Home
+from labrelay.steps.named_result import find_thing
 from labrelay.steps.process import process
 from labrelay.steps.results import results_table, show_result
 
@@ -107,13 +108,23 @@ def test_a_run_on_files_of_ones_own_names_them_as_inputs_and_not_as_parameters(h
     assert "2 files were given that no instrument run of the records holds." in text
 
 
+def test_lineage_takes_the_name_of_a_result_that_explain_takes(home: Home) -> None:
+    run = run_of(home, "alpha")
+    with home.records.read() as session:
+        path = session.get_one(WorkflowRunRow, run).result_path
+        assert {find_thing(home, session, text) for text in ("alpha/count_reads", path, run)} == {run}
+        assert find_thing(home, session, "alpha").startswith("smp_"), "a name of its own comes first"
+        with pytest.raises(NotFound, match="nothing here has the id or name nobody/count_reads"):
+            find_thing(home, session, "nobody/count_reads")
+
+
 def test_a_sample_with_several_results_is_asked_which(home: Home) -> None:
     submitted = submit_direct(home, "count_reads", subjects=["beta"], settings=["broken=false"])
     wait_for(home, submitted.runs)
-    with pytest.raises(UsageError, match="beta has 2 results, name one by beta/WORKFLOW or its run: count_reads 1"):
-        explain(home, "beta")
-    with pytest.raises(UsageError, match="beta/count_reads has 2 results, name one by"):
-        explain(home, "beta/count_reads")
+    each = r"count_reads 1\.0\.0 in tiny-study \(run_\w+, [-\d]+ [\d:]+ UTC, warn\)"
+    for named in ("beta", "beta/count_reads"):
+        with pytest.raises(UsageError, match=f"^{named} has 2 results, name one by its run: {each}, {each}$"):
+            explain(home, named)
     with home.records.write() as session:
         (mine,) = submitted.runs
         run = session.get_one(WorkflowRunRow, mine)
@@ -121,7 +132,7 @@ def test_a_sample_with_several_results_is_asked_which(home: Home) -> None:
         columns = {column.name: getattr(version, column.name) for column in WorkflowVersionRow.__table__.columns}
         session.execute(insert(WorkflowVersionRow).values(columns | {"digest": "0" * 64, "name": "another"}))
         run.workflow_digest = "0" * 64
-    with pytest.raises(UsageError, match=f"another 1.0.0 in tiny-study .{mine}"):
+    with pytest.raises(UsageError, match=f"beta/WORKFLOW or its run: .*another 1.0.0 in tiny-study .{mine}"):
         explain(home, "beta")
     assert explain(home, "beta/another").run_id == mine
     other = explain(home, "beta/count_reads").run_id
