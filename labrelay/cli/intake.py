@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from labrelay.cli.show import current_home, emit, json_option, records, show_warnings, wants_json
+from labrelay.model.names import on_one_line
 from labrelay.model.words import counted
 
 FOLDER = click.Path(path_type=Path)
@@ -27,6 +29,7 @@ def announce(table_file: Path, experiment: str | None, correct: bool, reason: st
     It is read from a file, not from a pipe.
     """
     from labrelay.steps.announce import announce as run
+    from labrelay.steps.overview import announced
 
     if correct and not reason:
         raise click.UsageError("--correct needs a --reason: it goes on record")
@@ -44,6 +47,9 @@ def announce(table_file: Path, experiment: str | None, correct: bool, reason: st
         for o in outcomes
     ]
     records(["experiment", "id", "added", "corrected", "unchanged"], rows, "nothing was announced")
+    for folder, datasets in [] if wants_json() else announced(home):
+        waits = counted(datasets, "dataset that waited has its sample", "datasets that waited have their samples")
+        click.echo(f"{waits} now: {on_one_line(f'labrelay process {shlex.quote(folder)}')}")
 
 
 def _refuse_no_file(table: Path) -> None:

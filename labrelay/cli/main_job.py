@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from labrelay.model.runs import Priority
     from labrelay.steps.home import Home
     from labrelay.steps.listing import RunLine
-    from labrelay.steps.overview import Overview
+    from labrelay.steps.overview import Overview, Unassigned
     from labrelay.steps.process import Processed
     from labrelay.steps.results import ResultRow
     from labrelay.steps.submit import Submitted
@@ -326,14 +327,18 @@ def status() -> None:
     _waits(found)
 
 
+def _without_sample(waits: Unassigned) -> str:
+    what = f"{waits.label} of {waits.run_name}"
+    if waits.announced is not None:
+        return f"{what} waits, and {waits.announced} is announced now: labrelay process {shlex.quote(waits.folder)}"
+    return f"{what} has no sample: labrelay assign {waits.dataset} SAMPLE"
+
+
 def _waits(found: Overview) -> None:
     click.echo()
     told = [
         *(f"{live.run} is {live.state.value}: {live.why}" for live in found.live if live.why),
-        *(
-            f"{u.label} of {u.run_name} has no sample: labrelay assign {u.dataset} SAMPLE"
-            for u in found.unassigned[:SHOWN]
-        ),
+        *(_without_sample(each) for each in found.unassigned[:SHOWN]),
         _count(len(found.unassigned) - SHOWN, "more dataset", "without a sample: announce them by a table"),
         *(f"{r.folder} was refused: {r.reason}" for r in found.refused[:SHOWN]),
         *(

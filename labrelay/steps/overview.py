@@ -20,6 +20,7 @@ from labrelay.records.eln.registry import ARCHIVE
 from labrelay.records.observations import Waiting
 from labrelay.records.runs import LiveAttempt
 from labrelay.records.schema import DatasetRow, InstrumentRunRow, OutboxRow, WorkflowRunRow
+from labrelay.steps.assign import announced_meanwhile
 from labrelay.steps.collect import by_engine
 from labrelay.steps.eln import ElnStatus
 from labrelay.steps.eln import status as eln_status
@@ -46,12 +47,17 @@ class Live(Frozen):
 
 
 class Unassigned(Frozen):
-    """Reads, or a plate, whose sample nobody has named; `run_name` is what people call the instrument run."""
+    """Reads, or a plate, whose sample nobody has named; `run_name` is what people call the instrument run.
+
+    `announced` is the sample that has been announced for it meanwhile: `process` of `folder` takes it on.
+    """
 
     dataset: str
     label: str
     instrument_run: str
     run_name: str
+    folder: str
+    announced: str | None = None
 
 
 class Refused(Frozen):
@@ -116,7 +122,7 @@ class Overview(Frozen):
 
 
 def overview(home: Home) -> Overview:
-    """Return how a home stands. Cost: fifteen queries and one look at the engine, whatever the number of runs."""
+    """Return how a home stands. Cost: sixteen queries and one look at the engine, whatever the number of runs."""
     with home.records.read() as session:
         states = _states(session)
         attempts = runs.live(session)
@@ -193,17 +199,31 @@ def _count(session: Session, *conditions: ColumnElement[bool]) -> int:
     return session.scalar(select(func.count()).select_from(WorkflowRunRow).where(*conditions)) or 0
 
 
+def announced(home: Home) -> list[tuple[str, int]]:
+    """Return the folders of instrument runs whose waiting reads have announced samples now, and how many datasets."""
+    with home.records.read() as session:
+        known = Counter(each.folder for each in _unassigned(session) if each.announced is not None)
+    return list(known.items())
+
+
 def _unassigned(session: Session) -> tuple[Unassigned, ...]:
     query = (
-        select(DatasetRow.id, DatasetRow.label, InstrumentRunRow.run_id, PLATE)
+        select(DatasetRow.id, DatasetRow.label, InstrumentRunRow.run_id, PLATE, InstrumentRunRow.folder)
         .join(InstrumentRunRow, InstrumentRunRow.id == DatasetRow.instrument_run_id)
         .where(DatasetRow.state == "unassigned")
         .order_by(InstrumentRunRow.created_at, DatasetRow.label)
     )
-    rows = session.execute(query)
+    rows, known = session.execute(query).all(), announced_meanwhile(session)
     return tuple(
-        Unassigned(dataset=i, label=label, instrument_run=run, run_name=run_name(run, plate))
-        for i, label, run, plate in rows
+        Unassigned(
+            dataset=i,
+            label=label,
+            instrument_run=run,
+            run_name=run_name(run, plate),
+            folder=folder,
+            announced=known.get(i),
+        )
+        for i, label, run, plate, folder in rows
     )
 
 

@@ -306,6 +306,23 @@ def test_reads_without_a_sample_wait_for_a_person(fresh: TinyLab, fresh_labrelay
     assert f"labrelay assign {waiting['dataset']} SAMPLE" in fresh_labrelay("status").out
 
 
+def test_reads_that_wait_for_a_sample_that_was_announced_meanwhile_are_told_to_be_processed(
+    fresh: TinyLab, fresh_labrelay: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "run with space").mkdir()
+    (tmp_path / "run with space" / "beta_R1.fastq").write_text("@r\nACGT\n+\nIIII\n")
+    fresh_labrelay("process", tmp_path / "run with space")
+    go_on = f"labrelay process '{tmp_path / 'run with space'}'"
+    assert go_on not in fresh_labrelay("status").out
+    said = fresh_labrelay("announce", fresh.table).out
+    assert f"1 dataset that waited has its sample now: {go_on}\n" in said
+    told = fresh_labrelay("status").out
+    assert f"beta of run with space waits, and beta is announced now: {go_on}" in told
+    assert "labrelay assign" not in told
+    (waits,) = fresh_labrelay("status", "--json").json["unassigned"]
+    assert waits["announced"] == "beta"
+
+
 def test_a_run_that_is_not_complete_is_refused_and_taken_later(fresh: TinyLab, fresh_labrelay: Command) -> None:
     (fresh.run / "RTAComplete.txt").unlink()
     said = fresh_labrelay("process", fresh.run)
