@@ -342,6 +342,10 @@ def _waits(found: Overview) -> None:
         _count(len(found.unassigned) - SHOWN, "more dataset", "without a sample: announce them by a table"),
         *(f"{r.folder} was refused: {r.reason}" for r in found.refused[:SHOWN]),
         *(
+            f"{u.run_name}: {u.why}; mend it, then labrelay process {shlex.quote(u.folder)}"
+            for u in found.unsubmitted[:SHOWN]
+        ),
+        *(
             f"{each.folder} was not taken at {each.looked_at[:16].replace('T', ' ')} UTC: {each.reason}"
             for each in found.landed[:SHOWN]
         ),
@@ -357,7 +361,9 @@ def _waits(found: Overview) -> None:
         *_notebook(found),
     ]
     lines = [line for line in told if line]
-    hidden = sum(max(0, len(each) - SHOWN) for each in (found.unassigned, found.refused, found.landed))
+    hidden = sum(
+        max(0, len(each) - SHOWN) for each in (found.unassigned, found.refused, found.unsubmitted, found.landed)
+    )
     lines += [f"… and {hidden:,} more that wait: labrelay status --json"] if hidden else []
     for line in lines or ["nothing needs you"]:
         click.echo(on_one_line(line))

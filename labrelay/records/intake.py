@@ -27,6 +27,7 @@ from labrelay.records.schema import (
 from labrelay.records.upsert import insert_missing
 
 ADDED_SHOWN = 20
+UNSUBMITTED = "not submitted:\n"  # what a stored run's reason begins with that tells which samples got no workflow run
 IMAGES_KEPT = 500  # a screen has ten thousand that differ in well and field only
 
 
@@ -62,6 +63,15 @@ def refuse(session: Session, run_id: str, reason: str) -> bool:
     row.state, row.reason = "stored" if row.state == "stored" else "refused", reason
     audit.record(session, "instrument_run.refused", run_id, reason=reason)
     return row.state == "refused"
+
+
+def keep_unsubmitted(session: Session, run_id: str, told: Sequence[str]) -> None:
+    """Write which samples of a stored instrument run got no workflow run and why, a line each; none takes it back."""
+    row = session.get_one(InstrumentRunRow, run_id)
+    if told:
+        row.reason = UNSUBMITTED + "\n".join(told)
+    elif (row.reason or "").startswith(UNSUBMITTED):
+        row.reason = None
 
 
 def mark_stored(session: Session, run_id: str, fingerprint: str, manifest_key: str | None) -> None:

@@ -14,7 +14,7 @@ from labrelay.model.problem import Frozen
 from labrelay.model.runs import EngineStatus
 from labrelay.model.states import RunState, StateEvent, reduce_state
 from labrelay.model.words import counted
-from labrelay.records import inbox, observations, outbox, plans, runs
+from labrelay.records import inbox, intake, observations, outbox, plans, runs
 from labrelay.records.arrivals import PLATE
 from labrelay.records.eln.registry import ARCHIVE
 from labrelay.records.observations import Waiting
@@ -68,6 +68,14 @@ class Refused(Frozen):
     reason: str
 
 
+class Unsubmitted(Frozen):
+    """Samples of a stored instrument run that got no workflow run when it was processed last, and why."""
+
+    run_name: str
+    folder: str
+    why: str
+
+
 class Unstarted(Frozen):
     """A workflow run that its engine could not be given when that was tried last, and why."""
 
@@ -102,6 +110,7 @@ class Overview(Frozen):
         told: Messages of lab software that nobody has worked off.
         notebook: What waits between us and the notebook; None where none is set.
         held_plans: Plans of reruns that have stopped, the newest first.
+        unsubmitted: Samples that the last process of their instrument run could ask no workflow run for.
     """
 
     states: dict[str, int]
@@ -119,10 +128,11 @@ class Overview(Frozen):
     notebook: ElnStatus | None = None
     held_plans: tuple[HeldPlan, ...] = ()
     landed: tuple[Waiting, ...] = ()
+    unsubmitted: tuple[Unsubmitted, ...] = ()
 
 
 def overview(home: Home) -> Overview:
-    """Return how a home stands. Cost: sixteen queries and one look at the engine, whatever the number of runs."""
+    """Return how a home stands. Cost: seventeen queries and one look at the engine, whatever the number of runs."""
     with home.records.read() as session:
         states = _states(session)
         attempts = runs.live(session)
@@ -133,6 +143,7 @@ def overview(home: Home) -> Overview:
         unassigned = _unassigned(session)
         refused = _refused(session)
         landed = _landed(session)
+        unsubmitted = _unsubmitted(session)
         unstarted = tuple(Unstarted(run=run_id, why=why) for run_id, why in runs.unstarted(session))
         unrecorded = len(runs.unrecorded(session))
         current = WorkflowRunRow.replaced_by.is_(None)
@@ -161,6 +172,7 @@ def overview(home: Home) -> Overview:
         notebook=None if home.settings.eln == ARCHIVE else eln_status(home),
         held_plans=held,
         landed=landed,
+        unsubmitted=unsubmitted,
     )
 
 
@@ -231,6 +243,17 @@ def _refused(session: Session) -> tuple[Refused, ...]:
     query = select(InstrumentRunRow).where(InstrumentRunRow.state == "refused").order_by(InstrumentRunRow.created_at)
     return tuple(
         Refused(instrument_run=row.run_id, folder=row.folder, reason=row.reason or "") for row in session.scalars(query)
+    )
+
+
+def _unsubmitted(session: Session) -> tuple[Unsubmitted, ...]:
+    row = InstrumentRunRow
+    query = select(row.run_id, PLATE, row.folder, row.reason).order_by(row.created_at)
+    found = session.execute(query.where(row.state == "stored", row.reason.startswith(intake.UNSUBMITTED)))
+    return tuple(
+        Unsubmitted(run_name=run_name(run_id, plate), folder=folder, why=why)
+        for run_id, plate, folder, reason in found
+        for why in (reason or "").removeprefix(intake.UNSUBMITTED).splitlines()
     )
 
 

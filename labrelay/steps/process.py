@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from labrelay.model.errors import RefusedInput, UsageError
 from labrelay.model.instrument import InstrumentRun
-from labrelay.model.names import printable
+from labrelay.model.names import on_one_line, printable
 from labrelay.model.problem import Problem, Severity, refusal_of, worst_first
-from labrelay.model.words import counted
+from labrelay.model.words import counted, first_of
 from labrelay.parsers import delivery, reads
 from labrelay.parsers.registry import look, whole
 from labrelay.records import audit, intake
 from labrelay.records.database import now
 from labrelay.records.eln.registry import ARCHIVE
+from labrelay.records.schema import InstrumentRunRow
 from labrelay.steps.assign import Dataset, match_run
 from labrelay.steps.collect import engines_of, seen_again, wait_for
 from labrelay.steps.deliver import deliver
@@ -33,6 +35,7 @@ from labrelay.steps.submit import submit_planned
 
 ALWAYS = {reads.NAME: ("RUN_ID_FROM_FOLDER", "NO_SAMPLE_SHEET"), delivery.NAME: ("RUN_ID_FROM_FOLDER",)}
 """Warnings that hold for every folder of a platform."""
+SHOWN = 3
 
 
 @dataclass
@@ -189,13 +192,32 @@ def _ask_for_runs(home: Home, outcome: Processed) -> None:
     asked = counted(len(routed.planned), "workflow run")
     tell.done("route", f"{asked} asked for")
     if not routed.planned:
+        _keep_unsubmitted(home, run_id, [])
         return
     tell.stage("submit", asked)
     submitted = submit_planned(home, routed.planned)
+    # What was composed has a row of its own that says why it waits.
+    _keep_unsubmitted(home, run_id, [each for each in submitted.failed if each[0] not in submitted.runs])
     outcome.runs, outcome.submitted = submitted.runs, submitted.new
     outcome.failed += submitted.failed
     told = f"{submitted.new} submitted, {len(submitted.runs) - submitted.new} there before"
     tell.done("submit", told, ok=not submitted.failed)
+
+
+def _keep_unsubmitted(home: Home, run_id: str, failed: Sequence[tuple[str, str]]) -> None:
+    """Put on record which samples got no workflow run, and why, for those who did not see the process end."""
+    by_why: dict[str, list[str]] = {}
+    for subject, why in failed:
+        by_why.setdefault(why, []).append(subject)
+    told = [
+        f"{first_of(subjects, SHOWN)} {'was' if len(subjects) == 1 else 'were'} not submitted: {on_one_line(why, 200)}"
+        for why, subjects in by_why.items()
+    ]
+    with home.records.read() as session:
+        known = session.get_one(InstrumentRunRow, run_id).reason
+    if told or (known or "").startswith(intake.UNSUBMITTED):
+        with home.records.write() as session:
+            intake.keep_unsubmitted(session, run_id, told)
 
 
 def mark_outgrown(home: Home, outcome: Processed) -> None:

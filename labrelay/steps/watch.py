@@ -23,7 +23,7 @@ from labrelay.model.problem import Frozen
 from labrelay.model.words import counted
 from labrelay.parsers.listing import Listing, links_in, walk
 from labrelay.parsers.registry import is_one_file, listed, named_by, read_run, run_roots, whole
-from labrelay.records import observations
+from labrelay.records import intake, observations
 from labrelay.records.observations import Observation
 from labrelay.records.schema import InstrumentRunRow
 from labrelay.steps import process as processing
@@ -325,8 +325,9 @@ def _take(home: Home, seen: Seen) -> Seen:
 
 
 def _is_refused(home: Home, folder: Path) -> bool:
-    row = InstrumentRunRow  # a stored one has a reason where more of it was refused
-    refused = or_(row.state == "refused", and_(row.state == "stored", row.reason.is_not(None)))
+    row = InstrumentRunRow  # a stored one has a reason where more of it was refused, or samples were not submitted
+    more = row.reason.is_not(None) & row.reason.not_like(f"{intake.UNSUBMITTED}%")
+    refused = or_(row.state == "refused", and_(row.state == "stored", more))
     wanted = select(row.id).where(row.folder == str(folder), refused)
     with home.records.read() as session:
         return session.scalar(wanted) is not None

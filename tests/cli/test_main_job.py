@@ -323,6 +323,24 @@ def test_reads_that_wait_for_a_sample_that_was_announced_meanwhile_are_told_to_b
     assert waits["announced"] == "beta"
 
 
+def test_status_tells_which_samples_were_not_submitted_until_a_process_has_nothing_to_tell(
+    fresh: TinyLab, fresh_labrelay: Command
+) -> None:
+    fresh_labrelay("announce", fresh.table)
+    rules = fresh.home / "rules.toml"
+    good = rules.read_text()
+    rules.write_text(good.replace("[rule.when]", 'reference = "nowhere"\n[rule.when]'))
+    assert fresh_labrelay("process", fresh.run, "--no-wait").code == 1
+    told = f"{fresh.run.name}: alpha, beta were not submitted: there is no reference nowhere: add it with "
+    said = fresh_labrelay("status").out
+    assert told in said
+    assert f"mend it, then labrelay process {fresh.run}\n" in said
+    assert "nothing needs you" not in said
+    rules.write_text(good.replace("illumina", "ont"))
+    fresh_labrelay("process", fresh.run, "--no-wait")
+    assert "nothing needs you" in fresh_labrelay("status").out
+
+
 def test_a_run_that_is_not_complete_is_refused_and_taken_later(fresh: TinyLab, fresh_labrelay: Command) -> None:
     (fresh.run / "RTAComplete.txt").unlink()
     said = fresh_labrelay("process", fresh.run)

@@ -38,11 +38,12 @@ from labrelay.steps.deliver import Delivered
 from labrelay.steps.home import Home
 from labrelay.steps.ingest import ingest
 from labrelay.steps.outgrown import told
+from labrelay.steps.overview import overview
 from labrelay.steps.process import Processed, mark_outgrown, process
 from labrelay.steps.readiness import FolderState
 from labrelay.steps.reprocess import plan, today_of
 from labrelay.steps.submit import Submitted
-from labrelay.steps.watch import _known
+from labrelay.steps.watch import _is_refused, _known
 
 BETA = [f"{BASECALLS}/beta_S2_L001_R{mate}_001.fastq.gz" for mate in (1, 2)]
 
@@ -375,3 +376,20 @@ def test_a_result_of_reads_that_were_given_away_gives_way_once_the_other_samples
     done = process(idle, lab.run)
     (new,) = set(done.runs) - set(first)
     assert {row_of(idle, run).replaced_by for run in first} == {None, new}
+
+
+def test_what_was_not_submitted_is_on_record_until_it_is_and_is_no_refusal_of_the_folder(
+    lab: TinyLab, idle: Home
+) -> None:
+    rules = idle.path / "rules.toml"
+    good = rules.read_text()
+    rules.write_text(good + "\n[rule.parameters]\npauze = 3\n")
+    assert {subject for subject, _why in take(lab, idle).failed} == {"alpha", "beta"}
+    whys = [each.why for each in overview(idle).unsubmitted]
+    assert whys, "it is told to those who did not see the process"
+    assert all("pauze" in why for why in whys)
+    assert not _is_refused(idle, lab.run.resolve()), "so that a scan tries it again"
+    rules.write_text(good)
+    assert take(lab, idle).submitted == 2
+    assert overview(idle).unsubmitted == ()
+    assert stored(idle).reason is None
