@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,11 +138,16 @@ def _until_stopped(
                     return
 
     threading.Thread(target=watch, name="watch", daemon=True).start()
+
+    def stop(*_signal: object) -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Until Uvicorn takes them, and when it raises the one that stopped it again: an exception would break its loop.
+        signal.signal(number, stop)
     try:
-        # Uvicorn raises the signal that stopped it once more.
-        with suppress(KeyboardInterrupt):
-            ready()
-            server.run(sockets=[port])
+        ready()
+        server.run(sockets=[port])
     finally:
         done.set()
         for number in (signal.SIGTERM, signal.SIGINT):
