@@ -53,9 +53,8 @@ def process(folder: Path, experiment: str | None, assume_complete: bool, no_wait
         home = current_home(progress)
         if not folder.exists():  # before anything is said to be running
             raise UsageError(f"there is no folder or file {folder}")
-        load_rules(
-            home.path
-        )  # who stands here is told of a mistake in them before hours of reading; `watch` stores first
+        # Who stands here is told of a mistake in them before hours of reading; `watch` stores first.
+        load_rules(home.path)
         outcome: Processed = run_as_flow(
             home,
             "process_run",

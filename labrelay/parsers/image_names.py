@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from labrelay.model.imaging import ImageAt, well_name
 
-TIME_FOLDER = re.compile(r"(?:^|/)TimePoint_(\d{1,6})(?:/|$)", re.IGNORECASE)
-STEP_FOLDER = re.compile(r"(?:^|/)ZStep_(\d{1,6})(?:/|$)", re.IGNORECASE)
+_TIME_FOLDER = re.compile(r"(?:^|/)TimePoint_(\d{1,6})(?:/|$)", re.IGNORECASE)
+_STEP_FOLDER = re.compile(r"(?:^|/)ZStep_(\d{1,6})(?:/|$)", re.IGNORECASE)
 ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".c01")
 # From A01 to AF48, the last well of the largest plate; A1 where site or wavelength follow, as else it may be anything.
 _WELL = r"(?P<letter>[A-P]|A[A-F])(?P<column>0[1-9]|[1-3]\d|4[0-8]|[1-9](?=_[sw]\d))"
@@ -72,10 +72,14 @@ def _told(found: dict[str, str | None], first: int) -> ImageName:
     return ImageName(found.get("plate"), at, bool(found.get("thumb")))
 
 
+def step_and_time(path: str) -> tuple[int | None, int | None]:
+    """Return the step and the time point that MetaXpress tells by an image's folders; None what they do not tell."""
+    step, time = _STEP_FOLDER.search(path), _TIME_FOLDER.search(path)
+    return (int(step[1]) if step else None), (int(time[1]) if time else None)
+
+
 def in_folders(at: ImageAt, path: str) -> ImageAt:
-    """Add the time and the step that MetaXpress tells by an image's folders, where its name does not."""
-    if at.t is None and (time := TIME_FOLDER.search(path)):
-        at = at.model_copy(update={"t": int(time[1])})
-    if at.z is None and (step := STEP_FOLDER.search(path)):
-        at = at.model_copy(update={"z": int(step[1])})
-    return at
+    """Add the step and the time that an image's folders tell, where its name does not."""
+    step, time = step_and_time(path)
+    told = {"z": step if at.z is None else at.z, "t": time if at.t is None else at.t}
+    return at if (at.z, at.t) == (told["z"], told["t"]) else at.model_copy(update=told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -92,21 +92,18 @@ def cut_tiffs(listing: Listing, files: Iterable[RunFile]) -> Iterator[Problem]:
     """
     images = [f for f in files if f.role is FileRole.IMAGE and f.size and f.path.lower().endswith(_TIFF)]
     smallest = sorted(images, key=lambda file: (file.size, file.path))[:CHECKED]
-    faults: list[tuple[str, str]] = []
+    faults: dict[str, list[str]] = defaultdict(list)
     left = STRIPS
     for file in smallest:
         code, strips = _fault_of(listing.root, file.path)
-        faults += [(file.path, code)] if code is not None else []
+        if code is not None:
+            faults[code].append(file.path)
         left -= strips
         if left < 0:
             break
-    first: dict[str, str] = {}
-    for path, code in sorted(faults):
-        first.setdefault(code, path)
-    many = Counter(code for _path, code in faults)
-    for code, path in first.items():
-        more = f" (and {many[code] - 1} more)" if many[code] > 1 else ""
-        yield warning(code, f"{_FAULTS[code]}{more}; copy it again", path)
+    for code, paths in sorted(faults.items(), key=lambda fault: min(fault[1])):
+        more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+        yield warning(code, f"{_FAULTS[code]}{more}; copy it again", min(paths))
 
 
 def _fault_of(root: Path, path: str) -> tuple[str | None, int]:

@@ -16,7 +16,7 @@ from labrelay.model.imaging import Channel, ImageAt, Plate, well_name
 from labrelay.model.instrument import Completion, Detection, Fact, InstrumentRun, Known, RunFile
 from labrelay.model.problem import Problem
 from labrelay.model.words import counted
-from labrelay.parsers.image_names import STEP_FOLDER, TIME_FOLDER, ImageName, is_image, parse_image_name
+from labrelay.parsers.image_names import ImageName, is_image, parse_image_name, step_and_time
 from labrelay.parsers.images import cut_tiffs, wells_of
 from labrelay.parsers.listing import Entry, Listing, read_head, read_small
 from labrelay.parsers.planes import Frame, Plane, cut, image_sets, named_otherwise, positive, run_files
@@ -187,15 +187,15 @@ def _plate_id(found: list[Entry], told: dict[str, ImageName]) -> str | None:
 
 def _at(path: str, named: ImageName, plan: Plan) -> ImageAt:
     """Return the place of an image: well, site and wavelength from its name, time point and step from its folders."""
-    time, step = TIME_FOLDER.search(path), STEP_FOLDER.search(path)
+    step, time = step_and_time(path)
     channel = named.at.channel or (1 if plan.waves == 1 else None)
     known = channel is not None and 0 < channel <= len(plan.names)
     return ImageAt(
         well=named.at.well,
         field=named.at.field or (1 if plan.sites == 1 else None),
         channel=channel,
-        z=int(step[1]) if step else 1 if plan.steps == 1 else None,
-        t=int(time[1]) if time else 1 if plan.times == 1 else None,
+        z=step if step is not None else 1 if plan.steps == 1 else None,
+        t=time if time is not None else 1 if plan.times == 1 else None,
         channel_name=(plan.names[(channel or 1) - 1] or None) if known else None,
     )
 

@@ -140,8 +140,10 @@ def check_same_file(home: Home, run: InstrumentRun, stored: InstrumentRunRow, pl
 
 def same_as(stored: InstrumentRunRow, place: Path) -> str | None:
     """Return which run, when and from where, a place holds again; None where it was stored from this very place."""
-    if stored.folder == str(place):
-        return None
+    return None if stored.folder == str(place) else _stored_as(stored)
+
+
+def _stored_as(stored: InstrumentRunRow) -> str:
     return f"the run {name_of(stored)}, stored on {(stored.stored_at or '')[:10]} from {stored.folder}"
 
 
@@ -166,7 +168,7 @@ def copy_of(home: Home, run: InstrumentRun, print_: str, sha256s: Mapping[str, s
             continue
         there = {file.path: file.ref.sha256 for file in read_manifest(home.objects, other.manifest_key).files}
         if there == sha256s:
-            what = f"each of its files is byte for byte that of {same_as(other, Path())}"
+            what = f"each of its files is byte for byte that of {_stored_as(other)}"
             return Problem(code="COPY_OF_RUN", message=f"{what}: nothing is run twice, so go on with that one")
     return None
 

@@ -201,8 +201,8 @@ class _Ingest:
         print_ = fingerprint(self.run)
         if not problems and self.added is None:
             sha256s = {path: kept.ref.sha256 for path, kept in self.refs.items()}
-            copied = copy_of(self.home, self.run, print_, sha256s)
-            problems += [] if copied is None else [copied]
+            if (copied := copy_of(self.home, self.run, print_, sha256s)) is not None:
+                problems.append(copied)
         _refuse(self.home, self.run, problems, self.folder)
         self._finish(print_)
         return self.outcome

@@ -182,15 +182,19 @@ def _by_bytes(
     """Return the first of those with the same bytes: a folder copied under another name brings no new reads."""
     found: dict[tuple[str, ...], tuple[str, int | None, ReadSource]] = {}
     for each in sets:
-        found.setdefault(tuple(file.sha256 for file in each[2].files), each)
+        found.setdefault(_bytes_of(each[2]), each)
     return found
+
+
+def _bytes_of(source: ReadSource) -> tuple[str, ...]:
+    return tuple(file.sha256 for file in source.files)
 
 
 def _counted_once(entry: Reads, instrument_run_id: str) -> Iterable[tuple[str, str]]:
     """Yield the sample with each read set of this instrument run that adds nothing to those from before."""
     first = _by_bytes(entry.sets)
     for run, _lane, source in entry.sets:
-        same_run, _same_lane, same = first[tuple(file.sha256 for file in source.files)]
+        same_run, _same_lane, same = first[_bytes_of(source)]
         if run == instrument_run_id and same_run != run:
             yield entry.sample.name, f"{source.id} has the bytes of {same.id} of {same_run}; its reads count once"
 

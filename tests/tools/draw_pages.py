@@ -15,6 +15,7 @@ from pathlib import Path
 
 import tifffile
 
+from labrelay.model.imaging import well_name
 from labrelay.parsers.registry import look
 from labrelay.steps.run_documents import write_page
 from tests.workflows.cells import apart, discs
@@ -92,7 +93,8 @@ def draw_generated_plate(home: Path) -> None:
         for column in range(12):
             if (row, column) not in ((0, 0), (4, 6), (7, 11)):
                 _write_well(plate, row, column)
-    (plate / "GENERATED-96_C05f00d0.tif").write_bytes((plate / "GENERATED-96_C05f00d0.tif").read_bytes()[:20_000])
+    cut = plate / "GENERATED-96_C05f00d0.tif"
+    cut.write_bytes(cut.read_bytes()[:20_000])
     labrelay(home, "init")
     (home / "rules.toml").write_text(RULES)
     sheet = home.parent / "plates.csv"
@@ -107,7 +109,7 @@ def _write_well(plate: Path, row: int, column: int) -> None:
     number = 0 if column == 5 else 6 + 4 * min(column, 11 - column) + row // 2
     seed = 100 * row + column
     circles = apart(number, 384, seed=seed, radius=6 + row / 2)
-    name = f"GENERATED-96_{'ABCDEFGH'[row]}{column + 1:02}f00"
+    name = f"GENERATED-96_{well_name(row + 1, column + 1)}f00"
     tifffile.imwrite(plate / f"{name}d0.tif", discs(circles, 384, seed=seed))
     tifffile.imwrite(plate / f"{name}d1.tif", discs(circles[::3], 384, seed=seed + 1))
 
